@@ -1,0 +1,147 @@
+"""The task card: a declarative, validated description of one task, read from TOML.
+
+A built-in card names a ``collection``; a user's own card names a ``manifest`` (a CSV beside it) instead. Both have the
+same ``columns``, so that every collection that ends in a manifest is read by the same code.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.errors import TaskError
+
+Kind = Literal["multiclass", "multilabel", "regression"]
+CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
+    "multiclass": ("accuracy", "weighted_accuracy"),
+    "multilabel": ("map", "roc_auc"),
+}
+SPLITS = ("train", "valid", "test")
+
+
+class Part(BaseModel):
+    """A part of a card: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Columns(Part):
+    """Which manifest columns hold what. ``target`` is one column, or for regression one per target."""
+
+    id: str
+    audio: str
+    split: str
+    target: str | tuple[str, ...]
+    group: str | None = None
+
+
+class ProbeSettings(Part):
+    """What the task's probe may be: hidden layer widths, dropout after each of them, minibatch size in items."""
+
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (512,)
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    batch_size: Annotated[int, Field(gt=0)] = 256
+
+
+class TaskCard(Part):
+    """One task. ``metrics[0]`` is the primary metric; ``sizes`` are the items per split that the data must have."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    title: str
+    kind: Kind
+    metrics: Annotated[tuple[str, ...], Field(min_length=1)]
+    columns: Columns
+    manifest: str | None = None
+    collection: str | None = None
+    labels: tuple[str, ...] | None = None
+    window_seconds: Annotated[float, Field(gt=0)] | None = None
+    hop_seconds: Annotated[float, Field(gt=0)] | None = None
+    probe: ProbeSettings = ProbeSettings()
+
+    version: int = 1
+    description: str = ""
+    aliases: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    sizes: dict[Literal["train", "valid", "test"], int] | None = None
+    licence: str = ""
+    audio: str = ""
+    citation: str = ""
+    deviations: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The manifest's target columns."""
+        return (self.columns.target,) if isinstance(self.columns.target, str) else self.columns.target
+
+    @model_validator(mode="after")
+    def _is_coherent(self) -> TaskCard:
+        if (self.manifest is None) == (self.collection is None):
+            raise ValueError("a card names either a manifest or a built-in collection")
+        allowed = metrics_of(self.kind, self.targets)
+        for metric in self.metrics:
+            if metric not in allowed:
+                raise ValueError(
+                    f"metric {metric!r} does not suit kind {self.kind!r}: choose from {', '.join(allowed)}"
+                )
+        if len(set(self.metrics)) < len(self.metrics):
+            raise ValueError("a metric is named twice")
+        if self.kind != "regression" and len(self.targets) != 1:
+            raise ValueError(f"kind {self.kind!r} has one target column, not {len(self.targets)}")
+        if self.kind == "regression" and self.labels is not None:
+            raise ValueError("a regression task has no labels")
+        if self.labels is not None and len(set(self.labels)) < len(self.labels):
+            raise ValueError("a label stands twice in labels")
+        if self.hop_seconds is not None and self.window_seconds is None:
+            raise ValueError("hop_seconds needs window_seconds")
+        return self
+
+
+def metrics_of(kind: Kind, targets: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the metrics that a kind of task may have; regression has ``r2_<target>`` for each target column."""
+    return CLASSIFICATION_METRICS.get(kind) or tuple(f"r2_{target}" for target in targets)
+
+
+def read_card(path: Path) -> TaskCard:
+    """Read and validate a card.
+
+    Raises:
+        TaskError: The file cannot be read, is not TOML, or has a key or value that the schema refuses; each problem
+            is named with its key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise TaskError(
+            f"no task card at {path}: check the path, or list the built-in ones with 'bench tasks'"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"cannot read the task card {path}: {error}") from None
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path} is not valid TOML: {error}") from None
+    try:
+        # JSON mode takes lists for tuples and refuses to turn a number into a string or back.
+        return TaskCard.model_validate_json(json.dumps(data, default=str), strict=True)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise TaskError(f"the task card {path} is not valid:\n{problems}") from None
+
+
+def _explain(problem: object) -> str:
+    assert isinstance(problem, dict)
+    location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
+    key = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        parts: dict[str, type[Part]] = {"columns": Columns, "probe": ProbeSettings}
+        part = parts[str(location[0])] if len(location) > 1 else TaskCard
+        near = difflib.get_close_matches(str(location[-1]), list(part.model_fields), n=1)
+        message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+    elif problem["type"] == "missing":
+        message = "is missing"
+    return f"{key}: {message}" if key else message

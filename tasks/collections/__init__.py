@@ -1,0 +1,1 @@
+"""Bodies of audio, one module each. A collection prepares its audio and says where its manifest is."""

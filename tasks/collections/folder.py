@@ -1,0 +1,191 @@
+"""A manifest: a CSV with one row per track, beside the audio that it names. Nothing is filtered silently."""
+
+from __future__ import annotations
+
+import csv
+import math
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tasks.card import SPLITS, TaskCard
+from tasks.errors import TaskError
+from tasks.items import Items
+
+SHOWN = 20
+KEY = re.compile(r"(?i:[a-g](?:#|b)?)\s+(?:major|minor|other)")
+NO_KEY = {"cb", "fb", "e#", "b#"}
+
+
+def read_manifest(path: Path, card: TaskCard) -> Items:
+    """Read a manifest as the items of ``card``.
+
+    Audio paths are relative to the manifest. Labels keep the card's order; without one they are sorted (by value when
+    all are whole numbers).
+
+    Raises:
+        TaskError: The file is missing, not UTF-8, lacks a column, or has rows that cannot be used: every problem is
+            named with its row (the header is row 1), the first 20 in full.
+    """
+    header, rows = _read_rows(path)
+    _check_columns(path, header, card)
+    columns, problems = card.columns, []
+    ids: dict[str, int] = {}
+    for number, row in rows:
+        track_id, split = row[columns.id].strip(), row[columns.split].strip()
+        if not track_id:
+            problems.append((number, f"the {columns.id} is empty"))
+        elif track_id in ids:
+            problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[track_id]}"))
+        ids.setdefault(track_id, number)
+        if split not in SPLITS:
+            problems.append((number, f"unknown split {split!r}: it is one of train, valid, test"))
+        if columns.group is not None and not row[columns.group].strip():
+            problems.append((number, f"the group column {columns.group!r} is empty"))
+        audio = row[columns.audio].strip()
+        if not audio:
+            problems.append((number, f"the {columns.audio} is empty"))
+        elif not (path.parent / audio).is_file():
+            problems.append((number, f"missing file {audio}"))
+    _refuse(path, problems)
+    targets, labels, target_problems = _targets(rows, card)
+    problems.extend(target_problems)
+    splits = tuple(row[columns.split].strip() for _, row in rows)
+    for split in SPLITS:
+        if split not in splits:
+            problems.append((0, f"the split {split!r} is empty: the task needs train, valid and test"))
+    _refuse(path, problems)
+    problems.extend(_unseen_labels(rows, splits, targets, labels, card))
+    _refuse(path, problems)
+    return Items(
+        tuple(row[columns.id].strip() for _, row in rows),
+        splits,
+        tuple(path.parent / row[columns.audio].strip() for _, row in rows),
+        None if columns.group is None else tuple(row[columns.group].strip() for _, row in rows),
+        targets,
+        labels,
+    )
+
+
+Row = tuple[int, dict[str, str]]
+
+
+def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            header = next(reader, [])
+            rows: list[Row] = []
+            for number, cells in enumerate(reader, start=2):
+                if not cells:
+                    continue
+                if len(cells) != len(header):
+                    raise TaskError(f"{path}, row {number}: {len(cells)} cells where the header has {len(header)}")
+                rows.append((number, dict(zip(header, cells, strict=True))))
+    except FileNotFoundError:
+        raise TaskError(f"no manifest at {path}: check 'manifest' in the card, which is relative to the card") from None
+    except UnicodeDecodeError as error:
+        raise TaskError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
+    except (csv.Error, OSError) as error:
+        raise TaskError(f"cannot read the manifest {path}: {error}") from None
+    if not rows:
+        raise TaskError(f"the manifest {path} has no rows")
+    return header, rows
+
+
+def _check_columns(path: Path, header: Sequence[str], card: TaskCard) -> None:
+    columns = card.columns
+    wanted = [columns.id, columns.audio, columns.split, *card.targets, *([columns.group] if columns.group else [])]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise TaskError(
+            f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
+            f"it has {', '.join(header)}"
+        )
+    if len(set(header)) < len(header):
+        raise TaskError(f"the manifest {path} has a column twice: {', '.join(header)}")
+
+
+def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
+    if card.kind == "regression":
+        return _numbers(rows, card.targets)
+    column = card.targets[0]
+    names = [
+        [part.strip() for part in row[column].split("|") if part.strip()]
+        if card.kind == "multilabel"
+        else [row[column].strip()]
+        for _, row in rows
+    ]
+    labels = card.labels or _sorted_labels({name for found in names for name in found})
+    index = {label: i for i, label in enumerate(labels)}
+    problems = [
+        (number, f"the {column} is empty" if not name else f"label {name!r} is not in the card's labels")
+        for (number, _), found in zip(rows, names, strict=True)
+        for name in found
+        if name not in index or not name
+    ]
+    if "weighted_accuracy" in card.metrics:
+        problems.extend(
+            (0, f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'")
+            for label in labels
+            if not KEY.fullmatch(label) or label.split()[0].lower() in NO_KEY
+        )
+    if problems:
+        return np.zeros(0), labels, problems
+    if card.kind == "multiclass":
+        return np.array([index[found[0]] for found in names], np.int64), labels, []
+    targets = np.zeros((len(rows), len(labels)), np.float32)
+    for i, found in enumerate(names):
+        targets[i, [index[name] for name in found]] = 1
+    return targets, labels, []
+
+
+def _numbers(
+    rows: Sequence[Row], columns: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
+    targets, problems = np.zeros((len(rows), len(columns)), np.float32), []
+    for i, (number, row) in enumerate(rows):
+        for j, column in enumerate(columns):
+            try:
+                value = float(row[column])
+            except ValueError:
+                value = math.nan
+            if not math.isfinite(value):
+                problems.append((number, f"{column} is {row[column]!r}, not a number"))
+            targets[i, j] = value
+    return targets, columns, problems
+
+
+def _sorted_labels(names: set[str]) -> tuple[str, ...]:
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return tuple(sorted(names, key=int))
+    return tuple(sorted(names))
+
+
+def _unseen_labels(
+    rows: Sequence[Row], splits: Sequence[str], targets: np.ndarray, labels: Sequence[str], card: TaskCard
+) -> Iterable[tuple[int, str]]:
+    if card.kind == "regression":
+        return
+    in_train = np.array([split == "train" for split in splits])
+    if card.kind == "multiclass":
+        seen = set(targets[in_train].tolist())
+        found = [[int(target)] for target in targets]
+    else:
+        seen = set(np.flatnonzero(targets[in_train].any(axis=0)).tolist())
+        found = [np.flatnonzero(row).tolist() for row in targets]
+    for (number, _), split, present in zip(rows, splits, found, strict=True):
+        for label in present:
+            if split != "train" and label not in seen:
+                yield number, f"label {labels[label]!r} is in {split} but never in train"
+
+
+def _refuse(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+    if not problems:
+        return
+    lines = [f"  row {number}: {text}" if number else f"  {text}" for number, text in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"  … and {len(problems) - SHOWN} more")
+    raise TaskError(f"the manifest {path} cannot be used as it is:\n" + "\n".join(lines))

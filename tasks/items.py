@@ -1,0 +1,77 @@
+"""The items of a task: track ids, splits, audio paths, groups and targets, in the order of their source."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Items:
+    """n items of a task.
+
+    Attributes:
+        track_ids: n distinct ids.
+        splits: n of ``train``, ``valid``, ``test``.
+        audio: n paths of audio files.
+        groups: n group names (artists, songs) for clustered intervals and leak checks, or ``None``.
+        targets: float32 [n, labels] for multilabel (0 or 1) and regression, int64 [n] for multiclass (label indices).
+        labels: Label names in the order of the columns or indices; for regression the target names.
+    """
+
+    track_ids: tuple[str, ...]
+    splits: tuple[str, ...]
+    audio: tuple[Path, ...]
+    groups: tuple[str, ...] | None
+    targets: np.ndarray
+    labels: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def rows(self, split: str) -> np.ndarray:
+        """Return the int64 indices of the items of ``split``, in order."""
+        return np.flatnonzero(np.asarray(self.splits) == split)
+
+    def take(self, rows: np.ndarray) -> Items:
+        """Return the items at ``rows``."""
+        return Items(
+            tuple(self.track_ids[i] for i in rows),
+            tuple(self.splits[i] for i in rows),
+            tuple(self.audio[i] for i in rows),
+            None if self.groups is None else tuple(self.groups[i] for i in rows),
+            self.targets[rows],
+            self.labels,
+        )
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of items per split."""
+        return {split: self.splits.count(split) for split in ("train", "valid", "test")}
+
+    def digest(self) -> str:
+        """Return the sha256 of ids, splits, groups, targets and labels (not of paths: data may move)."""
+        digest = hashlib.sha256()
+        for part in (self.track_ids, self.splits, self.groups or (), self.labels):
+            digest.update("\x1f".join(part).encode() + b"\x1e")
+        digest.update(np.ascontiguousarray(self.targets).tobytes())
+        return digest.hexdigest()
+
+    def frame(self) -> pd.DataFrame:
+        """Return the items as a table with columns track_id, split, audio, group and target."""
+        import pandas as pd
+
+        columns: dict[str, Any] = {
+            "track_id": self.track_ids,
+            "split": self.splits,
+            "audio": [str(p) for p in self.audio],
+        }
+        columns["group"] = self.groups if self.groups is not None else [None] * len(self)
+        columns["target"] = list(self.targets)
+        return pd.DataFrame(columns)

@@ -1,0 +1,144 @@
+"""Find tasks by id, alias, glob, group or path of a card. Cards are read at the first look, never at import."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import hashlib
+import importlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from tasks.card import TaskCard, read_card
+from tasks.errors import TaskError
+from tasks.items import Items
+
+Progress = Callable[[int, int], None]
+
+#: Built-in collections: the module whose ``prepare(home, progress)`` returns the path of the manifest.
+COLLECTIONS: Mapping[str, str] = {"demo": "tasks.collections.demo"}
+
+
+@dataclass(frozen=True)
+class Task:
+    """A card with the place it was read from."""
+
+    card: TaskCard
+    source: Path
+
+    @property
+    def collection(self) -> str:
+        """The name of the audio collection: a built-in one, or the folder that holds the manifest."""
+        return self.card.collection or self.manifest.parent.name
+
+    @property
+    def group(self) -> str:
+        """The leaderboard table that the task belongs to."""
+        return self.card.groups[0] if self.card.groups else self.collection
+
+    @property
+    def manifest(self) -> Path:
+        """The user's manifest; only for cards that name one."""
+        assert self.card.manifest is not None
+        return (self.source.parent / self.card.manifest).resolve()
+
+    def items(self, home: Path, progress: Progress | None = None) -> Items:
+        """Return the task's items, rendering or reading what they need below ``home`` first.
+
+        Raises:
+            TaskError: A manifest that cannot be used, or counts that are not the card's.
+        """
+        from tasks.collections.folder import read_manifest
+
+        if self.card.collection is None:
+            manifest = self.manifest
+        else:
+            manifest = importlib.import_module(COLLECTIONS[self.card.collection]).prepare(home, progress)
+        items = read_manifest(manifest, self.card)
+        if self.card.sizes is not None and items.counts() != {"train": 0, "valid": 0, "test": 0, **self.card.sizes}:
+            raise TaskError(
+                f"the task {self.card.id!r} should have {dict(self.card.sizes)} items, but {manifest} gives "
+                f"{items.counts()}: remove that folder and run again"
+            )
+        return items
+
+    def fingerprint(self, items: Items) -> str:
+        """Return the sha256 of what decides the task's scores: card rules and items."""
+        card = self.card
+        rule = f"{card.id}|{card.version}|{card.kind}|{card.metrics}|{card.window_seconds}|{card.hop_seconds}"
+        return hashlib.sha256(f"{rule}|{items.digest()}".encode()).hexdigest()
+
+
+@cache
+def builtin_tasks() -> Mapping[str, Task]:
+    """Return the built-in tasks by id, in order of id."""
+    folder = Path(str(resources.files("tasks").joinpath("cards")))
+    cards = {}
+    for path in sorted(folder.glob("*.toml")):
+        card = read_card(path)
+        if card.collection not in COLLECTIONS:
+            raise TaskError(f"{path}: unknown collection {card.collection!r}")
+        cards[card.id] = Task(card, path)
+    return cards
+
+
+def groups() -> Mapping[str, tuple[str, ...]]:
+    """Return the ids of the built-in tasks by group."""
+    found: dict[str, list[str]] = {}
+    for task in builtin_tasks().values():
+        for group in task.card.groups:
+            found.setdefault(group, []).append(task.card.id)
+    return {group: tuple(ids) for group, ids in sorted(found.items())}
+
+
+def find(names: str | Iterable[str]) -> list[Task]:
+    """Return the tasks that ``names`` ask for, each once, in the order asked.
+
+    Args:
+        names: Ids, aliases, globs (``demo_*``), groups, ``all`` or paths of cards; one string may hold several,
+            separated by commas.
+
+    Raises:
+        TaskError: A name that fits nothing (with the nearest that do), or two different cards with one id.
+    """
+    wanted = [names] if isinstance(names, str) else list(names)
+    found: dict[str, Task] = {}
+    for name in (part.strip() for text in wanted for part in text.split(",") if part.strip()):
+        for task in _find_one(name):
+            known = found.setdefault(task.card.id, task)
+            if known.source != task.source:
+                raise TaskError(f"two cards have the id {task.card.id!r}: {known.source} and {task.source}")
+    if not found:
+        raise TaskError("no task was named: list them with 'bench tasks'")
+    return list(found.values())
+
+
+def _find_one(name: str) -> list[Task]:
+    if name.endswith(".toml"):
+        path = Path(name).expanduser().resolve()
+        task = Task(read_card(path), path)
+        if task.card.collection is not None and task.card.collection not in COLLECTIONS:
+            raise TaskError(f"{path}: unknown collection {task.card.collection!r}")
+        return [task]
+    tasks, by_group = builtin_tasks(), groups()
+    aliases = {alias: task for task in tasks.values() for alias in task.card.aliases}
+    key = name.lower().replace("-", "_")
+    if key in tasks:
+        return [tasks[key]]
+    if key in aliases:
+        return [aliases[key]]
+    if key in by_group:
+        return [tasks[task_id] for task_id in by_group[key]]
+    if key == "all":
+        return list(tasks.values())
+    if any(sign in name for sign in "*?["):
+        matches = [task for task_id, task in tasks.items() if fnmatch.fnmatchcase(task_id, key)]
+        if matches:
+            return matches
+    known = [*tasks, *aliases, *by_group]
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "list them with 'bench tasks'"
+    raise TaskError(f"no task, alias or group fits {name!r}: {hint} (the path of a card ends in .toml)")
