@@ -1,0 +1,253 @@
+"""The leaderboard: our records beside the published tables, as Markdown that is the same bytes for the same records.
+
+A record enters Table 3 or 4 where the paper has its task; a metric that the paper does not print stays in the record.
+Every other task stands in the table of its group. In the paper's tables our rows follow the paper's, by encoder id. In
+the tables of groups rows are sorted by their mean over the columns, best first, when every cell is there, else by
+encoder id. Limited runs never enter.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tabulate import tabulate
+
+from results import published, store
+from results.published import Column, PublishedTable
+from results.record import Record, RecordError
+
+NEAR_BEST = 0.01
+"""Values at most this far below the best of their column are printed bold."""
+
+INTRODUCTION = """\
+# Leaderboard
+
+What a small probe reads from frozen embeddings: scores on the test split, higher is better. Rows of McCallum et al.
+2022 are copied from its Tables 3 and 4. This file is generated from the records by `bench leaderboard`; never edit it.
+
+- `◆` marks a run of this project: the mean over its retrained probes, then its 95 % bootstrap interval in round
+  brackets, `0.712 (0.650–0.760)`.
+- **Bold** is within 0.01 of the best of its column. `-` was not measured.
+- `[37]` is a reference in the paper's bibliography, its mark (`*`, `†`) as printed in the paper.
+- `¹` and the like point to the notes below their table."""
+
+_SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A value as measured, and what is printed after it: the reference or the interval, and the sign of a note."""
+
+    value: float
+    detail: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a table: its label, ready to print, and its cells by column."""
+
+    label: str
+    cells: Mapping[Column, Cell]
+
+
+def render(records: Sequence[Record]) -> str:
+    """Return the whole leaderboard. The order of ``records`` does not matter.
+
+    Raises:
+        RecordError: two full records are of one encoder on one task.
+    """
+    full = sorted((record for record in records if record.limit is None), key=_place)
+    for before, after in itertools.pairwise(full):
+        if _place(before) == _place(after):
+            raise RecordError(f"Two records of {after.encoder.id} on {after.task.id}. Give the leaderboard one.")
+    sections = [INTRODUCTION]
+    in_paper: set[str] = set()
+    for name in published.TITLES:
+        table = published.table(name)
+        tasks = {task for task, _ in table.columns}
+        in_paper |= tasks
+        ours = [record for record in full if record.task.id in tasks]
+        sections.append(_section(table.title, table.columns, _paper_rows(table), ours))
+    groups: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in full:
+        if record.task.id not in in_paper:
+            groups[record.task.group].append(record)
+    for group, ours in sorted(groups.items()):
+        columns = tuple(dict.fromkeys((record.task.id, metric) for record in ours for metric in record.task.metrics))
+        sections.append(_section(f"Group {_escape(group)}", columns, [], ours))
+    return "\n\n".join(sections) + "\n"
+
+
+def write(results: Path, target: Path) -> bool:
+    """Write the leaderboard of the records under ``results`` to ``target``, atomically; return whether it changed.
+
+    Raises:
+        RecordError: a record cannot be read.
+    """
+    data = render(store.read_all(results)).encode("utf-8")
+    if target.is_file() and target.read_bytes() == data:
+        return False
+    store.replace_file(target, data)
+    return True
+
+
+def check(results: Path, target: Path) -> str:
+    """Return a unified diff from ``target`` to what ``write`` would put there; empty when they are equal.
+
+    Line ends are not compared, for checkouts that translate them. A missing target counts as empty.
+
+    Raises:
+        RecordError: a record cannot be read.
+    """
+    present = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else ""
+    due = render(store.read_all(results))
+    before, after = present.splitlines(keepends=True), due.splitlines(keepends=True)
+    diff = difflib.unified_diff(before, after, fromfile=str(target), tofile="bench leaderboard")
+    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
+
+
+def _place(record: Record) -> tuple[str, str]:
+    return record.task.id, record.encoder.id
+
+
+def _section(title: str, columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record]) -> str:
+    """Return one table with its heading, its notes and the conditions of our runs."""
+    notes = {**_encoder_notes(ours), **_column_notes(ours)}
+    columns_of_notes = ["", *(task for task, _ in columns)]
+    order = [(task, encoder) for encoder in _encoders(ours) for task in columns_of_notes]
+    texts = dict.fromkeys(notes[place] for place in order if place in notes)
+    numbers = {text: str(number).translate(_SUPERSCRIPT) for number, text in enumerate(texts, start=1)}
+    signs = {place: numbers[notes[place]] for place in order if place in notes}
+    rows = [*paper, *_our_rows(columns, ours, signs, ranked=not paper)]
+    parts = [f"## {title}", _table(columns, rows)]
+    if numbers:
+        parts.append("\n".join(f"- {number} {text}" for text, number in numbers.items()))
+    if ours:
+        parts += ["Items, labels, trials and seeds of our runs:", _conditions(columns, ours)]
+    return "\n\n".join(parts)
+
+
+def _encoders(ours: Iterable[Record]) -> list[str]:
+    return sorted({record.encoder.id for record in ours})
+
+
+def _paper_rows(table: PublishedTable) -> list[Row]:
+    """Return the paper's rows, each number with its reference."""
+    rows = []
+    for model in table.rows:
+        cells = {}
+        for task, metric in table.columns:
+            if found := table.cells.get((model, task, metric)):
+                detail = f" [{_escape(found.reference)}]" if found.reference else ""
+                cells[task, metric] = Cell(found.value, detail)
+        rows.append(Row(_escape(model), cells))
+    return rows
+
+
+def _our_rows(
+    columns: Sequence[Column], ours: Sequence[Record], signs: Mapping[tuple[str, str], str], ranked: bool
+) -> list[Row]:
+    """Return one row an encoder, by id, or by mean when ``ranked`` and no cell is empty."""
+    rows = []
+    for encoder in _encoders(ours):
+        cells = {}
+        for record in (record for record in ours if record.encoder.id == encoder):
+            for metric, score in record.scores.test.items():
+                interval = f" ({score.low:z.3f}–{score.high:z.3f})"
+                cells[record.task.id, metric] = Cell(score.value, interval + signs.get(_place(record), ""))
+        cells = {column: cells[column] for column in columns if column in cells}
+        rows.append(Row(f"◆ {_escape(encoder)}{signs.get(('', encoder), '')}", cells))
+    if ranked and all(len(row.cells) == len(columns) for row in rows):
+        rows.sort(key=lambda row: -sum(cell.value for cell in row.cells.values()))
+    return rows
+
+
+def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+    best = {
+        column: max((row.cells[column].value for row in rows if column in row.cells), default=0.0) for column in columns
+    }
+
+    def text(row: Row, column: Column) -> str:
+        if column not in row.cells:
+            return "-"
+        cell = row.cells[column]
+        # The tolerance is for values such as 0.42 - 0.41, which is a little more than 0.01 in binary.
+        mark = "**" if best[column] - cell.value <= NEAR_BEST + 1e-9 else ""
+        return f"{mark}{cell.value:z.3f}{mark}{cell.detail}"
+
+    headers = ["encoder", *(_escape(f"{task} {metric}") for task, metric in columns)]
+    return _markdown(headers, [[row.label, *(text(row, column) for column in columns)] for row in rows])
+
+
+def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Say by (task, encoder) how a record differs from others of its column, and what it left out."""
+    by_task: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in ours:
+        by_task[record.task.id].append(record)
+    notes = {}
+    for column in by_task.values():
+        described = [
+            (
+                f"protocol {_escape(record.protocol)}",
+                f"task version {record.task.version}",
+                f"task fingerprint {_escape(record.task.fingerprint[:12])}",
+            )
+            for record in column
+        ]
+        mixed = [len(set(values)) > 1 for values in zip(*described, strict=True)]
+        for record, values in zip(column, described, strict=True):
+            parts = [value for value, differs in zip(values, mixed, strict=True) if differs]
+            text = f"not alike in this column, here: {', '.join(parts)}" if parts else ""
+            if left_out := len(record.data.damaged):
+                damaged = f"{left_out} damaged {'track' if left_out == 1 else 'tracks'} left out"
+                text = f"{text}; {damaged}" if text else damaged
+            if text:
+                notes[_place(record)] = text
+    return notes
+
+
+def _encoder_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Say by ("", encoder) when the cells of a row were made by different states of the encoder."""
+    states: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for record in ours:
+        state = _escape(f"version {record.encoder.version}, fingerprint {record.encoder.fingerprint[:12]}")
+        states[record.encoder.id][state].append(_escape(record.task.id))
+    return {
+        ("", encoder): "more than one state of this encoder in its row: "
+        + "; ".join(f"{state} on {', '.join(tasks)}" for state, tasks in sorted(found.items()))
+        for encoder, found in states.items()
+        if len(found) > 1
+    }
+
+
+def _conditions(columns: Sequence[Column], ours: Sequence[Record]) -> str:
+    """Return a table of the conditions of our runs: one line a task, or more where its runs differ."""
+    lines = []
+    for task in dict.fromkeys(task for task, _ in columns):
+        alike: defaultdict[tuple[str, ...], list[str]] = defaultdict(list)
+        for record in (record for record in ours if record.task.id == task):
+            counts = (str(record.data.counts.get(split, "-")) for split in ("train", "valid", "test"))
+            seeds = " ".join(str(seed) for seed in record.seeds.probes)
+            conditions = len(record.data.labels), len(record.search.trials), record.seeds.search, seeds
+            alike[*counts, *map(str, conditions)].append(_escape(record.encoder.id))
+        for found, encoders in sorted(alike.items()):
+            lines.append([_escape(task), *found, "all" if len(alike) == 1 else ", ".join(encoders)])
+    return _markdown(
+        ["task", "train", "valid", "test", "labels", "trials", "search seed", "probe seeds", "encoders"], lines
+    )
+
+
+def _markdown(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a pipe table. Numbers stay the strings that they are: 0.710 must not become 0.71."""
+    return tabulate(lines, headers, tablefmt="github", disable_numparse=True, stralign="left")
+
+
+def _escape(text: str) -> str:
+    """Write any text so that Markdown shows it as it is, inside one cell."""
+    return re.sub(r"([\\|*<>`\[\]])", r"\\\1", " ".join(text.split()))
