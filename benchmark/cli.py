@@ -1,0 +1,213 @@
+"""The command line: parse, call, print. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="bench",
+    help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=True)
+app.add_typer(cache_app, name="cache")
+
+
+class Overwrite(StrEnum):
+    """What happens to a record that is already there."""
+
+    always = "always"
+    never = "never"
+    missing = "missing"
+
+
+EncoderNames = Annotated[
+    list[str], typer.Option("-e", "--encoder", help="Encoder: id, file.py[:Class] or module:Class; X,Y for several.")
+]
+TaskNames = Annotated[
+    list[str], typer.Option("-t", "--task", help="Task: id, alias, group, glob ('demo_*') or path of a card; T,U too.")
+]
+Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
+Results = Annotated[Path, typer.Option(help="Folder of the records.")]
+Limit = Annotated[int | None, typer.Option(help="Use a seeded sample of about N items; never in a leaderboard.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.")]
+Workers = Annotated[int | None, typer.Option(help="Decoding processes; 0 decodes in this one. Default: one a core.")]
+AllowDamaged = Annotated[int, typer.Option(help="Leave out up to N damaged tracks of a task; the record names them.")]
+
+
+@app.command()
+def run(
+    encoder: EncoderNames,
+    task: TaskNames,
+    trials: Annotated[int | None, typer.Option(help="Probe settings to try (default: the protocol's).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of search, probes and bootstrap.")] = 0,
+    seeds: Annotated[int | None, typer.Option(help="How often the selected probe is retrained.")] = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    home: Home = None,
+    results: Results = Path("results"),
+    overwrite: Annotated[
+        Overwrite, typer.Option(help="missing: keep a record of the same run; always: run again; never: replace none.")
+    ] = Overwrite.missing,
+    allow_damaged: AllowDamaged = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+) -> None:
+    """Embed, probe and score encoders on tasks; write one record for each pair."""
+    from benchmark import commands
+
+    commands.run(
+        encoder,
+        task,
+        dry_run=dry_run,
+        home=home,
+        results=results,
+        trials=trials,
+        seed=seed,
+        seeds=seeds,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        overwrite=overwrite.value,
+        allow_damaged=allow_damaged,
+    )
+
+
+@app.command()
+def embed(
+    encoder: EncoderNames,
+    task: TaskNames,
+    seed: Annotated[int, typer.Option(help="Seed of the sample that --limit takes.")] = 0,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    home: Home = None,
+    allow_damaged: AllowDamaged = 0,
+) -> None:
+    """Embed the audio of tasks into the cache, and stop there."""
+    from benchmark import commands
+
+    commands.embed(
+        encoder,
+        task,
+        home=home,
+        seed=seed,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        allow_damaged=allow_damaged,
+    )
+
+
+@app.command()
+def tasks(
+    name: Annotated[str | None, typer.Argument(help="A task id, alias, group, glob or path of a card.")] = None,
+) -> None:
+    """List the tasks, or print one card."""
+    from benchmark import listings
+
+    listings.tasks(name)
+
+
+@app.command()
+def encoders(
+    name: Annotated[str | None, typer.Argument(help="An encoder: id, file.py[:Class] or module:Class.")] = None,
+) -> None:
+    """List the built-in encoders, or print what one declares."""
+    from benchmark import listings
+
+    listings.encoders(name)
+
+
+@app.command()
+def leaderboard(
+    results: Results = Path("results"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The Markdown file.")] = Path("leaderboard.md"),
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if the file is out of date.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print it too.")] = False,
+) -> None:
+    """Write the leaderboard from the records and the paper's tables."""
+    from benchmark import listings
+
+    listings.leaderboard(results, output, check=check, show=show)
+
+
+@cache_app.command("ls")
+def cache_ls(home: Home = None) -> None:
+    """List cached embeddings: encoder, version, tracks, size, last use."""
+    from benchmark import caches
+
+    caches.ls(home)
+
+
+@cache_app.command("verify")
+def cache_verify(home: Home = None) -> None:
+    """Read every shard, checksums included; set torn ones aside, so that they are made again."""
+    from benchmark import caches
+
+    caches.verify(home)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    encoder: Annotated[str | None, typer.Option("-e", "--encoder", help="Only spaces of this encoder.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Only spaces to which nothing was added for so many days.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All spaces.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would go.")] = False,
+    home: Home = None,
+) -> None:
+    """Delete cached embeddings by encoder or age, and what killed runs left behind."""
+    from benchmark import caches
+
+    caches.prune(home, encoder=encoder, older_than=older_than, everything=everything, yes=yes)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake that the user can mend is one message and exit code 2, Ctrl-C is 130."""
+    command: Any = typer.main.get_command(app)
+    try:
+        status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
+    except KeyboardInterrupt:
+        _complain("Interrupted. What was finished is kept: the same command goes on from there.")
+        sys.exit(130)
+    except Exception as error:
+        if type(error).__name__ == "Abort":
+            _complain("Interrupted. What was finished is kept: the same command goes on from there.")
+            sys.exit(130)
+        message = _message_for_user(error)
+        if message is None:
+            raise
+        _complain(message)
+        sys.exit(2)
+    sys.exit(status or 0)
+
+
+def _message_for_user(error: Exception) -> str | None:
+    """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
+    if hasattr(error, "format_message"):
+        return f"{error.format_message()}\nSee 'bench --help'."
+    # By name, so that a mistyped option costs no import of the packages that define these errors.
+    mendable = {"UserError", "TaskError", "RecordError", "LeakError"}
+    return str(error) if mendable & {cls.__name__ for cls in type(error).__mro__} else None
+
+
+def _complain(message: str) -> None:
+    print(f"bench: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

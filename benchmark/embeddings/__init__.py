@@ -1,0 +1,1 @@
+"""Embeddings: what keys them, where they lie, how audio becomes them."""

@@ -1,0 +1,105 @@
+"""The key of a set of embeddings: everything but the audio that decides their numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, dataclass
+
+from benchmark.audio import AudioRule, pipeline_name
+from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
+from benchmark.windows import WindowRule, window_rule
+
+POOLING = "mean"
+
+
+@dataclass(frozen=True)
+class Space:
+    """An encoder as it is fed: two embeddings are comparable, and shareable, when their spaces have one key.
+
+    Attributes:
+        encoder: The encoder's name, for people.
+        version: The encoder's own version.
+        fingerprint: The encoder's fingerprint.
+        pipeline: Version of the audio pipeline with its decoder and resampler.
+        audio: Rate and channels.
+        windows: How a track is cut.
+        pooling: How the embeddings of a track's windows become one.
+        dim: Width D of an embedding.
+        layers: Names of layers, stored side by side as [L * D], or ``None``.
+    """
+
+    encoder: str
+    version: str
+    fingerprint: str
+    pipeline: str
+    audio: AudioRule
+    windows: WindowRule
+    pooling: str
+    dim: int
+    layers: tuple[str, ...] | None
+
+    @property
+    def key(self) -> str:
+        """The sha256 over all attributes but the encoder's name for people."""
+        state = asdict(self)
+        del state["encoder"]
+        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def folder(self) -> str:
+        """A readable, unique folder name."""
+        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.encoder)[:60]}-{self.key[:16]}"
+
+    @property
+    def width(self) -> int:
+        """Floats in a stored row: dim, times the number of layers where there are any."""
+        return self.dim * (len(self.layers) if self.layers else 1)
+
+    def describe(self) -> dict[str, object]:
+        """Return the attributes and the key as JSON can hold them."""
+        return {"key": self.key, **asdict(self)}
+
+
+def space_of(encoder: Encoder, window_seconds: float | None, hop_seconds: float | None) -> Space:
+    """Return the space of ``encoder`` on a task that may bring its own window.
+
+    Raises:
+        UserError: The encoder breaks the contract, or cannot take the task's window.
+    """
+    check_declarations(encoder)
+    return Space(
+        encoder=encoder.name,
+        version=encoder.version,
+        fingerprint=encoder.fingerprint(),
+        pipeline=pipeline_name(),
+        audio=AudioRule(encoder.sample_rate, encoder.channels),
+        windows=window_rule(encoder, window_seconds, hop_seconds),
+        pooling=POOLING,
+        dim=encoder.dim,
+        layers=encoder.layers,
+    )
+
+
+def check_declarations(encoder: Encoder) -> None:
+    """Check what the encoder declares.
+
+    Raises:
+        UserError: A declaration is missing or of the wrong kind; it is named.
+    """
+    what = f"the encoder {type(encoder).__name__}"
+    for name in ("name", "sample_rate", "dim"):
+        if getattr(encoder, name, None) is None:
+            raise UserError(f"{what} does not declare {name}")
+    if not isinstance(encoder.name, str) or not encoder.name.strip():
+        raise UserError(f"{what} declares the name {encoder.name!r}: it must be a text")
+    for name in ("sample_rate", "dim"):
+        value = getattr(encoder, name)
+        if not isinstance(value, int) or value < 1:
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a whole number above 0")
+    choices = {"channels": (1, 2), "padding": ("repeat", "zero", "refuse"), "arrays": ("torch", "numpy")}
+    for name, allowed in choices.items():
+        if getattr(encoder, name) not in allowed:
+            raise UserError(f"{what} declares {name} = {getattr(encoder, name)!r}: it must be one of {allowed}")

@@ -1,0 +1,178 @@
+"""The embedding store: one folder a space, plain Parquet shards in it, one row a piece of audio.
+
+A row is keyed by the sha256 of the audio file, so a collection is embedded once for all of its tasks, a moved or
+renamed file keeps its embedding, and a changed file never meets its old one. Shards are written whole (a temporary
+name, fsync, one rename) and only ever added; where two processes embedded the same audio, the first shard by name
+counts.
+
+The columns are key, track_id, collection, seconds, windows, clipped and embedding (a fixed-size list of float32), which
+pandas, DuckDB and Arrow read without us.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmark.embeddings.space import Space
+from benchmark.errors import UserError
+from results.store import replace_file
+
+FOLDER = "embeddings"
+DESCRIPTION = "space.json"
+TORN = ".torn"
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One track's embedding, pooled over its windows, with what the extraction saw of the audio."""
+
+    key: str
+    track_id: str
+    collection: str
+    seconds: float
+    windows: int
+    clipped: bool
+    embedding: np.ndarray
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a row lies, and what it says of the audio."""
+
+    shard: str
+    row: int
+    seconds: float
+    clipped: bool
+
+
+class EmbeddingStore:
+    """The embeddings of one space below a home folder."""
+
+    def __init__(self, home: Path, space: Space) -> None:
+        self.space = space
+        self.folder = home / FOLDER / space.folder
+        self._places: dict[str, Place] = {}
+        self._seen: set[str] = set()
+
+    def places(self) -> dict[str, Place]:
+        """Return where each key's row lies. Shards that another process has added meanwhile are read too.
+
+        A shard that cannot be read, or is not of this space, is renamed to ``*.torn`` and named in a warning; its rows
+        are simply not there, and the next extraction makes them again.
+        """
+        for path in shards(self.folder):
+            if path.name in self._seen:
+                continue
+            self._seen.add(path.name)
+            try:
+                table = pq.read_table(path, columns=["key", "seconds", "clipped"], page_checksum_verification=True)
+                _check_width(path, self.space.width)
+            except (OSError, pa.ArrowException, UserError) as error:
+                if not path.exists():
+                    continue
+                path.replace(path.with_name(path.name + TORN))
+                log.warning("%s is torn (%s): set aside, its tracks will be embedded again", path, error)
+                continue
+            columns = [table.column(name).to_pylist() for name in ("key", "seconds", "clipped")]
+            for row, (key, seconds, clipped) in enumerate(zip(*columns, strict=True)):
+                self._places.setdefault(key, Place(path.name, row, seconds, clipped))
+        return self._places
+
+    def append(self, rows: Sequence[Row]) -> Path:
+        """Write ``rows`` as one new shard and return its path.
+
+        Raises:
+            UserError: The disk is full or not writable; nothing of this shard is kept, all earlier ones are.
+        """
+        table = self._table(rows)
+        path = self.folder / f"{time.time_ns():020d}-{os.getpid()}.parquet"
+        try:
+            self._describe()
+            replace_file(path, parquet_bytes(table))
+        except OSError as error:
+            raise UserError(
+                f"cannot write embeddings to {self.folder}: {error.strerror or error}. What was embedded before is "
+                "kept: make room (see 'bench cache ls' and 'bench cache prune') and run the same command again"
+            ) from error
+        return path
+
+    def read(self, keys: Sequence[str]) -> np.ndarray:
+        """Return float32 [len(keys), width], one row a key, in order.
+
+        Raises:
+            KeyError: A key that is not in the store.
+            UserError: A shard that can no longer be read.
+        """
+        places = self.places()
+        wanted: dict[str, list[tuple[int, int]]] = {}
+        for i, key in enumerate(keys):
+            place = places[key]
+            wanted.setdefault(place.shard, []).append((i, place.row))
+        out = np.empty((len(keys), self.space.width), np.float32)
+        for shard, pairs in wanted.items():
+            path = self.folder / shard
+            try:
+                column = pq.read_table(path, columns=["embedding"], page_checksum_verification=True).column(0)
+            except (OSError, pa.ArrowException) as error:
+                raise UserError(f"cannot read {path}: {error}. Run 'bench cache verify', then run again") from None
+            values = column.combine_chunks().values.to_numpy(zero_copy_only=False).reshape(-1, self.space.width)
+            to, rows = zip(*pairs, strict=True)
+            out[list(to)] = values[list(rows)]
+        return out
+
+    def _table(self, rows: Sequence[Row]) -> pa.Table:
+        matrix = np.stack([row.embedding for row in rows]).astype(np.float32, copy=False)
+        if matrix.shape[1] != self.space.width or not np.isfinite(matrix).all():
+            raise ValueError(f"rows of width {matrix.shape[1]} that are finite={np.isfinite(matrix).all()}")
+        embedding = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), self.space.width)
+        return pa.table(
+            {
+                "key": [row.key for row in rows],
+                "track_id": [row.track_id for row in rows],
+                "collection": [row.collection for row in rows],
+                "seconds": [row.seconds for row in rows],
+                "windows": pa.array([row.windows for row in rows], pa.int32()),
+                "clipped": [row.clipped for row in rows],
+                "embedding": embedding,
+            }
+        )
+
+    def _describe(self) -> None:
+        path = self.folder / DESCRIPTION
+        if not path.exists():
+            replace_file(path, (json.dumps(self.space.describe(), indent=2) + "\n").encode())
+
+
+def parquet_bytes(table: pa.Table) -> memoryview:
+    """Return ``table`` as Parquet with page checksums, uncompressed: embeddings hardly shrink."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="none", write_page_checksum=True)
+    return memoryview(buffer.getvalue())
+
+
+def shards(folder: Path) -> list[Path]:
+    """Return the shards of a folder, oldest first."""
+    return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
+
+
+def leftovers(folder: Path) -> Iterator[Path]:
+    """Yield what killed processes and torn shards left in a folder."""
+    yield from sorted(path for path in folder.glob("*") if path.name.endswith(TORN))
+    yield from sorted(path for path in folder.glob(".*") if path.name.endswith(".tmp"))
+
+
+def _check_width(path: Path, width: int) -> None:
+    field = pq.read_schema(path).field("embedding").type
+    if not pa.types.is_fixed_size_list(field) or field.list_size != width:
+        raise UserError(f"its embeddings are {field}, not {width} floats")

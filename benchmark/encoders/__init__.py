@@ -1,0 +1,1 @@
+"""Encoders: the contract, the resolver, and one module per built-in family."""

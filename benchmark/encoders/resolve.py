@@ -1,0 +1,112 @@
+"""Find the encoder that a text names: a built-in id, ``package.module:Class``, or ``file.py[:Class]``."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+
+from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
+
+#: Built-in encoders: id -> "module:Class" and what it is, in a line.
+BUILTIN: Mapping[str, tuple[str, str]] = {
+    "logmel": ("benchmark.encoders.logmel:LogMel", "mean and standard deviation of 96 log-mel bands"),
+    "mfcc": ("benchmark.encoders.mfcc:Mfcc", "mean and standard deviation of 20 MFCCs and their deltas"),
+    "chroma": ("benchmark.encoders.chroma:Chroma", "tuned chroma: means and products of successive frames"),
+}
+
+
+def resolve(names: str | Encoder | Iterable[str | Encoder]) -> list[Encoder]:
+    """Return the encoders that ``names`` ask for, each once; objects pass through.
+
+    Raises:
+        UserError: A name that fits nothing, a file or class that cannot be loaded, or two encoders of one name.
+    """
+    wanted = [names] if isinstance(names, str | Encoder) else list(names)
+    found: dict[str, Encoder] = {}
+    for want in wanted:
+        parts = [want] if not isinstance(want, str) else [part.strip() for part in want.split(",") if part.strip()]
+        for part in parts:
+            encoder = part if not isinstance(part, str) else resolve_one(part)
+            known = found.setdefault(encoder.name, encoder)
+            if known is not encoder and known.fingerprint() != encoder.fingerprint():
+                raise UserError(f"two different encoders have the name {encoder.name!r}: rename one of them")
+    if not found:
+        raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
+    return list(found.values())
+
+
+def resolve_one(name: str) -> Encoder:
+    """Return the encoder that one name asks for.
+
+    Raises:
+        UserError: See :func:`resolve`.
+    """
+    if name in BUILTIN:
+        return _instance(_load(BUILTIN[name][0]), name)
+    if name.endswith(".py") or ".py:" in name:
+        path, _, cls = name.partition(".py")
+        return _instance(_class_in(_module_from(Path(path + ".py")), cls.removeprefix(":"), name), name)
+    if ":" in name:
+        return _instance(_load(name), name)
+    near = difflib.get_close_matches(name, BUILTIN, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"built in are {', '.join(BUILTIN)}"
+    raise UserError(f"no encoder is called {name!r}: {hint} (a plug-in is named as file.py:Class or module:Class)")
+
+
+def _load(target: str) -> type:
+    module_name, _, cls = target.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise UserError(f"cannot import the encoder {target!r}: {error}") from error
+    return _class_in(module, cls, target)
+
+
+def _module_from(path: Path) -> ModuleType:
+    path = path.expanduser().resolve()
+    if not path.is_file():
+        raise UserError(f"no encoder file at {path}")
+    name = f"encoder_file_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _class_in(module: ModuleType, cls: str, name: str) -> type:
+    classes = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Encoder) and value.__module__ == module.__name__
+    }
+    if cls:
+        found = getattr(module, cls, None)
+        if not isinstance(found, type) or not issubclass(found, Encoder):
+            raise UserError(f"{name!r}: there is no Encoder class {cls!r}; it has {', '.join(classes) or 'none'}")
+        return found
+    if len(classes) != 1:
+        raise UserError(f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)}): name one as {name}:Class")
+    return next(iter(classes.values()))
+
+
+def _instance(cls: type, name: str) -> Encoder:
+    try:
+        encoder = cls()
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"the encoder {name!r} cannot be made: {type(error).__name__}: {error}") from error
+    assert isinstance(encoder, Encoder)
+    return encoder

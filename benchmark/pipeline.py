@@ -1,0 +1,267 @@
+"""The run: plan, embed, search on train and valid, score test once, write the record."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.embeddings.extract import Damage, Extraction, Track, extract, missing_tracks
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.resolve import resolve
+from benchmark.errors import UserError
+from benchmark.home import home_folder
+from benchmark.plan import Asked, Options, Overwrite, Pair, ask, make_pairs
+from benchmark.progress import Reporter, Silent
+from results.record import Record
+from results.store import record_path
+from tasks import registry
+from tasks.registry import Task
+
+SHOWN = 20
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one pair: its record, where it lies, and whether it was there before."""
+
+    record: Record
+    path: Path
+    kept: bool
+
+
+@dataclass
+class Embedded:
+    """What the embedding stage did: damage by file, and the seconds spent by space."""
+
+    damaged: dict[Path, Damage] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    extractions: list[tuple[str, Extraction]] = field(default_factory=list)
+
+
+def run(
+    encoder: str | Encoder,
+    task: str | Path,
+    *,
+    trials: int | None = None,
+    seed: int = 0,
+    seeds: int | None = None,
+    limit: int | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int | None = None,
+    home: Path | str | None = None,
+    results: Path | str = "results",
+    overwrite: Overwrite = "missing",
+    allow_damaged: int = 0,
+) -> Record:
+    """Evaluate one encoder on one task and return the record, which is also written below ``results``.
+
+    Args:
+        encoder: A name (``logmel``, ``file.py:Class``, ``module:Class``) or an :class:`~benchmark.Encoder` object.
+        task: A task id or alias, or the path of a card.
+        trials: Probe settings to try; the protocol's number by default.
+        seed: Seed of the search, of the first retrained probe, and of the bootstrap.
+        seeds: How often the selected probe is retrained, with seeds from ``seed`` upwards.
+        limit: Use a seeded sample of about so many items; the record is marked and enters no leaderboard.
+        device: ``cpu``, ``cuda``, ..., or ``auto``.
+        batch_size: Windows in a batch of the encoder.
+        workers: Decoding processes.
+        home: Data home; ``$BENCH_HOME`` or the platform's cache folder by default.
+        results: Folder of the records.
+        overwrite: ``missing`` keeps a record of the same run, ``always`` runs again, ``never`` refuses to replace one.
+        allow_damaged: How many damaged tracks may be left out.
+
+    Raises:
+        UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
+    """
+    options = Options(
+        home=home_folder(home),
+        results=Path(results),
+        trials=trials,
+        seed=seed,
+        seeds=seeds,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        overwrite=overwrite,
+        allow_damaged=allow_damaged,
+    )
+    outcomes = run_many(resolve(encoder), registry.find(str(task)), options)
+    if len(outcomes) != 1:
+        raise UserError(f"{task!r} names {len(outcomes)} tasks: run takes one, run_many several")
+    return outcomes[0].record
+
+
+def run_many(
+    encoders: Sequence[Encoder], tasks: Sequence[Task], options: Options, report: Reporter | None = None
+) -> list[Outcome]:
+    """Evaluate every encoder on every task: all audio first, so that damage shows before any probe is trained.
+
+    Raises:
+        UserError: See :func:`run`.
+    """
+    report = report or Silent()
+    asked = prepare(tasks, options, report)
+    pairs = make_pairs(encoders, asked, options)
+    open_pairs = [pair for pair in pairs if pair.kept is None]
+    embedded = embed(open_pairs, options, report)
+    outcomes = []
+    for pair in pairs:
+        if pair.kept is not None:
+            card = pair.asked.task.card
+            path = record_path(options.results, card.id, pair.encoder.name, options.limit)
+            outcomes.append(Outcome(pair.kept, path, kept=True))
+            continue
+        from benchmark.evaluation import evaluate
+
+        record, path = evaluate(pair, embedded.damaged, embedded.seconds.get(pair.space.key, 0.0), options, report)
+        outcomes.append(Outcome(record, path, kept=False))
+    return outcomes
+
+
+def prepare(tasks: Sequence[Task], options: Options, report: Reporter) -> list[Asked]:
+    """Return the tasks with their items; a built-in collection is rendered at its first use."""
+    asked = []
+    for task in tasks:
+        with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
+            items = task.items(options.home, lambda done, total: advance(done, total=total))
+        asked.append(ask(task, items, options))
+    return asked
+
+
+def embed(pairs: Iterable[Pair], options: Options, report: Reporter) -> Embedded:
+    """Embed what the pairs miss, each space once for all of its tasks.
+
+    Raises:
+        UserError: More damaged tracks than ``options.allow_damaged`` in any one task: every one of them is listed.
+    """
+    embedded = Embedded()
+    by_space: dict[str, list[Pair]] = {}
+    for pair in pairs:
+        by_space.setdefault(pair.space.key, []).append(pair)
+    for key, sharing in by_space.items():
+        extraction = _embed_space(sharing, options, report)
+        embedded.seconds[key] = extraction.seconds
+        embedded.extractions.append((sharing[0].encoder.name, extraction))
+        embedded.damaged.update({damage.path: damage for damage in extraction.damaged})
+    _refuse_damage(by_space.values(), embedded.damaged, options)
+    return embedded
+
+
+def _embed_space(sharing: Sequence[Pair], options: Options, report: Reporter) -> Extraction:
+    from filelock import FileLock, Timeout
+
+    first = sharing[0]
+    tracks = [track for pair in sharing for track in pair.asked.tracks]
+    todo = missing_tracks(tracks, first.store, AudioIndex(options.home))
+    if not todo:
+        return Extraction()
+    first.store.folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(first.store.folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report.say(f"Another process is embedding with {first.encoder.name}: waiting for it, to share its work.")
+        lock.acquire()
+    with lock:
+        index = AudioIndex(options.home)  # what another process has done while this one waited
+        todo = missing_tracks(tracks, first.store, index)
+        return _extract(first, todo, index, options, report)
+
+
+def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Options, report: Reporter) -> Extraction:
+    name, started = pair.encoder.name, time.monotonic()
+    done, audio_seconds = 0, 0.0
+    with report.stage(f"Embedding with {name}", len(todo), "tracks") as advance:
+
+        def progress(seconds: float) -> None:
+            nonlocal done, audio_seconds
+            done, audio_seconds = done + 1, audio_seconds + seconds
+            advance(done, f"{audio_seconds / max(time.monotonic() - started, 1e-3):,.0f} s of audio a second")
+
+        try:
+            extraction = extract(
+                pair.encoder,
+                todo,
+                pair.store,
+                index,
+                workers=workers_of(options),
+                batch_size=options.batch_size,
+                device=device_of(options, pair.encoder),
+                progress=progress,
+            )
+        except KeyboardInterrupt:
+            left = len(missing_tracks(todo, pair.store, AudioIndex(options.home)))
+            report.say(f"Stopped while embedding with {name}: {len(todo) - left} of {len(todo)} tracks are kept.")
+            raise
+    if extraction.embedded:
+        rate = extraction.audio_seconds / max(extraction.seconds, 1e-9)
+        report.say(
+            f"Embedded {extraction.embedded} tracks ({extraction.audio_seconds / 60:.1f} min) with {name} in "
+            f"{extraction.seconds:.1f} s, {rate:,.0f} s of audio a second"
+        )
+    return extraction
+
+
+def workers_of(options: Options) -> int:
+    """Return the number of decoding processes: as asked, else one a core, at most 8."""
+    return options.workers if options.workers is not None else min(os.cpu_count() or 1, 8)
+
+
+def device_of(options: Options, encoder: Encoder | None = None) -> str:
+    """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
+
+    Raises:
+        UserError: A device that this machine does not have.
+    """
+    if encoder is not None and encoder.arrays == "numpy":
+        return "cpu"
+    import torch
+
+    if options.device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=options.device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the device {options.device!r} cannot be used: {reason}. Try --device cpu") from None
+    return options.device
+
+
+def _refuse_damage(groups: Iterable[Sequence[Pair]], damaged: dict[Path, Damage], options: Options) -> None:
+    worst: dict[Path, Damage] = {}
+    refused = False
+    for pair in (pair for sharing in groups for pair in sharing):
+        found = {path: damaged[path] for path in pair.asked.items.audio if path in damaged}
+        worst.update(found)
+        refused = refused or len(found) > options.allow_damaged
+    if not refused:
+        return
+    lines = [
+        f"  {damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered)" for damage in worst.values()
+    ]
+    listing = options.home / "damaged.txt"
+    shown = lines[:SHOWN]
+    if len(lines) > SHOWN:
+        listing.write_text("\n".join(line.strip() for line in lines) + "\n", encoding="utf-8")
+        shown.append(f"  … and {len(lines) - SHOWN} more: all are listed in {listing}")
+    raise UserError(
+        f"{len(lines)} damaged track(s), and --allow-damaged is {options.allow_damaged}:\n"
+        + "\n".join(shown)
+        + f"\nNo probe was trained; every sound track's embedding is kept. Mend or replace the files and run again, or "
+        f"leave them out with --allow-damaged {len(lines)} (the record will name them)."
+    )
+
+
+def versions() -> dict[str, Any]:
+    """Return the versions of what computed a record."""
+    from importlib.metadata import version
+
+    names = ("numpy", "torch", "optuna", "mir_eval", "soundfile", "soxr", "pyarrow")
+    return {"benchmark": version("music-probe-benchmark"), **{name: version(name) for name in names}}

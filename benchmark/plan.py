@@ -1,0 +1,178 @@
+"""The plan of a run: which pairs of encoder and task, what is kept, what must be embedded. It opens no audio."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.embeddings.extract import Track
+from benchmark.embeddings.space import Space, space_of
+from benchmark.embeddings.store import EmbeddingStore
+from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
+from probes.protocol import TRAINING_VERSION, Protocol, protocol_for
+from results import store as records
+from results.record import SCHEMA_VERSION, Record
+from tasks.items import Items
+from tasks.registry import Task
+
+Overwrite = Literal["always", "never", "missing"]
+
+#: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
+SCORING_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may choose of a run; see ``bench run --help``. ``None`` leaves the choice to the protocol."""
+
+    home: Path
+    results: Path
+    trials: int | None = None
+    seed: int = 0
+    seeds: int | None = None
+    limit: int | None = None
+    device: str = "auto"
+    batch_size: int = 32
+    workers: int | None = None
+    overwrite: Overwrite = "missing"
+    allow_damaged: int = 0
+
+    def __post_init__(self) -> None:
+        least = {"trials": 1, "seeds": 1, "limit": 3, "batch_size": 1, "workers": 0, "allow_damaged": 0, "seed": 0}
+        for name, smallest in least.items():
+            value = getattr(self, name)
+            if value is not None and value < smallest:
+                raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
+        if self.overwrite not in ("always", "never", "missing"):
+            raise UserError(f"--overwrite must be always, never or missing, not {self.overwrite!r}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A task with the items that this run uses."""
+
+    task: Task
+    items: Items
+    fingerprint: str
+    protocol: Protocol
+
+    @property
+    def tracks(self) -> list[Track]:
+        """The items as tracks to embed."""
+        pairs = zip(self.items.track_ids, self.items.audio, strict=True)
+        return [Track(track_id, self.task.collection, path) for track_id, path in pairs]
+
+
+@dataclass
+class Pair:
+    """One encoder on one task. ``kept`` is the record that makes the run unnecessary, if there is one."""
+
+    encoder: Encoder
+    asked: Asked
+    store: EmbeddingStore
+    kept: Record | None = None
+
+    @property
+    def space(self) -> Space:
+        """The space of the encoder on this task."""
+        return self.store.space
+
+
+def ask(task: Task, items: Items, options: Options) -> Asked:
+    """Return the task with its items, cut down to ``--limit``, and the protocol that its probes follow."""
+    if options.limit is not None:
+        items = items.take(limited_rows(items, options.limit, options.seed))
+    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, task.group))
+
+
+def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
+    """Return the rows of a seeded sample of about ``limit`` items, each split in proportion and none left empty."""
+    if limit >= len(items):
+        return np.arange(len(items))
+    rng = np.random.default_rng([seed, 4])
+    chosen = []
+    for split in ("train", "valid", "test"):
+        rows = items.rows(split)
+        chosen.append(rng.permutation(rows)[: max(1, round(limit * len(rows) / len(items)))])
+    return np.sort(np.concatenate(chosen))
+
+
+def make_pairs(encoders: Sequence[Encoder], asked: Sequence[Asked], options: Options) -> list[Pair]:
+    """Return every pair of the run, one store shared by all pairs of one space.
+
+    Raises:
+        UserError: An encoder breaks the contract or cannot take a task's window, or a record stands in the way of
+            ``--overwrite never``.
+    """
+    index = AudioIndex(options.home)
+    stores: dict[str, EmbeddingStore] = {}
+    pairs = []
+    for encoder in encoders:
+        for each in asked:
+            card = each.task.card
+            space = space_of(encoder, card.window_seconds, card.hop_seconds)
+            store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
+            pair = Pair(encoder, each, store)
+            pair.kept = _kept(pair, index, options)
+            pairs.append(pair)
+    return pairs
+
+
+def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
+    if options.overwrite == "always":
+        return None
+    card = pair.asked.task.card
+    path = records.record_path(options.results, card.id, pair.encoder.name, options.limit)
+    if not path.is_file():
+        return None
+    record = records.read(path)
+    keys = [index.key(audio) for audio in pair.asked.items.audio]
+    same = None not in keys and record.run_key == run_key(pair, [key for key in keys if key], options)
+    if same and len(record.data.damaged) <= options.allow_damaged and _predictions_exist(options, record):
+        return record
+    if options.overwrite == "never":
+        raise UserError(
+            f"{path} holds the record of a different run, and --overwrite never keeps it: choose another --results "
+            "folder, or --overwrite missing (the old record moves to history/)"
+        )
+    return None
+
+
+def _predictions_exist(options: Options, record: Record) -> bool:
+    """Say whether the predictions that ``record`` names are there."""
+    return records.predictions_path(options.results, record).is_file()
+
+
+def run_key(pair: Pair, audio_keys: Iterable[str], options: Options) -> str:
+    """Return the sha256 of all that decides a record's numbers: equal keys mean that a run would repeat them.
+
+    Args:
+        pair: Encoder and task.
+        audio_keys: The content hash of every item's audio, in order.
+        options: For trials, seeds and limit.
+    """
+    card, protocol = pair.asked.task.card, pair.asked.protocol
+    state = {
+        "schema": SCHEMA_VERSION,
+        "scoring": SCORING_VERSION,
+        "training": TRAINING_VERSION,
+        "encoder": pair.encoder.name,
+        "space": pair.space.key,
+        "task": pair.asked.fingerprint,
+        "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
+        "probe": card.probe.model_dump(),
+        "protocol": asdict(protocol),
+        "trials": options.trials or protocol.trials,
+        "seed": options.seed,
+        "seeds": options.seeds or protocol.seeds,
+        "limit": options.limit,
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
