@@ -14,7 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmark.embeddings.store import DESCRIPTION, FOLDER, TORN, leftovers, shards
+from benchmark.embeddings.store import (
+    COLUMNS,
+    DESCRIPTION,
+    FOLDER,
+    TORN,
+    TornError,
+    leftovers,
+    read_shard,
+    set_aside,
+    shards,
+)
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 
@@ -41,7 +51,8 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
         try:
             text = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            text = {}
+            text = None
+        text = text if isinstance(text, dict) else {}
         files = shards(folder)
         tracks = 0
         for file in files:
@@ -94,7 +105,7 @@ def verify(home: Path | None) -> None:
             checked += 1
             if problem:
                 torn += 1
-                path.replace(path.with_name(path.name + TORN))
+                set_aside(path)
                 print(f"{path}: {problem}; set aside as {path.name}{TORN}")
     print(f"{checked} shard(s) read, {torn} torn")
     if torn:
@@ -105,16 +116,14 @@ def verify(home: Path | None) -> None:
 
 
 def shard_problem(path: Path, width: int) -> str:
-    """Return what is wrong with a shard, or nothing."""
+    """Return what is wrong with a shard, or nothing. ``width`` is 0 where the space's description is lost."""
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        column = table.column("embedding").combine_chunks()
-        keys = table.column("key").to_pylist()
-    except (OSError, KeyError, pa.ArrowException) as error:
-        return f"cannot be read: {str(error).splitlines()[0]}"
-    if not pa.types.is_fixed_size_list(column.type) or column.type.list_size != width:
-        return f"holds {column.type} where {width} floats are due"
-    if not np.isfinite(column.values.to_numpy(zero_copy_only=False)).all():
+        keys, *_, embeddings = read_shard(path, COLUMNS, width or None)
+    except FileNotFoundError:
+        return ""  # another process has set it aside
+    except TornError as error:
+        return f"cannot be read: {error}"
+    if not np.isfinite(embeddings).all():
         return "holds values that are not finite"
     return "holds a key twice" if len(set(keys)) < len(keys) else ""
 

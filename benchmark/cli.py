@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="bench",
     help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
@@ -182,17 +184,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
     except KeyboardInterrupt:
-        _complain("Interrupted. What was finished is kept: the same command goes on from there.")
-        sys.exit(130)
+        status = INTERRUPTED
     except Exception as error:
-        if type(error).__name__ == "Abort":
-            _complain("Interrupted. What was finished is kept: the same command goes on from there.")
-            sys.exit(130)
         message = _message_for_user(error)
         if message is None:
             raise
         _complain(message)
         sys.exit(2)
+    if status == INTERRUPTED:  # typer itself turns Ctrl-C into this status
+        _complain("interrupted. What was finished is kept: the same command goes on from there.")
     sys.exit(status or 0)
 
 

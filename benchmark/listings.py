@@ -52,7 +52,7 @@ def _print_card(task: object) -> None:
         "targets" if card.kind == "regression" else "labels": ", ".join(card.targets)
         if card.kind == "regression"
         else labels,
-        "group": card.columns.group or "none: intervals are over items",
+        "group": (card.columns.group if card.columns else None) or "none: intervals are over items",
         "windows": windows,
         "probe": probe,
         "audio": card.audio or (str(task.manifest) if card.manifest else ""),

@@ -17,6 +17,7 @@ from benchmark.embeddings.space import Space, space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
+from benchmark.scoring import refuse_undefined
 from probes.protocol import TRAINING_VERSION, Protocol, protocol_for
 from results import store as records
 from results.record import SCHEMA_VERSION, Record
@@ -90,7 +91,8 @@ def ask(task: Task, items: Items, options: Options) -> Asked:
     """Return the task with its items, cut down to ``--limit``, and the protocol that its probes follow."""
     if options.limit is not None:
         items = items.take(limited_rows(items, options.limit, options.seed))
-    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, task.group))
+    refuse_undefined(task.card, items)
+    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, *task.card.groups))
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:

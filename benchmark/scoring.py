@@ -11,19 +11,51 @@ from probes.statistics import percentile_interval, resample_weights, sample_devi
 from results.record import Score
 from tasks import metrics as task_metrics
 from tasks.card import TaskCard
+from tasks.items import Items
 
 
 def objective_name(card: TaskCard) -> str:
-    """Return what the search maximises on valid: the primary metric, or for regression the mean over all targets."""
+    """Return what the search maximises on valid: the primary metric, or for regression the mean of all metrics."""
     return (
         card.metrics[0] if card.kind != "regression" or len(card.metrics) == 1 else f"mean({', '.join(card.metrics)})"
     )
 
 
+def refuse_undefined(card: TaskCard, items: Items) -> None:
+    """Refuse a task whose scores or intervals could not be computed, before hours are spent.
+
+    Raises:
+        UserError: There is one single class; on valid or test, ``map`` finds no label with a positive, ``roc_auc`` none
+            with both, or all items are of one group.
+    """
+    if card.kind == "multiclass" and len(items.labels) < 2:
+        raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
+    for split in ("valid", "test"):
+        rows = items.rows(split)
+        if items.groups is not None and len({items.groups[row] for row in rows}) < 2:
+            raise UserError(
+                f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no "
+                "interval can be drawn over groups. Give it more (a larger --limit), or leave the group out of the card"
+            )
+        if card.kind == "multilabel":
+            found = items.targets[rows]
+            positive, negative = (found == 1).any(0), (found == 0).any(0)
+            for metric in card.metrics:
+                if not (positive & negative if metric == "roc_auc" else positive).any():
+                    raise UserError(_undefined(metric, card, split, len(found)))
+
+
 def objective(card: TaskCard, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> float:
-    """Return the value of :func:`objective_name`; NaN where it is undefined."""
+    """Return the value of :func:`objective_name` on valid.
+
+    Raises:
+        UserError: It is undefined there, which no probe could change.
+    """
     metrics = card.metrics if card.kind == "regression" else card.metrics[:1]
-    return float(np.mean([task_metrics.scores(metric, targets, outputs, labels) for metric in metrics]))
+    value = float(np.mean([task_metrics.scores(metric, targets, outputs, labels) for metric in metrics]))
+    if not np.isfinite(value):
+        raise UserError(_undefined(metrics[0], card, "valid", len(targets)))
+    return value
 
 
 def score_split(
@@ -51,18 +83,20 @@ def score_split(
         split: Its name, for messages.
 
     Raises:
-        UserError: A metric is undefined on this split.
+        UserError: A metric is undefined on this split, or a probe's outputs are not finite.
     """
+    if not all(np.isfinite(output).all() for output in outputs):
+        raise UserError(
+            f"a probe's outputs on the {split} split of {card.id!r} are not finite: the embeddings of some track there "
+            "are of an extreme scale"
+        )
     weights = resample_weights(len(targets), groups, seed=seed)
     scores = {}
     for metric in card.metrics:
         evaluations = [task_metrics.evaluate(metric, targets, output, labels) for output in outputs]
         values = [evaluation.value for evaluation in evaluations]
         if not np.isfinite(values).all():
-            raise UserError(
-                f"{metric} is undefined on the {split} split of {card.id!r} ({len(targets)} items): no label has both "
-                "positives and negatives there. Give it more items (a larger --limit)"
-            )
+            raise UserError(_undefined(metric, card, split, len(targets)))
         replicates = np.mean(
             [task_metrics.scores(metric, targets, output, labels, weights) for output in outputs], axis=0
         )
@@ -77,6 +111,14 @@ def score_split(
             left_out=list(evaluations[0].left_out),
         )
     return scores
+
+
+def _undefined(metric: str, card: TaskCard, split: str, items: int) -> str:
+    needs = "a positive" if metric == "map" else "both positives and negatives"
+    return (
+        f"{metric} is undefined on the {split} split of {card.id!r} ({items} items): no label has {needs} there. "
+        "Give it more items, or a larger --limit if there was one"
+    )
 
 
 def _mean_labels(found: Sequence[dict[str, float] | None]) -> dict[str, float] | None:

@@ -40,15 +40,23 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
     rate = encoder.sample_rate
     seconds, hop = encoder.window_seconds, encoder.hop_seconds
     minimum = encoder.minimum_seconds
+    most = encoder.maximum_seconds
+    if not (minimum or 0.0) <= (seconds or minimum or 0.0) <= (float("inf") if most is None else most):
+        raise UserError(
+            f"the encoder {encoder.name!r} declares a window of {seconds} s, but a minimum of {minimum} s and a "
+            f"maximum of {most} s"
+        )
     if window_seconds is not None:
         shortest = seconds if minimum is None and seconds is not None else (minimum or 0.0)
-        longest = encoder.maximum_seconds if encoder.maximum_seconds is not None else float("inf")
+        longest = most if most is not None else float("inf")
         if not shortest <= window_seconds <= longest:
             raise UserError(
                 f"the task asks for windows of {window_seconds:g} s, but the encoder {encoder.name!r} takes "
                 f"{shortest:g} to {longest:g} s: choose another encoder for this task"
             )
         seconds, hop = window_seconds, hop_seconds
+    if seconds is None and most is not None:  # the whole of a track up to the maximum, pieces of it beyond
+        seconds, hop, minimum = most, None, minimum or 0.0
     if seconds is None:
         return WindowRule(None, 0, round((minimum or 0.0) * rate), encoder.padding)
     window, step = round(seconds * rate), round((hop if hop is not None else seconds) * rate)

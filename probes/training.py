@@ -234,9 +234,10 @@ def _validate(
 ) -> float:
     with torch.inference_mode():
         outputs = _activate(spec, _outputs(mlp, x)).cpu().numpy()
+    outputs = outputs * target_scale + target_mean
     if not np.isfinite(outputs).all():
         return -math.inf
-    value = score(targets, outputs * target_scale + target_mean)
+    value = score(targets, outputs)
     return value if math.isfinite(value) else -math.inf
 
 

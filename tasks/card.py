@@ -18,26 +18,27 @@ from tasks.errors import TaskError
 
 Kind = Literal["multiclass", "multilabel", "regression"]
 CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
-    "multiclass": ("accuracy", "weighted_accuracy"),
+    "multiclass": ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric"),
     "multilabel": ("map", "roc_auc"),
 }
 SPLITS = ("train", "valid", "test")
+Name = Annotated[str, Field(min_length=1)]
 
 
 class Part(BaseModel):
     """A part of a card: immutable, and closed to unknown keys."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Columns(Part):
     """Which manifest columns hold what. ``target`` is one column, or for regression one per target."""
 
-    id: str
-    audio: str
-    split: str
-    target: str | tuple[str, ...]
-    group: str | None = None
+    id: Name
+    audio: Name
+    split: Name
+    target: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
+    group: Name | None = None
 
 
 class ProbeSettings(Part):
@@ -48,23 +49,40 @@ class ProbeSettings(Part):
     batch_size: Annotated[int, Field(gt=0)] = 256
 
 
+class Table1(Part):
+    """The task's row in Table 1 of McCallum et al. 2022, as printed."""
+
+    tracks: str
+    hours: str
+    labels: str
+
+
 class TaskCard(Part):
-    """One task. ``metrics[0]`` is the primary metric; ``sizes`` are the items per split that the data must have."""
+    """One task. ``metrics[0]`` is the primary metric; ``sizes`` are the items per split that the data must have.
+
+    A built-in card whose collection has a reader of its own has no ``columns``; it names its regression targets (or
+    just what is predicted) in ``outputs``.
+    """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    title: str
+    title: Name
     kind: Kind
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
-    columns: Columns
-    manifest: str | None = None
-    collection: str | None = None
-    labels: tuple[str, ...] | None = None
+    columns: Columns | None = None
+    manifest: Name | None = None
+    collection: Name | None = None
+    labels: tuple[Name, ...] | None = None
     window_seconds: Annotated[float, Field(gt=0)] | None = None
     hop_seconds: Annotated[float, Field(gt=0)] | None = None
     probe: ProbeSettings = ProbeSettings()
 
     version: int = 1
     description: str = ""
+    outputs: tuple[Name, ...] = ()
+    table1: Table1 | None = None
+    split_rule: str = ""
+    label_source: str = ""
+    counts_verified: bool = True
     aliases: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     sizes: dict[Literal["train", "valid", "test"], int] | None = None
@@ -75,13 +93,19 @@ class TaskCard(Part):
 
     @property
     def targets(self) -> tuple[str, ...]:
-        """The manifest's target columns."""
+        """The names of what is predicted: the manifest's target columns, or a built-in card's ``outputs``."""
+        if self.columns is None:
+            return self.outputs
         return (self.columns.target,) if isinstance(self.columns.target, str) else self.columns.target
 
     @model_validator(mode="after")
     def _is_coherent(self) -> TaskCard:
         if (self.manifest is None) == (self.collection is None):
             raise ValueError("a card names either a manifest or a built-in collection")
+        if self.manifest is not None and self.columns is None:
+            raise ValueError("a card with a manifest needs columns")
+        if self.columns is not None and self.outputs:
+            raise ValueError("outputs are for cards without columns")
         allowed = metrics_of(self.kind, self.targets)
         for metric in self.metrics:
             if metric not in allowed:
@@ -92,10 +116,17 @@ class TaskCard(Part):
             raise ValueError("a metric is named twice")
         if self.kind != "regression" and len(self.targets) != 1:
             raise ValueError(f"kind {self.kind!r} has one target column, not {len(self.targets)}")
+        if len(set(self.targets)) < len(self.targets):
+            raise ValueError("a target column is named twice")
         if self.kind == "regression" and self.labels is not None:
             raise ValueError("a regression task has no labels")
+        if self.labels == ():
+            raise ValueError("labels is empty: leave it out, or name them all")
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
             raise ValueError("a label stands twice in labels")
+        for label in self.labels or ():
+            if label != label.strip() or (self.kind == "multilabel" and "|" in label):
+                raise ValueError(f"no manifest can have the label {label!r}: its cells are stripped and split at '|'")
         if self.hop_seconds is not None and self.window_seconds is None:
             raise ValueError("hop_seconds needs window_seconds")
         return self
@@ -129,7 +160,7 @@ def read_card(path: Path) -> TaskCard:
         # JSON mode takes lists for tuples and refuses to turn a number into a string or back.
         return TaskCard.model_validate_json(json.dumps(data, default=str), strict=True)
     except ValidationError as error:
-        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in error.errors()))
         raise TaskError(f"the task card {path} is not valid:\n{problems}") from None
 
 
@@ -142,6 +173,10 @@ def _explain(problem: object) -> str:
         part = parts[str(location[0])] if len(location) > 1 else TaskCard
         near = difflib.get_close_matches(str(location[-1]), list(part.model_fields), n=1)
         message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+        if not near and location[-1] in TaskCard.model_fields:
+            message = f"unknown key; it belongs to the card itself, above [{location[0]}]"
     elif problem["type"] == "missing":
         message = "is missing"
+    elif location[:2] == ("columns", "target"):  # pydantic tells of both members of the union
+        key, message = "columns.target", "should be the name of a column or, for regression, a list of names"
     return f"{key}: {message}" if key else message

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,9 +58,8 @@ class Items:
 
     def digest(self) -> str:
         """Return the sha256 of ids, splits, groups, targets and labels (not of paths: data may move)."""
-        digest = hashlib.sha256()
-        for part in (self.track_ids, self.splits, self.groups or (), self.labels):
-            digest.update("\x1f".join(part).encode() + b"\x1e")
+        names = json.dumps([self.track_ids, self.splits, self.groups, self.labels])
+        digest = hashlib.sha256(names.encode())
         digest.update(np.ascontiguousarray(self.targets).tobytes())
         return digest.hexdigest()
 

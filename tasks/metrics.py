@@ -7,7 +7,8 @@ which makes a bootstrap one vectorised call.
 
 ``map`` and ``roc_auc`` are macro averages over labels; a label that has no positive (for ``roc_auc`` also: no negative)
 is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of ``mir_eval.key.weighted_score``
-(reference first), which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways.
+(reference first), which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways, and so does
+``weighted_accuracy_symmetric``.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+FIFTH = 0.5  # what mir_eval gives to a key a fifth above the reference
 RESAMPLES_AT_ONCE = 1_000_000  # weights held at a time, as items x resamples: 8 MB of float64 stay near the cache
 
 
@@ -42,7 +44,7 @@ def evaluate(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequ
     Raises:
         ValueError: Shapes that do not fit, no items, outputs that are not finite, or an unknown metric.
     """
-    _check(targets, outputs, labels)
+    _check(metric, targets, outputs, labels)
     if metric.startswith("r2_"):
         return Evaluation(float(scores(metric, targets, outputs, labels)))
     values = per_label(metric, targets, outputs, labels)
@@ -58,7 +60,7 @@ def scores(
     metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Return the metric as a scalar array, or as [R] with ``weights`` [R, n]; undefined resamples are NaN."""
-    _check(targets, outputs, labels)
+    _check(metric, targets, outputs, labels, weights)
     if weights is not None and weights.size > RESAMPLES_AT_ONCE and len(weights) > 1:
         step = max(1, RESAMPLES_AT_ONCE // weights.shape[1])
         blocks = [weights[i : i + step] for i in range(0, len(weights), step)]
@@ -75,7 +77,8 @@ def scores(
     items = item_scores(metric, targets, outputs, labels)
     if weights is None:
         return np.asarray(items.mean())
-    return weights @ items / weights.sum(1)
+    with np.errstate(invalid="ignore"):
+        return weights @ items / weights.sum(1)
 
 
 def per_label(
@@ -105,8 +108,11 @@ def item_scores(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: S
     predicted = np.argmax(outputs, axis=1)
     if metric == "accuracy":
         return (predicted == targets).astype(np.float64)
-    if metric == "weighted_accuracy":
-        return key_scores(tuple(labels))[targets, predicted]
+    if metric in ("weighted_accuracy", "weighted_accuracy_symmetric"):
+        table = key_scores(tuple(labels))
+        if metric == "weighted_accuracy_symmetric":
+            table = np.maximum(table, table.T * (table.T == FIFTH))
+        return table[targets, predicted]
     raise ValueError(f"unknown metric {metric!r}")
 
 
@@ -194,7 +200,8 @@ def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = No
     """
     y, p = targets.astype(np.float64), outputs.astype(np.float64)
     w = np.ones((1, len(y))) if weights is None else weights.astype(np.float64)
-    mean = (w @ y / w.sum(1))[:, None]
+    with np.errstate(invalid="ignore"):
+        mean = (w @ y / w.sum(1))[:, None]
     residual = (w * (y - p) ** 2).sum(1)
     total = (w * (y - mean) ** 2).sum(1)
     safe = np.where(total == 0, 1, total)
@@ -202,12 +209,19 @@ def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = No
     return values if weights is not None else np.asarray(values[0])
 
 
-def _check(targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> None:
+def _check(
+    metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
+) -> None:
+    multiclass = metric in ("accuracy", "weighted_accuracy")
+    if not (multiclass or metric in ("map", "roc_auc") or metric in [f"r2_{label}" for label in labels]):
+        raise ValueError(f"unknown metric {metric!r}")
     if len(targets) == 0:
         raise ValueError("a metric needs at least one item")
     if outputs.ndim != 2 or outputs.shape != (len(targets), len(labels)):
         raise ValueError(f"outputs are {outputs.shape}, not ({len(targets)}, {len(labels)}): items by labels")
-    if targets.ndim == 2 and targets.shape != outputs.shape:
-        raise ValueError(f"targets are {targets.shape}, outputs {outputs.shape}")
+    if targets.shape != (outputs.shape[:1] if multiclass else outputs.shape):
+        raise ValueError(f"targets are {targets.shape}, outputs {outputs.shape}, which does not suit {metric!r}")
+    if weights is not None and (weights.ndim != 2 or weights.shape[1] != len(targets)):
+        raise ValueError(f"weights are {weights.shape}, not (R, {len(targets)}): resamples by items")
     if not np.isfinite(outputs).all():
         raise ValueError("outputs are not finite")

@@ -6,6 +6,7 @@ import difflib
 import fnmatch
 import hashlib
 import importlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -36,8 +37,11 @@ class Task:
 
     @property
     def group(self) -> str:
-        """The leaderboard table that the task belongs to."""
-        return self.card.groups[0] if self.card.groups else self.collection
+        """The leaderboard table that the task belongs to: its first group, or the folder of the user's manifest."""
+        if self.card.groups:
+            return self.card.groups[0]
+        own = self.card.manifest is not None and self.collection in COLLECTIONS
+        return f"{self.collection} (own)" if own else self.collection
 
     @property
     def manifest(self) -> Path:
@@ -58,10 +62,11 @@ class Task:
         else:
             manifest = importlib.import_module(COLLECTIONS[self.card.collection]).prepare(home, progress)
         items = read_manifest(manifest, self.card)
-        if self.card.sizes is not None and items.counts() != {"train": 0, "valid": 0, "test": 0, **self.card.sizes}:
+        counts, sizes = items.counts(), self.card.sizes or {}
+        if any(counts[split] != size for split, size in sizes.items()):
+            advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
             raise TaskError(
-                f"the task {self.card.id!r} should have {dict(self.card.sizes)} items, but {manifest} gives "
-                f"{items.counts()}: remove that folder and run again"
+                f"the task {self.card.id!r} should have {dict(sizes)} items, but {manifest} gives {counts}: {advice}"
             )
         return items
 
@@ -75,7 +80,7 @@ class Task:
 @cache
 def builtin_tasks() -> Mapping[str, Task]:
     """Return the built-in tasks by id, in order of id."""
-    folder = Path(str(resources.files("tasks").joinpath("cards")))
+    folder = Path(str(resources.files("tasks").joinpath("cards"))).resolve()
     cards = {}
     for path in sorted(folder.glob("*.toml")):
         card = read_card(path)
@@ -106,7 +111,8 @@ def find(names: str | Iterable[str]) -> list[Task]:
     """
     wanted = [names] if isinstance(names, str) else list(names)
     found: dict[str, Task] = {}
-    for name in (part.strip() for text in wanted for part in text.split(",") if part.strip()):
+    parts = [[text] if Path(text).is_file() else text.split(",") for text in wanted]  # a path may hold a comma
+    for name in (name.strip() for several in parts for name in several if name.strip()):
         for task in _find_one(name):
             known = found.setdefault(task.card.id, task)
             if known.source != task.source:
@@ -122,10 +128,13 @@ def _find_one(name: str) -> list[Task]:
         task = Task(read_card(path), path)
         if task.card.collection is not None and task.card.collection not in COLLECTIONS:
             raise TaskError(f"{path}: unknown collection {task.card.collection!r}")
+        builtin = builtin_tasks().get(task.card.id)
+        if builtin is not None and builtin.source != path:
+            raise TaskError(f"{path}: {task.card.id!r} is the id of a built-in task: choose another id for the card")
         return [task]
     tasks, by_group = builtin_tasks(), groups()
     aliases = {alias: task for task in tasks.values() for alias in task.card.aliases}
-    key = name.lower().replace("-", "_")
+    key = re.sub(r"-(?![^\[]*\])", "_", name.lower())  # but not the hyphen of a range, as in demo_[a-k]*
     if key in tasks:
         return [tasks[key]]
     if key in aliases:

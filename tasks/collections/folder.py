@@ -1,8 +1,13 @@
-"""A manifest: a CSV with one row per track, beside the audio that it names. Nothing is filtered silently."""
+"""A manifest: a CSV with one row per track, beside the audio that it names. Nothing is filtered silently.
+
+Rows are numbered as a spreadsheet shows them: the header is row 1, an empty row counts (and is passed over), and a row
+whose quoted cells hold line breaks is one row. Spaces around cells and names of columns do not count.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import math
 import re
 from collections.abc import Iterable, Sequence
@@ -10,13 +15,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.card import SPLITS, TaskCard
+from tasks.card import SPLITS, Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
 
 SHOWN = 20
-KEY = re.compile(r"(?i:[a-g](?:#|b)?)\s+(?:major|minor|other)")
+KEY = re.compile(r"(?i:[a-g](?:#|b)?)\s+(?:major|minor|other)|[xX]")
 NO_KEY = {"cb", "fb", "e#", "b#"}
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_manifest(path: Path, card: TaskCard) -> Items:
@@ -27,11 +33,14 @@ def read_manifest(path: Path, card: TaskCard) -> Items:
 
     Raises:
         TaskError: The file is missing, not UTF-8, lacks a column, or has rows that cannot be used: every problem is
-            named with its row (the header is row 1), the first 20 in full.
+            named with its row, the first 20 in full.
     """
+    columns = card.columns
+    if columns is None:
+        raise TaskError(f"the card {card.id!r} names no columns, so no manifest can be read for it")
     header, rows = _read_rows(path)
-    _check_columns(path, header, card)
-    columns, problems = card.columns, []
+    _check_columns(path, header, card, columns)
+    problems: list[tuple[int, str]] = []
     ids: dict[str, int] = {}
     for number, row in rows:
         track_id, split = row[columns.id].strip(), row[columns.split].strip()
@@ -47,7 +56,7 @@ def read_manifest(path: Path, card: TaskCard) -> Items:
         audio = row[columns.audio].strip()
         if not audio:
             problems.append((number, f"the {columns.audio} is empty"))
-        elif not (path.parent / audio).is_file():
+        elif not _is_file(path.parent / audio):
             problems.append((number, f"missing file {audio}"))
     _refuse(path, problems)
     targets, labels, target_problems = _targets(rows, card)
@@ -74,29 +83,39 @@ Row = tuple[int, dict[str, str]]
 
 def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True)
-            header = next(reader, [])
-            rows: list[Row] = []
-            for number, cells in enumerate(reader, start=2):
-                if not cells:
-                    continue
-                if len(cells) != len(header):
-                    raise TaskError(f"{path}, row {number}: {len(cells)} cells where the header has {len(header)}")
-                rows.append((number, dict(zip(header, cells, strict=True))))
+        text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise TaskError(f"no manifest at {path}: check 'manifest' in the card, which is relative to the card") from None
     except UnicodeDecodeError as error:
-        raise TaskError(f"{path} is not UTF-8 text ({error.reason} at byte {error.start}): save it as UTF-8") from None
-    except (csv.Error, OSError) as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise TaskError(f"{path} is not UTF-8 text ({error.reason} in line {line}): save it as UTF-8") from None
+    except OSError as error:
         raise TaskError(f"cannot read the manifest {path}: {error}") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    rows: list[Row] = []
+    problems: list[tuple[int, str]] = []
+    number = 0  # of the last row that was read
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        number = 1
+        for number, cells in enumerate(reader, start=2):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) == len(header):
+                rows.append((number, dict(zip(header, cells, strict=True))))
+            else:
+                problems.append((number, f"{len(cells)} cells where the header has {len(header)}"))
+    except csv.Error as error:
+        raise TaskError(f"cannot read the manifest {path}, row {number + 1}: {error}") from None
+    if not any(header):
+        raise TaskError(f"the manifest {path} has no header: its first row names the columns")
+    _refuse(path, problems)
     if not rows:
         raise TaskError(f"the manifest {path} has no rows")
     return header, rows
 
 
-def _check_columns(path: Path, header: Sequence[str], card: TaskCard) -> None:
-    columns = card.columns
+def _check_columns(path: Path, header: Sequence[str], card: TaskCard, columns: Columns) -> None:
     wanted = [columns.id, columns.audio, columns.split, *card.targets, *([columns.group] if columns.group else [])]
     missing = [name for name in wanted if name not in header]
     if missing:
@@ -104,8 +123,16 @@ def _check_columns(path: Path, header: Sequence[str], card: TaskCard) -> None:
             f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
             f"it has {', '.join(header)}"
         )
-    if len(set(header)) < len(header):
-        raise TaskError(f"the manifest {path} has a column twice: {', '.join(header)}")
+    twice = [name for name in dict.fromkeys(wanted) if header.count(name) > 1]
+    if twice:
+        raise TaskError(f"the manifest {path} has the column(s) {', '.join(twice)} more than once")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be looked into
+        return False
 
 
 def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
@@ -126,12 +153,14 @@ def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str
         for name in found
         if name not in index or not name
     ]
+    if not labels:
+        problems.append((0, f"no row has a label in {column!r}"))
     if "weighted_accuracy" in card.metrics:
-        problems.extend(
-            (0, f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'")
-            for label in labels
-            if not KEY.fullmatch(label) or label.split()[0].lower() in NO_KEY
-        )
+        for label in labels:
+            if not KEY.fullmatch(label) or label.split()[0].lower() in NO_KEY:
+                first = next((number for (number, _), found in zip(rows, names, strict=True) if label in found), 0)
+                message = f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'"
+                problems.append((first, message))
     if problems:
         return np.zeros(0), labels, problems
     if card.kind == "multiclass":
@@ -149,18 +178,19 @@ def _numbers(
     for i, (number, row) in enumerate(rows):
         for j, column in enumerate(columns):
             try:
-                value = float(row[column])
+                value = math.nan if "_" in row[column] else float(row[column])  # Python reads 1_000, no one else does
             except ValueError:
                 value = math.nan
-            if not math.isfinite(value):
-                problems.append((number, f"{column} is {row[column]!r}, not a number"))
-            targets[i, j] = value
+            if not abs(value) <= LARGEST:  # NaN neither
+                problems.append((number, f"{column} is {row[column]!r}, not a finite number"))
+            else:
+                targets[i, j] = value
     return targets, columns, problems
 
 
 def _sorted_labels(names: set[str]) -> tuple[str, ...]:
     if all(re.fullmatch(r"-?\d+", name) for name in names):
-        return tuple(sorted(names, key=int))
+        return tuple(sorted(names, key=lambda name: (int(name), name)))  # 1 and 01 are two labels
     return tuple(sorted(names))
 
 

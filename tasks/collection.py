@@ -1,0 +1,70 @@
+"""The collection card: what a body of audio is, where its files come from, and where they lie. Read from TOML.
+
+A built-in collection is a module ``tasks/collections/<name>.py`` with ``items(card, root)`` and a card
+``tasks/collections/<name>.toml`` beside it. URLs, sizes and checksums live in the card, never in code.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field, ValidationError
+
+from tasks.card import Part
+from tasks.errors import TaskError
+
+
+class Source(Part):
+    """One file of a collection.
+
+    Attributes:
+        file: Where it is kept, relative to the collection's root.
+        what: ``annotations`` (small, always fetched) or ``audio``.
+        urls: Mirrors, in the order in which they are tried; empty when the file cannot be downloaded.
+        sha256: Of the file, where it is known.
+        size: Bytes, where they are known.
+        unpack: The folder, relative to the root, into which the archive is unpacked; ``None`` for a plain file.
+        note: What a user must know, such as how to get a file that cannot be downloaded.
+    """
+
+    file: str
+    what: Literal["annotations", "audio"]
+    urls: tuple[str, ...] = ()
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
+    size: Annotated[int, Field(gt=0)] | None = None
+    unpack: str | None = None
+    note: str = ""
+
+
+class CollectionCard(Part):
+    """A body of audio. ``layout`` shows the files below its root as a tree; ``audio`` says how the audio is had."""
+
+    name: str
+    title: str
+    audio: str
+    licence: str
+    layout: str
+    sources: tuple[Source, ...] = ()
+    hours: float | None = None
+    gigabytes: float | None = None
+
+
+def read_collection(name: str) -> CollectionCard:
+    """Return the card of a built-in collection.
+
+    Raises:
+        TaskError: There is none of this name, or it is not valid.
+    """
+    path = Path(str(resources.files("tasks").joinpath("collections", f"{name}.toml")))
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        return CollectionCard.model_validate_json(json.dumps(data), strict=True)
+    except FileNotFoundError:
+        raise TaskError(f"there is no collection {name!r}") from None
+    except (tomllib.TOMLDecodeError, ValidationError) as error:
+        raise TaskError(f"{path} is not valid: {error}") from None

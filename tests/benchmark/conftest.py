@@ -1,0 +1,107 @@
+"""A small task of generated tones, an encoder that reads them, and a home with the demo collection."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark.encoders.base import Encoder
+from probes.protocol import Protocol
+
+RATE = 8000
+CLASSES = ("high", "low", "middle")
+PITCHES = {"low": 220.0, "middle": 660.0, "high": 1760.0}
+
+
+class Bands(Encoder):
+    """Energies of 16 equal bands of the spectrum: enough to tell the tones apart."""
+
+    name = "bands"
+    version = "1"
+    sample_rate = RATE
+    window_seconds = 1.0
+    hop_seconds = 0.5
+    minimum_seconds = 0.1
+    dim = 16
+    arrays = "numpy"
+
+    def embed(self, waveforms: np.ndarray) -> np.ndarray:
+        power = np.abs(np.fft.rfft(waveforms[:, 0], n=RATE)) ** 2
+        bands = power[:, : 16 * 250].reshape(len(waveforms), 16, 250).sum(2)
+        return np.log10(1e-6 + bands).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def quick_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every search in this process try short trainings: these tests are about the run, not about the probe."""
+    from benchmark import plan
+    from probes.protocol import protocol_for
+
+    def quick(*names: str) -> Protocol:
+        return replace(protocol_for(*names), learning_rate=(5e-3, 1e-2), steps=(100, 200))
+
+    monkeypatch.setattr(plan, "protocol_for", quick)
+
+
+@pytest.fixture
+def bands() -> Bands:
+    return Bands()
+
+
+TaskMaker = Callable[..., Path]
+
+
+@pytest.fixture
+def make_task(tmp_path: Path) -> TaskMaker:
+    """Write a folder of tones with a manifest and a card, and return the card's path."""
+
+    def make(
+        name: str = "tones", per_class: int = 20, *, group: bool = False, permuted: bool = False, seed: int = 0
+    ) -> Path:
+        rng = np.random.default_rng(seed)
+        folder = tmp_path / name
+        (folder / "audio").mkdir(parents=True)
+        rows = []
+        for i in range(per_class * 3):
+            label = CLASSES[i % 3]
+            track, seconds = f"t{i:03d}", rng.uniform(0.6, 2.4)
+            phase = 2 * np.pi * PITCHES[label] * rng.uniform(0.95, 1.05) * np.arange(int(seconds * RATE)) / RATE
+            samples = 0.3 * np.sin(phase) + 0.05 * rng.normal(size=len(phase))
+            soundfile.write(folder / "audio" / f"{track}.flac", samples, RATE)
+            split = ("train", "train", "train", "valid", "test")[(i // 3) % 5]
+            rows.append([track, f"audio/{track}.flac", split, label, f"artist{i // 3}"])
+        if permuted:
+            order = rng.permutation(len(rows))
+            labels = [rows[j][3] for j in order]
+            for row, label in zip(rows, labels, strict=True):
+                row[3] = label
+        with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([["id", "path", "split", "tone", "artist"], *rows])
+        columns = 'id = "id", audio = "path", split = "split", target = "tone"' + (
+            ', group = "artist"' if group else ""
+        )
+        card = folder / "card.toml"
+        card.write_text(
+            f'id = "{name}"\ntitle = "Tones"\nkind = "multiclass"\nmetrics = ["accuracy"]\n'
+            f'manifest = "manifest.csv"\ncolumns = {{ {columns} }}\n[probe]\nhidden = [16]\nbatch_size = 32\n',
+            encoding="utf-8",
+        )
+        return card
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data home in which the demo collection has been rendered."""
+    from tasks.collections import demo
+
+    home = tmp_path_factory.mktemp("demo-home")
+    demo.prepare(home)
+    return home

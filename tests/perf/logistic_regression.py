@@ -1,0 +1,62 @@
+"""Hold the probe of a record to scikit-learn's logistic regression on the same embeddings.
+
+C is chosen on valid from 1e-3 to 1e3, inputs are standardised with train statistics. Run after ``bench run`` with the
+same encoders and tasks (multiclass, accuracy):
+
+    python tests/perf/logistic_regression.py -e logmel,mfcc,chroma -t CARD.toml,CARD.toml [--home H] [--results R]
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from tabulate import tabulate
+
+from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.encoders.resolve import resolve
+from benchmark.home import home_folder
+from benchmark.plan import Options, ask, make_pairs
+from results.store import read, record_path
+from tasks import registry
+
+C = np.logspace(-3, 3, 13)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("-e", "--encoder", required=True)
+    parser.add_argument("-t", "--task", required=True)
+    parser.add_argument("--home", default=None)
+    parser.add_argument("--results", default="results", type=Path)
+    given = parser.parse_args()
+    options = Options(home=home_folder(given.home), results=given.results)
+    asked = [ask(task, task.items(options.home), options) for task in registry.find(given.task)]
+    index, rows = AudioIndex(options.home), []
+    for pair in make_pairs(resolve(given.encoder), asked, options):
+        items = pair.asked.items
+        keys = [index.key(path) for path in items.audio]
+        x, y = pair.store.read([key for key in keys if key]), items.targets
+        train, valid, test = (items.rows(split) for split in ("train", "valid", "test"))
+        best, score, chosen = None, -1.0, 0.0
+        for c in C:
+            model = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=5000)).fit(x[train], y[train])
+            if (found := model.score(x[valid], y[valid])) > score:
+                best, score, chosen = model, found, c
+        reference = best.score(x[test], y[test])
+        card = pair.asked.task.card
+        record = read(record_path(options.results, card.id, pair.encoder.name))
+        probe = record.scores.test["accuracy"]
+        interval = f"{probe.low:.3f}–{probe.high:.3f}"
+        row = [card.id, pair.encoder.name, f"{probe.value:.3f}", interval, f"{probe.std:.3f}"]
+        rows.append([*row, f"{reference:.3f}", f"{chosen:g}", f"{probe.value - reference:+.3f}"])
+    headers = ["task", "encoder", "probe", "95 % interval", "std", "logistic regression", "C", "difference"]
+    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
