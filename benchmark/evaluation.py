@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.audio import pipeline_name
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage
 from benchmark.errors import UserError
-from benchmark.pipeline import device_of, versions
+from benchmark.machine import device_of, hardware, versions
 from benchmark.plan import Options, Pair, run_key
 from benchmark.progress import Reporter
 from benchmark.scoring import objective, objective_name, score_split
@@ -71,7 +67,7 @@ def evaluate(
     spec = ProbeSpec(
         card.kind, len(material.items.labels), card.probe.hidden, card.probe.dropout, card.probe.batch_size
     )
-    device = device_of(options)
+    device = device_of(options.device)
     found, probes, data, search_seconds = _select(spec, material, options, device, report)
     valid_outputs = [probe.predict(data.valid.embeddings) for probe in probes]
     valid = score_split(
@@ -97,8 +93,8 @@ def evaluate(
         search=_search_section(pair, found),
         data=_data_section(material, options),
         seeds=schema.SeedsSection(search=options.seed, probes=[probe.seed for probe in probes]),
-        versions={"python": platform.python_version(), **versions(), "audio": pipeline_name()},
-        hardware=_hardware(device),
+        versions=versions(),
+        hardware=schema.HardwareSection(**hardware(device)),
         seconds=schema.SecondsSection(
             embed=round(embed_seconds, 3),
             search=round(search_seconds, 3),
@@ -295,28 +291,3 @@ def _shared_audio(material: _Material) -> list[str]:
     items = material.items
     pairs = zip(items.track_ids, items.splits, material.keys, strict=True)
     return [name for name, split, key in pairs if split == "test" and key in shared]
-
-
-def _hardware(device: str) -> schema.HardwareSection:
-    accelerator = None
-    if device.startswith("cuda"):
-        import torch
-
-        accelerator = torch.cuda.get_device_name(device)
-    return schema.HardwareSection(
-        cpu=_processor(), cores=os.cpu_count() or 1, memory_gb=_memory_gb(), accelerator=accelerator, device=device
-    )
-
-
-def _processor() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _memory_gb() -> float:
-    if not hasattr(os, "sysconf"):
-        return 0.0
-    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage, Extraction, Track, extract, missing_tracks
@@ -16,6 +13,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.plan import Asked, Options, Overwrite, Pair, ask, make_pairs
 from benchmark.progress import Reporter, Silent
 from results.record import Record
@@ -190,15 +188,15 @@ def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Opti
             advance(done, f"{audio_seconds / max(time.monotonic() - started, 1e-3):,.0f} s of audio a second")
 
         try:
-            with _threads_for(pair.encoder):
+            with threads_for(pair.encoder):
                 extraction = extract(
                     pair.encoder,
                     todo,
                     pair.store,
                     index,
-                    workers=workers_of(options),
+                    workers=workers_of(options.workers),
                     batch_size=options.batch_size,
-                    device=device_of(options, pair.encoder),
+                    device=device_of(options.device, pair.encoder),
                     progress=progress,
                 )
         except KeyboardInterrupt:
@@ -212,45 +210,6 @@ def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Opti
             f"{extraction.seconds:.1f} s, {rate:,.0f} s of audio a second"
         )
     return extraction
-
-
-def _threads_for(encoder: Encoder) -> AbstractContextManager[object]:
-    """Keep numpy's matrix products on one thread while decoding workers use the cores.
-
-    Its threads spin while they wait: on busy cores an encoder of small products ran ten times slower with them. One
-    thread also makes an embedding independent of the number of cores.
-    """
-    if encoder.arrays != "numpy":
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
-
-    limits: AbstractContextManager[object] = threadpool_limits(1)
-    return limits
-
-
-def workers_of(options: Options) -> int:
-    """Return the number of decoding processes: as asked, else one a core, at most 8."""
-    return options.workers if options.workers is not None else min(os.cpu_count() or 1, 8)
-
-
-def device_of(options: Options, encoder: Encoder | None = None) -> str:
-    """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
-
-    Raises:
-        UserError: A device that this machine does not have.
-    """
-    if encoder is not None and encoder.arrays == "numpy":
-        return "cpu"
-    import torch
-
-    if options.device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.empty(1, device=options.device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"the device {options.device!r} cannot be used: {reason}. Try --device cpu") from None
-    return options.device
 
 
 def _refuse_damage(groups: Iterable[Sequence[Pair]], damaged: dict[Path, Damage], options: Options) -> None:
@@ -276,11 +235,3 @@ def _refuse_damage(groups: Iterable[Sequence[Pair]], damaged: dict[Path, Damage]
         + f"\nNo probe was trained; every sound track's embedding is kept. Mend or replace the files and run again, or "
         f"leave them out with --allow-damaged {len(lines)} (the record will name them)."
     )
-
-
-def versions() -> dict[str, Any]:
-    """Return the versions of what computed a record."""
-    from importlib.metadata import version
-
-    names = ("numpy", "torch", "optuna", "mir_eval", "soundfile", "soxr", "pyarrow")
-    return {"benchmark": version("music-probe-benchmark"), **{name: version(name) for name in names}}

@@ -1,0 +1,98 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.plan import Options, ask, limited_rows, make_pairs, run_key
+from tasks import registry
+from tasks.items import Items
+
+
+@pytest.fixture
+def options(tmp_path):
+    return Options(home=tmp_path / "home", results=tmp_path / "results")
+
+
+def items_of(train: int, valid: int, test: int) -> Items:
+    n = train + valid + test
+    splits = ("train",) * train + ("valid",) * valid + ("test",) * test
+    ids = tuple(f"t{i}" for i in range(n))
+    return Items(ids, splits, (Path("a.wav"),) * n, None, np.arange(n) % 2, ("a", "b"))
+
+
+class TestLimitedRows:
+    @pytest.mark.parametrize("limit", [3, 10, 50, 99])
+    def test_keeps_the_proportions_and_leaves_no_split_empty(self, limit):
+        items = items_of(60, 20, 20)
+        rows = limited_rows(items, limit, seed=0)
+        counts = items.take(rows).counts()
+        assert abs(len(rows) - limit) <= 2
+        assert min(counts.values()) >= 1
+        assert abs(counts["train"] - 0.6 * limit) <= 1
+        assert list(rows) == sorted(set(rows))
+
+    def test_a_limit_above_the_size_is_everything(self):
+        assert len(limited_rows(items_of(6, 2, 2), 100, seed=0)) == 10
+
+    def test_is_a_seeded_sample_not_the_first_ones(self):
+        items = items_of(600, 200, 200)
+        first, again, other = (limited_rows(items, 100, seed=s) for s in (0, 0, 1))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+        assert first[60 - 1] > 400
+
+
+class TestRunKey:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, pair, options, tmp_path):
+        moved = replace(options, home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
+        assert run_key(pair, ["a", "b"], options) == run_key(pair, ["a", "b"], moved)
+
+    @pytest.mark.parametrize("change", [{"trials": 3}, {"seed": 1}, {"seeds": 9}, {"limit": 30}])
+    def test_changes_with_what_changes_the_numbers(self, pair, options, change):
+        assert run_key(pair, ["a"], options) != run_key(pair, ["a"], replace(options, **change))
+
+    def test_naming_the_protocols_own_numbers_changes_nothing(self, pair, options):
+        protocol = pair.asked.protocol
+        named = replace(options, trials=protocol.trials, seeds=protocol.seeds)
+        assert run_key(pair, ["a"], options) == run_key(pair, ["a"], named)
+
+    def test_changes_with_the_audio_the_protocol_and_the_probe(self, pair, options):
+        before = run_key(pair, ["a", "b"], options)
+        assert run_key(pair, ["a", "c"], options) != before
+        assert run_key(pair, ["b", "a"], options) != before
+        asked = pair.asked
+        pair.asked = replace(asked, protocol=replace(asked.protocol, l2=(1e-6, 1e-2)))
+        assert run_key(pair, ["a", "b"], options) != before
+        pair.asked = replace(asked, fingerprint="other")
+        assert run_key(pair, ["a", "b"], options) != before
+
+
+class TestPairs:
+    def test_tasks_on_one_audio_share_one_store(self, bands, make_task, options):
+        tasks = [registry.find(str(make_task(name)))[0] for name in ("one", "two")]
+        asked = [ask(task, task.items(options.home), options) for task in tasks]
+        pairs = make_pairs([bands], asked, options)
+        assert len(pairs) == 2
+        assert pairs[0].store is pairs[1].store
+
+    def test_a_window_of_the_task_makes_another_space(self, bands, make_task, options):
+        card = make_task()
+        plain = registry.find(str(card))[0]
+        own = replace(plain, card=plain.card.model_copy(update={"window_seconds": 0.5, "id": "own"}))
+        asked = [ask(task, plain.items(options.home), options) for task in (plain, own)]
+        first, second = make_pairs([bands], asked, options)
+        assert first.space.key != second.space.key
+        assert second.space.windows.window == 4000
+
+    def test_a_window_that_the_encoder_cannot_take_is_refused_before_anything_runs(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        own = replace(task, card=task.card.model_copy(update={"window_seconds": 0.01}))
+        with pytest.raises(UserError, match=r"windows of 0.01 s, but the encoder 'bands' takes"):
+            make_pairs([bands], [ask(own, task.items(options.home), options)], options)
