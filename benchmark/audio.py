@@ -27,7 +27,7 @@ PIPELINE_VERSION = 1
 
 FAR_OUTSIDE = 8.0  # +18 dB: no codec overshoots that far; such a file holds unscaled integers
 MP3_SLACK = 2 * 1152  # frames: encoder delay and padding, where the header counts them differently
-BLOCK_SECONDS = 60
+BLOCK_SECONDS = 600  # each further block of an mp3 or Opus file begins with a faint artefact of the decoder
 SHORT_CHUNK = re.compile(r"^\s*(data|SSND|Data Size)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))  # Ogg's CRC-32 runs the other way than zlib's
 UNKNOWN_LENGTHS = {0, 0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF}  # what writers to a pipe leave in a header

@@ -120,9 +120,10 @@ def make_pairs(encoders: Sequence[Encoder], asked: Sequence[Asked], options: Opt
     for encoder in encoders:
         for each in asked:
             card = each.task.card
-            space = space_of(encoder, card.window_seconds, card.hop_seconds)
+            used = encoder if card.window_seconds is None else encoder.for_window(card.window_seconds)
+            space = space_of(used, card.window_seconds, card.hop_seconds)
             store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
-            pair = Pair(encoder, each, store)
+            pair = Pair(used, each, store)
             pair.kept = _kept(pair, index, options)
             pairs.append(pair)
     return pairs

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from tasks.card import TaskCard, read_card
 from tasks.errors import TaskError
@@ -19,8 +20,21 @@ from tasks.items import Items
 
 Progress = Callable[[int, int], None]
 
-#: Built-in collections: the module whose ``prepare(home, progress)`` returns the path of the manifest.
-COLLECTIONS: Mapping[str, str] = {"demo": "tasks.collections.demo"}
+COLLECTIONS = "tasks.collections"
+
+
+def collection_exists(name: str | None) -> bool:
+    """Say whether ``name`` is a built-in collection: a module of ``tasks.collections`` with a reader."""
+    return name is not None and (Path(str(resources.files(COLLECTIONS))) / f"{name}.py").is_file()
+
+
+def collection_module(name: str) -> Any:
+    """Import a built-in collection.
+
+    It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, or
+    ``items(card, root)``, which reads the annotations below its root.
+    """
+    return importlib.import_module(f"{COLLECTIONS}.{name}")
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Task:
         """The leaderboard table that the task belongs to: its first group, or the folder of the user's manifest."""
         if self.card.groups:
             return self.card.groups[0]
-        own = self.card.manifest is not None and self.collection in COLLECTIONS
+        own = self.card.manifest is not None and collection_exists(self.collection)
         return f"{self.collection} (own)" if own else self.collection
 
     @property
@@ -58,15 +72,24 @@ class Task:
         from tasks.collections.folder import read_manifest
 
         if self.card.collection is None:
-            manifest = self.manifest
+            items, source = read_manifest(self.manifest, self.card), self.manifest
         else:
-            manifest = importlib.import_module(COLLECTIONS[self.card.collection]).prepare(home, progress)
-        items = read_manifest(manifest, self.card)
+            module = collection_module(self.card.collection)
+            if hasattr(module, "prepare"):
+                source = module.prepare(home, progress)
+                items = read_manifest(source, self.card)
+            else:
+                source = home / "collections" / self.card.collection
+                items = module.items(self.card, source)
         counts, sizes = items.counts(), self.card.sizes or {}
         if any(counts[split] != size for split, size in sizes.items()):
-            advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
+            advice = (
+                "remove that folder and run again"
+                if self.card.columns and self.card.collection
+                else "mend the manifest or the card"
+            )
             raise TaskError(
-                f"the task {self.card.id!r} should have {dict(sizes)} items, but {manifest} gives {counts}: {advice}"
+                f"the task {self.card.id!r} should have {dict(sizes)} items, but {source} gives {counts}: {advice}"
             )
         return items
 
@@ -84,7 +107,7 @@ def builtin_tasks() -> Mapping[str, Task]:
     cards = {}
     for path in sorted(folder.glob("*.toml")):
         card = read_card(path)
-        if card.collection not in COLLECTIONS:
+        if not collection_exists(card.collection):
             raise TaskError(f"{path}: unknown collection {card.collection!r}")
         cards[card.id] = Task(card, path)
     return cards
@@ -126,7 +149,7 @@ def _find_one(name: str) -> list[Task]:
     if name.endswith(".toml"):
         path = Path(name).expanduser().resolve()
         task = Task(read_card(path), path)
-        if task.card.collection is not None and task.card.collection not in COLLECTIONS:
+        if task.card.collection is not None and not collection_exists(task.card.collection):
             raise TaskError(f"{path}: unknown collection {task.card.collection!r}")
         builtin = builtin_tasks().get(task.card.id)
         if builtin is not None and builtin.source != path:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.embeddings.store import parquet_bytes
+from benchmark.errors import UserError
 from results.store import replace_file
 
 FOLDER = "audio-index"
@@ -34,10 +35,11 @@ class AudioIndex:
     def __init__(self, home: Path) -> None:
         self.folder = home / FOLDER
         self._seen: dict[str, Seen] = {}
-        for file in sorted(self.folder.glob("*.parquet")):
+        self._files = sorted(self.folder.glob("*.parquet"))
+        for file in self._files:
             try:
                 columns = pq.read_table(file).to_pydict()
-            except (OSError, pa.ArrowException):
+            except (OSError, ValueError, pa.ArrowException):
                 continue  # merged away by another process, or torn: its files are hashed again
             for path, size, mtime_ns, key in zip(
                 columns["path"], columns["size"], columns["mtime_ns"], columns["key"], strict=True
@@ -56,14 +58,16 @@ class AudioIndex:
         return seen.key if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
     def add(self, seen: Iterable[Seen]) -> None:
-        """Remember ``seen`` in one new file, and merge the files when there are many."""
-        fresh = [entry for entry in seen if self._seen.get(entry.path) != entry]
+        """Remember ``seen`` in one new file, and merge the files when there are many.
+
+        Raises:
+            UserError: The disk is full or not writable.
+        """
+        fresh = {entry.path: entry for entry in seen if self._seen.get(entry.path) != entry}
         if not fresh:
             return
-        self._seen.update((entry.path, entry) for entry in fresh)
-        files = sorted(self.folder.glob("*.parquet"))
-        merging = len(files) >= MERGE_ABOVE
-        entries = list(self._seen.values()) if merging else fresh
+        merging = len(self._files) >= MERGE_ABOVE
+        entries = list(({**self._seen, **fresh} if merging else fresh).values())
         table = pa.table(
             {
                 "path": [entry.path for entry in entries],
@@ -72,8 +76,17 @@ class AudioIndex:
                 "key": [entry.key for entry in entries],
             }
         )
-        name = f"{time.time_ns():020d}-{os.getpid()}.parquet"
-        replace_file(self.folder / name, parquet_bytes(table))
-        if merging:
-            for file in files:
+        path = self.folder / f"{time.time_ns():020d}-{os.getpid()}.parquet"
+        try:
+            replace_file(path, parquet_bytes(table))
+        except OSError as error:
+            raise UserError(
+                f"cannot write to {self.folder}: {error.strerror or error}. What was embedded before is kept: "
+                "make room and run the same command again"
+            ) from error
+        if merging:  # only what was read: another process may have added files since
+            for file in self._files:
                 file.unlink(missing_ok=True)
+            self._files.clear()
+        self._files.append(path)
+        self._seen.update(fresh)

@@ -36,7 +36,10 @@ def decode_one(path: Path, rule: AudioRule) -> Decoded:
         if path.is_file():
             stat = path.stat()
             seen = Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
-        return Decoded(path, seen, load(path, rule))
+        audio = load(path, rule)
+        if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
+            return Decoded(path, None, None, "it changed while it was read", audio.seconds)
+        return Decoded(path, seen, audio)
     except DamagedAudioError as damage:
         return Decoded(path, seen, None, damage.problem, damage.seconds_recovered)
     except OSError as error:
@@ -65,12 +68,11 @@ def decode_all(paths: Sequence[Path], rule: AudioRule, workers: int) -> Iterator
     executor = _executor(workers)
     try:
         while waiting or flying:
-            while waiting and len(flying) < workers * (AHEAD + 1):
-                path = waiting.popleft()
-                flying.append((path, executor.submit(decode_one, path, rule)))
-            path, future = flying[0]
             try:
-                decoded = future.result()
+                while waiting and len(flying) < workers * (AHEAD + 1):
+                    flying.append((waiting[0], executor.submit(decode_one, waiting[0], rule)))
+                    waiting.popleft()
+                decoded = flying[0][1].result()
             except BrokenProcessPool:
                 suspects = [path for path, _ in flying]
                 flying.clear()

@@ -24,6 +24,7 @@ from benchmark.errors import UserError
 from benchmark.windows import TooShortError, cut
 
 GROUP_BATCHES = 4
+GROUP_SAMPLES = 2**27  # 512 MiB of audio: where windows are whole tracks, fewer of them are held
 SHARD_SECONDS = 20.0  # a killed run loses at most about this much work, and one group
 SHARD_ROWS = 4096
 
@@ -109,6 +110,8 @@ def extract(
     started = time.monotonic()
     done = Extraction()
     encoder.to(device)
+    if hasattr(encoder, "eval"):  # it is a torch module itself
+        encoder.eval()
     rows: list[Row] = []
     seen: list[Seen] = []
     flushed = time.monotonic()
@@ -125,8 +128,13 @@ def extract(
     decoded = decode_all([track.path for track in tracks], store.space.audio, workers)
     prepared = _prepare(zip(tracks, decoded, strict=True), store, seen, done, progress)
     try:
-        for group in _groups(prepared, GROUP_BATCHES * batch_size):
+        for group in _groups(prepared, GROUP_BATCHES * batch_size, GROUP_SAMPLES):
             embeddings = _embed(encoder, store, group, batch_size, device)
+            if not done.embedded and encoder.fingerprint() != store.space.fingerprint:
+                raise UserError(
+                    f"the encoder {encoder.name!r} is not what it was before it ran, so its embeddings cannot be "
+                    "keyed: load weights in __init__, and name counters and the like in not_in_fingerprint"
+                )
             for item, embedding in zip(group, embeddings, strict=True):
                 track = item.track
                 row = Row(
@@ -174,15 +182,16 @@ def _prepare(
         yield _Prepared(track, key, decoded.audio, windows)
 
 
-def _groups(prepared: Iterable[_Prepared], windows: int) -> Iterator[list[_Prepared]]:
+def _groups(prepared: Iterable[_Prepared], windows: int, samples: int) -> Iterator[list[_Prepared]]:
+    """Yield the tracks in groups, each closed by the track that brings it to so many windows or samples."""
     group: list[_Prepared] = []
-    held = 0
+    held = heard = 0
     for item in prepared:
         group.append(item)
-        held += len(item.windows)
-        if held >= windows:
+        held, heard = held + len(item.windows), heard + item.audio.samples.size
+        if held >= windows or heard >= samples:
             yield group
-            group, held = [], 0
+            group, held, heard = [], 0, 0
     if group:
         yield group
 
@@ -217,28 +226,30 @@ def _call(encoder: Encoder, waveforms: np.ndarray, width: int, device: str, name
     """Call the encoder on [B, channels, n] and return float32 [B, width], whatever allowed shape it answers in."""
     where = f"the encoder {encoder.name!r} on track(s) {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
     try:
-        answer = _as_array(encoder.embed(_as_input(encoder, waveforms, device)))
+        answer = _answer(encoder, waveforms, device)
     except (UserError, KeyboardInterrupt):
         raise
     except Exception as error:
         raise UserError(f"{where} raised {type(error).__name__}: {error}") from error
+    if not np.issubdtype(answer.dtype, np.floating):
+        raise UserError(f"{where} returned {answer.dtype}, not floats")
     wanted = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
-    if encoder.layers is None and answer.ndim == 3 and answer.shape[2] == encoder.dim:
-        answer = answer.mean(axis=1)
+    if encoder.layers is None and answer.ndim == 3 and answer.shape[1] > 0 and answer.shape[2] == encoder.dim:
+        answer = answer.mean(axis=1, dtype=np.float64)
     if answer.shape != (len(waveforms), *wanted):
         expected = f"[{len(waveforms)}, {', '.join(map(str, wanted))}]"
         raise UserError(f"{where} returned shape {list(answer.shape)} where {expected} was declared")
-    if not np.issubdtype(answer.dtype, np.floating):
-        raise UserError(f"{where} returned {answer.dtype}, not floats")
-    return answer.reshape(len(waveforms), width).astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
+        return answer.reshape(len(waveforms), width).astype(np.float32, copy=False)
 
 
-def _as_input(encoder: Encoder, waveforms: np.ndarray, device: str) -> Any:
+def _answer(encoder: Encoder, waveforms: np.ndarray, device: str) -> np.ndarray:
     if encoder.arrays == "numpy":
-        return waveforms
+        return _as_array(encoder.embed(waveforms))
     import torch
 
-    return torch.from_numpy(waveforms).to(device)
+    with torch.no_grad():
+        return _as_array(encoder.embed(torch.from_numpy(waveforms).to(device)))
 
 
 def _as_array(answer: Any) -> np.ndarray:

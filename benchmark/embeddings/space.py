@@ -93,12 +93,21 @@ def check_declarations(encoder: Encoder) -> None:
     for name in ("name", "sample_rate", "dim"):
         if getattr(encoder, name, None) is None:
             raise UserError(f"{what} does not declare {name}")
-    if not isinstance(encoder.name, str) or not encoder.name.strip():
-        raise UserError(f"{what} declares the name {encoder.name!r}: it must be a text")
+    for name in ("name", "version"):
+        value = getattr(encoder, name)
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a text")
     for name in ("sample_rate", "dim"):
         value = getattr(encoder, name)
         if not isinstance(value, int) or value < 1:
             raise UserError(f"{what} declares {name} = {value!r}: it must be a whole number above 0")
+    for name in ("window_seconds", "hop_seconds", "minimum_seconds", "maximum_seconds"):
+        value = getattr(encoder, name)
+        if value is not None and not (isinstance(value, int | float) and 0 <= value < float("inf")):
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a number of seconds, or None")
+    layers = encoder.layers
+    if layers is not None and not (layers and isinstance(layers, tuple) and all(isinstance(n, str) for n in layers)):
+        raise UserError(f"{what} declares layers = {layers!r}: it must be a tuple of at least one name, or None")
     choices = {"channels": (1, 2), "padding": ("repeat", "zero", "refuse"), "arrays": ("torch", "numpy")}
     for name, allowed in choices.items():
         if getattr(encoder, name) not in allowed:

@@ -16,8 +16,10 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +32,7 @@ from results.store import replace_file
 FOLDER = "embeddings"
 DESCRIPTION = "space.json"
 TORN = ".torn"
+COLUMNS = ("key", "track_id", "collection", "seconds", "windows", "clipped", "embedding")
 log = logging.getLogger(__name__)
 
 
@@ -56,6 +59,10 @@ class Place:
     clipped: bool
 
 
+class TornError(Exception):
+    """A shard that is not what was written. The message says how."""
+
+
 class EmbeddingStore:
     """The embeddings of one space below a home folder."""
 
@@ -76,15 +83,13 @@ class EmbeddingStore:
                 continue
             self._seen.add(path.name)
             try:
-                table = pq.read_table(path, columns=["key", "seconds", "clipped"], page_checksum_verification=True)
-                _check_width(path, self.space.width)
-            except (OSError, pa.ArrowException, UserError) as error:
-                if not path.exists():
-                    continue
-                path.replace(path.with_name(path.name + TORN))
+                columns = read_shard(path, ("key", "seconds", "clipped"), self.space.width)
+            except FileNotFoundError:
+                continue
+            except TornError as error:
+                set_aside(path)
                 log.warning("%s is torn (%s): set aside, its tracks will be embedded again", path, error)
                 continue
-            columns = [table.column(name).to_pylist() for name in ("key", "seconds", "clipped")]
             for row, (key, seconds, clipped) in enumerate(zip(*columns, strict=True)):
                 self._places.setdefault(key, Place(path.name, row, seconds, clipped))
         return self._places
@@ -112,7 +117,7 @@ class EmbeddingStore:
 
         Raises:
             KeyError: A key that is not in the store.
-            UserError: A shard that can no longer be read.
+            UserError: A shard that can no longer be read; it is set aside, so that the next run makes it again.
         """
         places = self.places()
         wanted: dict[str, list[tuple[int, int]]] = {}
@@ -123,10 +128,16 @@ class EmbeddingStore:
         for shard, pairs in wanted.items():
             path = self.folder / shard
             try:
-                column = pq.read_table(path, columns=["embedding"], page_checksum_verification=True).column(0)
-            except (OSError, pa.ArrowException) as error:
-                raise UserError(f"cannot read {path}: {error}. Run 'bench cache verify', then run again") from None
-            values = column.combine_chunks().values.to_numpy(zero_copy_only=False).reshape(-1, self.space.width)
+                _, values = read_shard(path, ("key", "embedding"), self.space.width)
+            except FileNotFoundError:
+                raise UserError(f"{path} is gone: run the same command again to embed its tracks again") from None
+            except TornError as error:
+                set_aside(path)
+                self._places.clear()
+                self._seen.clear()
+                raise UserError(
+                    f"{path} is torn ({error}): set aside. Run the same command again to embed its tracks again"
+                ) from None
             to, rows = zip(*pairs, strict=True)
             out[list(to)] = values[list(rows)]
         return out
@@ -161,6 +172,44 @@ def parquet_bytes(table: pa.Table) -> memoryview:
     return memoryview(buffer.getvalue())
 
 
+def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[Any]:
+    """Read columns of a shard, checksums included: lists, and ``embedding`` as float32 [rows, width].
+
+    Args:
+        path: The shard.
+        columns: Names of columns.
+        width: Floats in an embedding; ``None`` takes them as they are.
+
+    Raises:
+        TornError: It is not Parquet, its checksums fail, or its columns are not those of a shard.
+        FileNotFoundError: Another process has set it aside, or deleted it.
+        UserError: The system does not let it be read.
+    """
+    try:
+        kind = pq.read_schema(path).field("embedding").type
+        if not pa.types.is_fixed_size_list(kind) or width not in (None, kind.list_size):
+            raise TornError(f"its embeddings are {kind}, not {width} floats")
+        table = pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+        found = []
+        for name in columns:
+            column = table.column(name).combine_chunks()
+            matrix = name == "embedding"
+            found.append(column.flatten().to_numpy().reshape(-1, kind.list_size) if matrix else column.to_pylist())
+    except FileNotFoundError:
+        raise
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        if isinstance(error, OSError) and error.errno is not None:  # Arrow's own findings have no number
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        raise TornError(str(error).splitlines()[0]) from None
+    return found
+
+
+def set_aside(path: Path) -> None:
+    """Rename a torn shard, so that its tracks are embedded again."""
+    with suppress(FileNotFoundError):  # another process was faster
+        path.replace(path.with_name(path.name + TORN))
+
+
 def shards(folder: Path) -> list[Path]:
     """Return the shards of a folder, oldest first."""
     return sorted(path for path in folder.glob("*.parquet") if not path.name.startswith("."))
@@ -170,9 +219,3 @@ def leftovers(folder: Path) -> Iterator[Path]:
     """Yield what killed processes and torn shards left in a folder."""
     yield from sorted(path for path in folder.glob("*") if path.name.endswith(TORN))
     yield from sorted(path for path in folder.glob(".*") if path.name.endswith(".tmp"))
-
-
-def _check_width(path: Path, width: int) -> None:
-    field = pq.read_schema(path).field("embedding").type
-    if not pa.types.is_fixed_size_list(field) or field.list_size != width:
-        raise UserError(f"its embeddings are {field}, not {width} floats")

@@ -18,10 +18,12 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import CodeType
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from benchmark.audio import content_hash
 from benchmark.errors import UserError
 
 Padding = Literal["repeat", "zero", "refuse"]
@@ -76,6 +78,13 @@ class Encoder:
     #: Instance attributes that do not change the embeddings (a device, a counter), left out of the fingerprint.
     not_in_fingerprint: ClassVar[tuple[str, ...]] = ("device", "training")
 
+    _source: ClassVar[str] = ""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        # Now: a file that is edited later is not the code that this class runs.
+        cls._source = "" if cls.__module__.startswith("benchmark.encoders.") else source_digest(cls)
+
     def embed(self, waveforms: Any) -> Any:  # noqa: ARG002 - the name is the contract
         """Embed a batch of equally long windows.
 
@@ -88,10 +97,20 @@ class Encoder:
         raise UserError(f"the encoder {type(self).__name__} has no embed(waveforms) method: define it")
 
     def to(self, device: str) -> None:
-        """Move the weights to ``device`` (torch's name for it): every module among the attributes, by default."""
+        """Move the weights to ``device`` (torch's name for it): the modules among the attributes, or the encoder."""
+        if _is_module(self):
+            sys.modules["torch"].nn.Module.to(self, device)
+            self.eval()  # type: ignore[attr-defined]
         for value in vars(self).values():
             if _is_module(value):
                 value.to(device).eval()
+
+    def for_window(self, seconds: float) -> Encoder:  # noqa: ARG002 - the name is the contract
+        """Return the encoder to use when a task brings its own windows of ``seconds``: this one, by default.
+
+        For encoders that treat such a window otherwise than a track, for instance as one single slice.
+        """
+        return self
 
     def fingerprint(self) -> str:
         """Return the sha256 of all that decides an embedding: declarations, attributes, weights and source code.
@@ -102,15 +121,17 @@ class Encoder:
         Raises:
             UserError: An attribute of a kind that cannot be hashed.
         """
-        digest = hashlib.sha256()
         state: dict[str, Any] = {name: getattr(self, name) for name in DECLARED}
-        for name, value in sorted(vars(self).items()):
+        attributes = vars(self)
+        if _is_module(self):  # torch's own attributes of a module say no more than the module does
+            state["."] = _describe(self, type(self).__name__)
+            plain = vars(sys.modules["torch"].nn.Module())
+            attributes = {name: value for name, value in attributes.items() if name not in plain}
+        for name, value in sorted(attributes.items()):
             if name not in self.not_in_fingerprint and name not in DECLARED:
                 state[f".{name}"] = _describe(value, f"{type(self).__name__}.{name}")
-        digest.update(json.dumps(state, sort_keys=True, default=list).encode())
-        if not type(self).__module__.startswith("benchmark.encoders."):
-            digest.update(source_digest(type(self)).encode())
-        return digest.hexdigest()
+        text = json.dumps(state, sort_keys=True, default=list) + self._source
+        return hashlib.sha256(text.encode()).hexdigest()
 
 
 def source_digest(cls: type) -> str:
@@ -126,18 +147,29 @@ def source_digest(cls: type) -> str:
             continue
         try:
             digest.update(inspect.getsource(base).encode())
-        except (OSError, TypeError):
+        except (OSError, TypeError, SyntaxError):
             digest.update(_bytecode(base))
     return digest.hexdigest()
 
 
 def _bytecode(cls: type) -> bytes:
-    parts = []
-    for name, value in sorted(vars(cls).items()):
-        code = getattr(value, "__code__", None)
-        if code is not None:
-            parts.append(f"{name}:{code.co_code.hex()}:{code.co_names}:{[repr(c) for c in code.co_consts]}")
-    return "\n".join(parts).encode()
+    members = {name: value for name, value in sorted(vars(cls).items()) if callable(value) or name[:2] != "__"}
+    return json.dumps({name: _code(value) for name, value in members.items()}).encode()
+
+
+def _code(value: Any) -> Any:
+    """Return a member of a class, or a constant of its code, as JSON that changes when it does."""
+    value = getattr(value, "__func__", value)
+    if isinstance(value, property):
+        return [_code(part) for part in (value.fget, value.fset)]
+    code = value if isinstance(value, CodeType) else getattr(value, "__code__", None)
+    if code is not None:
+        defaults = [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
+        return [code.co_code.hex(), code.co_names, [_code(part) for part in (*code.co_consts, *defaults)]]
+    try:
+        return _describe(value, "")
+    except UserError:
+        return type(value).__name__
 
 
 def _is_module(value: Any) -> bool:
@@ -153,7 +185,10 @@ def _describe(value: Any, where: str) -> Any:
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, Path):
-        return hashlib.sha256(value.read_bytes()).hexdigest() if value.is_file() else str(value)
+        if value.is_dir():
+            files = sorted(file for file in value.rglob("*") if file.is_file())
+            return [[file.relative_to(value).as_posix(), content_hash(file)] for file in files]
+        return content_hash(value) if value.is_file() else str(value)
     if isinstance(value, np.ndarray) and value.dtype != object:
         return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     if isinstance(value, np.generic):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import importlib
 import importlib.util
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -33,6 +35,10 @@ def resolve(names: str | Encoder | Iterable[str | Encoder]) -> list[Encoder]:
         parts = [want] if not isinstance(want, str) else [part.strip() for part in want.split(",") if part.strip()]
         for part in parts:
             encoder = part if not isinstance(part, str) else resolve_one(part)
+            if not isinstance(encoder, Encoder):
+                raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
+            if not isinstance(getattr(encoder, "name", None), str):
+                raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
             known = found.setdefault(encoder.name, encoder)
             if known is not encoder and known.fingerprint() != encoder.fingerprint():
                 raise UserError(f"two different encoders have the name {encoder.name!r}: rename one of them")
@@ -49,9 +55,8 @@ def resolve_one(name: str) -> Encoder:
     """
     if name in BUILTIN:
         return _instance(_load(BUILTIN[name][0]), name)
-    if name.endswith(".py") or ".py:" in name:
-        path, _, cls = name.partition(".py")
-        return _instance(_class_in(_module_from(Path(path + ".py")), cls.removeprefix(":"), name), name)
+    if file := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
+        return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", name), name)
     if ":" in name:
         return _instance(_load(name), name)
     near = difflib.get_close_matches(name, BUILTIN, n=2, cutoff=0.5)
@@ -63,8 +68,8 @@ def _load(target: str) -> type:
     module_name, _, cls = target.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise UserError(f"cannot import the encoder {target!r}: {error}") from error
+    except Exception as error:  # whatever the module does when it is imported
+        raise UserError(f"cannot import the encoder {target!r}: {type(error).__name__}: {error}") from error
     return _class_in(module, cls, target)
 
 
@@ -72,7 +77,7 @@ def _module_from(path: Path) -> ModuleType:
     path = path.expanduser().resolve()
     if not path.is_file():
         raise UserError(f"no encoder file at {path}")
-    name = f"encoder_file_{path.stem}"
+    name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
@@ -81,6 +86,7 @@ def _module_from(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
+        del sys.modules[name]
         raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error
     return module
 

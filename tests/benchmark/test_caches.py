@@ -1,0 +1,250 @@
+"""The cache commands: what they list is there, what is torn is named, and nothing is deleted unasked."""
+
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark import caches
+from benchmark.audio import AudioRule
+from benchmark.embeddings.space import Space
+from benchmark.embeddings.store import EmbeddingStore, Row, shards
+from benchmark.errors import UserError
+from benchmark.windows import WindowRule
+
+SPACE = Space(
+    encoder="alpha",
+    version="1",
+    fingerprint="f" * 64,
+    pipeline="1",
+    audio=AudioRule(16000),
+    windows=WindowRule(48000, 32000, 48000, "repeat"),
+    pooling="mean",
+    dim=4,
+    layers=None,
+)
+DAY = 86_400
+
+
+def fill(home: Path, *numbers: int, **changes) -> EmbeddingStore:
+    store = EmbeddingStore(home, replace(SPACE, **changes))
+    store.append([Row(f"{i:064x}", str(i), "songs", 1.0, 1, False, values(i, store.space.width)) for i in numbers])
+    return store
+
+
+def values(i: int, width: int) -> np.ndarray:
+    return np.random.default_rng(i).normal(size=width).astype(np.float32)
+
+
+def age(store: EmbeddingStore, days: float) -> None:
+    then = time.time() - days * DAY
+    for path in store.folder.iterdir():
+        os.utime(path, (then, then))
+
+
+def everything(home: Path) -> set[Path]:
+    return set((home / "embeddings").rglob("*"))
+
+
+@pytest.fixture
+def home(tmp_path) -> Path:
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def three(home) -> list[EmbeddingStore]:
+    stores = [
+        fill(home, 1, 2, 3),
+        fill(home, 1, 2, fingerprint="e" * 64, version="2"),
+        fill(home, 5, encoder="beta", layers=("a", "b"), fingerprint="d" * 64),
+    ]
+    stores[0].append([Row("9" * 64, "9", "songs", 1.0, 1, False, np.ones(4, np.float32))])
+    return stores
+
+
+class TestLs:
+    def test_an_empty_home(self, home, capsys):
+        caches.ls(home)
+        assert capsys.readouterr().out.endswith(f"0 space(s), 0.0 MB in {home / 'embeddings'}\n")
+        assert not home.exists()
+
+    def test_every_space_is_a_line(self, home, three, capsys):
+        caches.ls(home)
+        out = capsys.readouterr().out
+        lines = {line.split()[-1]: line.split() for line in out.splitlines() if line[:5] in ("alpha", "beta ")}
+        assert {folder: line[:4] for folder, line in lines.items()} == {
+            three[0].folder.name: ["alpha", "1", "4", "4"],
+            three[1].folder.name: ["alpha", "2", "2", "4"],
+            three[2].folder.name: ["beta", "1", "1", "8"],
+        }
+        assert "3 space(s)" in out
+
+    def test_sizes_and_times(self, home, three):
+        age(three[1], 10)
+        found = {space.folder: space for space in caches.cached_spaces(home)}
+        space = found[three[1].folder]
+        assert space.size == sum(path.stat().st_size for path in three[1].folder.iterdir())
+        assert time.time() - space.changed == pytest.approx(10 * DAY, abs=1000)
+
+    @pytest.mark.parametrize("text", [None, b"", b"{", b"[]", b"\xff"])
+    def test_a_space_without_its_description_is_still_listed(self, home, three, capsys, text):
+        description = three[2].folder / "space.json"
+        description.unlink() if text is None else description.write_bytes(text)
+        caches.ls(home)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if three[2].folder.name in line]
+        assert line.split()[:4] == ["?", "?", "1", "0"]
+
+    def test_a_torn_shard_does_not_hide_the_others(self, home, three, capsys):
+        shards(three[0].folder)[0].write_bytes(b"torn")
+        caches.ls(home)
+        (line,) = [line for line in capsys.readouterr().out.splitlines() if three[0].folder.name in line]
+        assert line.split()[2] == "1"
+
+    def test_the_home_may_come_from_the_environment(self, home, three, monkeypatch, capsys):
+        monkeypatch.setenv("BENCH_HOME", str(home))
+        caches.ls(None)
+        assert "3 space(s)" in capsys.readouterr().out
+
+
+class TestVerify:
+    def test_sound_shards(self, home, three, capsys):
+        before = everything(home)
+        caches.verify(home)
+        assert capsys.readouterr().out == "4 shard(s) read, 0 torn\n"
+        assert everything(home) == before
+
+    def damage(self, store: EmbeddingStore, how: str) -> Path:
+        path = shards(store.folder)[0]
+        data = bytearray(path.read_bytes())
+        if how == "cut":
+            del data[-20:]
+        elif how == "flipped":
+            data[data.index(values(1, 4).tobytes()) + 2] ^= 1
+        elif how == "empty":
+            data.clear()
+        path.write_bytes(data)
+        return path
+
+    @pytest.mark.parametrize("how", ["cut", "flipped", "empty"])
+    def test_a_torn_shard_is_named_and_set_aside_with_exit_code_1(self, home, three, capsys, how):
+        path = self.damage(three[0], how)
+        with pytest.raises(SystemExit) as stopped:
+            caches.verify(home)
+        assert stopped.value.code == 1
+        told = capsys.readouterr()
+        assert f"{path}: cannot be read: " in told.out
+        assert told.out.endswith(f"set aside as {path.name}.torn\n4 shard(s) read, 1 torn\n")
+        assert "bench cache prune --yes" in told.err
+        assert not path.exists()
+        caches.verify(home)
+        assert set(EmbeddingStore(home, three[0].space).places()) == {"9" * 64}
+
+    def test_a_shard_of_another_width(self, home, three, capsys):
+        wide = shards(three[2].folder)[0]
+        wide.rename(three[0].folder / wide.name)
+        with pytest.raises(SystemExit):
+            caches.verify(home)
+        assert "not 4 floats" in capsys.readouterr().out
+
+    def test_values_that_are_not_finite_and_keys_held_twice(self, home, three, capsys, monkeypatch):
+        row = Row("7" * 64, "7", "songs", 1.0, 1, False, np.ones(4, np.float32))
+        with monkeypatch.context() as patch:
+            patch.setattr(np, "isfinite", lambda values: np.ones_like(values, bool))
+            three[0].append([replace(row, embedding=np.full(4, np.nan, np.float32))])
+        three[1].append([row, row])
+        with pytest.raises(SystemExit):
+            caches.verify(home)
+        out = capsys.readouterr().out
+        assert "holds values that are not finite" in out
+        assert "holds a key twice" in out
+        assert "6 shard(s) read, 2 torn" in out
+
+    def test_a_lost_description_does_not_condemn_the_shards(self, home, three, capsys):
+        (three[0].folder / "space.json").unlink()
+        before = everything(home)
+        caches.verify(home)
+        assert capsys.readouterr().out == "4 shard(s) read, 0 torn\n"
+        assert everything(home) == before
+
+
+def prune(home: Path, encoder=None, older_than=None, everything=False, yes=False) -> None:
+    caches.prune(home, encoder=encoder, older_than=older_than, everything=everything, yes=yes)
+
+
+class TestPrune:
+    @pytest.fixture
+    def leftovers(self, three) -> dict[str, Path]:
+        """Return a torn shard, and temporary files of a process that is long gone and of one that writes now."""
+        torn = shards(three[0].folder)[0]
+        paths = {"torn": torn.rename(torn.with_name(torn.name + ".torn"))}
+        for name, days in (("old", 1), ("new", 0)):
+            paths[name] = three[0].folder / f".{name}.parquet.0a1b2c3d.tmp"
+            paths[name].write_bytes(b"half a shard")
+            os.utime(paths[name], (time.time() - days * DAY,) * 2)
+        return paths
+
+    @pytest.mark.parametrize("what", [{}, {"encoder": "alpha"}, {"older_than": 0.0}, {"everything": True}], ids=str)
+    def test_without_yes_nothing_is_deleted(self, home, three, leftovers, capsys, what):
+        age(three[2], 3)
+        before = everything(home)
+        prune(home, **what)
+        out = capsys.readouterr().out
+        assert everything(home) == before
+        assert "Would delete" in out
+        assert "Deleted" not in out
+        assert out.endswith("; repeat with --yes to do it\n")
+
+    def test_only_leftovers_by_default(self, home, three, leftovers, capsys):
+        before = everything(home)
+        prune(home, yes=True)
+        assert before - everything(home) == {leftovers["torn"], leftovers["old"]}
+        out = capsys.readouterr().out
+        assert out.count("Deleted") == 3
+        assert leftovers["torn"].name in out
+
+    def test_by_encoder(self, home, three):
+        prune(home, encoder="alpha", yes=True)
+        assert [store.folder.exists() for store in three] == [False, False, True]
+
+    def test_an_encoder_that_is_not_there(self, home, three):
+        with pytest.raises(UserError, match="no cached embeddings of 'gamma': see 'bench cache ls'"):
+            prune(home, encoder="gamma", yes=True)
+        assert all(store.folder.exists() for store in three)
+
+    def test_by_age(self, home, three):
+        for store, days in zip(three, (5, 20, 30), strict=True):
+            age(store, days)
+        three[1].append([Row("8" * 64, "8", "songs", 1.0, 1, False, np.ones(4, np.float32))])  # used since
+        prune(home, older_than=10, yes=True)
+        assert [store.folder.exists() for store in three] == [True, True, False]
+
+    def test_by_both(self, home, three):
+        for store, days in zip(three, (5, 20, 30), strict=True):
+            age(store, days)
+        prune(home, encoder="alpha", older_than=10, yes=True)
+        assert [store.folder.exists() for store in three] == [True, False, True]
+
+    def test_all(self, home, three, leftovers, capsys):
+        prune(home, everything=True, yes=True)
+        assert everything(home) == set()
+        assert capsys.readouterr().out.count("embeddings, 0.0 MB") == 3
+
+    @pytest.mark.parametrize("what", [{"encoder": "alpha"}, {"older_than": 1.0}])
+    def test_all_and_a_choice_contradict_each_other(self, home, three, what):
+        with pytest.raises(UserError, match="--all leaves nothing to choose"):
+            prune(home, everything=True, yes=True, **what)
+        assert all(store.folder.exists() for store in three)
+
+    def test_nothing_to_do(self, home, capsys):
+        prune(home)
+        assert capsys.readouterr().out == "Would delete 0.0 MB\n"
+
+    def test_only_embeddings_are_ever_touched(self, home, three):
+        other = home / "audio-index" / "a.parquet"
+        other.parent.mkdir()
+        other.write_bytes(b"index")
+        prune(home, everything=True, yes=True)
+        assert other.exists()
