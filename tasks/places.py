@@ -1,0 +1,278 @@
+"""Where collections lie: folders that users name, or the data home; and which of their audio files are there.
+
+A folder that a user names is read, never written. Where it lacks annotations, these are fetched into a folder of the
+data home that has links to what the user's folder holds, so that the collection is read from one place.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+import importlib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+from tasks.archives import obtain
+from tasks.card import TaskCard
+from tasks.collection import CollectionCard, Source
+from tasks.download import is_here, target_of
+from tasks.errors import TaskError
+from tasks.items import Items
+
+CONFIG = "config.toml"
+TABLES = ("data",)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a collection lies.
+
+    Attributes:
+        collection: Its name.
+        root: The folder that its files are below.
+        annotations: The folder that its annotations are fetched into and that it is read from: ``root``, or one of the
+            data home that joins ``root`` with them when ``root`` is a user's and lacks some.
+        read_only: Whether ``root`` is a user's, and therefore never written.
+        origin: Who says so, for messages: ``--data-root``, the path of the configuration file, or ``data home``.
+    """
+
+    collection: str
+    root: Path
+    annotations: Path
+    read_only: bool
+    origin: str
+
+
+def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] = ()) -> Place:
+    """Return where ``collection`` lies: as ``data_roots`` say, else the configuration file, else below ``home``.
+
+    Args:
+        collection: Its card.
+        home: The data home; ``config.toml`` in it has a table ``[data]`` of collections and folders.
+        data_roots: ``COLLECTION=DIR``, relative to the working folder.
+
+    Raises:
+        TaskError: A root or the configuration file cannot be used, or the folder it names is not there.
+    """
+    own = home / "collections" / collection.name
+    given, configured = parse_data_roots(data_roots), read_config(home)
+    if collection.name in given:
+        root, origin = given[collection.name], "--data-root"
+    elif collection.name in configured:
+        root, origin = configured[collection.name], str(home / CONFIG)
+    else:
+        return Place(collection.name, own, own, False, "data home")
+    if not root.is_dir():
+        problem = "is not a folder" if root.exists() else "is not there"
+        raise TaskError(f"the folder {root} of the collection {collection.name!r} {problem} (named by {origin})")
+    # What an archive of annotations held cannot be told from outside: it is unpacked into the data home.
+    if all(source.unpack is None and is_here(source, root) for source in _fetchable(collection)):
+        return Place(collection.name, root, root, True, origin)
+    joined = own.with_name(f"{collection.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}")
+    return Place(collection.name, root, joined, True, origin)
+
+
+def fetch_annotations(
+    collection: CollectionCard,
+    place: Place,
+    progress: Callable[[Source, int, int | None], None] | None = None,
+    *,
+    again: bool = False,
+) -> list[Source]:
+    """Fetch the annotations that have an address and are not there; return those that were fetched.
+
+    Raises:
+        TaskError: One cannot be fetched.
+    """
+    sources = _fetchable(collection)
+    if place.annotations != place.root:
+        _join(place, collection)
+    elif place.read_only:
+        return []  # all are there, or the place would have another folder for them
+    return obtain(sources, place.annotations, again=again, progress=progress)
+
+
+def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
+    """Return the items of a built-in card, as its collection's module reads them from ``place``.
+
+    Raises:
+        TaskError: The annotations are missing or not what they should be.
+    """
+    if place.annotations != place.root:
+        _join(place, collection)
+    module = importlib.import_module(f"tasks.collections.{collection.name}")
+    return module.items(card, place.annotations)
+
+
+@cache
+def known_collections() -> tuple[str, ...]:
+    """Return the names of the built-in collections that have a card, sorted."""
+    folder = Path(str(resources.files("tasks").joinpath("collections")))
+    return tuple(sorted(path.stem for path in folder.glob("*.toml")))
+
+
+def parse_data_roots(values: Iterable[str]) -> dict[str, Path]:
+    """Return the folders of ``COLLECTION=DIR`` arguments, absolute, by collection.
+
+    Raises:
+        TaskError: An argument has another form, names no collection, or one collection twice.
+    """
+    roots: dict[str, Path] = {}
+    for value in values:
+        name, sign, folder = value.partition("=")
+        name = name.strip()
+        if not sign or not name or not folder.strip():
+            raise TaskError(f"--data-root takes COLLECTION=DIR, such as gtzan=/data/gtzan, not {value!r}")
+        problem = _unknown(name)
+        if problem:
+            raise TaskError(f"--data-root {value}: {problem}")
+        if name in roots:
+            raise TaskError(f"--data-root names the collection {name!r} twice: {roots[name]} and {folder}")
+        roots[name] = Path(folder.strip()).expanduser().absolute()
+    return roots
+
+
+def read_config(home: Path) -> dict[str, Path]:
+    """Return the folders of the table ``[data]`` in ``home/config.toml``, by collection; none if there is no file.
+
+    Relative folders are relative to the file.
+
+    Raises:
+        TaskError: The file cannot be read or used; the message names the line.
+    """
+    path = home / CONFIG
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        return {}
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise TaskError(f"{path}, line {line}: it is not UTF-8 text; save it as UTF-8") from None
+    except OSError as error:
+        raise TaskError(f"cannot read {path}: {error.strerror or error}") from None
+    try:
+        config = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise TaskError(f"{path} is not valid TOML: {error}") from None
+    for key in config:
+        if key not in TABLES:
+            near = difflib.get_close_matches(key, TABLES, n=1)
+            hint = f"did you mean [{near[0]}]?" if near else f"it may have {' and '.join(f'[{t}]' for t in TABLES)}"
+            raise TaskError(f"{_line(path, text, key)}: unknown key {key!r}; {hint}")
+    data = config.get("data", {})
+    if not isinstance(data, Mapping):
+        raise TaskError(f'{_line(path, text, "data")}: data is a table of folders: write [data], then gtzan = "/path"')
+    roots = {}
+    for name, folder in data.items():
+        problem = _unknown(name)
+        if not problem and (not isinstance(folder, str) or not folder.strip()):
+            problem = f"data.{name} is {folder!r}, not the path of a folder in quotes"
+        if problem:
+            raise TaskError(f"{_line(path, text, name)}: {problem}")
+        roots[name] = (home / Path(folder.strip()).expanduser()).absolute()
+    return roots
+
+
+def missing_audio(items: Items) -> list[int]:
+    """Return the indices of the items whose audio file is not there, in order.
+
+    Each folder is listed once, so that 300,000 files cost one look at each folder and not one at each file.
+    """
+    missing = []
+    for folder, rows in _by_folder(items).items():
+        names = _files(folder)
+        if names is None:
+            missing += [row for row, _ in rows]
+            continue
+        # A file system may spell a name in another way than it was asked for: only who is not listed is looked up.
+        missing += [row for row, name in rows if name not in names and not Path(folder, name).is_file()]
+    return sorted(missing)
+
+
+def empty_audio(items: Items) -> list[int]:
+    """Return the indices of the items whose audio file is there but has no bytes, in order."""
+    empty = []
+    for row, path in enumerate(items.audio):
+        try:
+            if os.stat(path).st_size == 0:  # noqa: PTH116, several times as fast where there are many
+                empty.append(row)
+        except OSError:
+            continue
+    return empty
+
+
+def _fetchable(collection: CollectionCard) -> list[Source]:
+    return [source for source in collection.sources if source.what == "annotations" and source.urls]
+
+
+def _join(place: Place, collection: CollectionCard) -> None:
+    """Link what the user's folder holds into the folder of the annotations, which themselves are never links."""
+    joined = place.annotations
+    try:
+        joined.mkdir(parents=True, exist_ok=True)
+        for source in _fetchable(collection):
+            for folder in reversed(target_of(source, joined).relative_to(joined).parents):
+                if (joined / folder).is_symlink():
+                    (joined / folder).unlink()
+                (joined / folder).mkdir(exist_ok=True)
+        _link(place.root, joined)
+    except OSError as error:
+        raise TaskError(
+            f"cannot join {place.root} with its annotations in {joined}: {error.strerror or error}. Put these "
+            f"annotations into {place.root} yourself ('bench data where' names them)"
+        ) from None
+
+
+def _link(theirs: Path, ours: Path) -> None:
+    for entry in ours.iterdir():
+        if entry.is_symlink() and not entry.exists():
+            entry.unlink()
+    for entry in theirs.iterdir():
+        link = ours / entry.name
+        if link.is_dir() and not link.is_symlink() and entry.is_dir():
+            _link(entry, link)
+        elif not link.exists():
+            with contextlib.suppress(FileExistsError):  # another process has just done the same
+                link.symlink_to(entry)
+
+
+def _by_folder(items: Items) -> dict[str, list[tuple[int, str]]]:
+    folders: dict[str, list[tuple[int, str]]] = {}
+    for row, path in enumerate(items.audio):
+        folder, name = os.path.split(path)
+        folders.setdefault(folder, []).append((row, name))
+    return folders
+
+
+def _files(folder: str) -> set[str] | None:
+    try:
+        with os.scandir(folder or ".") as entries:
+            return {entry.name for entry in entries if entry.is_file()}
+    except OSError:
+        return None
+
+
+def _unknown(name: str) -> str:
+    """Return what is wrong with the name of a collection, or nothing."""
+    known = known_collections()
+    if name in known:
+        return ""
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    return f"there is no collection {name!r}; {hint}"
+
+
+def _line(path: Path, text: str, key: str) -> str:
+    """Return the file with the line that ``key`` stands in, as far as that can be told."""
+    pattern = re.compile(rf"""^\s*(\[+\s*)?(data\s*\.\s*)?["']?{re.escape(key)}["']?\s*[=.\]]""")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if pattern.match(line):
+            return f"{path}, line {number}"
+    return str(path)
