@@ -35,10 +35,14 @@ UNKNOWN_LENGTHS = {0, 0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF}  # what writers to a p
 
 @dataclass(frozen=True)
 class AudioRule:
-    """How a file becomes an encoder's input: its rate in Hz and its channels (1: the mean, 2: stereo)."""
+    """How a file becomes an encoder's input: its rate in Hz and its channels (1: the mean, 2: stereo).
+
+    ``decoding`` is ``plain``, or names the rule of :mod:`benchmark.decoding_rules` that an encoder was published with.
+    """
 
     sample_rate: int
     channels: Literal[1, 2] = 1
+    decoding: Literal["plain", "mule"] = "plain"
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ def load(path: Path, rule: AudioRule) -> Audio:
     """
     import soxr
 
+    if rule.decoding == "mule":
+        from benchmark.decoding_rules import mule_waveform
+
+        samples, rate, peak = decode(path, None)
+        return Audio(mule_waveform(samples, rate)[None], len(samples) / rate, peak > 1)
     samples, rate, peak = decode(path, rule.channels)
     seconds = len(samples) / rate
     if rate != rule.sample_rate:
@@ -84,8 +93,12 @@ def load(path: Path, rule: AudioRule) -> Audio:
     return Audio(np.ascontiguousarray(samples.T), seconds, peak > 1)
 
 
-def decode(path: Path, channels: Literal[1, 2] = 1) -> tuple[np.ndarray, int, float]:
+def decode(path: Path, channels: Literal[1, 2] | None = 1) -> tuple[np.ndarray, int, float]:
     """Decode ``path`` at its own rate, mixing block by block so that only the mix of a long file is held.
+
+    Args:
+        path: The file.
+        channels: 1 (the mean), 2 (stereo), or ``None`` for the file's own.
 
     Returns:
         float32 [samples, channels], its rate in Hz, and the largest absolute sample before mixing.
@@ -115,12 +128,12 @@ def decode(path: Path, channels: Literal[1, 2] = 1) -> tuple[np.ndarray, int, fl
     return samples, rate, peak
 
 
-def _samples(path: Path, file: SoundFile, channels: Literal[1, 2]) -> tuple[np.ndarray, float]:
+def _samples(path: Path, file: SoundFile, channels: Literal[1, 2] | None) -> tuple[np.ndarray, float]:
     """Decode an open file to float32 [samples, channels], with the largest absolute sample before mixing."""
     import soundfile
 
     rate, peak, found = file.samplerate, 0.0, 0
-    blocks = [np.zeros((0, channels), np.float32)]
+    blocks = [np.zeros((0, channels or file.channels), np.float32)]
     try:
         for block in _blocks(file, BLOCK_SECONDS * rate):
             peak = max(peak, _peak(block, found, rate))
@@ -193,7 +206,7 @@ def _first_mp3_frame(path: Path) -> tuple[int, bytes]:
     return 0, b""
 
 
-def _all_of_mp3(path: Path, channels: Literal[1, 2], rate: int) -> tuple[np.ndarray, float]:
+def _all_of_mp3(path: Path, channels: Literal[1, 2] | None, rate: int) -> tuple[np.ndarray, float]:
     """Decode an MP3 that does not count its frames, whatever its first frame makes libsndfile believe.
 
     libsndfile guesses the length of such a file from the bit rate at its start and plays no further, which leaves most
@@ -275,10 +288,10 @@ def _reason(error: Exception) -> str:
     return str(getattr(error, "error_string", error)).strip().rstrip(".")
 
 
-def _mix(samples: np.ndarray, channels: int) -> np.ndarray:
-    """Return [samples, channels]: the mean over all channels, or stereo (a mono file twice; more than two: refused)."""
+def _mix(samples: np.ndarray, channels: int | None) -> np.ndarray:
+    """Return [samples, channels]: as they are, their mean, or stereo (a mono file twice; more than two: refused)."""
     have = samples.shape[1]
-    if have == channels:
+    if channels is None or have == channels:
         return samples
     if channels == 1:
         return samples.mean(axis=1, dtype=np.float32, keepdims=True)

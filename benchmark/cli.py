@@ -42,6 +42,10 @@ Limit = Annotated[int | None, typer.Option(help="Use a seeded sample of about N 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.")]
 Workers = Annotated[int | None, typer.Option(help="Decoding processes; 0 decodes in this one. Default: one a core.")]
+AllowMissing = Annotated[int, typer.Option(help="Go on without up to N tracks of a dataset; the record names them.")]
+DataRoots = Annotated[
+    list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have; it is never written.")
+]
 AllowDamaged = Annotated[int, typer.Option(help="Leave out up to N damaged tracks of a task; the record names them.")]
 
 
@@ -62,6 +66,8 @@ def run(
         Overwrite, typer.Option(help="missing: keep a record of the same run; always: run again; never: replace none.")
     ] = Overwrite.missing,
     allow_damaged: AllowDamaged = 0,
+    allow_missing: AllowMissing = 0,
+    data_root: DataRoots = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Embed, probe and score encoders on tasks; write one record for each pair."""
@@ -82,6 +88,8 @@ def run(
         workers=workers,
         overwrite=overwrite.value,
         allow_damaged=allow_damaged,
+        allow_missing=allow_missing,
+        data_roots=tuple(data_root or ()),
     )
 
 
@@ -96,6 +104,8 @@ def embed(
     workers: Workers = None,
     home: Home = None,
     allow_damaged: AllowDamaged = 0,
+    allow_missing: AllowMissing = 0,
+    data_root: DataRoots = None,
 ) -> None:
     """Embed the audio of tasks into the cache, and stop there."""
     from benchmark import commands
@@ -110,6 +120,8 @@ def embed(
         batch_size=batch_size,
         workers=workers,
         allow_damaged=allow_damaged,
+        allow_missing=allow_missing,
+        data_roots=tuple(data_root or ()),
     )
 
 

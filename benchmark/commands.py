@@ -69,6 +69,8 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
     for outcome in outcomes:
         data, what = outcome.record.data, f"{outcome.record.encoder.id} on {outcome.record.task.id}"
+        if data.missing:
+            print(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
         if data.damaged:
             print(f"{what}: {len(data.damaged)} damaged track(s) left out, named in the record")
         if data.shared_groups:

@@ -263,6 +263,8 @@ def _data_section(material: _Material, options: Options) -> schema.DataSection:
         shared_audio=_shared_audio(material),
         audio_seconds=round(sum(place.seconds for place in seen), 3),
         clipped=[name for name, place in zip(items.track_ids, seen, strict=True) if place.clipped],
+        missing=list(material.pair.asked.missing),
+        allow_missing=options.allow_missing,
         damaged=[
             schema.Damaged(
                 track_id=damage.track_id,

@@ -14,14 +14,12 @@ from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.machine import device_of, threads_for, workers_of
-from benchmark.plan import Asked, Options, Overwrite, Pair, ask, make_pairs
+from benchmark.plan import SHOWN, Asked, Options, Overwrite, Pair, ask, make_pairs
 from benchmark.progress import Reporter, Silent
 from results.record import Record
 from results.store import record_path
 from tasks import registry
 from tasks.registry import Task
-
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -57,6 +55,8 @@ def run(
     results: Path | str = "results",
     overwrite: Overwrite = "missing",
     allow_damaged: int = 0,
+    allow_missing: int = 0,
+    data_roots: Sequence[str] = (),
 ) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
@@ -74,6 +74,8 @@ def run(
         results: Folder of the records.
         overwrite: ``missing`` keeps a record of the same run, ``always`` runs again, ``never`` refuses to replace one.
         allow_damaged: How many damaged tracks may be left out.
+        allow_missing: How many tracks of a dataset may be missing.
+        data_roots: ``COLLECTION=DIR``, where datasets lie.
 
     Raises:
         UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
@@ -90,6 +92,8 @@ def run(
         workers=workers,
         overwrite=overwrite,
         allow_damaged=allow_damaged,
+        allow_missing=allow_missing,
+        data_roots=tuple(data_roots),
     )
     encoders, tasks = resolve(encoder), registry.find(str(task))
     if len(encoders) != 1 or len(tasks) != 1:
@@ -132,7 +136,9 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter) -> list[A
     asked = []
     for task in tasks:
         with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
-            items = task.items(options.home, lambda done, total: advance(done, total=total))
+            items = task.items(
+                options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots
+            )
         asked.append(ask(task, items, options))
     return asked
 

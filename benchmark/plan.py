@@ -26,6 +26,8 @@ from tasks.registry import Task
 
 Overwrite = Literal["always", "never", "missing"]
 
+SHOWN = 20
+
 #: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
 SCORING_VERSION = 1
 
@@ -45,9 +47,20 @@ class Options:
     workers: int | None = None
     overwrite: Overwrite = "missing"
     allow_damaged: int = 0
+    allow_missing: int = 0
+    data_roots: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        least = {"trials": 1, "seeds": 1, "limit": 3, "batch_size": 1, "workers": 0, "allow_damaged": 0, "seed": 0}
+        least = {
+            "trials": 1,
+            "seeds": 1,
+            "limit": 3,
+            "batch_size": 1,
+            "workers": 0,
+            "allow_damaged": 0,
+            "allow_missing": 0,
+            "seed": 0,
+        }
         for name, smallest in least.items():
             value = getattr(self, name)
             if value is not None and value < smallest:
@@ -58,12 +71,13 @@ class Options:
 
 @dataclass(frozen=True)
 class Asked:
-    """A task with the items that this run uses."""
+    """A task with the items that this run uses, and the ids of those whose audio is missing and left out."""
 
     task: Task
     items: Items
     fingerprint: str
     protocol: Protocol
+    missing: tuple[str, ...] = ()
 
     @property
     def tracks(self) -> list[Track]:
@@ -88,11 +102,53 @@ class Pair:
 
 
 def ask(task: Task, items: Items, options: Options) -> Asked:
-    """Return the task with its items, cut down to ``--limit``, and the protocol that its probes follow."""
+    """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
+
+    Raises:
+        UserError: More is missing than ``--allow-missing`` says, or a metric could not be computed.
+    """
+    missing: tuple[str, ...] = ()
+    if task.has_reader:
+        items, missing = present_items(task, items, options)
     if options.limit is not None:
         items = items.take(limited_rows(items, options.limit, options.seed))
     refuse_undefined(task.card, items)
-    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, *task.card.groups))
+    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, *task.card.groups), missing)
+
+
+def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tuple[str, ...]]:
+    """Return the items whose audio is there, and what is missing: ids, and counts that differ from the card's.
+
+    Raises:
+        UserError: More is missing than ``--allow-missing`` says.
+    """
+    from tasks.places import missing_audio
+
+    absent = missing_audio(items)
+    differences = task.size_differences(items)
+    total = len(absent) + sum(map(abs, differences.values()))
+    missing = [items.track_ids[row] for row in absent]
+    missing += [
+        f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
+    ]
+    if total > options.allow_missing:
+        lines = [f"  {items.track_ids[row]}: {items.audio[row]}" for row in absent[:SHOWN]]
+        if len(absent) > SHOWN:
+            listing = options.home / f"missing-{task.card.id}.txt"
+            listing.parent.mkdir(parents=True, exist_ok=True)
+            listing.write_text("".join(f"{items.audio[row]}\n" for row in absent), encoding="utf-8")
+            lines.append(f"  … and {len(absent) - SHOWN} more: all are listed in {listing}")
+        lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
+        raise UserError(
+            f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
+            + (" and has other counts than its card" if differences else "")
+            + f", and --allow-missing is {options.allow_missing}:\n"
+            + "\n".join(lines)
+            + f"\nSee 'bench data where {task.card.id}', or leave them out with --allow-missing {total} (the record "
+            "will name them, and the leaderboard will carry the mark)."
+        )
+    there = np.setdiff1d(np.arange(len(items)), absent)
+    return items.take(there), tuple(missing)
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:

@@ -204,9 +204,10 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
         for record, values in zip(column, described, strict=True):
             parts = [value for value, differs in zip(values, mixed, strict=True) if differs]
             text = f"not alike in this column, here: {', '.join(parts)}" if parts else ""
-            if left_out := len(record.data.damaged):
-                damaged = f"{left_out} damaged {'track' if left_out == 1 else 'tracks'} left out"
-                text = f"{text}; {damaged}" if text else damaged
+            for count, what in ((len(record.data.missing), "missing"), (len(record.data.damaged), "damaged")):
+                if count:
+                    left_out = f"{count} {what} {'track' if count == 1 else 'tracks'} left out"
+                    text = f"{text}; {left_out}" if text else left_out
             if text:
                 notes[_place(record)] = text
     return notes

@@ -116,7 +116,11 @@ class Damaged(Section):
 
 
 class DataSection(Section):
-    """What was scored: tracks per split, labels, groups, and what was left out or looks wrong."""
+    """What was scored: tracks per split, labels, groups, and what was left out or looks wrong.
+
+    ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them.
+    ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
+    """
 
     counts: dict[str, int]
     labels: list[str]
@@ -125,6 +129,8 @@ class DataSection(Section):
     shared_audio: list[str]
     audio_seconds: float
     clipped: list[str]
+    missing: list[str]
+    allow_missing: int
     damaged: list[Damaged]
     allow_damaged: int
 

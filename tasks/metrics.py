@@ -19,6 +19,7 @@ from functools import lru_cache
 
 import numpy as np
 
+MULTICLASS = ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric")
 FIFTH = 0.5  # what mir_eval gives to a key a fifth above the reference
 RESAMPLES_AT_ONCE = 1_000_000  # weights held at a time, as items x resamples: 8 MB of float64 stay near the cache
 
@@ -36,7 +37,7 @@ def evaluate(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequ
     """Evaluate ``metric`` on all items.
 
     Args:
-        metric: ``map``, ``roc_auc``, ``accuracy``, ``weighted_accuracy`` or ``r2_<target>``.
+        metric: one of ``map``, ``roc_auc``, those of ``MULTICLASS``, and ``r2_<target>``.
         targets: [n, L], [n] or [n, T]; see the conventions of this module.
         outputs: [n, L], [n, C] or [n, T].
         labels: Names of the columns or classes, in order.
@@ -212,7 +213,7 @@ def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = No
 def _check(
     metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
 ) -> None:
-    multiclass = metric in ("accuracy", "weighted_accuracy")
+    multiclass = metric in MULTICLASS
     if not (multiclass or metric in ("map", "roc_auc") or metric in [f"r2_{label}" for label in labels]):
         raise ValueError(f"unknown metric {metric!r}")
     if len(targets) == 0:

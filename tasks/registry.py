@@ -7,7 +7,7 @@ import fnmatch
 import hashlib
 import importlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -63,35 +63,47 @@ class Task:
         assert self.card.manifest is not None
         return (self.source.parent / self.card.manifest).resolve()
 
-    def items(self, home: Path, progress: Progress | None = None) -> Items:
-        """Return the task's items, rendering or reading what they need below ``home`` first.
+    def items(self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = ()) -> Items:
+        """Return the task's items, rendering or reading what they need first.
+
+        Args:
+            home: The data home.
+            progress: Called while a collection is rendered, with (clips done, clips).
+            data_roots: ``COLLECTION=DIR``, where the user has collections.
 
         Raises:
-            TaskError: A manifest that cannot be used, or counts that are not the card's.
+            TaskError: A manifest or annotations that cannot be used, or a manifest whose counts are not the card's.
         """
+        if self.has_reader:
+            from tasks.collection import read_collection
+            from tasks.places import items_of, place_of
+
+            collection = read_collection(self.collection)
+            return items_of(self.card, collection, place_of(collection, home, data_roots))
         from tasks.collections.folder import read_manifest
 
         if self.card.collection is None:
-            items, source = read_manifest(self.manifest, self.card), self.manifest
+            manifest = self.manifest
         else:
-            module = collection_module(self.card.collection)
-            if hasattr(module, "prepare"):
-                source = module.prepare(home, progress)
-                items = read_manifest(source, self.card)
-            else:
-                source = home / "collections" / self.card.collection
-                items = module.items(self.card, source)
-        counts, sizes = items.counts(), self.card.sizes or {}
-        if any(counts[split] != size for split, size in sizes.items()):
-            advice = (
-                "remove that folder and run again"
-                if self.card.columns and self.card.collection
-                else "mend the manifest or the card"
-            )
+            manifest = collection_module(self.card.collection).prepare(home, progress)
+        items = read_manifest(manifest, self.card)
+        if self.size_differences(items):
+            advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
             raise TaskError(
-                f"the task {self.card.id!r} should have {dict(sizes)} items, but {source} gives {counts}: {advice}"
+                f"the task {self.card.id!r} should have {self.card.sizes} items, but {manifest} gives "
+                f"{items.counts()}: {advice}"
             )
         return items
+
+    @property
+    def has_reader(self) -> bool:
+        """Whether the items come from a collection's own annotations rather than from a manifest."""
+        return self.card.collection is not None and hasattr(collection_module(self.card.collection), "items")
+
+    def size_differences(self, items: Items) -> dict[str, int]:
+        """Return by split how many items there are more (or, negative, fewer) than the card says; only differences."""
+        counts, sizes = items.counts(), self.card.sizes or {}
+        return {split: counts[split] - size for split, size in sizes.items() if counts[split] != size}
 
     def fingerprint(self, items: Items) -> str:
         """Return the sha256 of what decides the task's scores: card rules and items."""

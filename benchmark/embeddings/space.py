@@ -75,7 +75,7 @@ def space_of(encoder: Encoder, window_seconds: float | None, hop_seconds: float 
         version=encoder.version,
         fingerprint=encoder.fingerprint(),
         pipeline=pipeline_name(),
-        audio=AudioRule(encoder.sample_rate, encoder.channels),
+        audio=AudioRule(encoder.sample_rate, encoder.channels, encoder.decoding),
         windows=window_rule(encoder, window_seconds, hop_seconds),
         pooling=POOLING,
         dim=encoder.dim,
@@ -108,7 +108,12 @@ def check_declarations(encoder: Encoder) -> None:
     layers = encoder.layers
     if layers is not None and not (layers and isinstance(layers, tuple) and all(isinstance(n, str) for n in layers)):
         raise UserError(f"{what} declares layers = {layers!r}: it must be a tuple of at least one name, or None")
-    choices = {"channels": (1, 2), "padding": ("repeat", "zero", "refuse"), "arrays": ("torch", "numpy")}
+    choices = {
+        "channels": (1, 2),
+        "padding": ("repeat", "zero", "refuse"),
+        "arrays": ("torch", "numpy"),
+        "decoding": ("plain", "mule"),
+    }
     for name, allowed in choices.items():
         if getattr(encoder, name) not in allowed:
             raise UserError(f"{what} declares {name} = {getattr(encoder, name)!r}: it must be one of {allowed}")

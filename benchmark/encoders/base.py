@@ -40,6 +40,7 @@ DECLARED = (
     "padding",
     "dim",
     "layers",
+    "decoding",
     "arrays",
 )
 
@@ -59,6 +60,7 @@ class Encoder:
         padding: What lengthens audio under the minimum: ``repeat`` it, append ``zero`` samples, or ``refuse`` it.
         dim: Width D of an embedding.
         layers: Names of the L layers when :meth:`embed` returns [B, L, D]; ``None`` otherwise.
+        decoding: ``plain``, or the decoding rule that the encoder was published with.
         arrays: ``torch`` hands :meth:`embed` a tensor on the encoder's device, ``numpy`` an array.
     """
 
@@ -73,6 +75,7 @@ class Encoder:
     padding: Padding = "repeat"
     dim: int
     layers: tuple[str, ...] | None = None
+    decoding: Literal["plain", "mule"] = "plain"
     arrays: Literal["torch", "numpy"] = "torch"
 
     #: Instance attributes that do not change the embeddings (a device, a counter), left out of the fingerprint.

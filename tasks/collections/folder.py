@@ -155,7 +155,7 @@ def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str
     ]
     if not labels:
         problems.append((0, f"no row has a label in {column!r}"))
-    if "weighted_accuracy" in card.metrics:
+    if any(metric.startswith("weighted_accuracy") for metric in card.metrics):
         for label in labels:
             if not KEY.fullmatch(label) or label.split()[0].lower() in NO_KEY:
                 first = next((number for (number, _), found in zip(rows, names, strict=True) if label in found), 0)

@@ -110,6 +110,8 @@ def build_record(
                 {"track_id": str(i), "file": f"{i}.mp3", "problem": "cut off", "seconds_recovered": 1.0}
                 for i in range(damaged)
             ],
+            "missing": [],
+            "allow_missing": 0,
             "allow_damaged": damaged,
         },
         "seeds": {"search": 0, "probes": [0, 1]},

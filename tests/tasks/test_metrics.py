@@ -388,3 +388,14 @@ def test_the_symmetric_variant_counts_a_fifth_both_ways_and_nothing_else_anew():
     assert (both[differs] == 0.5).all()
     assert (one_way.T[differs] == 0.5).all()
     assert differs.sum() == (one_way == 0.5).sum()
+
+
+def test_every_metric_that_a_card_may_have_can_be_computed():
+    from tasks.card import CLASSIFICATION_METRICS
+
+    keys, rng = ("C major", "G major", "A minor"), np.random.default_rng(0)
+    for metric in CLASSIFICATION_METRICS["multiclass"]:
+        assert 0 <= metrics.evaluate(metric, rng.integers(3, size=30), rng.normal(size=(30, 3)), keys).value <= 1
+    tags = (rng.random((30, 3)) < 0.4).astype(np.float32)
+    for metric in CLASSIFICATION_METRICS["multilabel"]:
+        assert 0 <= metrics.evaluate(metric, tags, rng.normal(size=(30, 3)), keys).value <= 1
