@@ -30,6 +30,13 @@ class Overwrite(StrEnum):
     missing = "missing"
 
 
+class PrecisionChoice(StrEnum):
+    """What an encoder computes in."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 EncoderNames = Annotated[
     list[str], typer.Option("-e", "--encoder", help="Encoder: id, file.py[:Class] or module:Class; X,Y for several.")
 ]
@@ -43,6 +50,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.")]
 Workers = Annotated[int | None, typer.Option(help="Decoding processes; 0 decodes in this one. Default: one a core.")]
 AllowMissing = Annotated[int, typer.Option(help="Go on without up to N tracks of a dataset; the record names them.")]
+Precision = Annotated[PrecisionChoice | None, typer.Option(help="What the encoder computes in, if it has a choice.")]
 DataRoots = Annotated[
     list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have; it is never written.")
 ]
@@ -68,6 +76,7 @@ def run(
     allow_damaged: AllowDamaged = 0,
     allow_missing: AllowMissing = 0,
     data_root: DataRoots = None,
+    precision: Precision = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Embed, probe and score encoders on tasks; write one record for each pair."""
@@ -90,6 +99,7 @@ def run(
         allow_damaged=allow_damaged,
         allow_missing=allow_missing,
         data_roots=tuple(data_root or ()),
+        precision=precision.value if precision else None,
     )
 
 
@@ -106,6 +116,7 @@ def embed(
     allow_damaged: AllowDamaged = 0,
     allow_missing: AllowMissing = 0,
     data_root: DataRoots = None,
+    precision: Precision = None,
 ) -> None:
     """Embed the audio of tasks into the cache, and stop there."""
     from benchmark import commands
@@ -122,6 +133,7 @@ def embed(
         allow_damaged=allow_damaged,
         allow_missing=allow_missing,
         data_roots=tuple(data_root or ()),
+        precision=precision.value if precision else None,
     )
 
 
@@ -137,12 +149,22 @@ def tasks(
 
 @app.command()
 def encoders(
-    name: Annotated[str | None, typer.Argument(help="An encoder: id, file.py[:Class] or module:Class.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="An encoder: id, file.py[:Class] or module:Class; or the word fetch.")
+    ] = None,
+    target: Annotated[str | None, typer.Argument(help="After fetch: the encoder whose weights to bring.")] = None,
+    remove_original: Annotated[
+        bool, typer.Option("--remove-original", help="With fetch: keep only the converted weights.")
+    ] = False,
+    home: Home = None,
 ) -> None:
-    """List the built-in encoders, or print what one declares."""
+    """List the encoders, print what one declares, or fetch published weights (encoders fetch NAME)."""
     from benchmark import listings
 
-    listings.encoders(name)
+    if name == "fetch":
+        listings.fetch_encoder(target, home, remove_original=remove_original)
+    else:
+        listings.encoders(name, home)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.home import home_folder
 
 
 def tasks(name: str | None) -> None:
@@ -74,18 +75,19 @@ def _print_card(task: object) -> None:
     print(f"\nRun it: bench run --encoder logmel --task {name}")
 
 
-def encoders(name: str | None) -> None:
+def encoders(name: str | None, home: Path | None = None) -> None:
     """Print the built-in encoders as a table, or what one declares."""
-    from benchmark.encoders.resolve import BUILTIN, resolve_one
+    from benchmark.encoders.resolve import BUILTIN, PUBLISHED, resolve_one
 
     if name is None:
         rows = [[encoder, what] for encoder, (_, what) in BUILTIN.items()]
+        rows += [[encoder, what] for encoder, what in PUBLISHED.items()]
         print(_table(rows, ["encoder", "what it is"]))
         print("\nYour own: a file with a subclass of benchmark.Encoder, as --encoder path/to/file.py:Class")
         return
     from benchmark.embeddings.space import space_of
 
-    encoder = resolve_one(name)
+    encoder = resolve_one(name, home_folder(home))
     space = space_of(encoder, None, None)
     print(encoder.name)
     print("=" * len(encoder.name))
@@ -107,6 +109,23 @@ def encoders(name: str | None) -> None:
         "fingerprint": space.fingerprint,
     }.items():
         print(f"{key + ':':<13}{value}")
+
+
+def fetch_encoder(name: str | None, home: Path | None, *, remove_original: bool) -> None:
+    """Fetch and convert the weights of ``name``; the licence is shown once, before the download."""
+    from benchmark.encoders.published import FOLDER, WEIGHTS, fetch_weights
+    from benchmark.progress import Terminal
+
+    if name is None:
+        raise UserError(f"name the encoder: bench encoders fetch NAME, one of {', '.join(WEIGHTS)}")
+    where, report = home_folder(home), Terminal()
+    if name in WEIGHTS and not (where / FOLDER / name / WEIGHTS[name].converted).is_file():
+        report.say(WEIGHTS[name].licence)
+    with report.stage(f"Fetching {name}", 1, "bytes") as advance:
+        path = fetch_weights(
+            name, where, remove_original=remove_original, progress=lambda done, total: advance(done, total=total)
+        )
+    print(f"{name}: weights in {path}")
 
 
 def leaderboard(results: Path, output: Path, *, check: bool, show: bool) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage, Extraction, Track, extract, missing_tracks
-from benchmark.encoders.base import Encoder
+from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
@@ -57,6 +57,7 @@ def run(
     allow_damaged: int = 0,
     allow_missing: int = 0,
     data_roots: Sequence[str] = (),
+    precision: Precision | None = None,
 ) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
@@ -76,6 +77,7 @@ def run(
         allow_damaged: How many damaged tracks may be left out.
         allow_missing: How many tracks of a dataset may be missing.
         data_roots: ``COLLECTION=DIR``, where datasets lie.
+        precision: ``fp32`` or ``bf16``, for encoders that have a choice.
 
     Raises:
         UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
@@ -94,8 +96,9 @@ def run(
         allow_damaged=allow_damaged,
         allow_missing=allow_missing,
         data_roots=tuple(data_roots),
+        precision=precision,
     )
-    encoders, tasks = resolve(encoder), registry.find(str(task))
+    encoders, tasks = resolve(encoder, options.home, precision), registry.find(str(task))
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(
             f"benchmark.run takes one encoder and one task, not {len(encoders)} and {len(tasks)}: "

@@ -15,7 +15,7 @@ from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Track
 from benchmark.embeddings.space import Space, space_of
 from benchmark.embeddings.store import EmbeddingStore
-from benchmark.encoders.base import Encoder
+from benchmark.encoders.base import Encoder, Precision
 from benchmark.errors import UserError
 from benchmark.scoring import refuse_undefined
 from probes.protocol import TRAINING_VERSION, Protocol, protocol_for
@@ -49,6 +49,7 @@ class Options:
     allow_damaged: int = 0
     allow_missing: int = 0
     data_roots: tuple[str, ...] = ()
+    precision: Precision | None = None
 
     def __post_init__(self) -> None:
         least = {

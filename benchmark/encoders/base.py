@@ -27,6 +27,7 @@ from benchmark.audio import content_hash
 from benchmark.errors import UserError
 
 Padding = Literal["repeat", "zero", "refuse"]
+Precision = Literal["fp32", "bf16"]
 
 DECLARED = (
     "name",
@@ -107,6 +108,16 @@ class Encoder:
         for value in vars(self).values():
             if _is_module(value):
                 value.to(device).eval()
+
+    def with_precision(self, precision: Precision) -> Encoder:
+        """Return the encoder that computes in ``precision``.
+
+        Raises:
+            UserError: It has no choice: an encoder computes in float32 unless it says otherwise.
+        """
+        if precision != "fp32":
+            raise UserError(f"the encoder {self.name!r} computes in fp32 only: leave --precision out")
+        return self
 
     def for_window(self, seconds: float) -> Encoder:  # noqa: ARG002 - the name is the contract
         """Return the encoder to use when a task brings its own windows of ``seconds``: this one, by default.

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.encoders.base import Encoder
+from benchmark.encoders.base import Encoder, Precision
 from benchmark.errors import UserError
+from benchmark.home import home_folder
 
 #: Built-in encoders: id -> "module:Class" and what it is, in a line.
 BUILTIN: Mapping[str, tuple[str, str]] = {
@@ -22,9 +23,21 @@ BUILTIN: Mapping[str, tuple[str, str]] = {
     "chroma": ("benchmark.encoders.chroma:Chroma", "tuned chroma: means and products of successive frames"),
 }
 
+#: Encoders with weights that must be fetched first, and what they are.
+PUBLISHED: Mapping[str, str] = {
+    "musicset-ularge": "SF-NFNet-F0 of McCallum et al. 2022, self-supervised; needs 'bench encoders fetch'",
+}
 
-def resolve(names: str | Encoder | Iterable[str | Encoder]) -> list[Encoder]:
+
+def resolve(
+    names: str | Encoder | Iterable[str | Encoder], home: Path | None = None, precision: Precision | None = None
+) -> list[Encoder]:
     """Return the encoders that ``names`` ask for, each once; objects pass through.
+
+    Args:
+        names: Names, several in one text separated by commas, or objects.
+        home: The data home, where fetched weights are.
+        precision: What they compute in, where they have a choice.
 
     Raises:
         UserError: A name that fits nothing, a file or class that cannot be loaded, or two encoders of one name.
@@ -34,11 +47,13 @@ def resolve(names: str | Encoder | Iterable[str | Encoder]) -> list[Encoder]:
     for want in wanted:
         parts = [want] if not isinstance(want, str) else [part.strip() for part in want.split(",") if part.strip()]
         for part in parts:
-            encoder = part if not isinstance(part, str) else resolve_one(part)
+            encoder = part if not isinstance(part, str) else resolve_one(part, home)
             if not isinstance(encoder, Encoder):
                 raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
             if not isinstance(getattr(encoder, "name", None), str):
                 raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
+            if precision is not None:
+                encoder = encoder.with_precision(precision)
             known = found.setdefault(encoder.name, encoder)
             if known is not encoder and known.fingerprint() != encoder.fingerprint():
                 raise UserError(f"two different encoders have the name {encoder.name!r}: rename one of them")
@@ -47,20 +62,32 @@ def resolve(names: str | Encoder | Iterable[str | Encoder]) -> list[Encoder]:
     return list(found.values())
 
 
-def resolve_one(name: str) -> Encoder:
-    """Return the encoder that one name asks for.
+def resolve_one(name: str, home: Path | None = None) -> Encoder:
+    """Return the encoder that one name asks for; ``home`` is the data home, where fetched weights are.
 
     Raises:
         UserError: See :func:`resolve`.
     """
     if name in BUILTIN:
         return _instance(_load(BUILTIN[name][0]), name)
+    if name in PUBLISHED:
+        from benchmark.encoders.published import open_published
+
+        return open_published(name, home or home_folder())
+    if name.endswith(".keras"):
+        from benchmark.encoders.published import open_keras
+
+        return open_keras(Path(name).expanduser(), home or home_folder())
     if file := re.fullmatch(r"(.+\.py)(?::(\w*))?", name):
         return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", name), name)
     if ":" in name:
         return _instance(_load(name), name)
-    near = difflib.get_close_matches(name, BUILTIN, n=2, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"built in are {', '.join(BUILTIN)}"
+    from benchmark.encoders.published import refuse_unpublished
+
+    refuse_unpublished(name)
+    known = [*BUILTIN, *PUBLISHED]
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.5)
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else f"built in are {', '.join(known)}"
     raise UserError(f"no encoder is called {name!r}: {hint} (a plug-in is named as file.py:Class or module:Class)")
 
 
