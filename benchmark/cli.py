@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=True)
 app.add_typer(cache_app, name="cache")
+data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
 
 
 class Overwrite(StrEnum):
@@ -178,6 +180,73 @@ def leaderboard(
     from benchmark import listings
 
     listings.leaderboard(results, output, check=check, show=show)
+
+
+DataTask = Annotated[
+    str, typer.Argument(metavar="TASK", help="Task: id, alias, group, glob or path of a card; T,U too.")
+]
+
+
+@data_app.command("list")
+def data_list(data_root: DataRoots = None, home: Home = None) -> None:
+    """List the collections: tasks, annotations and audio that are here, size, licence."""
+    from benchmark import data
+
+    data.ls(home, data_root or ())
+
+
+@data_app.command("fetch")
+def data_fetch(
+    task: DataTask,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Only annotations, no audio.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Fetch audio of more than 1 GB too.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Unpack (and, where needed, fetch) once more.")] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep archives of unpacked audio.")] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Fetch annotations, and audio where it can be downloaded; a second call goes on where the first stopped."""
+    from benchmark import data
+
+    data.fetch(
+        task, home, data_root or (), annotations_only=annotations, yes=yes, again=again, keep_archives=keep_archives
+    )
+
+
+@data_app.command("verify")
+def data_verify(
+    task: DataTask,
+    everything: Annotated[bool, typer.Option("--all", help="Decode all audio, and hash archives of audio.")] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Check sources, counts and audio, and decode a sample of 20 files; exit 1 if something is wrong."""
+    from benchmark import data
+
+    data.verify(task, home, data_root or (), everything=everything)
+
+
+@data_app.command("where")
+def data_where(task: DataTask, data_root: DataRoots = None, home: Home = None) -> None:
+    """Print which files belong where, how to get them, and how to use audio that you own."""
+    from benchmark import data
+
+    data.where(task, home, data_root or ())
+
+
+@data_app.command("audit")
+def data_audit(
+    task: DataTask,
+    content: Annotated[
+        bool, typer.Option("--content", help="Read all audio to find the same bytes under different names.")
+    ] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document."""
+    from benchmark import data
+
+    data.audit(task, home, data_root or (), content=content)
 
 
 @cache_app.command("ls")

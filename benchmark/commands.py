@@ -20,7 +20,11 @@ from tasks import registry
 def run(encoder: Sequence[str], task: Sequence[str], *, dry_run: bool, home: Path | None, **chosen: Any) -> None:
     """Run and print one line a score."""
     options = Options(home=home_folder(home), **chosen)
-    encoders, tasks, report = resolve(encoder, options.home, options.precision), registry.find(task), Terminal()
+    encoders, tasks, report = (
+        resolve(encoder, options.home, options.precision),
+        registry.find(task, options.home, options.data_roots),
+        Terminal(),
+    )
     if dry_run:
         print_plan(make_pairs(encoders, prepare(tasks, options, report), options), options)
         return
@@ -31,7 +35,9 @@ def embed(encoder: Sequence[str], task: Sequence[str], *, home: Path | None, **c
     """Embed and print one line an encoder."""
     options = Options(home=home_folder(home), results=Path("results"), overwrite="always", **chosen)
     encoders, report = resolve(encoder, options.home, options.precision), Terminal()
-    pairs = make_pairs(encoders, prepare(registry.find(task), options, report), options)
+    pairs = make_pairs(
+        encoders, prepare(registry.find(task, options.home, options.data_roots), options, report), options
+    )
     done = embed_pairs(pairs, options, report)
     for pair in {pair.space.key: pair for pair in pairs}.values():
         new = sum(extraction.embedded for name, extraction in done.extractions if name == pair.encoder.name)

@@ -98,7 +98,10 @@ def run(
         data_roots=tuple(data_roots),
         precision=precision,
     )
-    encoders, tasks = resolve(encoder, options.home, precision), registry.find(str(task))
+    encoders, tasks = (
+        resolve(encoder, options.home, precision),
+        registry.find(str(task), options.home, options.data_roots),
+    )
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(
             f"benchmark.run takes one encoder and one task, not {len(encoders)} and {len(tasks)}: "

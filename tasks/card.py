@@ -61,7 +61,8 @@ class TaskCard(Part):
     """One task. ``metrics[0]`` is the primary metric; ``sizes`` are the items per split that the data must have.
 
     A built-in card whose collection has a reader of its own has no ``columns``; it names its regression targets (or
-    just what is predicted) in ``outputs``.
+    just what is predicted) in ``outputs``. ``documented`` holds the leaks that are known, as :mod:`tasks.audit` counts
+    them: any other is an error there.
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -83,6 +84,7 @@ class TaskCard(Part):
     split_rule: str = ""
     label_source: str = ""
     counts_verified: bool = True
+    documented: dict[str, int] = {}
     aliases: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     sizes: dict[Literal["train", "valid", "test"], int] | None = None

@@ -7,8 +7,8 @@ which makes a bootstrap one vectorised call.
 
 ``map`` and ``roc_auc`` are macro averages over labels; a label that has no positive (for ``roc_auc`` also: no negative)
 is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of ``mir_eval.key.weighted_score``
-(reference first), which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways, and so does
-``weighted_accuracy_symmetric``.
+(reference first), which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways,
+and so does ``weighted_accuracy_symmetric``.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from tasks.archives import obtain
+from tasks.archives import obtain, pending
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source
 from tasks.download import is_here, target_of
@@ -89,14 +89,23 @@ def fetch_annotations(
     """Fetch the annotations that have an address and are not there; return those that were fetched.
 
     Raises:
-        TaskError: One cannot be fetched.
+        TaskError: Some cannot be fetched; all others are.
     """
     sources = _fetchable(collection)
     if place.annotations != place.root:
         _join(place, collection)
     elif place.read_only:
         return []  # all are there, or the place would have another folder for them
-    return obtain(sources, place.annotations, again=again, progress=progress)
+    done: list[Source] = []
+    failures = []
+    for parts in pending(sources, place.annotations, again=again):
+        try:
+            done += obtain(parts, place.annotations, again=again, progress=progress)
+        except TaskError as error:  # a collection's tasks need different files: one dead link must not stop all
+            failures.append(str(error))
+    if failures:
+        raise TaskError("\n".join(failures))
+    return done
 
 
 def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
@@ -262,7 +271,7 @@ def _files(folder: str) -> set[str] | None:
 def _unknown(name: str) -> str:
     """Return what is wrong with the name of a collection, or nothing."""
     known = known_collections()
-    if name in known:
+    if name in known or name.startswith("mirdata_"):
         return ""
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"

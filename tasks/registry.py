@@ -8,7 +8,7 @@ import hashlib
 import importlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -39,10 +39,11 @@ def collection_module(name: str) -> Any:
 
 @dataclass(frozen=True)
 class Task:
-    """A card with the place it was read from."""
+    """A card with the place it was read from; for mirdata, whose cards are made from the data, also the items."""
 
     card: TaskCard
     source: Path
+    loaded: Items | None = field(default=None, compare=False, repr=False)
 
     @property
     def collection(self) -> str:
@@ -74,6 +75,8 @@ class Task:
         Raises:
             TaskError: A manifest or annotations that cannot be used, or a manifest whose counts are not the card's.
         """
+        if self.loaded is not None:
+            return self.loaded
         if self.has_reader:
             from tasks.collection import read_collection
             from tasks.places import items_of, place_of
@@ -98,6 +101,8 @@ class Task:
     @property
     def has_reader(self) -> bool:
         """Whether the items come from a collection's own annotations rather than from a manifest."""
+        if self.loaded is not None:
+            return True
         return self.card.collection is not None and hasattr(collection_module(self.card.collection), "items")
 
     def size_differences(self, items: Items) -> dict[str, int]:
@@ -134,12 +139,14 @@ def groups() -> Mapping[str, tuple[str, ...]]:
     return {group: tuple(ids) for group, ids in sorted(found.items())}
 
 
-def find(names: str | Iterable[str]) -> list[Task]:
+def find(names: str | Iterable[str], home: Path | None = None, data_roots: Sequence[str] = ()) -> list[Task]:
     """Return the tasks that ``names`` ask for, each once, in the order asked.
 
     Args:
-        names: Ids, aliases, globs (``demo_*``), groups, ``all`` or paths of cards; one string may hold several,
-            separated by commas.
+        names: Ids, aliases, globs (``demo_*``), groups, ``all``, paths of cards, or ``mirdata:<loader>:<attribute>``;
+            one string may hold several, separated by commas.
+        home: The data home, below which mirdata's data lie in ``collections/mirdata_<loader>``.
+        data_roots: ``mirdata_<loader>=DIR`` where they lie elsewhere.
 
     Raises:
         TaskError: A name that fits nothing (with the nearest that do), or two different cards with one id.
@@ -148,13 +155,29 @@ def find(names: str | Iterable[str]) -> list[Task]:
     found: dict[str, Task] = {}
     parts = [[text] if Path(text).is_file() else text.split(",") for text in wanted]  # a path may hold a comma
     for name in (name.strip() for several in parts for name in several if name.strip()):
-        for task in _find_one(name):
+        for task in [_mirdata(name, home, data_roots)] if name.startswith("mirdata:") else _find_one(name):
             known = found.setdefault(task.card.id, task)
             if known.source != task.source:
                 raise TaskError(f"two cards have the id {task.card.id!r}: {known.source} and {task.source}")
     if not found:
         raise TaskError("no task was named: list them with 'bench tasks'")
     return list(found.values())
+
+
+def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
+    from tasks.collections.mirdata_adapter import task_for
+    from tasks.places import parse_data_roots
+
+    collection = f"mirdata_{name.split(':')[1]}"
+    root = parse_data_roots(data_roots).get(collection)
+    if root is None:
+        if home is None:
+            raise TaskError(f"where {name!r} lies is not known: give --data-root {collection}=DIR")
+        root = home / "collections" / collection
+    if not root.is_dir():
+        raise TaskError(f"no data for {name!r} at {root}: put them there, or give --data-root {collection}=DIR")
+    card, items = task_for(name, root)
+    return Task(card, root, items)
 
 
 def _find_one(name: str) -> list[Task]:

@@ -122,5 +122,9 @@ def refuse_unpublished(name: str) -> None:
         if model == name
     ]
     reason = ELSEWHERE.get(name, "its weights were never published")
-    way = "" if name in ELSEWHERE else f" The pre-training recipe {name!r}, which this version does not have yet, is to train it."
+    way = (
+        ""
+        if name in ELSEWHERE
+        else f" The pre-training recipe {name!r}, which this version does not have yet, is to train it."
+    )
     raise UserError(f"{name!r} is a model of the paper, but {reason}.{way}\nIts scores there: {', '.join(scores)}")

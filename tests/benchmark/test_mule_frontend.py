@@ -13,7 +13,6 @@ from benchmark.encoders.mule import frontend
 from benchmark.encoders.mule.frontend import (
     lengthened,
     log_mel,
-
     slice_starts,
     slices_for_window,
     standardised,
@@ -104,7 +103,9 @@ class TestMuleWaveform:
         levels = decoding_rules._in_16_bits(x[:, 0] / 32768, 44100) * 65536
         assert levels.tolist() == [0, 0, 0, 1, 2, 2, 32767, -32768, 32767, -32768]
         exact = np.random.default_rng(0).integers(-32768, 32768, (5000, 2)) / 32768
-        assert np.array_equal(decoding_rules._in_16_bits(exact[:, 1].astype(np.float32), 44100) * 65536, exact[:, 1] * 32768)
+        assert np.array_equal(
+            decoding_rules._in_16_bits(exact[:, 1].astype(np.float32), 44100) * 65536, exact[:, 1] * 32768
+        )
 
     def test_leaves_its_input_alone(self):
         x = music(300)[:, None]

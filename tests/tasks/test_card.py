@@ -110,7 +110,7 @@ def test_the_schema_has_no_key_that_these_tests_do_not_know():
     required = {"id", "title", "kind", "metrics"}
     users = {"columns", "manifest", "labels", "window_seconds", "hop_seconds", "probe"}
     extras = {"collection", "version", "description", "aliases", "groups", "sizes", "licence", "audio", "citation"}
-    built_in = {"deviations", "outputs", "table1", "split_rule", "label_source", "counts_verified"}
+    built_in = {"deviations", "outputs", "table1", "split_rule", "label_source", "counts_verified", "documented"}
     assert set(TaskCard.model_fields) == required | users | extras | built_in
     assert {name for name, field in TaskCard.model_fields.items() if field.is_required()} == required
     assert set(Columns.model_fields) == {"id", "audio", "split", "target", "group"}

@@ -1,0 +1,390 @@
+"""Unpack archives that a stranger made: zip and tar, also split into parts, into a folder and never beside it.
+
+Members are checked one by one and written to a temporary folder inside the target; only when all are whole do they take
+their places. A killed unpack leaves that folder alone, and the next one removes it and starts again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from lzma import LZMAError
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from tasks.collection import Source
+from tasks.download import NO_SPACE, Progress, alone, fetch, is_here, is_sound, refuse_if_full, target_of
+from tasks.errors import TaskError
+
+MARKERS = ".unpacked"
+RATIO, FLOOR = 100, 1 << 30  # an archive that claims more than both, times its own size and in bytes, is a bomb
+LONGEST_PART, LONGEST_NAME = 255, 1000  # bytes
+MEMBERS = 5_000_000
+BLOCK = 1 << 20
+DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """A file in an archive; ``size`` is what the archive claims."""
+
+    name: str
+    size: int
+    open: Callable[[], IO[bytes]]
+
+
+def pending(sources: Sequence[Source], root: Path, *, again: bool = False) -> list[list[Source]]:
+    """Return what is still to be fetched or unpacked, by archive: a list of its parts, mostly of one.
+
+    A source without an address is left out, unless someone has put its file there: then it is unpacked like the others.
+
+    Args:
+        sources: All parts of a split archive (``x.zip.001``, ``x.zip.002``, ...) must be among them; one of them, or
+            all, have ``unpack``.
+        root: The collection's root.
+        again: Return also what was unpacked before.
+    """
+    jobs: dict[str, list[Source]] = {}
+    for source in (source for source in sources if source.unpack is not None):
+        parts = parts_of(source, sources)
+        jobs[parts[0].file] = parts
+    parts_of_jobs = {part.file for parts in jobs.values() for part in parts}
+    jobs |= {source.file: [source] for source in sources if source.file not in parts_of_jobs}
+    found = []
+    for parts in jobs.values():
+        archive = next((part for part in parts if part.unpack is not None), None)
+        done = is_sound(parts[0], root) if archive is None else is_unpacked(archive, root) and not again
+        if not done and all(part.urls or is_here(part, root) for part in parts):
+            found.append(parts)
+    return found
+
+
+def obtain(
+    sources: Sequence[Source],
+    root: Path,
+    *,
+    again: bool = False,
+    keep_archives: bool = False,
+    progress: Callable[[Source, int, int | None], None] | None = None,
+) -> list[Source]:
+    """Fetch and unpack what of ``sources`` is :func:`pending`, and return it.
+
+    An audio archive is removed once it is unpacked: it would double the room that the collection takes.
+
+    Args:
+        sources: See :func:`pending`.
+        root: The collection's root.
+        again: Unpack also what was unpacked before.
+        keep_archives: Keep audio archives.
+        progress: Called with a source, the bytes of it that are fetched, then unpacked, and its bytes in all where
+            they are known.
+
+    Raises:
+        TaskError: See :func:`tasks.download.fetch` and :func:`unpack`.
+    """
+    done: list[Source] = []
+    for parts in pending(sources, root, again=again):
+        files = [fetch(part, root, progress=_of(part, progress)) for part in parts]
+        archive = next((part for part in parts if part.unpack is not None), None)
+        if archive is not None:
+            _unpack_source(archive, files, root, progress)
+            if archive.what == "audio" and not keep_archives:
+                for file in files:
+                    file.unlink(missing_ok=True)
+        done += parts
+    return done
+
+
+def is_unpacked(source: Source, root: Path) -> bool:
+    """Say whether this version of the archive was unpacked below ``root`` to its end."""
+    try:
+        found = json.loads(_marker(source, root).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return found == _identity(source)
+
+
+def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:
+    """Return the parts of a split archive in their order; ``source`` alone if it is not split.
+
+    Raises:
+        TaskError: A number between 1 and the last is missing.
+    """
+    if _part_number(source.file) is None:
+        return [source]
+    stem = source.file.rpartition(".")[0]
+    found = {_part_number(s.file): s for s in sources if s.file.rpartition(".")[0] == stem and _part_number(s.file)}
+    missing = [str(number) for number in range(1, len(found) + 1) if number not in found]
+    if missing:
+        raise TaskError(f"the parts of {stem} are not complete: part {', '.join(missing)} is missing from the card")
+    return [found[number] for number in range(1, len(found) + 1)]
+
+
+def concatenate(parts: Sequence[Path], to: Path) -> Path:
+    """Join the parts of a split archive into the file ``to``.
+
+    Raises:
+        TaskError: There is no room, or a file cannot be read or written.
+    """
+    scratch = to.with_name(to.name + ".part")
+    try:
+        refuse_if_full(to.parent, sum(part.stat().st_size for part in parts), to.name)
+        with scratch.open("wb") as joined:
+            for part in parts:
+                with part.open("rb") as file:
+                    shutil.copyfileobj(file, joined, BLOCK)
+            joined.flush()
+            os.fsync(joined.fileno())
+        scratch.replace(to)
+    except OSError as error:
+        scratch.unlink(missing_ok=True)
+        raise _local(error, to) from None
+    return to
+
+
+def unpack(archive: Path, to: Path, *, progress: Progress | None = None) -> int:
+    """Unpack ``archive`` into the folder ``to`` and return how many files it had; files that are there are replaced.
+
+    A zip and a plain tar say at their start what they hold, and are checked against the free room first; a compressed
+    tar is checked member by member.
+
+    Args:
+        archive: zip, tar, tar.gz, tar.bz2 or tar.xz, known by its content.
+        to: Made when missing.
+        progress: Called with the bytes written and the bytes in all where they are known.
+
+    Raises:
+        TaskError: The archive is damaged or holds what no data set needs: links, devices, absolute names, ``..``, one
+            name twice, sizes that are not true or far beyond its own; or there is no room.
+    """
+    scratch = to / f".unpacking-{archive.name}"
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        if scratch.exists():
+            shutil.rmtree(scratch)
+        total = _announced(archive, to)
+        scratch.mkdir()
+        try:
+            names = _write(archive, scratch, total, progress)
+            _place(names, scratch, to)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    except DAMAGED as error:
+        raise TaskError(
+            f"the archive {archive} is damaged ({error or type(error).__name__}): remove it and fetch it again"
+        ) from None
+    except NotImplementedError as error:
+        raise TaskError(f"cannot unpack {archive}: {error}") from None
+    except OSError as error:
+        raise _local(error, to) from None
+    return len(names)
+
+
+def _unpack_source(
+    source: Source, archives: Sequence[Path], root: Path, progress: Callable[[Source, int, int | None], None] | None
+) -> None:
+    assert source.unpack is not None
+    to = root if source.unpack in ("", ".") else target_of(source.model_copy(update={"file": source.unpack}), root)
+    marker = _marker(source, root)
+    with alone(marker):
+        whole = concatenate(archives, archives[0].with_suffix("")) if len(archives) > 1 else archives[0]
+        try:
+            unpack(whole, to, progress=_of(source, progress))
+        finally:
+            if len(archives) > 1:
+                whole.unlink(missing_ok=True)
+        try:
+            marker.write_text(json.dumps(_identity(source)), encoding="utf-8")
+        except OSError as error:
+            raise _local(error, marker) from None
+
+
+def _marker(source: Source, root: Path) -> Path:
+    return root / MARKERS / (source.file.replace("/", "_") + ".json")
+
+
+def _identity(source: Source) -> dict[str, object]:
+    return {"file": source.file, "unpack": source.unpack, "is": source.sha256 or source.md5 or source.size}
+
+
+def _part_number(name: str) -> int | None:
+    found = re.search(r"\.(\d{3})$", name)
+    return int(found[1]) if found else None
+
+
+def _of(source: Source, progress: Callable[[Source, int, int | None], None] | None) -> Progress | None:
+    return None if progress is None else lambda done, total: progress(source, done, total)
+
+
+def _announced(archive: Path, to: Path) -> int | None:
+    """Return the bytes that the archive claims to hold, checked against the free room; ``None`` if that is unknown."""
+    own = archive.stat().st_size
+    if _is_zip(archive):
+        with zipfile.ZipFile(archive) as file:
+            total: int | None = sum(info.file_size for info in file.infolist())
+    elif tarfile.is_tarfile(archive):
+        total = _announced_by_tar(archive)
+    else:
+        raise TaskError(f"{archive} is neither a zip nor a tar archive: remove it and fetch it again")
+    _refuse_bomb(archive, total or 0, own)
+    refuse_if_full(to, own if total is None else total, f"what {archive.name} holds")
+    return total
+
+
+def _is_zip(archive: Path) -> bool:
+    with archive.open("rb") as file:  # a tar whose last member is a zip ends like one
+        return file.read(2) == b"PK" and zipfile.is_zipfile(archive)
+
+
+def _announced_by_tar(archive: Path) -> int | None:
+    try:
+        with tarfile.open(archive, "r:") as file:  # not compressed: a look at the headers is quick
+            return sum(member.size for member in file if member.isreg())
+    except tarfile.ReadError:
+        return None
+
+
+def _refuse_bomb(archive: Path, total: int, own: int) -> None:
+    if total > max(FLOOR, RATIO * own):
+        raise TaskError(f"refusing {archive}: {own} bytes that claim to hold {total} are a bomb")
+
+
+def _write(archive: Path, scratch: Path, total: int | None, progress: Progress | None) -> list[str]:
+    """Write all members below ``scratch`` and return their names."""
+    own, claimed, written = archive.stat().st_size, 0, 0
+    names: dict[str, None] = {}
+    folders: set[str] = set()
+    for member in _members(archive):
+        name = _checked_name(archive, member.name)
+        above = {str(parent) for parent in PurePosixPath(name).parents} - {"."}
+        if name in names or name in folders or any(folder in names for folder in above):
+            raise TaskError(f"refusing {archive}: it holds {name!r} twice")
+        names[name] = None
+        claimed += member.size
+        _refuse_bomb(archive, claimed, own)
+        if len(names) > MEMBERS:
+            raise TaskError(f"refusing {archive}: it holds more than {MEMBERS} files")
+        if total is None and member.size > BLOCK:
+            refuse_if_full(scratch, member.size, f"what {archive.name} holds")
+        path = scratch / name
+        if not above <= folders:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        folders |= above
+        found = 0
+        with member.open() as source, path.open("xb") as file:
+            while block := source.read(BLOCK):
+                found += len(block)
+                if found > member.size:
+                    break
+                file.write(block)
+                if progress is not None:
+                    progress(written + found, total)
+        if found != member.size:
+            raise TaskError(f"refusing {archive}: {name!r} is not of the {member.size} bytes that it claims")
+        written += found
+    if not names:
+        raise TaskError(f"the archive {archive} holds no files: remove it and fetch it again")
+    return list(names)
+
+
+def _members(archive: Path) -> Iterator[_Member]:
+    if _is_zip(archive):
+        with zipfile.ZipFile(archive) as file:
+            yield from _zip_members(archive, file)
+    else:
+        with tarfile.open(archive, "r|*") as file:  # a stream: one pass, and no list of members in memory
+            yield from _tar_members(archive, file)
+
+
+def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[_Member]:
+    for info in file.infolist():
+        kind = stat.S_IFMT(info.external_attr >> 16)
+        if info.flag_bits & 1:
+            raise TaskError(f"refusing {archive}: {info.filename!r} is encrypted")
+        if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise TaskError(f"refusing {archive}: {info.filename!r} is a {_kind_of_mode(kind)}")
+        if info.is_dir() or kind == stat.S_IFDIR:
+            _checked_name(archive, info.filename)
+            continue
+        yield _Member(info.filename, info.file_size, lambda info=info: file.open(info))  # type: ignore[misc]
+
+
+def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[_Member]:
+    for info in file:
+        if info.isdir():
+            if info.name.strip("./"):
+                _checked_name(archive, info.name)
+            continue
+        if not info.isreg():
+            kind = "link" if info.issym() or info.islnk() else "device"
+            raise TaskError(f"refusing {archive}: {info.name!r} is a {kind}")
+        _checked_name(archive, info.name)
+        if hasattr(tarfile, "data_filter"):
+            try:
+                tarfile.data_filter(info, str(archive.parent))
+            except tarfile.FilterError as error:
+                raise TaskError(f"refusing {archive}: {error}") from None
+        yield _Member(info.name, info.size, lambda info=info: _extracted(file, info))  # type: ignore[misc]
+
+
+def _extracted(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
+    stream = file.extractfile(info)
+    if stream is None:
+        raise tarfile.ReadError(f"{info.name!r} cannot be read")
+    return stream
+
+
+def _checked_name(archive: Path, name: str) -> str:
+    """Return the member's name relative to the target, with ``/`` between its parts.
+
+    Raises:
+        TaskError: It is absolute, leads elsewhere, is too long, or has characters that no file name needs.
+    """
+    plain = name.replace("\\", "/")
+    parts = [part for part in plain.split("/") if part not in ("", ".")]
+    why = ""
+    if plain.startswith("/") or (parts and re.match(r"[A-Za-z]:", parts[0])):
+        why = "is absolute"
+    elif ".." in parts:
+        why = "leads out of its folder"
+    elif not parts:
+        why = "is no name"
+    elif any(ord(sign) < 32 or ord(sign) == 127 for sign in name):
+        why = "has control characters"
+    elif max(len(os.fsencode(part)) for part in parts) > LONGEST_PART or len(os.fsencode(plain)) > LONGEST_NAME:
+        why = "is too long"
+    if why:
+        raise TaskError(f"refusing {archive}: the name {name[:200]!r} {why}")
+    return "/".join(parts)
+
+
+def _kind_of_mode(kind: int) -> str:
+    return "link" if kind == stat.S_IFLNK else "device"
+
+
+def _place(names: Sequence[str], scratch: Path, to: Path) -> None:
+    """Move the files from ``scratch`` to their places, each in one step."""
+    made: set[Path] = set()
+    base = to.resolve()
+    for name in names:
+        target = to / name
+        if target.parent not in made:
+            if not target.parent.resolve().is_relative_to(base):
+                raise TaskError(f"{target.parent} is a link that leads out of {to}: remove it, then unpack again")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            made.add(target.parent)
+        (scratch / name).replace(target)
+
+
+def _local(error: OSError, path: Path) -> TaskError:
+    if error.errno in NO_SPACE:
+        return TaskError(f"the disk is full: {path} could not be written. Make room, then run the same command again")
+    return TaskError(f"cannot write {error.filename or path}: {error.strerror or error}")

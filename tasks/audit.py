@@ -1,0 +1,181 @@
+"""Audit a split: what train, valid and test share, and how labels are spread. Pure functions on items.
+
+Leaks between splits are facts about a published data set, and many are known. What a card documents is expected, to the
+number; a leak that nobody documented is an error, and so is a documented number that does not hold.
+
+The facts that can be documented, each for the pairs ``train/valid``, ``train/test`` and ``valid/test``:
+
+- ``groups PAIR``: groups (artists, songs) with items in both splits;
+- ``files PAIR``: audio files that items of both splits name;
+- ``content PAIR``: different audio files of both splits with the very same bytes, counted by content;
+
+and for each split ``absent SPLIT``: labels without an item in it.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from tasks.card import SPLITS, Kind
+from tasks.errors import TaskError
+from tasks.items import Items
+
+PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
+LEAKS = ("groups", "files", "content")
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found. Pairs of splits are written ``train/test``.
+
+    Attributes:
+        counts: Items per split.
+        shared: ``groups``, ``files`` and ``content`` -> pair -> what both splits have, sorted: names of groups, paths,
+            or for content the ids of its tracks, joined by ``=``. ``groups`` and ``content`` are missing when the
+            items have no groups, or no content was given.
+        prevalence: Split -> label -> share of the split's items that have it; empty for regression.
+        absent: Split -> labels that none of its items has, in the order of the labels; empty for regression.
+    """
+
+    counts: Mapping[str, int]
+    shared: Mapping[str, Mapping[str, tuple[str, ...]]]
+    prevalence: Mapping[str, Mapping[str, float]]
+    absent: Mapping[str, tuple[str, ...]]
+
+    def facts(self) -> dict[str, int]:
+        """Return the counts that a card may document, by name."""
+        found = {f"{what} {pair}": len(both) for what, pairs in self.shared.items() for pair, both in pairs.items()}
+        return found | {f"absent {split}": len(labels) for split, labels in self.absent.items()}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of an audit's outcome: an error, or a note on what is known or harmless."""
+
+    text: str
+    is_error: bool
+
+
+def audit(items: Items, kind: Kind, content: Mapping[Path, str] | None = None) -> Audit:
+    """Audit ``items``.
+
+    Args:
+        items: n items.
+        kind: Of the task: it says how to read the targets.
+        content: The hash of each audio file's bytes; files without one are not compared.
+    """
+    shared: dict[str, dict[str, tuple[str, ...]]] = {}
+    if items.groups is not None:
+        shared["groups"] = shared_between(items.splits, items.groups)
+    shared["files"] = shared_between(items.splits, [str(path) for path in items.audio])
+    if content is not None:
+        shared["content"] = _shared_content(items, content)
+    held = None if kind == "regression" else _held(items)
+    return Audit(items.counts(), shared, _prevalence(items, held), _absent(items, held))
+
+
+def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[Finding]:
+    """Compare an audit with the facts that are documented of the data, errors first.
+
+    Raises:
+        TaskError: A documented fact has a name that no audit has.
+    """
+    facts, documented = found.facts(), documented or {}
+    _refuse_unknown(documented)
+    outcome = []
+    for name, number in facts.items():
+        expected = documented.get(name)
+        what = _in_words(found, name, number)
+        if expected is not None and number != expected:
+            outcome.append(Finding(f"{what}, but {expected} are documented", True))
+        elif expected is None and number and name.split()[0] in LEAKS:
+            outcome.append(Finding(f"{what}: an undocumented leak", True))
+        elif number:
+            outcome.append(Finding(what + (" (documented)" if expected is not None else ""), False))
+    return sorted(outcome, key=lambda finding: not finding.is_error)
+
+
+def shared_between(splits: Sequence[str], values: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the values that two splits have in common, sorted, by pair of splits.
+
+    >>> shared_between(["train", "test"], ["Nina", "Nina"])["train/test"]
+    ('Nina',)
+    """
+    seen: dict[str, set[str]] = {split: set() for split in SPLITS}
+    for split, value in zip(splits, values, strict=True):
+        seen[split].add(value)
+    return {f"{one}/{other}": tuple(sorted(seen[one] & seen[other])) for one, other in PAIRS}
+
+
+def duplicates(keys: Sequence[Hashable]) -> list[tuple[int, ...]]:
+    """Return the groups of indices that have one key, in order of their first."""
+    rows: dict[Hashable, list[int]] = {}
+    for row, key in enumerate(keys):
+        rows.setdefault(key, []).append(row)
+    return [tuple(same) for same in rows.values() if len(same) > 1]
+
+
+def _shared_content(items: Items, content: Mapping[Path, str]) -> dict[str, tuple[str, ...]]:
+    known = [row for row, path in enumerate(items.audio) if path in content]
+    found: dict[str, list[str]] = {f"{one}/{other}": [] for one, other in PAIRS}
+    for same in duplicates([content[items.audio[row]] for row in known]):
+        rows = [known[place] for place in same]
+        if len({items.audio[row] for row in rows}) == 1:
+            continue  # one file under several ids: that is told as a shared file
+        splits = {items.splits[row] for row in rows}
+        for one, other in PAIRS:
+            if {one, other} <= splits:
+                names = [items.track_ids[row] for row in rows if items.splits[row] in (one, other)]
+                found[f"{one}/{other}"].append("=".join(sorted(names)))
+    return {pair: tuple(sorted(names)) for pair, names in found.items()}
+
+
+def _held(items: Items) -> np.ndarray:
+    """Return bool [n, labels]: which item has which label."""
+    if items.targets.ndim == 1:
+        return items.targets[:, None] == np.arange(len(items.labels))
+    return items.targets > 0
+
+
+def _prevalence(items: Items, held: np.ndarray | None) -> dict[str, dict[str, float]]:
+    if held is None:
+        return {}
+    shares = {}
+    for split in SPLITS:
+        rows = items.rows(split)
+        share = held[rows].mean(axis=0) if len(rows) else np.zeros(len(items.labels))
+        shares[split] = dict(zip(items.labels, share.tolist(), strict=True))
+    return shares
+
+
+def _absent(items: Items, held: np.ndarray | None) -> dict[str, tuple[str, ...]]:
+    if held is None:
+        return {}
+    return {
+        split: tuple(items.labels[i] for i in np.flatnonzero(~held[items.rows(split)].any(axis=0))) for split in SPLITS
+    }
+
+
+def _refuse_unknown(documented: Mapping[str, int]) -> None:
+    possible = [f"{what} {one}/{other}" for what in LEAKS for one, other in PAIRS] + [f"absent {s}" for s in SPLITS]
+    for name in documented:
+        if name not in possible:
+            near = difflib.get_close_matches(name, possible, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else f": it is one of {', '.join(possible)}"
+            raise TaskError(f"no audit has the fact {name!r}{hint}")
+
+
+def _in_words(found: Audit, name: str, number: int) -> str:
+    what, where = name.split()
+    if what == "absent":
+        names, text = found.absent[where], f"{number} label(s) without an item in {where}"
+    else:
+        nouns = {"groups": "group(s)", "files": "audio file(s)", "content": "audio content(s) under different files"}
+        names, text = found.shared[what][where], f"{number} {nouns[what]} in both {where.replace('/', ' and ')}"
+    shown = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return f"{text} ({shown})" if shown else text
