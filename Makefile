@@ -5,6 +5,8 @@
 PYTHON ?= python3
 # Passed to pip, for instance to point it at a CPU build of torch.
 PIP_ARGS ?=
+# What is installed beside the package: dev, or dev,mirdata for the tests of mirdata too.
+EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -15,7 +17,7 @@ install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) --editable '.[$(EXTRAS)]'
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)

@@ -228,7 +228,7 @@ def spoil(keras: KerasFile, what: str) -> str:
             return rf"no tensor \S+layer/vars/0, which holds {role}.conv1.bias"
         case "missing layer":
             del keras.tensors[keras.roles[f"{role}.gate.squeeze"]]
-            return "tensors of 9 Dense layers, config.json has 20|tensors of 19 Dense layers, config.json has 20"
+            return "tensors of 19 Dense layers, config.json has 20"
         case "wrong shape":
             keras.tensors[name]["vars/0"] = keras.tensors[name]["vars/0"][..., :-1]
             return rf"{role}.conv1.weight has the shape \[95, 16, 1, 3\], expected \[96, 16, 1, 3\]"
@@ -280,13 +280,15 @@ def spoil(keras: KerasFile, what: str) -> str:
     raise AssertionError(what)
 
 
+SPOILT = (
+    *("missing bias", "missing layer", "wrong shape", "wrong axes", "not finite", "groups", "strides", "padding"),
+    *("alpha", "beta", "survival", "doubling", "activation", "no last activation", "wiring", "mels", "a layer more"),
+    "no graph",
+)
+
+
 class TestRefuses:
-    @pytest.mark.parametrize(
-        "what",
-        ["missing bias", "missing layer", "wrong shape", "wrong axes", "not finite", "groups", "strides", "padding"]
-        + ["alpha", "beta", "survival", "doubling", "activation", "no last activation", "wiring", "mels"]
-        + ["a layer more", "no graph"],
-    )
+    @pytest.mark.parametrize("what", SPOILT)
     def test_a_file_of_another_network(self, keras, tmp_path, what):
         message = spoil(keras, what)
         path = keras.write(tmp_path / "model.keras")
