@@ -1,6 +1,6 @@
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
-# make check  lint, format, types, and whether leaderboard.md is what the records give
+# make check  lint, format, types, and whether the generated pages are what records and cards give
 
 PYTHON ?= python3
 # Passed to pip, for instance to point it at a CPU build of torch.
@@ -32,6 +32,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/bench leaderboard --check
+	$(BIN)/bench tasks --markdown --check
 
 leaderboard: $(INSTALLED)
 	$(BIN)/bench leaderboard

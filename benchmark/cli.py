@@ -142,11 +142,20 @@ def embed(
 @app.command()
 def tasks(
     name: Annotated[str | None, typer.Argument(help="A task id, alias, group, glob or path of a card.")] = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Write the page of all tasks.")] = False,
+    output: Annotated[Path, typer.Option("-o", "--output", help="With --markdown: the file.")] = Path("docs/tasks.md"),
+    check: Annotated[
+        bool, typer.Option("--check", help="With --markdown: write nothing; exit 1 if the file is out of date.")
+    ] = False,
+    home: Home = None,
 ) -> None:
-    """List the tasks, or print one card."""
+    """List the tasks, or print one card with what is missing on this machine."""
     from benchmark import listings
 
-    listings.tasks(name)
+    if markdown:
+        listings.task_page(output, check=check)
+    else:
+        listings.tasks(name, home)
 
 
 @app.command()
@@ -216,6 +225,7 @@ def data_fetch(
 @data_app.command("verify")
 def data_verify(
     task: DataTask,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Only annotations: look at no audio.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Decode all audio, and hash archives of audio.")] = False,
     data_root: DataRoots = None,
     home: Home = None,
@@ -223,7 +233,7 @@ def data_verify(
     """Check sources, counts and audio, and decode a sample of 20 files; exit 1 if something is wrong."""
     from benchmark import data
 
-    data.verify(task, home, data_root or (), everything=everything)
+    data.verify(task, home, data_root or (), everything=everything, annotations_only=annotations)
 
 
 @data_app.command("where")

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 
+if TYPE_CHECKING:
+    from tasks.card import TaskCard
+    from tasks.registry import Task
 
-def tasks(name: str | None) -> None:
-    """Print the tasks as a table, or one card in full."""
+WIDTH = 100
+
+
+def tasks(name: str | None, home: Path | None = None) -> None:
+    """Print the tasks as a table, or one card in full with what of it is on this machine."""
     from tasks import registry
 
-    found = list(registry.builtin_tasks().values()) if name is None else registry.find(name)
+    where = home_folder(home)
+    found = list(registry.builtin_tasks().values()) if name is None else registry.find(name, where)
     if name is not None and len(found) == 1:
-        _print_card(found[0])
+        _print_card(name, found[0], where)
         return
     rows = [
         [
@@ -33,46 +43,131 @@ def tasks(name: str | None) -> None:
         print("\nOne card: bench tasks ID. Your own data: bench run --encoder X --task path/to/card.toml")
 
 
-def _print_card(task: object) -> None:
-    from tasks.registry import Task
+def task_page(output: Path, *, check: bool) -> None:
+    """Write the page of the tasks, or say how the file differs from what the cards give."""
+    from benchmark import task_pages
 
-    assert isinstance(task, Task)
+    if check:
+        difference = task_pages.check(output)
+        if difference:
+            sys.stdout.write(difference)
+            print(f"{output} is not what the cards give: run 'bench tasks --markdown'", file=sys.stderr)
+            sys.exit(1)
+        print(f"{output} is what the cards give")
+        return
+    try:
+        changed = task_pages.write(output)
+    except OSError as error:
+        raise UserError(f"cannot write {output}: {error.strerror or error}") from None
+    print(f"{output} {'written' if changed else 'is up to date'}", file=sys.stderr)
+
+
+def _print_card(name: str, task: Task, home: Path) -> None:
+    from benchmark.task_pages import probe_in_words, table1_in_words, windows_in_words
+
     card = task.card
-    windows = "the encoder's own" if card.window_seconds is None else f"{card.window_seconds:g} s"
-    if card.window_seconds is not None:
-        windows += f" every {card.hop_seconds or card.window_seconds:g} s"
-    labels = ", ".join(card.labels) if card.labels else "as in the manifest"
-    probe = f"hidden {list(card.probe.hidden)}, dropout {card.probe.dropout:g}, batch {card.probe.batch_size}"
+    print(card.title)
+    print("=" * len(card.title))
+    print(textwrap.fill(card.description, WIDTH) + "\n" if card.description else "")
+    of_regression = card.kind == "regression"
     facts = {
         "id": card.id + (f" (also {', '.join(card.aliases)})" if card.aliases else ""),
         "version": str(card.version),
         "kind": card.kind,
         "metrics": ", ".join(card.metrics) + " (the first is the primary one)",
         "collection": task.collection,
-        "sizes": ", ".join(f"{split} {n}" for split, n in card.sizes.items()) if card.sizes else "as in the manifest",
-        "targets" if card.kind == "regression" else "labels": ", ".join(card.targets)
-        if card.kind == "regression"
-        else labels,
-        "group": (card.columns.group if card.columns else None) or "none: intervals are over items",
-        "windows": windows,
-        "probe": probe,
+        "Table 1": table1_in_words(card),
+        "sizes": _sizes(card),
+        "targets" if of_regression else "labels": ", ".join(card.targets) if of_regression else _labels(card),
+        "from": card.label_source,
+        "split": card.split_rule,
+        "group": card.columns.group or "none: intervals are over items" if card.columns else "",
+        "windows": windows_in_words(card),
+        "probe": probe_in_words(card),
         "audio": card.audio or (str(task.manifest) if card.manifest else ""),
         "licence": card.licence,
-        "citation": card.citation,
+        "card": str(task.source),
     }
-    print(card.title)
-    print("=" * len(card.title))
-    if card.description:
-        print(card.description)
-    print()
     for key, value in facts.items():
         if value:
-            print(f"{key + ':':<12}{value}")
-    for deviation in card.deviations:
-        print(f"{'deviation:':<12}{deviation}")
-    print(f"{'card:':<12}{task.source}")
-    name = card.id if card.collection else task.source
-    print(f"\nRun it: bench run --encoder logmel --task {name}")
+            print(_entry(f"{key}:", value))
+    if card.deviations:
+        print("\nDeviations, and what to know:")
+        for deviation in card.deviations:
+            print(_filled(deviation, "  - ", "    "))
+    if card.citation:
+        print(f"\nCitation:\n{card.citation.strip()}")
+    here, command = _state(name, task, home)
+    print("\nOn this machine:")
+    for line in here:
+        print(_filled(line, "  ", "    "))
+    print(f"\nNext: {command}")
+
+
+def _sizes(card: TaskCard) -> str:
+    if card.sizes is None:
+        return "not verified: whatever the annotations give" if card.collection else "as in the manifest"
+    counts = ", ".join(f"{split} {n:,}" for split, n in card.sizes.items())
+    if card.collection is None:
+        return counts
+    return counts + (" (verified)" if card.counts_verified else " (not verified: as its publishers state)")
+
+
+def _labels(card: TaskCard) -> str:
+    if card.labels is None:
+        return "as in the annotations" if card.collection else "as in the manifest"
+    return f"{len(card.labels)}: {', '.join(card.labels)}"
+
+
+def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
+    """Return in words what of a task is here, and the next command."""
+    from tasks.collection import read_collection
+    from tasks.errors import TaskError
+    from tasks.places import known_collections, missing_audio, place_of
+
+    card = task.card
+    asked = name if task.loaded is not None else card.id if card.collection else str(task.source)
+    run = f"bench run --encoder logmel --task {asked}"
+    if card.manifest is not None:
+        return [f"manifest: {task.manifest} is {'here' if task.manifest.is_file() else 'not here'}"], run
+    if task.loaded is None and task.collection not in known_collections():
+        rendered = (home / "collections" / task.collection).is_dir()
+        return ["audio: rendered" if rendered else "audio: will be rendered at first use, nothing to fetch"], run
+    collection = None if task.loaded is not None else read_collection(task.collection)
+    try:
+        place = None if collection is None else place_of(collection, home)
+        items = task.items(home)
+    except TaskError as error:
+        *text, last = str(error).splitlines()
+        named = re.search(r"bench data \w+ \S+$", last)  # a reader that misses a file ends with the command that helps
+        problem = " ".join(text) if text and named else str(error)
+        return [f"annotations: not complete: {problem}"], named[0] if named else f"bench data where {asked}"
+    missing, differences = len(missing_audio(items)), task.size_differences(items)
+    lines = [f"annotations: here, {len(items):,} items" + (", as the card says" if card.sizes else "")]
+    if differences:
+        other = ", ".join(f"{abs(n):,} {'more' if n > 0 else 'fewer'} in {split}" for split, n in differences.items())
+        lines = [f"annotations: here, {len(items):,} items; this is not what the card says: {other}"]
+    lines.append(f"audio: {len(items) - missing:,} of {len(items):,} files here")
+    lines += [f"folder: {place.root}, named by {place.origin}"] if place else []
+    if not missing or collection is None or place is None:
+        return lines, run
+    can_fetch = not place.read_only and any(source.urls for source in collection.sources if source.what == "audio")
+    return lines, f"bench data {'fetch' if can_fetch else 'where'} {asked}"
+
+
+def _entry(key: str, value: str) -> str:
+    return _filled(value, f"{key:<12}", " " * 12)
+
+
+def _filled(text: str, first: str, rest: str) -> str:
+    return textwrap.fill(
+        " ".join(text.split()),
+        WIDTH,
+        initial_indent=first,
+        subsequent_indent=rest,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def encoders(name: str | None, home: Path | None = None) -> None:

@@ -106,11 +106,17 @@ def ask(task: Task, items: Items, options: Options) -> Asked:
     """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
 
     Raises:
-        UserError: More is missing than ``--allow-missing`` says, or a metric could not be computed.
+        UserError: More is missing than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
     """
     missing: tuple[str, ...] = ()
     if task.has_reader:
         items, missing = present_items(task, items, options)
+        empty = [split for split, n in items.counts().items() if n == 0]
+        if empty:
+            raise UserError(
+                f"{task.card.id} has no item of {' and '.join(empty)} whose audio is there: every split needs some. "
+                f"See {_where(task)}"
+            )
     if options.limit is not None:
         items = items.take(limited_rows(items, options.limit, options.seed))
     refuse_undefined(task.card, items)
@@ -133,11 +139,12 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
         f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
     ]
     if total > options.allow_missing:
-        lines = [f"  {items.track_ids[row]}: {items.audio[row]}" for row in absent[:SHOWN]]
+        paths = _real(items.audio[row] for row in absent)
+        lines = [f"  {items.track_ids[row]}: {path}" for row, path in zip(absent[:SHOWN], paths, strict=False)]
         if len(absent) > SHOWN:
             listing = options.home / f"missing-{task.card.id}.txt"
             listing.parent.mkdir(parents=True, exist_ok=True)
-            listing.write_text("".join(f"{items.audio[row]}\n" for row in absent), encoding="utf-8")
+            listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
             lines.append(f"  … and {len(absent) - SHOWN} more: all are listed in {listing}")
         lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
         raise UserError(
@@ -145,11 +152,29 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
             + (" and has other counts than its card" if differences else "")
             + f", and --allow-missing is {options.allow_missing}:\n"
             + "\n".join(lines)
-            + f"\nSee 'bench data where {task.card.id}', or leave them out with --allow-missing {total} (the record "
+            + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
             "will name them, and the leaderboard will carry the mark)."
         )
     there = np.setdiff1d(np.arange(len(items)), absent)
     return items.take(there), tuple(missing)
+
+
+def _where(task: Task) -> str:
+    """Return where a user reads what belongs where; the data commands know no tasks of mirdata."""
+    if task.loaded is not None:
+        return f"what mirdata's loader expects in {task.source}"
+    return f"'bench data where {task.card.id}'"
+
+
+def _real(paths: Iterable[Path]) -> list[Path]:
+    """Return paths with the links among their folders followed: into a user's folder, where that is linked to."""
+    folders: dict[Path, Path] = {}
+    real = []
+    for path in paths:
+        if path.parent not in folders:
+            folders[path.parent] = path.parent.resolve()
+        real.append(folders[path.parent] / path.name)
+    return real
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:

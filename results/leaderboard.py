@@ -204,7 +204,10 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
         for record, values in zip(column, described, strict=True):
             parts = [value for value, differs in zip(values, mixed, strict=True) if differs]
             text = f"not alike in this column, here: {', '.join(parts)}" if parts else ""
-            for count, what in ((len(record.data.missing), "missing"), (len(record.data.damaged), "damaged")):
+            absent = [name for name in record.data.missing if not name.startswith("(")]
+            if len(absent) < len(record.data.missing):  # notes such as "(413 fewer items of train than the card)"
+                text = f"{text}; counts differ from the card's" if text else "counts differ from the card's"
+            for count, what in ((len(absent), "missing"), (len(record.data.damaged), "damaged")):
                 if count:
                     left_out = f"{count} {what} {'track' if count == 1 else 'tracks'} left out"
                     text = f"{text}; {left_out}" if text else left_out

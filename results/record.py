@@ -118,7 +118,8 @@ class Damaged(Section):
 class DataSection(Section):
     """What was scored: tracks per split, labels, groups, and what was left out or looks wrong.
 
-    ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them.
+    ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them;
+    an entry of ``missing`` in round brackets says how the counts differ from the card instead.
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
     """
 
