@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import numpy as np
-
+from benchmark.data_checks import (
+    complain,
+    contents,
+    count_audio,
+    has,
+    source_state,
+    verify_audio,
+    verify_items,
+    verify_sources,
+)
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.progress import Advance, Reporter, Terminal
@@ -22,17 +28,14 @@ from tasks.audit import Audit, findings
 from tasks.audit import audit as audit_items
 from tasks.card import SPLITS
 from tasks.collection import CollectionCard, Source, read_collection
-from tasks.download import in_words, is_here, problem_of, refuse_if_full
+from tasks.disk import in_words, refuse_if_full
 from tasks.errors import TaskError
-from tasks.items import Items
 from tasks.places import (
     CONFIG,
     Place,
-    empty_audio,
     fetch_annotations,
     items_of,
     known_collections,
-    missing_audio,
     parse_data_roots,
     place_of,
     read_config,
@@ -40,8 +43,7 @@ from tasks.places import (
 from tasks.registry import Task
 
 ASK_ABOVE = 1_000_000_000  # bytes of audio that are fetched without --yes
-SAMPLE = 20  # audio files that verify decodes
-SHOWN, LABELS_SHOWN = 5, 10
+LABELS_SHOWN = 10
 RENDERED = "rendered at first use"
 
 
@@ -87,11 +89,15 @@ def fetch(
             print(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
             continue
         place = place_of(card, base, data_roots)
+        ids = [one.card.id for one in tasks]
         try:
-            _fetch_annotations(card, place, report, again)
+            with _Bars(report) as bars:
+                fetched = fetch_annotations(card, place, bars, again=again, tasks=ids)
+            if fetched:
+                report.say(f"{name}: {len(fetched)} annotation file(s) fetched into {place.annotations}")
         except TaskError as error:
             failures.append(str(error))
-        audio = [source for source in card.sources if source.what == "audio"]
+        audio = [source for source in card.sources_of(ids) if source.what == "audio"]
         jobs = [] if annotations_only or place.read_only else pending(audio, place.root, again=again)
         todo = [part for parts in jobs for part in parts]
         size = _size(todo, card)
@@ -114,22 +120,48 @@ def fetch(
         raise UserError("\n".join(failures))
 
 
-def verify(task: str, home: Path | None, data_roots: Sequence[str] = (), *, everything: bool = False) -> None:
-    """Check sources, counts and audio of tasks, and decode a sample of it, or all; exit 1 when something is wrong."""
+def verify(
+    task: str,
+    home: Path | None,
+    data_roots: Sequence[str] = (),
+    *,
+    everything: bool = False,
+    annotations_only: bool = False,
+) -> None:
+    """Check sources, counts and audio of tasks, and decode a sample of it; exit 1 when something is wrong.
+
+    Args:
+        task: Names of tasks.
+        home: The data home.
+        data_roots: Folders of collections.
+        everything: Decode all audio, and hash archives of audio.
+        annotations_only: Look at no audio.
+
+    Raises:
+        UserError: Both ``everything`` and ``annotations_only`` were asked for.
+    """
+    if everything and annotations_only:
+        raise UserError("--all is about audio, at which --annotations does not look: give one of them")
     base, problems = home_folder(home), 0
     for name, tasks in _by_collection(registry.find(task)).items():
         card = _card(name)
         place = None if card is None else place_of(card, base, data_roots)
         if card is not None and place is not None:
             print(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
-            problems += _verify_sources(card, place, everything)
+            sources = card.sources_of([one.card.id for one in tasks])
+            wanted = [source for source in sources if source.what == "annotations" or not annotations_only]
+            problems += verify_sources(wanted, place, everything)
         for one in tasks:
             try:
                 items = one.items(base) if card is None or place is None else items_of(one.card, card, place)
             except TaskError as error:
-                problems += _problem(f"{one.card.id}: {error}")
+                problems += complain(f"{one.card.id}: {error}")
                 continue
-            problems += _verify_items(one, items, everything)
+            problems += verify_items(one.card, items)
+            if annotations_only:
+                print("  audio: not looked at")
+            else:
+                problems += verify_audio(items, everything)
     if problems:
         print(f"\n{problems} problem(s). What belongs where: bench data where {task}", file=sys.stderr)
         sys.exit(1)
@@ -151,8 +183,8 @@ def where(task: str, home: Path | None, data_roots: Sequence[str] = ()) -> None:
         if place.annotations != place.root:
             print(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
         print(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
-        for source in card.sources:
-            print(f"  {source.file} ({source.what}): {_source_state(source, place)}")
+        for source in card.sources_of([one.card.id for one in tasks]):
+            print(f"  {source.file} ({source.what}): {source_state(source, place)}")
             for url in source.urls:
                 print(f"      {url}")
             if source.note:
@@ -174,12 +206,12 @@ def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, conte
     for one in registry.find(task):
         card = _card(one.card.collection)
         items = one.items(base) if card is None else items_of(one.card, card, place_of(card, base, data_roots))
-        hashes = _contents(items, base) if content else None
+        hashes = contents(items, base) if content else None
         found = audit_items(items, one.card.kind, hashes)
         counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
         groups = "no groups" if items.groups is None else f"{len(set(items.groups))} groups"
         print(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
-        outcome = findings(found, getattr(one.card, "documented", None))
+        outcome = findings(found, one.card.documented)
         for finding in outcome:
             print(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}")
             errors += finding.is_error
@@ -232,56 +264,20 @@ def _state(card: CollectionCard, tasks: Sequence[Task], home: Path, data_roots: 
         place = place_of(card, home, data_roots)
     except TaskError as error:
         return "-", _clip(str(error))
-    sources = [source for source in card.sources if source.what == "annotations"]
-    here = sum(_has(source, place) for source in sources)
+    needed = card.sources_of([task.card.id for task in tasks])
+    sources = [source for source in needed if source.what == "annotations"]
+    here = sum(has(source, place) for source in sources)
     annotations = f"{here} of {len(sources)} here" if sources else "in the archives"
-    missing, total, unread = _count_audio(card, tasks, place)
+    missing, total, unread = count_audio(card, tasks, place)
     if unread == len(tasks):
         return annotations, "-"
     return annotations if unread else "here", f"{total - missing} of {total}"
-
-
-def _count_audio(card: CollectionCard, tasks: Sequence[Task], place: Place) -> tuple[int, int, int]:
-    """Return missing and all audio files of a collection, and how many of its tasks cannot be read."""
-    missing: set[Path] = set()
-    every: set[Path] = set()
-    unread = 0
-    for task in tasks:
-        try:
-            items = items_of(task.card, card, place)
-        except TaskError:
-            unread += 1
-            continue
-        every.update(items.audio)
-        missing.update(items.audio[row] for row in missing_audio(items))
-    return len(missing), len(every), unread
-
-
-def _has(source: Source, place: Place) -> bool:
-    if source.unpack is not None and is_unpacked(source, place.annotations):
-        return True
-    return is_here(source, place.annotations) or (place.read_only and is_here(source, place.root))
-
-
-def _source_state(source: Source, place: Place) -> str:
-    if source.unpack is not None and is_unpacked(source, place.annotations):
-        return "here, unpacked"
-    if _has(source, place) or (place.root / source.file).is_dir():
-        return "here"
-    return "not here" if source.urls else "not here; it cannot be downloaded"
 
 
 def _size(sources: Sequence[Source], card: CollectionCard) -> int | None:
     if all(source.size is not None for source in sources):
         return sum(source.size or 0 for source in sources)
     return int(card.gigabytes * 1e9) if card.gigabytes else None
-
-
-def _fetch_annotations(card: CollectionCard, place: Place, report: Reporter, again: bool) -> None:
-    with _Bars(report) as bars:
-        fetched = fetch_annotations(card, place, bars, again=again)
-    if fetched:
-        report.say(f"{card.name}: {len(fetched)} annotation file(s) fetched into {place.annotations}")
 
 
 def _fetch_audio(
@@ -310,7 +306,7 @@ def _fetch_audio(
 
 def _tell(card: CollectionCard, tasks: Sequence[Task], place: Place) -> None:
     """Print what is here now, and how to get what is not."""
-    missing, total, unread = _count_audio(card, tasks, place)
+    missing, total, unread = count_audio(card, tasks, place)
     if unread == len(tasks):
         try:
             items_of(tasks[0].card, card, place)
@@ -324,112 +320,12 @@ def _tell(card: CollectionCard, tasks: Sequence[Task], place: Place) -> None:
         return
     if place.read_only:
         print(f"  {missing} file(s) are not in {place.root}, which is yours and never written")
-    for source in card.sources:
+    for source in card.sources_of([task.card.id for task in tasks]):
         if source.unpack is not None and not place.read_only and is_unpacked(source, place.root):
             print(f"  {source.file} was unpacked before: --again unpacks it once more")
-        elif not source.urls and not _has(source, place):
+        elif not source.urls and not has(source, place):
             print(f"  {source.file} cannot be downloaded. {source.note.strip()}".rstrip())
     print(f"  What belongs where: bench data where {tasks[0].card.id}")
-
-
-def _verify_sources(card: CollectionCard, place: Place, everything: bool) -> int:
-    problems = 0
-    for source in card.sources:
-        folder = place.root if place.read_only and is_here(source, place.root) else place.annotations
-        if not (folder / source.file).is_file() or (source.what == "audio" and not everything):
-            print(f"  {source.file}: {_source_state(source, place)}")
-            continue
-        problem = problem_of(source, folder)
-        if problem:
-            problems += _problem(f"{folder / source.file}: {problem}; remove it, then bench data fetch")
-        else:
-            known = "sha256" if source.sha256 else "md5" if source.md5 else "size" if source.size else ""
-            print(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
-    return problems
-
-
-def _verify_items(task: Task, items: Items, everything: bool) -> int:
-    problems, card, counts = 0, task.card, items.counts()
-    sizes = dict(card.sizes or {})
-    wrong = {split: size for split, size in sizes.items() if counts[split] != size}
-    text = ", ".join(f"{split} {n}" for split, n in counts.items())
-    print(f"{card.id}: {text}{' as the card says' if sizes and not wrong else ''}; {len(items.labels)} label(s)")
-    if wrong:
-        problems += _problem(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
-    if card.labels and items.labels != card.labels:
-        problems += _problem("the labels are not the card's, or in another order")
-    for split in SPLITS:
-        rows = items.rows(split).tolist()
-        for place, row in {"1st": rows[:1], "10th": rows[9:10], "last": rows[-1:]}.items():
-            for i in row:
-                print(
-                    f"  {split:<5} {place:>4}  {items.track_ids[i]}  {_target(card.kind, items, i)}  {items.audio[i]}"
-                )
-    missing, empty = missing_audio(items), empty_audio(items)
-    print(f"  audio: {len(items) - len(missing)} of {len(items)} here")
-    for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
-        if rows:
-            names = "".join(f"\n      {items.audio[row]}" for row in rows[:SHOWN])
-            more = f"\n      and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-            problems += _problem(f"{len(rows)} audio file(s) are {what}:{names}{more}")
-    return problems + _verify_audio(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
-
-
-def _verify_audio(items: Items, rows: Sequence[int], everything: bool) -> int:
-    """Decode the files at ``rows``, or a sample of them that is always the same."""
-    paths = list(dict.fromkeys(items.audio[row] for row in rows))
-    if not everything and len(paths) > SAMPLE:
-        chosen = np.random.default_rng(0).choice(len(paths), SAMPLE, replace=False)
-        paths = [paths[place] for place in sorted(chosen.tolist())]
-    damaged = []
-    for path, problem in zip(paths, _in_threads(_decode_problem, paths, "decode"), strict=True):
-        damaged += [f"{path}: {problem}"] if problem else []
-    print(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
-    return sum(_problem(text) for text in damaged)
-
-
-def _decode_problem(path: Path) -> str:
-    from benchmark.audio import DamagedAudioError, decode
-
-    try:
-        decode(path)
-    except DamagedAudioError as error:
-        return error.problem
-    except OSError as error:
-        return f"it cannot be read: {error.strerror or error}"
-    return ""
-
-
-def _in_threads(work: Callable[[Path], str], paths: Sequence[Path], verb: str) -> list[str]:
-    """Return ``work`` of each path; decoding and hashing leave the interpreter alone, so threads are enough."""
-    done = []
-    pool = ThreadPoolExecutor(os.cpu_count())
-    try:
-        with Terminal().stage(verb, len(paths), "files") as advance:
-            for result in pool.map(work, paths):
-                done.append(result)
-                advance(len(done))
-    finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for no file that has not begun
-    return done
-
-
-def _contents(items: Items, home: Path) -> dict[Path, str]:
-    """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
-    from benchmark.audio import content_hash
-    from benchmark.embeddings.audio_index import AudioIndex, Seen
-
-    index, missing = AudioIndex(home), set(missing_audio(items))
-    paths = list(dict.fromkeys(path for row, path in enumerate(items.audio) if row not in missing))
-    known = {path: key for path in paths if (key := index.key(path)) is not None}
-    fresh = [path for path in paths if path not in known]
-    stats = [path.stat() for path in fresh]
-    hashes = _in_threads(content_hash, fresh, "hash")
-    entries = zip(fresh, stats, hashes, strict=True)
-    index.add(Seen(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
-    if missing:
-        print(f"  {len(missing)} missing audio file(s) could not be compared")
-    return known | dict(zip(fresh, hashes, strict=True))
 
 
 def _print_prevalence(found: Audit) -> None:
@@ -442,21 +338,6 @@ def _print_prevalence(found: Audit) -> None:
     if len(rows) > 2 * LABELS_SHOWN:
         rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", "", "", ""]]
     print(_table(rows, ["label", *SPLITS]))
-
-
-def _target(kind: str, items: Items, row: int) -> str:
-    """Return the target of one item in words."""
-    target = items.targets[row]
-    if kind == "multiclass":
-        return items.labels[int(target)]
-    if kind == "regression":
-        return ", ".join(f"{label} {value:.3g}" for label, value in zip(items.labels, target, strict=True))
-    return ", ".join(items.labels[i] for i in np.flatnonzero(target)) or "no label"
-
-
-def _problem(text: str) -> int:
-    print(f"  PROBLEM: {text}")
-    return 1
 
 
 def _clip(text: str, width: int = 40) -> str:

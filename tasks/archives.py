@@ -21,8 +21,10 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tasks.collection import Source
-from tasks.download import NO_SPACE, Progress, alone, fetch, is_here, is_sound, refuse_if_full, target_of
+from tasks.disk import NO_SPACE, refuse_if_full
+from tasks.download import alone, fetch, is_here, is_sound, target_of
 from tasks.errors import TaskError
+from tasks.mirror import Progress
 
 MARKERS = ".unpacked"
 RATIO, FLOOR = 100, 1 << 30  # an archive that claims more than both, times its own size and in bytes, is a bomb

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -29,6 +30,7 @@ class Source(Part):
         size: Bytes, where they are known.
         unpack: The folder, relative to the root, into which the archive is unpacked; ``None`` for a plain file.
         note: What a user must know, such as how to get a file that cannot be downloaded.
+        tasks: Ids of the tasks that need it; empty when all of the collection's do.
     """
 
     file: str
@@ -39,6 +41,7 @@ class Source(Part):
     size: Annotated[int, Field(gt=0)] | None = None
     unpack: str | None = None
     note: str = ""
+    tasks: tuple[str, ...] = ()
 
 
 class CollectionCard(Part):
@@ -52,6 +55,12 @@ class CollectionCard(Part):
     sources: tuple[Source, ...] = ()
     hours: float | None = None
     gigabytes: float | None = None
+
+    def sources_of(self, tasks: Collection[str] = ()) -> tuple[Source, ...]:
+        """Return the sources that any of ``tasks`` (ids) needs, in the card's order; all when no task is named."""
+        if not tasks:
+            return self.sources
+        return tuple(source for source in self.sources if not source.tasks or set(source.tasks) & set(tasks))
 
 
 def read_collection(name: str) -> CollectionCard:

@@ -13,16 +13,16 @@ import importlib
 import os
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
-from tasks.archives import obtain, pending
+from tasks.archives import is_unpacked, obtain, pending
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source
-from tasks.download import is_here, target_of
+from tasks.download import is_here, is_sound, target_of
 from tasks.errors import TaskError
 from tasks.items import Items
 
@@ -85,13 +85,21 @@ def fetch_annotations(
     progress: Callable[[Source, int, int | None], None] | None = None,
     *,
     again: bool = False,
+    tasks: Collection[str] = (),
 ) -> list[Source]:
     """Fetch the annotations that have an address and are not there; return those that were fetched.
+
+    Args:
+        collection: Its card.
+        place: Where it lies.
+        progress: See :func:`tasks.archives.obtain`.
+        again: Unpack also what was unpacked before.
+        tasks: Ids of the tasks whose annotations are wanted; all of the collection's when none is named.
 
     Raises:
         TaskError: Some cannot be fetched; all others are.
     """
-    sources = _fetchable(collection)
+    sources = _fetchable(collection, tasks)
     if place.annotations != place.root:
         _join(place, collection)
     elif place.read_only:
@@ -112,12 +120,19 @@ def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
     """Return the items of a built-in card, as its collection's module reads them from ``place``.
 
     Raises:
-        TaskError: The annotations are missing or not what they should be.
+        TaskError: The annotations are missing or not what they should be. Where that is because files are not there,
+            or damaged, the message ends with the command that helps.
     """
     if place.annotations != place.root:
         _join(place, collection)
     module = importlib.import_module(f"tasks.collections.{collection.name}")
-    return module.items(card, place.annotations)
+    try:
+        return module.items(card, place.annotations)
+    except TaskError as error:
+        command = _next_command(card, collection, place, str(error))
+        if not command:
+            raise
+        raise TaskError(f"{error}\n{command}") from None
 
 
 @cache
@@ -217,8 +232,28 @@ def empty_audio(items: Items) -> list[int]:
     return empty
 
 
-def _fetchable(collection: CollectionCard) -> list[Source]:
-    return [source for source in collection.sources if source.what == "annotations" and source.urls]
+def _fetchable(collection: CollectionCard, tasks: Collection[str] = ()) -> list[Source]:
+    return [source for source in collection.sources_of(tasks) if source.what == "annotations" and source.urls]
+
+
+def _next_command(card: TaskCard, collection: CollectionCard, place: Place, complaint: str) -> str:
+    """Return what to do about annotations that a reader complained of; nothing if all of them are there and sound."""
+    needed = collection.sources_of([card.id])
+    # Without annotations of its own, a collection has them in its archives of audio.
+    needed = tuple(source for source in needed if source.what == "annotations") or needed
+    blamed = [source for source in needed if source.file in complaint] or needed
+    absent = [source for source in blamed if not _is_in_place(source, place)]
+    if not absent:
+        return ""
+    if all(source.urls and (source.what == "annotations" or not place.read_only) for source in absent):
+        return f"Fetch what is missing with: bench data fetch {card.id}"
+    return f"See what to bring, and where it belongs, with: bench data where {card.id}"
+
+
+def _is_in_place(source: Source, place: Place) -> bool:
+    if source.unpack is not None:
+        return is_unpacked(source, place.annotations)
+    return is_sound(source, place.annotations)
 
 
 def _join(place: Place, collection: CollectionCard) -> None:

@@ -1,7 +1,9 @@
 """Small readers of annotation files, which say what is wrong with a file, in which file and on which line.
 
 Every reader refuses what a failed download leaves behind (a web page, a Git LFS pointer, half an archive, nothing at
-all) and text that is not UTF-8. Line endings and spaces around cells do not count.
+all) and text that is not UTF-8; none runs code that a file holds. To `read_lines`, `read_table` and `read_records`,
+line endings and spaces around cells do not count. `read_names` and `read_rows` are for lists whose line numbers mean
+something and for rows that differ in length: they take nothing but whole, clean lines.
 """
 
 from __future__ import annotations
@@ -18,14 +20,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tasks.card import TaskCard
 from tasks.errors import TaskError
 
 WHOLE = re.compile(r"[0-9]+")
 PAGE = re.compile(
-    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)?<(?:!doctype\s+html|html|head|body|\?xml)", re.IGNORECASE | re.DOTALL
+    rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE | re.DOTALL
 )
-LFS = b"version https://git-lfs.github.com/spec/"
+LFS = b"version https://git-lfs"
+AGAIN = "delete it and fetch it again"
+SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,42 +101,47 @@ class Ids:
         return name
 
 
-def read_text(path: Path) -> str:
-    """Return the text of a UTF-8 file, which may be compressed with gzip.
+def read_bytes(path: Path, advice: str = "") -> bytes:
+    """Return the content of a file as it is.
 
     Raises:
-        TaskError: The file is missing, empty, truncated, no text, or a web page saved under its name.
+        TaskError: It is missing, empty, a web page or a Git LFS pointer. The message ends with ``advice``.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise TaskError(
-            f"there is no annotation file {path}: put it there (the card of its collection says where it comes from)"
-        ) from None
+        advice = advice or "put it there (the card of its collection says where it comes from)"
+        raise TaskError(f"there is no annotation file {path}: {advice}") from None
     except OSError as error:
         raise TaskError(f"cannot read the annotation file {path}: {error}") from None
-    again = "delete it and fetch it again"
+    _refuse_no_data(path, content, advice or AGAIN)
+    return content
+
+
+def read_text(path: Path, advice: str = "") -> str:
+    """Return the text of a UTF-8 file, which may be compressed with gzip; its line endings stay as they are.
+
+    Raises:
+        TaskError: As `read_bytes`, or the file is truncated or no text. The message ends with ``advice``.
+    """
+    content = read_bytes(path, advice)
+    advice = advice or AGAIN
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)
         except (EOFError, OSError, zlib.error) as error:
-            raise TaskError(f"{path} is truncated or damaged ({error}): {again}") from None
-    if PAGE.match(content[:2000]):
-        raise TaskError(f"{path}, line 1: this is a web page, not the file: the server refused the download; {again}")
-    if content.startswith(LFS):
-        raise TaskError(f"{path}, line 1: this is a Git LFS pointer, not the file: fetch it with 'git lfs pull'")
+            raise TaskError(f"{path} is truncated or damaged ({error}): {advice}") from None
+        _refuse_no_data(path, content, advice)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise TaskError(f"{path}, line 1: this is UTF-16, not UTF-8: save it as UTF-8, or {again}")
+        raise TaskError(f"{path}, line 1: this is UTF-16, not UTF-8: save it as UTF-8, or {advice}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise TaskError(f"{path}, line {line}: this is not UTF-8 text ({error.reason}): {again}") from None
+        raise TaskError(f"{path}, line {line}: this is not UTF-8 text ({error.reason}): {advice}") from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise TaskError(f"{path}, line {line}: this is binary data, not text: {again}")
-    if not text.strip():
-        raise TaskError(f"{path} is empty: {again}")
+        raise TaskError(f"{path}, line {line}: this is binary data, not text: {advice}")
     return text
 
 
@@ -207,3 +218,111 @@ def label_indices(card: TaskCard) -> dict[str, int]:
 def choose_folder(root: Path, candidates: Sequence[str], sign: str = "") -> Path:
     """Return the first of ``candidates`` below ``root`` that holds ``sign``; the first of all where none does."""
     return next((root / name for name in candidates if (root / name / sign).exists()), root / candidates[0])
+
+
+def read_names(path: Path, advice: str = "") -> list[str]:
+    """Return the lines of a file that has one name a line.
+
+    Raises:
+        TaskError: As `read_text`; or a line is empty, or begins or ends with a space.
+    """
+    lines = read_text(path, advice).replace("\r\n", "\n").removesuffix("\n").split("\n")
+    odd = [(i, line) for i, line in enumerate(lines, start=1) if not line or line != line.strip()]
+    refuse(path, [(i, f"{line!r} is empty, or has spaces around it") for i, line in odd])
+    return lines
+
+
+def read_rows(path: Path, delimiter: str, advice: str = "") -> Iterator[tuple[int, list[str]]]:
+    r"""Yield the rows of a table with their line numbers, the header first; every line must have its end.
+
+    Raises:
+        TaskError: As `read_text`; or the last line is cut off, a row is empty, or a cell has a quote out of place.
+    """
+    text = read_text(path, advice)
+    advice = advice or AGAIN
+    if not text.endswith("\n"):
+        raise TaskError(
+            f"{path}, line {text.count(chr(10)) + 1}: the file ends within a line, so it is cut off: {advice}"
+        )
+    lines = io.StringIO(text, newline="")
+    if delimiter == "\t":
+        reader = csv.reader(lines, delimiter=delimiter, quoting=csv.QUOTE_NONE, strict=True)
+    else:
+        reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    line = 1
+    try:
+        for row in reader:
+            if not row:
+                raise TaskError(f"{path}, line {reader.line_num}: an empty line: {advice}")
+            yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise TaskError(f"{path}, line {line}: {error}: {advice}") from None
+
+
+def load_array(path: Path, advice: str = "") -> np.ndarray:
+    """Return the array of an ``.npy`` file; arrays of Python objects are refused, since they would run code.
+
+    Raises:
+        TaskError: As `read_bytes`, or the file is not a whole array of numbers or text.
+    """
+    content = read_bytes(path, advice)
+    try:
+        return np.load(io.BytesIO(content), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        if "allow_pickle" in str(error):
+            error = ValueError("it holds Python objects, which are never loaded")
+        raise TaskError(f"{path} is not a NumPy array of numbers or text ({error}): {advice or AGAIN}") from None
+
+
+def load_binary(path: Path, shape: tuple[int | None, int | None], advice: str = "") -> np.ndarray:
+    """Return a matrix of 0 and 1 as float32; ``None`` in ``shape`` lets any size pass.
+
+    Raises:
+        TaskError: As `load_array`, or another shape, or a value that is neither 0 nor 1 (named with its row).
+    """
+    values = load_array(path, advice)
+    want = " x ".join("any" if size is None else str(size) for size in shape)
+    if values.ndim != 2 or any(size not in (None, got) for size, got in zip(shape, values.shape, strict=True)):
+        raise TaskError(f"{path} should be a {want} matrix, but has the shape {values.shape}")
+    if values.dtype.kind not in "biuf":
+        raise TaskError(f"{path} should hold numbers, but holds {values.dtype}")
+    odd = np.flatnonzero(((values != 0) & (values != 1)).any(axis=1))
+    if len(odd):
+        raise TaskError(f"{path}, row {odd[0]} (the first is 0): {len(odd)} row(s) hold other values than 0 and 1")
+    return values.astype(np.float32)
+
+
+def refuse(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+    """Raise a `TaskError` that names the file and each problem with its line, the first 10 in full."""
+    if problems:
+        lines = [f"  line {line}: {text}" for line, text in problems[:SHOWN]]
+        more = [f"  … and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise TaskError(f"{path} cannot be used as it is:\n" + "\n".join(lines + more))
+
+
+def first_duplicate(values: list[str]) -> tuple[int, int] | None:
+    """Return the positions of the first value that stands twice, or ``None``."""
+    if len(set(values)) == len(values):
+        return None
+    seen: dict[str, int] = {}
+    return next((seen[v], i) for i, v in enumerate(values) if seen.setdefault(v, i) != i)
+
+
+def check_ids(path: Path, ids: list[str], is_id: Callable[[str], object], what: str, line: int = 1) -> None:
+    """Refuse ids that do not have the form of ``what``, and ids that stand twice; ``line`` is that of the first."""
+    refuse(path, [(i + line, f"{v!r} is not {what}") for i, v in enumerate(ids) if not is_id(v)])
+    twice = first_duplicate(ids)
+    if twice:
+        refuse(path, [(twice[1] + line, f"{ids[twice[1]]!r} stands twice, first in line {twice[0] + line}")])
+
+
+def _refuse_no_data(path: Path, content: bytes, advice: str) -> None:
+    if not content.removeprefix(b"\xef\xbb\xbf").strip():
+        raise TaskError(f"{path} is empty: {advice}")
+    if PAGE.match(content[:2000]):
+        raise TaskError(f"{path}, line 1: this is a web page, not the file: the server refused the download; {advice}")
+    if content.startswith(LFS):
+        raise TaskError(
+            f"{path}, line 1: this is a Git LFS pointer, not the file: fetch it with 'git lfs pull', or {advice}"
+        )

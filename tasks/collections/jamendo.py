@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.safe_files import read_rows, refuse
+from tasks.collections.annotations import read_rows, refuse
 from tasks.errors import TaskError
 from tasks.items import Items
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.collections.safe_files import check_ids, read_rows, refuse
+from tasks.collections.annotations import check_ids, read_rows, refuse
 from tasks.collections.safe_pickle import read_strings
 from tasks.errors import TaskError
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.safe_files import check_ids, load_array, load_binary, read_lines, read_rows, refuse
+from tasks.collections.annotations import check_ids, load_array, load_binary, read_names, read_rows, refuse
 from tasks.collections.safe_pickle import read_list, read_vectors
 from tasks.errors import TaskError
 
@@ -41,7 +41,7 @@ def read_msds(card: TaskCard, root: Path) -> Tagged:
     those, which are the source of this split.
     """
     folder = root / "lastfm"
-    labels = _labels(card, read_lines(folder / "50tagList.txt"), folder / "50tagList.txt")
+    labels = _labels(card, read_names(folder / "50tagList.txt"), folder / "50tagList.txt")
     train, test = folder / "filtered_list_train.cP", folder / "filtered_list_test.cP"
     ids = read_list(train)
     check_ids(train, ids, TRACK.fullmatch, FORM)
@@ -69,7 +69,7 @@ def read_msds(card: TaskCard, root: Path) -> Tagged:
 def choi_test_labels(folder: Path, n_labels: int = 50) -> dict[str, np.ndarray]:
     """Return the labels of the 28,540 test tracks of the parent split, float32 [n_labels] each."""
     path = folder / "test_x_msd_id.txt"
-    ids = read_lines(path)
+    ids = read_names(path)
     check_ids(path, ids, TRACK.fullmatch, FORM)
     return dict(zip(ids, load_binary(folder / "test_y.npy", (len(ids), n_labels)), strict=True))
 
@@ -147,7 +147,7 @@ def read_mumu(card: TaskCard, root: Path) -> Tagged:
         )
     name = lists[0].stem.removeprefix("items_index_train_")
     path = folder / "splits" / f"genre_labels_{name}.tsv"
-    labels = _labels(card, read_lines(path), path)
+    labels = _labels(card, read_names(path), path)
     table = folder / "MuMu_dataset_multi-label.csv"
     tracks, groups = _tracks_of_albums(table)
     ids: list[str] = []
@@ -156,7 +156,7 @@ def read_mumu(card: TaskCard, root: Path) -> Tagged:
     owner: dict[str, str] = {}
     for split, part in (("train", "train"), ("valid", "val"), ("test", "test")):
         path = folder / "splits" / f"items_index_{part}_{name}.tsv"
-        albums = read_lines(path)
+        albums = read_names(path)
         values = load_binary(folder / "splits" / f"y_{part}_class_{len(labels)}_{name}.npy", (len(albums), len(labels)))
         problems = []
         for i, album in enumerate(albums):
@@ -218,7 +218,7 @@ def read_amm(card: TaskCard, root: Path) -> Tagged:
     form of what they hold. The group of a track is its MSD artist id, where every row has one.
     """
     folder = root / "amm"
-    labels = _labels(card, read_lines(folder / "moods.txt"), folder / "moods.txt")
+    labels = _labels(card, read_names(folder / "moods.txt"), folder / "moods.txt")
     path = folder / "metadata.csv"
     rows = list(read_rows(path, ","))
     if not any(TRACK.fullmatch(cell) for cell in rows[0][1]):

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from tasks.collections.safe_files import read_bytes
+from tasks.collections.annotations import read_bytes
 from tasks.errors import TaskError
 
 MARK = object()

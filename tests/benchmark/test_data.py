@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+import shutil
 import sys
 import tarfile
 import threading
@@ -15,11 +16,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark import data
+from benchmark import data, data_checks
 from benchmark.errors import UserError
 from tasks import places, registry
 from tasks.card import TaskCard
-from tasks.collection import CollectionCard, Source
+from tasks.collection import CollectionCard, Source, read_collection
+from tasks.download import target_of
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.registry import Task
@@ -210,10 +212,10 @@ class TestFetch:
         theirs.chmod(0o700)
 
     def test_too_little_room_for_all(self, fake, monkeypatch):
-        from tasks import download
+        from tasks import disk
 
         room = (fake.server.folder / "audio.tar.gz").stat().st_size - 1
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
         with pytest.raises(UserError, match="no room for fake"):
             data.fetch("fake_task", fake.home)
 
@@ -289,7 +291,7 @@ class TestVerify:
 
     def test_the_sample_is_always_the_same_and_all_is_all(self, fetched, capsys, monkeypatch):
         seen = []
-        monkeypatch.setattr(data, "_decode_problem", lambda path: seen.append(path.name) or "")
+        monkeypatch.setattr(data_checks, "_decode_problem", lambda path: seen.append(path.name) or "")
         for _ in range(2):
             data.verify("fake_task", fetched.home)
         assert sorted(seen[:20]) == sorted(seen[20:])
@@ -302,6 +304,33 @@ class TestVerify:
         assert "list.json: not here" in text.out
         assert "PROBLEM: fake_task: no file at" in text.out
         assert "1 problem(s)" in text.err
+
+    def test_only_annotations(self, fake, capsys):
+        data.fetch("fake_task", fake.home, annotations_only=True)
+        capsys.readouterr()
+        data.verify("fake_task", fake.home, annotations_only=True)
+        text = capsys.readouterr().out
+        assert "list.json: sha256 is right" in text
+        assert "fake_task: train 18, valid 6, test 6 as the card says" in text
+        assert re.search(r"test +last +t29 +low ", text)
+        assert "audio: not looked at" in text
+        assert "audio.tar.gz" not in text
+        assert "decoded" not in text
+        (fake.root / "list.json").write_text(json.dumps(lines()[:-1]))
+        fails(data.verify, "fake_task", fake.home, annotations_only=True)
+        assert "PROBLEM: the card says train 18, valid 6, test 6" in capsys.readouterr().out
+
+    def test_only_annotations_and_all_audio_are_at_odds(self, fake):
+        with pytest.raises(UserError, match=r"--all is about audio.*give one of them"):
+            data.verify("fake_task", fake.home, everything=True, annotations_only=True)
+
+    def test_where_there_is_no_audio_nothing_is_called_sound(self, fake, capsys):
+        data.fetch("fake_task", fake.home, annotations_only=True)
+        fails(data.verify, "fake_task", fake.home)
+        text = capsys.readouterr().out
+        assert "audio: 0 of 30 here" in text
+        assert "no audio file was decoded" in text
+        assert "sound" not in text
 
     def test_a_damaged_annotation(self, fetched, capsys):
         path = fetched.root / "list.json"
@@ -356,6 +385,70 @@ class TestVerify:
         text = capsys.readouterr().out
         assert "demo_emotion: train 360, valid 120, test 120 as the card says" in text
         assert re.search(r"train +1st +song\d+_\d +valence", text)
+
+
+class TestSeveralTasks:
+    """A collection whose tasks need different files."""
+
+    @pytest.fixture
+    def two(self, fake):
+        for name in ("mine.txt", "other.txt"):
+            (fake.server.folder / name).write_text(name)
+        mine, other = (
+            fake.source(name, "annotations", tasks=(task,))
+            for name, task in (("mine.txt", "fake_task"), ("other.txt", "other_task"))
+        )
+        spare = Source(file="spare.tar", what="audio", tasks=("other_task",), note="Ask for spare.")
+        fake.change(sources=(*fake.collection.sources, mine, other, spare))
+        return fake
+
+    def test_only_what_the_task_needs_is_fetched_and_told(self, two, capsys):
+        data.fetch("fake_task", two.home)
+        assert sorted(two.server.asked) == ["/audio.tar.gz", "/list.json", "/mine.txt"]
+        for look in (data.verify, data.where):
+            look("fake_task", two.home)
+            text = capsys.readouterr().out
+            assert "mine.txt" in text
+            assert "other.txt" not in text
+            assert "spare" not in text
+        (two.root / "audio" / "t00.wav").unlink()
+        data.fetch("fake_task", two.home)
+        assert "spare" not in capsys.readouterr().out
+
+    def test_the_list_counts_what_the_tasks_need(self, two, capsys):
+        data.ls(two.home)
+        assert re.search(r"fake_task +0 of 2 here", capsys.readouterr().out)
+
+    def test_mumu(self, tmp_path, capsys):
+        fails(data.verify, "mumu", tmp_path)
+        text = capsys.readouterr().out
+        files = re.findall(r"^  (\S+): not here", text, re.MULTILINE)
+        assert [name for name in files if not name.startswith("mumu/")] == [
+            "MSD_id_to_7D_id.pkl",
+            "7D_id_to_path.pkl",
+            "audio",
+        ]
+        assert len(files) == 11
+        assert "See what to bring, and where it belongs, with: bench data where mumu" in text
+
+
+@pytest.mark.parametrize("name", ["mtt", "gtzan", "emo", "gs_key", "jam_50", "jam_all", "jam_mt"])
+def test_known_leaks_are_documented(reference_data, tmp_path, name, capsys):
+    """The audit of the real annotations finds what the cards say, to the number."""
+    [task] = registry.find(name)
+    collection = read_collection(task.collection)
+    root = tmp_path / "collections" / collection.name
+    for source in collection.sources_of([name]):
+        if source.what == "annotations":
+            named = (reference_data / "annotations").rglob(source.file.rpartition("/")[2])
+            stored = next(path for path in named if hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256)
+            target_of(source, root).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(stored, target_of(source, root))
+    data.verify(name, tmp_path, annotations_only=True)
+    data.audit(name, tmp_path)
+    text = capsys.readouterr().out
+    assert "ERROR" not in text
+    assert text.count("(documented)") == len(task.card.documented)
 
 
 class TestWhere:

@@ -1,19 +1,28 @@
 import gzip
 import json
 
+import numpy as np
 import pytest
 
 from tasks.card import TaskCard
 from tasks.collections.annotations import (
     Ids,
     Record,
+    check_ids,
     choose_folder,
+    first_duplicate,
     label_indices,
+    load_array,
+    load_binary,
+    read_bytes,
     read_json,
     read_lines,
+    read_names,
     read_records,
+    read_rows,
     read_table,
     read_text,
+    refuse,
 )
 from tasks.errors import TaskError
 
@@ -174,3 +183,77 @@ def test_the_folder_that_is_there_is_chosen_and_otherwise_the_first(tmp_path):
     (tmp_path / "a").mkdir()
     assert choose_folder(tmp_path, ("a", "b")) == tmp_path / "a"
     assert choose_folder(tmp_path, ("a", "b"), "0") == tmp_path / "b"
+
+
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n"])
+def test_bytes_that_a_failed_download_left_behind_are_refused_with_the_callers_advice(file, content):
+    path = file(content, "a.npy")
+    for read in (read_bytes, load_array, read_text, read_names):
+        with pytest.raises(TaskError, match=r"ask Ann$"):
+            read(path, "ask Ann")
+    with pytest.raises(TaskError, match=r"there is no annotation file .*none\.npy: ask Ann$"):
+        read_bytes(path.with_name("none.npy"), "ask Ann")
+
+
+def test_names_are_whole_lines(file):
+    assert read_names(file("a b\r\nTouré\r\n")) == ["a b", "Touré"]
+    assert read_names(file("a\nb")) == ["a", "b"]
+    with pytest.raises(TaskError, match=r"(?s)line 2: '' is empty.*line 3: ' c' is empty, or has spaces"):
+        read_names(file("a\n\n c\n"))
+
+
+def test_rows_may_differ_in_length_and_have_line_numbers(file):
+    assert list(read_rows(file('a\tb\r\n1\t"2\t3\r\n'), "\t")) == [(1, ["a", "b"]), (2, ["1", '"2', "3"])]
+    assert list(read_rows(file('a,b\n"x\ny",1\nz\n'), ",")) == [(1, ["a", "b"]), (2, ["x\ny", "1"]), (4, ["z"])]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        ("a,b\n1,2", "line 2: the file ends within a line"),
+        ("a,b\n\n1,2\n", "line 2: an empty line"),
+        ('a,b\n"1"x,2\n', "line 2: ',' expected after"),
+    ],
+)
+def test_rows_that_were_cut_are_refused(file, content, complaint):
+    with pytest.raises(TaskError, match=complaint):
+        list(read_rows(file(content), ","))
+
+
+def test_arrays_hold_numbers_or_text_and_never_objects(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([[0, 1], [1, 1]]))
+    assert load_array(tmp_path / "a.npy").tolist() == [[0, 1], [1, 1]]
+    values = load_binary(tmp_path / "a.npy", (None, 2))
+    assert values.dtype == np.float32
+    np.save(tmp_path / "objects.npy", np.array([{}, None]), allow_pickle=True)
+    with pytest.raises(TaskError, match="Python objects, which are never loaded"):
+        load_array(tmp_path / "objects.npy")
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "a.npy").read_bytes()[:-3])
+    with pytest.raises(TaskError, match=r"cut\.npy is not a NumPy array"):
+        load_array(tmp_path / "cut.npy")
+    with pytest.raises(TaskError, match=r"should be a any x 3 matrix, but has the shape \(2, 2\)"):
+        load_binary(tmp_path / "a.npy", (None, 3))
+    np.save(tmp_path / "two.npy", np.array([[0, 1], [2, 1]]))
+    with pytest.raises(TaskError, match=r"two\.npy, row 1 .*other values than 0 and 1"):
+        load_binary(tmp_path / "two.npy", (2, 2))
+    np.save(tmp_path / "text.npy", np.array([["0", "1"]]))
+    with pytest.raises(TaskError, match="should hold numbers"):
+        load_binary(tmp_path / "text.npy", (1, 2))
+
+
+def test_problems_are_named_the_first_ten_in_full(tmp_path):
+    refuse(tmp_path / "x", [])
+    with pytest.raises(TaskError) as error:
+        refuse(tmp_path / "x", [(i, f"fault {i}") for i in range(1, 13)])
+    assert str(error.value).splitlines()[1:3] == ["  line 1: fault 1", "  line 2: fault 2"]
+    assert str(error.value).endswith("line 10: fault 10\n  … and 2 more")
+
+
+def test_ids_have_a_form_and_stand_once(tmp_path):
+    assert first_duplicate(["a", "b"]) is None
+    assert first_duplicate(["a", "b", "c", "b", "a"]) == (1, 3)
+    check_ids(tmp_path, ["a", "b"], str.isalpha, "a letter")
+    with pytest.raises(TaskError, match="line 3: '1' is not a letter"):
+        check_ids(tmp_path, ["a", "1"], str.isalpha, "a letter", line=2)
+    with pytest.raises(TaskError, match="line 3: 'a' stands twice, first in line 1"):
+        check_ids(tmp_path, ["a", "b", "a"], str.isalpha, "a letter")

@@ -15,7 +15,7 @@ from collections import namedtuple
 
 import pytest
 
-from tasks import archives, download
+from tasks import archives, disk
 from tasks.archives import concatenate, is_unpacked, obtain, parts_of, pending, unpack
 from tasks.collection import Source
 from tasks.errors import TaskError
@@ -233,14 +233,14 @@ class TestDamage:
 
 class TestRoom:
     def test_too_little_is_told_first(self, make, tmp_path, monkeypatch):
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10, 0, 10))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10, 0, 10))
         with pytest.raises(TaskError, match="no room for what x"):
             unpack(make(), tmp_path / "to")
         assert tree(tmp_path / "to") == {}
 
     def test_a_compressed_tar_is_checked_member_by_member(self, tmp_path, monkeypatch):
         archive = make_tar(tmp_path / "x.tgz", {"zeros": bytes(3_000_000)})
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10**6, 0, 10**6))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**6, 0, 10**6))
         with pytest.raises(TaskError, match=r"no room .* needs 3\.0 MB"):
             unpack(archive, tmp_path / "to")
 
@@ -295,7 +295,7 @@ class TestConcatenate:
 
     def test_no_room(self, tmp_path, monkeypatch):
         (tmp_path / "x.zip.001").write_bytes(bytes(1000))
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10, 0, 10))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10, 0, 10))
         with pytest.raises(TaskError, match="no room"):
             concatenate([tmp_path / "x.zip.001"], tmp_path / "x.zip")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks import download
+from tasks import disk, download, mirror
 from tasks.collection import Source
-from tasks.download import alone, fetch, in_words, is_here, is_sound, problem_of, refuse_if_full, target_of
+from tasks.download import alone, fetch, is_here, is_sound, problem_of, target_of
 from tasks.errors import TaskError
 
 DATA = bytes(range(256)) * 1500  # 384,000 bytes: six chunks
@@ -100,7 +100,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    monkeypatch.setattr(download, "PAUSE", 0.0)
+    monkeypatch.setattr(mirror, "PAUSE", 0.0)
     server = Server()
     thread = threading.Thread(target=server.http.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
@@ -217,7 +217,7 @@ class TestResume:
         url = server.put(cuts=[0] * 100)
         with pytest.raises(TaskError, match="no mirror gave it"):
             fetch(source(url), tmp_path)
-        assert len(server.asked) == download.ATTEMPTS
+        assert len(server.asked) == mirror.ATTEMPTS
 
     def test_ctrl_c_leaves_a_part_that_the_next_call_continues(self, server, tmp_path):
         def stop(done, _total):
@@ -404,14 +404,14 @@ class TestMirrors:
 
 class TestDisk:
     def test_too_little_room_is_told_before_the_download(self, server, tmp_path, monkeypatch):
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10**6, 0, 1000))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**6, 0, 1000))
         with pytest.raises(TaskError, match=r"no room for file\.bin: it needs 384\.0 kB .* but 1\.0 kB are free"):
             fetch(source(server.put(), server.put("/two")), tmp_path)
         assert len(server.asked) == 1
         assert not (tmp_path / "file.bin.part").exists()
 
     def test_only_what_is_still_missing_needs_room(self, server, tmp_path, monkeypatch):
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(10**6, 0, 1000))
+        monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(10**6, 0, 1000))
         (tmp_path / "file.bin.part").write_bytes(DATA[:-1000])
         assert fetch(source(server.put()), tmp_path).read_bytes() == DATA
 
@@ -497,15 +497,3 @@ class TestSmall:
         (tmp_path / "file.bin").write_bytes(DATA)
         assert problem_of(wanted, tmp_path) == ""
         assert not is_here(source(size=3), tmp_path)
-
-    def test_room(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(download.shutil, "disk_usage", lambda _: Usage(100, 0, 100))
-        refuse_if_full(tmp_path, 100, "x")
-        with pytest.raises(TaskError, match="needs 101 bytes"):
-            refuse_if_full(tmp_path, 101, "x")
-
-    @pytest.mark.parametrize(
-        ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2e6, "2.0 MB"), (5.1e11, "510.0 GB")]
-    )
-    def test_in_words(self, size, text):
-        assert in_words(size) == text

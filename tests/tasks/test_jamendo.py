@@ -222,7 +222,7 @@ ROW = TABLE["train"][0]
         ((HEAD + "\r\n" + ROW).encode(), "line 2: the file ends within a line, so it is cut off"),
         ((HEAD + "\r\n" + ROW[:40] + "\r\n").encode(), "line 2: 3 cells"),
         ((HEAD + "\r\n" + ROW + "\r\n").encode("utf-16"), "not UTF-8"),
-        ((HEAD + "\r\n" + ROW + "é\r\n").encode("latin-1"), "line 2: not UTF-8"),
+        ((HEAD + "\r\n" + ROW + "é\r\n").encode("latin-1"), "line 2: this is not UTF-8"),
         ((ROW + "\r\n").encode(), "line 1: the header should be"),
         ((HEAD.replace("\t", ",") + "\r\n").encode(), "line 1: the header should be"),
         ([ROW, "", ROW], "line 3: an empty line"),
@@ -259,7 +259,7 @@ def test_problems_are_counted_and_ten_are_shown(read):
 
 
 def test_a_missing_table_and_another_task(tmp_path):
-    with pytest.raises(TaskError, match=r"no file at .*autotagging_moodtheme-train.tsv"):
+    with pytest.raises(TaskError, match=r"there is no annotation file .*autotagging_moodtheme-train.tsv"):
         jamendo.items(CARDS["jam_mt"], tmp_path)
     with pytest.raises(TaskError, match="jam_50, jam_all, jam_mt"):
         jamendo.items(CARDS["jam_mt"].model_copy(update={"id": "other"}), tmp_path)

@@ -11,7 +11,7 @@ import tasks
 from tasks.card import read_card
 from tasks.collection import read_collection
 from tasks.collections import msd, msd_paths, msd_tags
-from tasks.collections.safe_files import read_lines
+from tasks.collections.annotations import read_names
 from tasks.collections.safe_pickle import read_list
 from tasks.errors import TaskError
 
@@ -143,7 +143,7 @@ class TestMsds:
         written(folder / "50tagList.txt", " rock", "pop")
         assert "line 1: ' rock' is empty, or has spaces around it" in refusal("msds", root)
         (folder / "50tagList.txt").unlink()
-        assert f"no file at {folder / '50tagList.txt'}" in refusal("msds", root)
+        assert f"there is no annotation file {folder / '50tagList.txt'}" in refusal("msds", root)
 
 
 class TestCleaned:
@@ -340,9 +340,9 @@ def test_labels_are_those_of_the_paper(annotations, name, metric):
 
 
 def test_the_order_of_labels_is_that_of_the_files(annotations):
-    assert CARDS["msds"].labels == tuple(read_lines(annotations / "music_dataset_split/MSD_split/50tagList.txt"))
-    assert CARDS["amm"].labels == tuple(read_lines(annotations / "listening-moods/data/moods.txt"))
-    assert CARDS["mumu"].labels == tuple(read_lines(annotations / "mumu/genre_labels_MuMu.tsv"))
+    assert CARDS["msds"].labels == tuple(read_names(annotations / "music_dataset_split/MSD_split/50tagList.txt"))
+    assert CARDS["amm"].labels == tuple(read_names(annotations / "listening-moods/data/moods.txt"))
+    assert CARDS["mumu"].labels == tuple(read_names(annotations / "mumu/genre_labels_MuMu.tsv"))
     assert [len(CARDS[name].labels) for name in ("msds", "msd50", "mumu", "amm")] == [50, 50, 250, 188]
     assert {"Ballets & Dances", "Dance Hall"} <= set(CARDS["mumu"].labels)
 

@@ -202,6 +202,80 @@ class TestJoined:
             items_of(CARD, FAKE, place_of(FAKE, home, [f"fake={theirs}"]))
 
 
+class TestSeveralTasks:
+    def test_only_what_the_named_tasks_need_is_fetched(self, home, monkeypatch):
+        mine = SOURCE.model_copy(update={"file": "mine.txt", "tasks": ("fake_task",)})
+        other = SOURCE.model_copy(update={"file": "other.txt", "tasks": ("other_task", "third_task")})
+        card = FAKE.model_copy(update={"sources": (SOURCE, mine, other)})
+        monkeypatch.setattr(places, "obtain", lambda sources, root, **_: list(sources))
+        place = place_of(card, home)
+        assert fetch_annotations(card, place) == [SOURCE, mine, other]
+        assert fetch_annotations(card, place, tasks=["fake_task"]) == [SOURCE, mine]
+        assert fetch_annotations(card, place, tasks=["third_task"]) == [SOURCE, other]
+
+
+class TestNextCommand:
+    """An error about annotations ends with the command that helps."""
+
+    FETCH = "\nFetch what is missing with: bench data fetch fake_task"
+    WHERE = "\nSee what to bring, and where it belongs, with: bench data where fake_task"
+
+    @pytest.fixture
+    def told(self, home, monkeypatch):
+        """Return what the error says, for sources and what the reader complains of."""
+
+        def told(complaint, *sources, data_roots=()):
+            def refuse(card, root):
+                raise TaskError(complaint)
+
+            monkeypatch.setattr(sys.modules["tasks.collections.fake"], "items", refuse)
+            card = FAKE.model_copy(update={"sources": sources})
+            with pytest.raises(TaskError) as error:
+                items_of(CARD, card, place_of(card, home, data_roots))
+            return str(error.value).removeprefix(complaint)
+
+        return told
+
+    def test_what_can_be_downloaded(self, told):
+        assert told("no list", SOURCE) == self.FETCH
+
+    def test_what_users_must_bring(self, told):
+        own = Source(file="own.npy", what="annotations")
+        assert told("no own.npy", SOURCE, own) == self.WHERE
+        assert told("no splits/list.txt", SOURCE, own) == self.FETCH
+        assert told("something is missing", SOURCE, own) == self.WHERE
+
+    def test_what_other_tasks_need_does_not_count(self, told):
+        own = Source(file="own.npy", what="annotations", tasks=("other_task",))
+        assert told("something is missing", SOURCE, own) == self.FETCH
+
+    def test_a_damaged_file(self, told, home):
+        annotate(home / "collections" / "fake")
+        path = home / "collections" / "fake" / "splits" / "list.txt"
+        path.write_text(LINES.replace("a", "b"))
+        assert told("line 1 is odd", SOURCE) == self.FETCH
+
+    def test_files_that_are_right_are_not_fetched_again(self, told, home):
+        annotate(home / "collections" / "fake")
+        other = SOURCE.model_copy(update={"file": "optional.txt"})
+        assert told("a bug of the reader", SOURCE) == ""
+        assert told("splits/list.txt, line 3: odd", SOURCE, other) == ""
+
+    def test_annotations_in_archives_of_audio(self, told, home, theirs):
+        archive = Source(file="all.tar.gz", what="audio", urls=("http://127.0.0.1:9/all.tar.gz",), unpack=".")
+        assert told("no examples.json", archive) == self.FETCH
+        assert told("no examples.json", archive, data_roots=[f"fake={theirs}"]) == self.WHERE
+        folder = Source(file="audio", what="audio")
+        assert told("no list", SOURCE, folder) == self.FETCH
+
+    def test_a_first_run(self, tmp_path):
+        from tasks.registry import find
+
+        for name, command in (("gs_key", "fetch"), ("nsynth_p", "fetch"), ("msds", "fetch"), ("msd50", "where")):
+            with pytest.raises(TaskError, match=rf": bench data {command} {name}$"):
+                find(name)[0].items(tmp_path)
+
+
 class TestDataRoots:
     def test_folders_are_absolute(self, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
