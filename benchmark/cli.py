@@ -53,6 +53,9 @@ BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.
 Workers = Annotated[int | None, typer.Option(help="Decoding processes; 0 decodes in this one. Default: one a core.")]
 AllowMissing = Annotated[int, typer.Option(help="Go on without up to N tracks of a dataset; the record names them.")]
 Precision = Annotated[PrecisionChoice | None, typer.Option(help="What the encoder computes in, if it has a choice.")]
+OwnWindows = Annotated[
+    bool, typer.Option("--own-windows", help="Where an encoder cannot take a task's windows, use its own; recorded.")
+]
 DataRoots = Annotated[
     list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have; it is never written.")
 ]
@@ -79,6 +82,7 @@ def run(
     allow_missing: AllowMissing = 0,
     data_root: DataRoots = None,
     precision: Precision = None,
+    own_windows: OwnWindows = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
 ) -> None:
     """Embed, probe and score encoders on tasks; write one record for each pair."""
@@ -102,6 +106,7 @@ def run(
         allow_missing=allow_missing,
         data_roots=tuple(data_root or ()),
         precision=precision.value if precision else None,
+        own_windows=own_windows,
     )
 
 
@@ -119,6 +124,7 @@ def embed(
     allow_missing: AllowMissing = 0,
     data_root: DataRoots = None,
     precision: Precision = None,
+    own_windows: OwnWindows = False,
 ) -> None:
     """Embed the audio of tasks into the cache, and stop there."""
     from benchmark import commands
@@ -136,6 +142,7 @@ def embed(
         allow_missing=allow_missing,
         data_roots=tuple(data_root or ()),
         precision=precision.value if precision else None,
+        own_windows=own_windows,
     )
 
 

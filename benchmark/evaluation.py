@@ -216,6 +216,7 @@ def _encoder_section(pair: Pair) -> schema.EncoderSection:
         window_seconds=None if windows.window is None else windows.window / rate,
         hop_seconds=None if windows.window is None else windows.hop / rate,
         space=space.key,
+        own_windows=pair.own_windows,
     )
 
 

@@ -58,6 +58,7 @@ def run(
     allow_missing: int = 0,
     data_roots: Sequence[str] = (),
     precision: Precision | None = None,
+    own_windows: bool = False,
 ) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
@@ -78,6 +79,7 @@ def run(
         allow_missing: How many tracks of a dataset may be missing.
         data_roots: ``COLLECTION=DIR``, where datasets lie.
         precision: ``fp32`` or ``bf16``, for encoders that have a choice.
+        own_windows: Where the encoder cannot take the task's windows, use its own; the record says so.
 
     Raises:
         UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
@@ -97,6 +99,7 @@ def run(
         allow_missing=allow_missing,
         data_roots=tuple(data_roots),
         precision=precision,
+        own_windows=own_windows,
     )
     encoders, tasks = (
         resolve(encoder, options.home, precision),

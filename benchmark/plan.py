@@ -18,9 +18,11 @@ from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.base import Encoder, Precision
 from benchmark.errors import UserError
 from benchmark.scoring import refuse_undefined
+from benchmark.windows import WindowError
 from probes.protocol import TRAINING_VERSION, Protocol, protocol_for
 from results import store as records
 from results.record import SCHEMA_VERSION, Record
+from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.registry import Task
 
@@ -50,6 +52,7 @@ class Options:
     allow_missing: int = 0
     data_roots: tuple[str, ...] = ()
     precision: Precision | None = None
+    own_windows: bool = False
 
     def __post_init__(self) -> None:
         least = {
@@ -89,12 +92,16 @@ class Asked:
 
 @dataclass
 class Pair:
-    """One encoder on one task. ``kept`` is the record that makes the run unnecessary, if there is one."""
+    """One encoder on one task. ``kept`` is the record that makes the run unnecessary, if there is one.
+
+    ``own_windows`` says that the encoder could not take the task's windows and, as asked, was given its own.
+    """
 
     encoder: Encoder
     asked: Asked
     store: EmbeddingStore
     kept: Record | None = None
+    own_windows: bool = False
 
     @property
     def space(self) -> Space:
@@ -202,13 +209,25 @@ def make_pairs(encoders: Sequence[Encoder], asked: Sequence[Asked], options: Opt
     for encoder in encoders:
         for each in asked:
             card = each.task.card
-            used = encoder if card.window_seconds is None else encoder.for_window(card.window_seconds)
-            space = space_of(used, card.window_seconds, card.hop_seconds)
+            used, space, fell_back = _fed(encoder, card, options)
             store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
-            pair = Pair(used, each, store)
+            pair = Pair(used, each, store, own_windows=fell_back)
             pair.kept = _kept(pair, index, options)
             pairs.append(pair)
     return pairs
+
+
+def _fed(encoder: Encoder, card: TaskCard, options: Options) -> tuple[Encoder, Space, bool]:
+    """Return the encoder as the task's windows want it, its space, and whether it fell back to its own windows."""
+    if card.window_seconds is None:
+        return encoder, space_of(encoder, None, None), False
+    used = encoder.for_window(card.window_seconds)
+    try:
+        return used, space_of(used, card.window_seconds, card.hop_seconds), False
+    except WindowError as error:
+        if not options.own_windows:
+            raise UserError(f"{error}, or --own-windows to give it its own (the record will say so)") from None
+        return encoder, space_of(encoder, None, None), True
 
 
 def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:

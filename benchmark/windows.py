@@ -27,6 +27,10 @@ class WindowRule:
     padding: Padding
 
 
+class WindowError(UserError):
+    """An encoder that cannot take the windows of a task."""
+
+
 class TooShortError(ValueError):
     """A track under the minimum of an encoder that refuses to lengthen audio."""
 
@@ -35,7 +39,8 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
     """Return the rule for ``encoder``, with the task's window in place of its own where the task has one.
 
     Raises:
-        UserError: The encoder cannot take the task's window, or declares a window, hop or minimum that is not usable.
+        WindowError: The encoder cannot take the task's window.
+        UserError: It declares a window, hop or minimum that is not usable.
     """
     rate = encoder.sample_rate
     seconds, hop = encoder.window_seconds, encoder.hop_seconds
@@ -50,9 +55,9 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
         shortest = seconds if minimum is None and seconds is not None else (minimum or 0.0)
         longest = most if most is not None else float("inf")
         if not shortest <= window_seconds <= longest:
-            raise UserError(
+            raise WindowError(
                 f"the task asks for windows of {window_seconds:g} s, but the encoder {encoder.name!r} takes "
-                f"{shortest:g} to {longest:g} s: choose another encoder for this task"
+                f"{shortest:g} to {longest:g} s: choose another encoder for it"
             )
         seconds, hop = window_seconds, hop_seconds
     if seconds is None and most is not None:  # the whole of a track up to the maximum, pieces of it beyond

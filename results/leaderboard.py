@@ -204,6 +204,9 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
         for record, values in zip(column, described, strict=True):
             parts = [value for value, differs in zip(values, mixed, strict=True) if differs]
             text = f"not alike in this column, here: {', '.join(parts)}" if parts else ""
+            if record.encoder.own_windows:
+                own = "the encoder's own windows in place of the task's"
+                text = f"{text}; {own}" if text else own
             absent = [name for name in record.data.missing if not name.startswith("(")]
             if len(absent) < len(record.data.missing):  # notes such as "(413 fewer items of train than the card)"
                 text = f"{text}; counts differ from the card's" if text else "counts differ from the card's"

@@ -54,7 +54,10 @@ class TaskSection(Section):
 
 
 class EncoderSection(Section):
-    """Which encoder answered, and how it was fed. ``space`` is the key of its embeddings in the store."""
+    """Which encoder answered, and how it was fed. ``space`` is the key of its embeddings in the store.
+
+    ``own_windows``: it could not take the windows of the task and, as the user asked, was given its own.
+    """
 
     id: str
     version: str
@@ -65,6 +68,7 @@ class EncoderSection(Section):
     window_seconds: float | None
     hop_seconds: float | None
     space: str
+    own_windows: bool = False
 
 
 class ProbeSection(Section):

@@ -96,3 +96,21 @@ class TestPairs:
         own = replace(task, card=task.card.model_copy(update={"window_seconds": 0.01}))
         with pytest.raises(UserError, match=r"windows of 0.01 s, but the encoder 'bands' takes"):
             make_pairs([bands], [ask(own, task.items(options.home), options)], options)
+
+    def test_an_encoder_falls_back_to_its_own_windows_only_when_asked_and_the_record_says_so(
+        self, bands, make_task, options
+    ):
+        import benchmark
+
+        card = make_task()
+        card.write_text(card.read_text().replace("[probe]", "window_seconds = 0.01\n[probe]"))
+        where = {"home": options.home, "results": options.results, "trials": 1, "seeds": 1, "workers": 0}
+        with pytest.raises(UserError, match="--own-windows"):
+            benchmark.run(bands, card, **where)
+        record = benchmark.run(bands, card, **where, own_windows=True)
+        assert record.encoder.own_windows
+        assert record.encoder.window_seconds == bands.window_seconds
+        card.write_text(card.read_text().replace("window_seconds = 0.01", "window_seconds = 0.5"))
+        taken = benchmark.run(bands, card, **where, own_windows=True)
+        assert not taken.encoder.own_windows
+        assert taken.encoder.window_seconds == 0.5
