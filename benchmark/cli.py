@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -181,6 +182,8 @@ def encoders(
 
     if name == "fetch":
         listings.fetch_encoder(target, home, remove_original=remove_original)
+    elif target is not None:
+        raise typer.BadParameter(f"{target!r} is one argument too many: only 'encoders fetch NAME' takes two")
     else:
         listings.encoders(name, home)
 
@@ -300,6 +303,9 @@ def cache_prune(
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line; a mistake that the user can mend is one message and exit code 2, Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
     command: Any = typer.main.get_command(app)
     try:
         status = command.main(args=arguments, prog_name="bench", standalone_mode=False)

@@ -40,7 +40,7 @@ def embed(encoder: Sequence[str], task: Sequence[str], *, home: Path | None, **c
     )
     done = embed_pairs(pairs, options, report)
     for pair in {pair.space.key: pair for pair in pairs}.values():
-        new = sum(extraction.embedded for name, extraction in done.extractions if name == pair.encoder.name)
+        new = done.embedded[pair.space.key]
         print(f"{pair.encoder.name}: {len(pair.store.places())} embeddings, {new} of them new, in {pair.store.folder}")
 
 
@@ -53,7 +53,10 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
         record = outcome.record
         for metric, score in record.scores.test.items():
             valid = record.scores.valid[metric].value
-            interval, spread = f"{score.low:.3f}–{score.high:.3f}", f"{score.std:.3f}"
+            interval, spread = (
+                f"{score.low:.3f}–{score.high:.3f}",
+                (f"{score.std:.3f}" if len(score.seeds) > 1 else "-"),
+            )
             items = record.data.counts["test"]
             mark = "kept" if outcome.kept else "new"
             rows.append(

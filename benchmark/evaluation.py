@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from benchmark.errors import UserError
 from benchmark.machine import device_of, hardware, versions
 from benchmark.plan import Options, Pair, run_key
 from benchmark.progress import Reporter
-from benchmark.scoring import objective, objective_name, score_split
+from benchmark.scoring import objective, objective_name, refuse_undefined, score_split
 from probes.data import SplitArrays, TrainValid
 from probes.protocol import ProbeSpec
 from probes.search import SAMPLER, SearchResult, search
@@ -103,7 +104,10 @@ def evaluate(
         ),
         predictions=name,
     )
-    return record, records.write(options.results, record)
+    path = records.write(options.results, record)
+    scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.items())
+    report.say(f"Probed {pair.encoder.name} on {card.id} in {finished - started:.1f} s: {scores}")
+    return record, path
 
 
 def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> _Material:
@@ -111,6 +115,8 @@ def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> _Ma
     sound = np.array([path not in damaged for path in items.audio])
     left_out = tuple(damaged[path] for path, ok in zip(items.audio, sound, strict=True) if not ok)
     items = items.take(np.flatnonzero(sound))
+    if left_out:
+        refuse_undefined(pair.asked.task.card, items)
     keys = [index.key(path) for path in items.audio]
     for path, key in zip(items.audio, keys, strict=True):
         if key is None or key not in places:
@@ -136,7 +142,7 @@ def _select(
         try:
             found = search(
                 spec, protocol, data, score, trials=trials, seed=options.seed, device=device,
-                progress=lambda done, _: advance(done),
+                progress=lambda done, _: advance(done, f"{done / (time.monotonic() - started):.1f} probes/s"),
             )  # fmt: skip
             searched = time.monotonic() - started
             probes = []
@@ -257,6 +263,7 @@ def _data_section(material: _Material, options: Options) -> schema.DataSection:
     items, places = material.items, material.pair.store.places()
     seen = [places[key] for key in material.keys]
     return schema.DataSection(
+        fingerprint=hashlib.sha256("".join(material.keys).encode()).hexdigest(),
         counts=items.counts(),
         labels=list(items.labels),
         groups=None if items.groups is None else len(set(items.groups)),

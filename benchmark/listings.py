@@ -227,6 +227,8 @@ def leaderboard(results: Path, output: Path, *, check: bool, show: bool) -> None
     """Write the leaderboard, or say how the file differs from what the records give."""
     from results import leaderboard as board
 
+    if not results.is_dir():
+        raise UserError(f"there is no results folder {results}: give --results, or run something first")
     if check:
         difference = board.check(results, output)
         if difference:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from benchmark.embeddings.extract import Damage, Extraction, Track, extract, mis
 from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
-from benchmark.home import home_folder
+from benchmark.home import home_folder, refuse_unwritable
 from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.plan import SHOWN, Asked, Options, Overwrite, Pair, ask, make_pairs
 from benchmark.progress import Reporter, Silent
@@ -33,11 +33,11 @@ class Outcome:
 
 @dataclass
 class Embedded:
-    """What the embedding stage did: damage by file, and the seconds spent by space."""
+    """What the embedding stage did, by space: damage by file, and seconds. What is too short for one is not for all."""
 
-    damaged: dict[Path, Damage] = field(default_factory=dict)
+    damaged: dict[str, dict[Path, Damage]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
-    extractions: list[tuple[str, Extraction]] = field(default_factory=list)
+    embedded: dict[str, int] = field(default_factory=dict)
 
 
 def run(
@@ -122,9 +122,13 @@ def run_many(
         UserError: See :func:`run`.
     """
     report = report or Silent()
+    refuse_unwritable(options.home, "--home")
+    refuse_unwritable(options.results, "--results")
     asked = prepare(tasks, options, report)
     pairs = make_pairs(encoders, asked, options)
     open_pairs = [pair for pair in pairs if pair.kept is None]
+    if open_pairs:
+        device_of(options.device)
     embedded = embed(open_pairs, options, report)
     outcomes = []
     for pair in pairs:
@@ -135,7 +139,8 @@ def run_many(
             continue
         from benchmark.evaluation import evaluate
 
-        record, path = evaluate(pair, embedded.damaged, embedded.seconds.get(pair.space.key, 0.0), options, report)
+        key = pair.space.key
+        record, path = evaluate(pair, embedded.damaged[key], embedded.seconds[key], options, report)
         outcomes.append(Outcome(record, path, kept=False))
     return outcomes
 
@@ -165,9 +170,9 @@ def embed(pairs: Iterable[Pair], options: Options, report: Reporter) -> Embedded
     for key, sharing in by_space.items():
         extraction = _embed_space(sharing, options, report)
         embedded.seconds[key] = extraction.seconds
-        embedded.extractions.append((sharing[0].encoder.name, extraction))
-        embedded.damaged.update({damage.path: damage for damage in extraction.damaged})
-    _refuse_damage(by_space.values(), embedded.damaged, options)
+        embedded.embedded[key] = extraction.embedded
+        embedded.damaged[key] = {damage.path: damage for damage in extraction.damaged}
+    _refuse_damage(by_space, embedded.damaged, options)
     return embedded
 
 
@@ -227,11 +232,14 @@ def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Opti
     return extraction
 
 
-def _refuse_damage(groups: Iterable[Sequence[Pair]], damaged: dict[Path, Damage], options: Options) -> None:
+def _refuse_damage(
+    by_space: Mapping[str, Sequence[Pair]], damaged: Mapping[str, Mapping[Path, Damage]], options: Options
+) -> None:
     worst: dict[Path, Damage] = {}
     refused = False
-    for pair in (pair for sharing in groups for pair in sharing):
-        found = {path: damaged[path] for path in pair.asked.items.audio if path in damaged}
+    for pair in (pair for sharing in by_space.values() for pair in sharing):
+        own = damaged[pair.space.key]
+        found = {path: own[path] for path in pair.asked.items.audio if path in own}
         worst.update(found)
         refused = refused or len(found) > options.allow_damaged
     if not refused:

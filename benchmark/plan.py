@@ -24,11 +24,13 @@ from results import store as records
 from results.record import SCHEMA_VERSION, Record
 from tasks.card import TaskCard
 from tasks.items import Items
+from tasks.places import parse_data_roots
 from tasks.registry import Task
 
 Overwrite = Literal["always", "never", "missing"]
 
 SHOWN = 20
+LARGEST_SEED = 2**31
 
 #: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
 SCORING_VERSION = 1
@@ -69,6 +71,9 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < smallest:
                 raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
+        if self.seed > LARGEST_SEED:
+            raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        parse_data_roots(self.data_roots)
         if self.overwrite not in ("always", "never", "missing"):
             raise UserError(f"--overwrite must be always, never or missing, not {self.overwrite!r}")
 
@@ -278,5 +283,7 @@ def run_key(pair: Pair, audio_keys: Iterable[str], options: Options) -> str:
         "seed": options.seed,
         "seeds": options.seeds or protocol.seeds,
         "limit": options.limit,
+        "device": None if options.device in ("auto", "cpu") else options.device.partition(":")[0],
+        "shown": [card.title, pair.asked.task.collection, pair.asked.task.group],
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

@@ -6,9 +6,11 @@ a :class:`~probes.data.TrainValid` and nothing else.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +22,7 @@ from probes.protocol import ProbeSpec, Settings
 
 VALIDATIONS = 25  # looks at valid in the course of a training, the last step included
 ROWS_AT_ONCE = 16_384
+ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
 ADAM_EPSILON = 1e-7  # Keras', which the paper used
 
 #: A validation score to be maximised, from targets and outputs.
@@ -119,6 +122,27 @@ def train(
     Raises:
         FloatingPointError: The loss left the finite numbers before any validation score was reached.
     """
+    with _threads(spec, data.train.embeddings.shape[1], device):
+        return _train(spec, settings, data, score, seed, device)
+
+
+@contextmanager
+def _threads(spec: ProbeSpec, dim: int, device: str) -> Iterator[None]:
+    """Keep small probes on one thread: a second one gains little, and waits at every product when cores are busy."""
+    before = torch.get_num_threads()
+    widths = [dim, *spec.hidden, spec.outputs]
+    operations = 6 * spec.batch_size * sum(a * b for a, b in itertools.pairwise(widths))
+    if device == "cpu" and operations < ONE_THREAD_BELOW:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _train(
+    spec: ProbeSpec, settings: Settings, data: TrainValid, score: ScoreFunction, seed: int, device: str
+) -> TrainedProbe:
     started = time.perf_counter()
     mean, scale = standardisation(data.train.embeddings, on=settings.standardise)
     x_train, x_valid = (_standardised(split, mean, scale, device) for split in (data.train, data.valid))

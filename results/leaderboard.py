@@ -197,6 +197,7 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
                 f"protocol {_escape(record.protocol)}",
                 f"task version {record.task.version}",
                 f"task fingerprint {_escape(record.task.fingerprint[:12])}",
+                f"audio {_escape(record.data.fingerprint[:12])}",
             )
             for record in column
         ]

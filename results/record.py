@@ -122,11 +122,13 @@ class Damaged(Section):
 class DataSection(Section):
     """What was scored: tracks per split, labels, groups, and what was left out or looks wrong.
 
+    ``fingerprint`` is the sha256 over the content hashes of the audio that was scored, in the order of the items.
     ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them;
     an entry of ``missing`` in round brackets says how the counts differ from the card instead.
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
     """
 
+    fingerprint: str
     counts: dict[str, int]
     labels: list[str]
     groups: int | None

@@ -87,9 +87,9 @@ def write(results: Path, record: Record) -> Path:
             "of a file in the record's own folder. Pass the name that write_predictions returns."
         )
     data = _encode(record, path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = results / "runs" / ".lock"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=LOCK_SECONDS):
             _keep_displaced(path, record.run_key)
             replace_file(path, data)
@@ -97,6 +97,8 @@ def write(results: Path, record: Record) -> Path:
         raise RecordError(
             f"{path} was not written: another run has held {lock} for {LOCK_SECONDS:.0f} s. Wait for it and repeat."
         ) from error
+    except OSError as error:
+        raise RecordError(_unwritable(path, error)) from error
     return path
 
 
@@ -120,7 +122,10 @@ def write_predictions(
     )
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
-    replace_file(path, memoryview(buffer.getvalue()))
+    try:
+        replace_file(path, memoryview(buffer.getvalue()))
+    except OSError as error:
+        raise RecordError(_unwritable(path, error)) from error
     return path.name
 
 
@@ -194,6 +199,13 @@ def replace_file(path: Path, data: bytes | memoryview) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    return (
+        f"{path} was not written: {error.strerror or error}. Make room, or give another --results, and run the same "
+        "command again: the embeddings are kept."
+    )
 
 
 def _stem(encoder: str, limit: int | None) -> str:

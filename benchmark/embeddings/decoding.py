@@ -45,7 +45,7 @@ def decode_one(path: Path, rule: AudioRule) -> Decoded:
     except OSError as error:
         return Decoded(path, seen, None, f"it cannot be read: {error.strerror or error}")
     except MemoryError:
-        return Decoded(path, seen, None, "it does not fit into memory when decoded")
+        return Decoded(path, None, None, "it does not fit into memory when decoded")
 
 
 def decode_all(paths: Sequence[Path], rule: AudioRule, workers: int) -> Iterator[Decoded]:

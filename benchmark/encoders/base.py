@@ -13,17 +13,11 @@ An encoder owns arrays only, so a plug-in is ten lines::
 from __future__ import annotations
 
 import hashlib
-import inspect
 import json
 import sys
-from collections.abc import Mapping
-from pathlib import Path
-from types import CodeType
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-
-from benchmark.audio import content_hash
+from benchmark.encoders.fingerprint import describe, is_module, modules_in, source_digest
 from benchmark.errors import UserError
 
 Padding = Literal["repeat", "zero", "refuse"]
@@ -101,13 +95,12 @@ class Encoder:
         raise UserError(f"the encoder {type(self).__name__} has no embed(waveforms) method: define it")
 
     def to(self, device: str) -> None:
-        """Move the weights to ``device`` (torch's name for it): the modules among the attributes, or the encoder."""
-        if _is_module(self):
+        """Move the weights to ``device``: the modules among the attributes (in lists too), or the encoder itself."""
+        if is_module(self):
             sys.modules["torch"].nn.Module.to(self, device)
             self.eval()  # type: ignore[attr-defined]
-        for value in vars(self).values():
-            if _is_module(value):
-                value.to(device).eval()
+        for module in modules_in(list(vars(self).values())):
+            module.to(device).eval()
 
     def with_precision(self, precision: Precision) -> Encoder:
         """Return the encoder that computes in ``precision``.
@@ -129,103 +122,24 @@ class Encoder:
     def fingerprint(self) -> str:
         """Return the sha256 of all that decides an embedding: declarations, attributes, weights and source code.
 
-        Built-in encoders answer for their code with ``version``; for any other, the source is hashed too, so that an
-        edited plug-in never meets its old embeddings.
+        Built-in encoders answer for their code with ``version``; for any other, the source is hashed too, with that of
+        the user's own modules that it imports, so that an edited plug-in never meets its old embeddings. Code of
+        installed packages is not: ``version`` answers for it.
 
         Raises:
             UserError: An attribute of a kind that cannot be hashed.
         """
         state: dict[str, Any] = {name: getattr(self, name) for name in DECLARED}
         attributes = vars(self)
-        if _is_module(self):  # torch's own attributes of a module say no more than the module does
-            state["."] = _describe(self, type(self).__name__)
+        if is_module(self):  # torch's own attributes of a module say no more than the module does
+            state["."] = describe(self, type(self).__name__)
             plain = vars(sys.modules["torch"].nn.Module())
             attributes = {name: value for name, value in attributes.items() if name not in plain}
         for name, value in sorted(attributes.items()):
             if name not in self.not_in_fingerprint and name not in DECLARED:
-                state[f".{name}"] = _describe(value, f"{type(self).__name__}.{name}")
+                state[f".{name}"] = describe(value, f"{type(self).__name__}.{name}")
         text = json.dumps(state, sort_keys=True, default=list) + self._source
         return hashlib.sha256(text.encode()).hexdigest()
-
-
-def source_digest(cls: type) -> str:
-    """Return the sha256 of the code behind a class: its whole file, or its own bodies for a script or a notebook."""
-    digest = hashlib.sha256()
-    for base in cls.__mro__:
-        module = base.__module__
-        if base is object or module.startswith(("benchmark.", "torch.")) or module == "builtins":
-            continue
-        file = getattr(sys.modules.get(module), "__file__", None)
-        if module != "__main__" and file and Path(file).is_file():
-            digest.update(Path(file).read_bytes())
-            continue
-        try:
-            digest.update(inspect.getsource(base).encode())
-        except (OSError, TypeError, SyntaxError):
-            digest.update(_bytecode(base))
-    return digest.hexdigest()
-
-
-def _bytecode(cls: type) -> bytes:
-    members = {name: value for name, value in sorted(vars(cls).items()) if callable(value) or name[:2] != "__"}
-    return json.dumps({name: _code(value) for name, value in members.items()}).encode()
-
-
-def _code(value: Any) -> Any:
-    """Return a member of a class, or a constant of its code, as JSON that changes when it does."""
-    value = getattr(value, "__func__", value)
-    if isinstance(value, property):
-        return [_code(part) for part in (value.fget, value.fset)]
-    code = value if isinstance(value, CodeType) else getattr(value, "__code__", None)
-    if code is not None:
-        defaults = [getattr(value, "__defaults__", None), getattr(value, "__kwdefaults__", None)]
-        return [code.co_code.hex(), code.co_names, [_code(part) for part in (*code.co_consts, *defaults)]]
-    try:
-        return _describe(value, "")
-    except UserError:
-        return type(value).__name__
-
-
-def _is_module(value: Any) -> bool:
-    torch = sys.modules.get("torch")
-    return torch is not None and isinstance(value, torch.nn.Module)
-
-
-def _describe(value: Any, where: str) -> Any:
-    """Return ``value`` as something that JSON can hold and that changes when ``value`` does."""
-    torch = sys.modules.get("torch")
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, bytes):
-        return hashlib.sha256(value).hexdigest()
-    if isinstance(value, Path):
-        if value.is_dir():
-            files = sorted(file for file in value.rglob("*") if file.is_file())
-            return [[file.relative_to(value).as_posix(), content_hash(file)] for file in files]
-        return content_hash(value) if value.is_file() else str(value)
-    if isinstance(value, np.ndarray) and value.dtype != object:
-        return [str(value.dtype), list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
-    if isinstance(value, np.generic):
-        return repr(value)
-    if torch is not None and isinstance(value, torch.Tensor):
-        data = value.detach().cpu().contiguous()
-        raw = data.flatten().view(torch.uint8).numpy() if data.numel() else np.zeros(0, np.uint8)
-        return [str(data.dtype), list(data.shape), hashlib.sha256(raw.tobytes()).hexdigest()]
-    if torch is not None and isinstance(value, torch.nn.Module):
-        tensors = {name: _describe(tensor, where) for name, tensor in value.state_dict().items()}
-        return [repr(value), tensors]
-    if torch is not None and isinstance(value, torch.dtype | torch.device):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): _describe(item, where) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((_describe(item, where) for item in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [_describe(item, where) for item in value]
-    raise UserError(
-        f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
-        "safely: define fingerprint() in the encoder, or name the attribute in not_in_fingerprint"
-    )
 
 
 def window_of(encoder: Encoder) -> float:

@@ -8,7 +8,8 @@ import importlib
 import importlib.util
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -45,7 +46,7 @@ def resolve(
     wanted = [names] if isinstance(names, str | Encoder) else list(names)
     found: dict[str, Encoder] = {}
     for want in wanted:
-        parts = [want] if not isinstance(want, str) else [part.strip() for part in want.split(",") if part.strip()]
+        parts = [want] if not isinstance(want, str) else _parts(want)
         for part in parts:
             encoder = part if not isinstance(part, str) else resolve_one(part, home)
             if not isinstance(encoder, Encoder):
@@ -60,6 +61,13 @@ def resolve(
     if not found:
         raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
     return list(found.values())
+
+
+def _parts(text: str) -> list[str]:
+    """Split a text at its commas, unless it names one file whose path holds a comma."""
+    if Path(re.sub(r"(\.py):\w*$", r"\1", text)).is_file():
+        return [text]
+    return [part.strip() for part in text.split(",") if part.strip()]
 
 
 def resolve_one(name: str, home: Path | None = None) -> Encoder:
@@ -94,10 +102,22 @@ def resolve_one(name: str, home: Path | None = None) -> Encoder:
 def _load(target: str) -> type:
     module_name, _, cls = target.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        with _beside(Path.cwd()):
+            module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module does when it is imported
         raise UserError(f"cannot import the encoder {target!r}: {type(error).__name__}: {error}") from error
     return _class_in(module, cls, target)
+
+
+@contextmanager
+def _beside(folder: Path) -> Iterator[None]:
+    """Let an encoder import its neighbours while it is loaded."""
+    entry = str(folder)
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        sys.path.remove(entry)
 
 
 def _module_from(path: Path) -> ModuleType:
@@ -111,7 +131,8 @@ def _module_from(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with _beside(path.parent):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error

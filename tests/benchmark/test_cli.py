@@ -122,6 +122,8 @@ class TestMistakes:
             (["encoders", "nothing"], "no encoder is called"),
             (["cache", "prune", "-e", "nothing"], "no cached embeddings of 'nothing'"),
             (["runn"], "No such command"),
+            (["leaderboard", "--results", "no/such/folder"], "no results folder"),
+            (["encoders", "mfcc", "extra"], "one argument too many"),
         ],
     )
     def test_are_one_message_and_exit_code_2(self, arguments, message, tmp_path):

@@ -14,6 +14,7 @@ from benchmark.embeddings import decoding
 from benchmark.errors import UserError
 from probes.data import LeakError
 from results import store
+from tasks.errors import TaskError
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
 
@@ -292,10 +293,12 @@ class TestOptions:
             ({"allow_damaged": -1}, "--allow-damaged must be at least 0"),
             ({"overwrite": "maybe"}, "--overwrite must be"),
             ({"device": "cuda:77"}, "cannot be used"),
+            ({"seed": 5_000_000_000}, "--seed must be at most"),
+            ({"data_roots": ["foo"]}, "--data-root takes COLLECTION=DIR"),
         ],
     )
     def test_a_value_that_cannot_be_is_refused(self, bands, make_task, places, chosen, message):
-        with pytest.raises(UserError, match=message):
+        with pytest.raises((UserError, TaskError), match=message):
             benchmark.run(bands, make_task(), **places, **{**FAST, **chosen})
 
     def test_run_takes_one_task(self, bands, places):
@@ -319,3 +322,65 @@ class TestEncoderFailure:
             benchmark.run(Failing(), card, **places, **FAST, batch_size=4)
         kept = list((places["home"] / "embeddings").glob("failing-*/*.parquet"))
         assert sum(pq.read_metadata(path).num_rows for path in kept) >= 20
+
+
+class TestTwoEncoders:
+    def test_a_track_too_short_for_one_is_not_left_out_of_the_other(self, bands, make_task, places):
+        class Strict(type(bands)):
+            name, minimum_seconds, padding = "strict", 0.62, "refuse"
+
+        card = make_task()
+        soundfile.write(
+            card.parent / "audio" / "t012.flac", 0.1 * np.ones(2000), 8000
+        )  # a quarter of a second, of test
+        options = pipeline.Options(**places, **FAST, allow_damaged=1)
+        strict, lenient = (
+            outcome.record
+            for outcome in pipeline.run_many([Strict(), bands], pipeline.registry.find(str(card)), options)
+        )
+        assert [damage.track_id for damage in strict.data.damaged] == ["t012"]
+        assert lenient.data.damaged == []
+        assert lenient.data.counts["test"] == strict.data.counts["test"] + 1
+        assert lenient.data.fingerprint != strict.data.fingerprint
+        alone = benchmark.run(bands, card, **places, **FAST, overwrite="always")
+        assert alone.scores == lenient.scores
+
+
+class TestPlacesThatCannotBe:
+    def test_results_or_home_that_cannot_be_written_are_refused_before_anything_is_embedded(
+        self, bands, make_task, tmp_path, monkeypatch
+    ):
+        forbid_decoding(monkeypatch)
+        (tmp_path / "file").write_text("")
+        with pytest.raises(UserError, match=r"--results .*file cannot be written"):
+            benchmark.run(bands, make_task(), home=tmp_path / "h", results=tmp_path / "file", **FAST)
+        with pytest.raises(UserError, match=r"--home .*file cannot be written"):
+            benchmark.run(bands, make_task("more"), home=tmp_path / "file", results=tmp_path / "r", **FAST)
+
+    def test_a_disk_that_fills_up_at_the_record_is_a_message(self, bands, make_task, places, monkeypatch):
+        def full(*_args):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(store, "replace_file", full)
+        with pytest.raises(store.RecordError, match=r"was not written: No space left.*embeddings are kept"):
+            benchmark.run(bands, make_task(), **places, **FAST)
+
+
+class TestRunKeyAndShown:
+    def test_a_new_title_or_group_is_a_new_record(self, bands, make_task, places):
+        card = make_task()
+        first = benchmark.run(bands, card, **places, **FAST)
+        card.write_text(card.read_text().replace('title = "Tones"', 'title = "Pure tones"\ngroups = ["mine"]'))
+        second = benchmark.run(bands, card, **places, **FAST)
+        assert (second.task.title, second.task.group) == ("Pure tones", "mine")
+        assert second.run_key != first.run_key
+        assert second.scores == first.scores
+
+    def test_damage_that_leaves_one_group_is_refused(self, bands, make_task, places):
+        card = make_task(group=True)
+        manifest = card.with_name("manifest.csv")
+        tests = [line for line in manifest.read_text().splitlines() if ",test," in line]
+        for line in tests[3:]:  # all but the first artist's
+            (card.parent / line.split(",")[1]).write_bytes(b"")
+        with pytest.raises(UserError, match="of one group"):
+            benchmark.run(bands, card, **places, **FAST, allow_damaged=len(tests) - 3)

@@ -27,6 +27,15 @@ def test_a_terminal_sees_a_bar_with_counts_and_rate():
     assert "3/6" in text.replace(" ", "")
 
 
+def test_a_name_with_brackets_is_shown_as_it_is():
+    report, seen = Terminal(), io.StringIO()
+    report._console = Console(file=seen, force_terminal=True, width=100)
+    with report.stage("Embedding with x[/b]", 1, "tracks") as advance:
+        advance(1, "[fast]")
+    assert "x[/b]" in seen.getvalue()
+    assert "[fast]" in seen.getvalue()
+
+
 def test_silence_is_silent(capsys):
     report = Silent()
     with report.stage("Working", 3, "tracks") as advance:

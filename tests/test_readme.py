@@ -1,0 +1,48 @@
+"""The README's own card, manifest and encoder, as printed."""
+
+import itertools
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+import benchmark
+from benchmark.encoders.resolve import resolve_one
+from tasks import registry
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+def block(kind: str) -> str:
+    return re.search(rf"```{kind}\n(.*?)```", README, re.DOTALL).group(1)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "audio").mkdir()
+    for i in range(1, 7):
+        tone = np.sin(np.arange(16000 * 4) * (0.05 if i % 2 else 0.5))
+        soundfile.write(tmp_path / "audio" / f"{i:04d}.mp3", 0.3 * tone, 16000)
+    (tmp_path / "card.toml").write_text(block("toml"), encoding="utf-8")
+    (tmp_path / "manifest.csv").write_text(block("csv"), encoding="utf-8")
+    (tmp_path / "mine.py").write_text(block("python"), encoding="utf-8")
+    return tmp_path
+
+
+def test_the_card_manifest_and_encoder_of_the_readme_run_as_they_stand(folder):
+    record = benchmark.run(
+        resolve_one(str(folder / "mine.py")), folder / "card.toml", home=folder / "home", results=folder / "results",
+        trials=1, seeds=1, workers=0,
+    )  # fmt: skip
+    assert record.task.id == "my_moods"
+    assert record.data.counts == {"train": 2, "valid": 2, "test": 2}
+
+
+def test_every_task_and_encoder_that_the_readme_names_exists():
+    for line in re.findall(r"^\$ bench run (.*)$", README, re.MULTILINE):
+        words = line.split("#")[0].split()
+        for option, value in itertools.pairwise(words):
+            if option in ("-t", "--task"):
+                assert registry.find(value.strip("'"))
