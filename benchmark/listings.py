@@ -6,7 +6,7 @@ import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.home import home_folder
@@ -172,6 +172,8 @@ def _filled(text: str, first: str, rest: str) -> str:
 
 def encoders(name: str | None, home: Path | None = None) -> None:
     """Print the built-in encoders as a table, or what one declares."""
+    from benchmark.encoders.base import window_of
+    from benchmark.encoders.published import WEIGHTS
     from benchmark.encoders.resolve import BUILTIN, PUBLISHED, resolve_one
 
     if name is None:
@@ -182,28 +184,45 @@ def encoders(name: str | None, home: Path | None = None) -> None:
         return
     from benchmark.embeddings.space import space_of
 
-    encoder = resolve_one(name, home_folder(home))
-    space = space_of(encoder, None, None)
+    where = home_folder(home)
+    encoder: Any = _unfetched(name, where)
+    fingerprint = ""
+    if encoder is None:
+        encoder = resolve_one(name, where)
+        fingerprint = space_of(encoder, None, None).fingerprint
     print(encoder.name)
     print("=" * len(encoder.name))
-    documentation = (type(encoder).__doc__ or "").strip()
+    documentation = (encoder.__doc__ or "").strip()
     if documentation:
         print(documentation.splitlines()[0] + "\n")
-    window = (
-        f"{encoder.window_seconds:g} s every {encoder.hop_seconds or encoder.window_seconds:g} s"
-        if encoder.window_seconds
-        else "whole track"
-    )
+    window = "whole track"
+    if encoder.window_seconds:
+        window = f"{encoder.window_seconds:g} s every {encoder.hop_seconds or encoder.window_seconds:g} s"
     for key, value in {
         "version": encoder.version,
         "dim": encoder.dim,
         "layers": ", ".join(encoder.layers) if encoder.layers else "none",
         "audio": f"{encoder.sample_rate} Hz, {'mono' if encoder.channels == 1 else 'stereo'}",
         "window": window,
-        "shorter": f"{encoder.padding} up to {space.windows.minimum / encoder.sample_rate:g} s",
-        "fingerprint": space.fingerprint,
+        "shorter": f"{encoder.padding} up to {window_of(encoder):g} s",
+        "fingerprint": fingerprint or "not without weights",
     }.items():
         print(f"{key + ':':<13}{value}")
+    for note in encoder.notes:
+        print(textwrap.fill(note, 100, initial_indent="- ", subsequent_indent="  "))
+    if not fingerprint:
+        print(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
+
+
+def _unfetched(name: str, home: Path) -> Any:
+    """Return the class of a published encoder whose weights are not here, else ``None``."""
+    from benchmark.encoders.published import FOLDER, WEIGHTS
+
+    if name not in WEIGHTS or (home / FOLDER / name / WEIGHTS[name].converted).is_file():
+        return None
+    from benchmark.encoders.mule.encoder import Mule
+
+    return Mule
 
 
 def fetch_encoder(name: str | None, home: Path | None, *, remove_original: bool) -> None:

@@ -73,6 +73,9 @@ class Encoder:
     decoding: Literal["plain", "mule"] = "plain"
     arrays: Literal["torch", "numpy"] = "torch"
 
+    #: Sentences for people: where the encoder follows or leaves what was published.
+    notes: ClassVar[tuple[str, ...]] = ()
+
     #: Instance attributes that do not change the embeddings (a device, a counter), left out of the fingerprint.
     not_in_fingerprint: ClassVar[tuple[str, ...]] = ("device", "training")
 

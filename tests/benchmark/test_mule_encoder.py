@@ -158,6 +158,16 @@ class TestNames:
             resolve_one(str(tmp_path / "nowhere.keras"), tmp_path)
 
 
+def test_its_card_names_the_choices_and_without_weights_the_command(tmp_path, capsys):
+    from benchmark import listings
+
+    listings.encoders("musicset-ularge", tmp_path)
+    out = capsys.readouterr().out
+    assert "repeated from its start to 3 s" in " ".join(out.split())
+    assert "CC BY-NC 4.0" in out
+    assert out.endswith("Fetch them: bench encoders fetch musicset-ularge\n")
+
+
 class TestFetch:
     DATA = b"weights" * 10_000
 

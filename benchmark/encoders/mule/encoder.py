@@ -38,6 +38,15 @@ class Mule(Encoder):
     hop_seconds = None
     minimum_seconds = 0.17  # the network needs 16 frames; a whole track is repeated to 3 s by the front end
     dim = 1728
+    notes = (
+        "Decoding is the published one: 16-bit steps, the sum over channels (so a mono file is half as loud as a "
+        "stereo file of two such channels), every file through 44.1 kHz, the kaiser-best filter down to 16 kHz.",
+        "Slices of 3 s every 2 s on the published grid: the first begins at 0.5 s, the last ends with the track, and "
+        "every 40th centre (80 s, 160 s, ...) is skipped, as published.",
+        "Audio under 2.99 s, which the reference cannot embed, is repeated from its start to 3 s.",
+        "Audio beyond 15 minutes, on which the reference fails, is one log-mel; nothing is cut at 30.",
+        "A window that a task brings (NSynth) is one slice of all its frames, which no published configuration shows.",
+    )
 
     def __init__(self, weights: Path, name: str = "musicset-ularge") -> None:
         """Name the weights (safetensors of :mod:`benchmark.encoders.mule.convert`); they are read at first use.
