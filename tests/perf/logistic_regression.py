@@ -1,6 +1,6 @@
 """Hold the probe of a record to scikit-learn's logistic regression on the same embeddings.
 
-C is chosen on valid from 1e-3 to 1e3, inputs are standardised with train statistics. Run after ``bench run`` with the
+C is chosen on valid from 1e-4 to 1e3, inputs are standardised with train statistics. Run after ``bench run`` with the
 same encoders and tasks (multiclass, accuracy):
 
     python tests/perf/logistic_regression.py -e logmel,mfcc,chroma -t CARD.toml,CARD.toml [--home H] [--results R]
@@ -24,7 +24,7 @@ from benchmark.plan import Options, ask, make_pairs
 from results.store import read, record_path
 from tasks import registry
 
-C = np.logspace(-3, 3, 13)
+C = np.logspace(-4, 3, 15)
 
 
 def main() -> None:
