@@ -158,6 +158,15 @@ class TestNames:
             resolve_one(str(tmp_path / "nowhere.keras"), tmp_path)
 
 
+@pytest.mark.parametrize(("free", "slices"), [(2**28, 8), (2**33, 64), (2**40, 1024)])
+def test_a_gpu_is_given_what_half_of_its_free_memory_holds(free, slices, monkeypatch):
+    from benchmark.encoders.mule.encoder import slices_at_once
+
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free, 2**40))
+    assert slices_at_once("cuda:0") == slices
+    assert slices_at_once("cpu") == 8
+
+
 def test_its_card_names_the_choices_and_without_weights_the_command(tmp_path, capsys):
     from benchmark import listings
 

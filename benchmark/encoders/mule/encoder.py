@@ -18,8 +18,9 @@ from benchmark.encoders.mule.convert import load, read_metadata
 from benchmark.encoders.mule.folding import FoldedNetwork, fold
 from benchmark.errors import UserError
 
-#: Slices that go through the network together: what keeps a CPU's cache and a GPU's units busy.
-CPU_SLICES, GPU_SLICES = 8, 256
+#: Slices that go through the network together: on a CPU what its cache holds, on a GPU what half of its free memory
+#: holds, at a generous size for the activations of one slice.
+CPU_SLICES, MOST_SLICES, SLICE_BYTES = 8, 1024, 64 * 2**20
 
 
 class Mule(Encoder):
@@ -101,6 +102,13 @@ class Mule(Encoder):
         inputs = frontend.track_inputs if self.window is None else frontend.window_inputs
         slices = inputs(waveforms[:, 0])
         flat = slices.flatten(0, 1)
-        at_once = CPU_SLICES if self._device == "cpu" else GPU_SLICES
-        found = torch.cat([self._network(block) for block in torch.split(flat, at_once)])
+        found = torch.cat([self._network(block) for block in torch.split(flat, slices_at_once(self._device))])
         return found.float().reshape(*slices.shape[:2], self.dim)
+
+
+def slices_at_once(device: str) -> int:
+    """Return how many slices go through the network together on ``device``."""
+    if not device.startswith("cuda"):
+        return CPU_SLICES
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(CPU_SLICES, min(MOST_SLICES, free // 2 // SLICE_BYTES))
