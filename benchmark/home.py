@@ -13,14 +13,14 @@ APPLICATION = "music-probe-benchmark"
 
 
 def refuse_unwritable(folder: Path, option: str) -> None:
-    """Make ``folder`` and see whether it can be written, before hours are spent.
+    """See whether ``folder``, or the folder that it would be made in, can be written, before hours are spent.
 
     Raises:
         UserError: It cannot, or it is no folder; ``option`` is what names it.
     """
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".writable-"):
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".writable-"):
             pass
     except OSError as error:
         raise UserError(f"{option} {folder} cannot be written ({error.strerror or error}): choose another") from None

@@ -17,7 +17,7 @@ import json
 import sys
 from typing import Any, ClassVar, Literal
 
-from benchmark.encoders.fingerprint import describe, is_module, modules_in, source_digest
+from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, source_digest
 from benchmark.errors import UserError
 
 Padding = Literal["repeat", "zero", "refuse"]
@@ -135,12 +135,16 @@ class Encoder:
         state: dict[str, Any] = {name: getattr(self, name) for name in DECLARED}
         attributes = vars(self)
         if is_module(self):  # torch's own attributes of a module say no more than the module does
-            state["."] = describe(self, type(self).__name__)
+            state["."] = describe_module(self, type(self).__name__, self.not_in_fingerprint, itself=False)
             plain = vars(sys.modules["torch"].nn.Module())
             attributes = {name: value for name, value in attributes.items() if name not in plain}
         for name, value in sorted(attributes.items()):
             if name not in self.not_in_fingerprint and name not in DECLARED:
-                state[f".{name}"] = describe(value, f"{type(self).__name__}.{name}")
+                where = f"{type(self).__name__}.{name}"
+                part = is_module(value)
+                state[f".{name}"] = (
+                    describe_module(value, where, self.not_in_fingerprint) if part else describe(value, where)
+                )
         text = json.dumps(state, sort_keys=True, default=list) + self._source
         return hashlib.sha256(text.encode()).hexdigest()
 

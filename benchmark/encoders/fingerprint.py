@@ -127,13 +127,8 @@ def describe(value: Any, where: str) -> Any:
         data = value.detach().cpu().contiguous()
         raw = data.flatten().view(torch.uint8).numpy() if data.numel() else np.zeros(0, np.uint8)
         return [str(data.dtype), list(data.shape), hashlib.sha256(raw.tobytes()).hexdigest()]
-    if torch is not None and isinstance(value, torch.nn.Module):
-        tensors = [*value.state_dict().items(), *value.named_buffers()]  # the latter also where they are not saved
-        return [
-            repr(value),
-            {name: describe(tensor, where) for name, tensor in tensors},
-            {name: _describe_part(part) for name, part in value.named_modules()},
-        ]
+    if is_module(value):
+        return describe_module(value, where)
     if torch is not None and isinstance(value, torch.dtype | torch.device):
         return str(value)
     if isinstance(value, Mapping):
@@ -148,20 +143,40 @@ def describe(value: Any, where: str) -> Any:
     )
 
 
-def _describe_part(module: Any) -> list[Any]:
-    """Return what a torch module has beside tensors and parts: its plain attributes, and the user's code behind it."""
+def describe_module(module: Any, where: str, leave_out: tuple[str, ...] = (), *, itself: bool = True) -> list[Any]:
+    """Return what a torch module is: its text, its tensors (unsaved buffers too), and the user's own parts of it.
+
+    Args:
+        module: The module.
+        where: Its name, for messages.
+        leave_out: Attributes of parts that do not count.
+        itself: Whether the attributes of the outermost module count, or are told by somebody else.
+    """
+    tensors = [*module.state_dict().items(), *module.named_buffers()]
+    parts = {
+        name: _describe_part(part, leave_out)
+        for name, part in module.named_modules()
+        if (itself or part is not module) and _file_of(sys.modules.get(type(part).__module__))
+    }
+    return [repr(module), {name: describe(tensor, where) for name, tensor in tensors}, parts]
+
+
+def _describe_part(module: Any, leave_out: tuple[str, ...]) -> list[Any]:
+    """Return what a user's own module has beside tensors and parts: its plain attributes, and the code behind it.
+
+    Modules of installed packages show their settings in their text; what they keep while they run is not looked at.
+    """
     common = vars(sys.modules["torch"].nn.Module())
     plain: dict[str, Any] = {}
     for name, value in sorted(vars(module).items()):
-        if name in common or is_module(value):
+        if name in common or name in leave_out or is_module(value):
             continue
         try:
             plain[name] = describe(value, name)
         except UserError:
             text = repr(value)
             plain[name] = type(value).__name__ if " at 0x" in text else text
-    cls = type(module)
-    return [plain, source_digest(cls) if _file_of(sys.modules.get(cls.__module__)) else cls.__qualname__]
+    return [plain, source_digest(type(module))]
 
 
 def modules_in(values: Any) -> list[Any]:

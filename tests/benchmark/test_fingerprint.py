@@ -87,6 +87,22 @@ class TestModules:
         assert len(set(prints)) == 3
         assert prints[0] == prints[3]
 
+    def test_what_a_part_counts_can_be_named_in_not_in_fingerprint(self):
+        class Counting(Encoder):
+            name, sample_rate, dim = "counting", 8000, 1
+            not_in_fingerprint = ("k",)
+
+            def __init__(self, k):
+                self.net = Gain(k)
+
+        assert Counting(1).fingerprint() == Counting(2).fingerprint()
+
+    def test_what_a_module_of_an_installed_package_keeps_while_it_runs_does_not_count(self):
+        attention = torch.nn.MultiheadAttention(4, 1)
+        before = Wrapping(attention).fingerprint()
+        attention.cached_length = 7
+        assert Wrapping(attention).fingerprint() == before
+
     def test_modules_in_lists_and_mappings_are_set_to_eval(self):
         nets = [torch.nn.Dropout(), torch.nn.Dropout()]
         encoder = Wrapping(nets[0], {"deep": (nets[1],)})
