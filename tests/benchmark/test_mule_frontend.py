@@ -291,8 +291,6 @@ class TestInputs:
     )
     @pytest.mark.parametrize("kind", ["music", "silence", "constant", "clipped"])
     def test_are_finite_at_any_length(self, seconds, slices, kind):
-        if seconds == 960 and kind not in ("music", "silence"):
-            pytest.skip("long")
         samples = round(16000 * seconds)
         waveform = {
             "music": lambda: music(samples),

@@ -143,14 +143,6 @@ def test_missing_annotations_are_named(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def annotations(reference_data):
-    folder = reference_data / "annotations"
-    if not folder.is_dir():
-        pytest.skip("BENCH_TEST_DATA has no annotations")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def jukemir(annotations):
     return json.loads(gzip.decompress((annotations / "jukemir" / emomusic.JUKEMIR).read_bytes()))
 

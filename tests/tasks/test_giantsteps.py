@@ -127,14 +127,6 @@ def test_files_that_cannot_be_used_are_named(tmp_path, name, content, complaint)
 
 
 @pytest.fixture(scope="module")
-def annotations(reference_data):
-    folder = reference_data / "annotations"
-    if not folder.is_dir():
-        pytest.skip("BENCH_TEST_DATA has no annotations")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def sources(annotations):
     """The files of the reference material by their places below the root."""
     mtg = annotations / "giantsteps-mtg-key"

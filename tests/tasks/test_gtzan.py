@@ -91,14 +91,6 @@ def test_files_that_cannot_be_used_are_named(root, content, complaint):
 
 
 @pytest.fixture(scope="module")
-def annotations(reference_data):
-    folder = reference_data / "annotations"
-    if not folder.is_dir():
-        pytest.skip("BENCH_TEST_DATA has no annotations")
-    return folder
-
-
-@pytest.fixture(scope="module")
 def items(annotations, tmp_path_factory):
     root = tmp_path_factory.mktemp("gtzan")
     for split in SPLITS:

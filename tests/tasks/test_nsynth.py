@@ -148,14 +148,6 @@ def test_the_cards_say_what_the_dataset_says():
     assert FAMILY.window_seconds == 4
 
 
-@pytest.fixture(scope="module")
-def annotations(reference_data):
-    folder = reference_data / "annotations"
-    if not folder.is_dir():
-        pytest.skip("BENCH_TEST_DATA has no annotations")
-    return folder
-
-
 def test_real_notes_of_test_have_names_and_labels_that_are_known(annotations, tmp_path):
     text = (annotations / "nsynth" / "erl-j_nsynth_test_60notes.txt").read_text(encoding="utf-8")
     names = [Path(line).stem for line in text.split()]
