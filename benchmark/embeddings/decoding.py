@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from benchmark.audio import Audio, AudioRule, DamagedAudioError, content_hash, load
 from benchmark.embeddings.audio_index import Seen
@@ -56,65 +52,21 @@ def decode_all(paths: Sequence[Path], rule: AudioRule, workers: int) -> Iterator
         rule: What the encoder takes.
         workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
 
-    A file that kills its worker (a crash in the decoder) is found by decoding those in flight one by one.
+    A file whose worker dies is decoded once more by a new one, for workers are killed from outside too; a file that
+    costs a second worker is damaged.
+
+    Raises:
+        UserError: The system starts no worker process.
     """
     if workers == 0:
         yield from (decode_one(path, rule) for path in paths)
         return
-    from loky.process_executor import BrokenProcessPool
+    from benchmark.embeddings.workers import DecodingPool
 
     waiting = deque(paths)
-    flying: deque[tuple[Path, Any]] = deque()
-    executor = _executor(workers)
-    try:
+    flying: deque[Future[Decoded]] = deque()
+    with DecodingPool(workers, rule) as pool:
         while waiting or flying:
-            try:
-                while waiting and len(flying) < workers * (AHEAD + 1):
-                    flying.append((waiting[0], executor.submit(decode_one, waiting[0], rule)))
-                    waiting.popleft()
-                decoded = flying[0][1].result()
-            except BrokenProcessPool:
-                suspects = [path for path, _ in flying]
-                flying.clear()
-                executor.shutdown(wait=False, kill_workers=True)
-                yield from (_decode_alone(suspect, rule) for suspect in suspects)
-                executor = _executor(workers)
-                continue
-            flying.popleft()
-            yield decoded
-    finally:
-        executor.shutdown(wait=False, kill_workers=True)
-
-
-def _decode_alone(path: Path, rule: AudioRule) -> Decoded:
-    from loky.process_executor import BrokenProcessPool
-
-    executor = _executor(1)
-    try:
-        result: Decoded = executor.submit(decode_one, path, rule).result()
-    except BrokenProcessPool:
-        return Decoded(path, None, None, "it crashes the decoder")
-    finally:
-        executor.shutdown(wait=False, kill_workers=True)
-    return result
-
-
-def _executor(workers: int) -> Any:
-    # loky: unlike the standard pool it starts clean processes without importing the caller's main module again, so a
-    # script or a notebook needs no __main__ guard, and it reports a worker's death instead of hanging.
-    from loky import ProcessPoolExecutor
-
-    return ProcessPoolExecutor(max_workers=workers, timeout=60, initializer=_start_worker, initargs=(os.getpid(),))
-
-
-def _start_worker(parent: int) -> None:
-    """Leave Ctrl-C to the parent, end with it, and keep the decoder's own chatter off the terminal."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+            while waiting and len(flying) < workers * (AHEAD + 1):
+                flying.append(pool.submit(waiting.popleft()))
+            yield flying.popleft().result()

@@ -15,7 +15,9 @@ import soundfile
 
 from benchmark.audio import AudioRule, content_hash
 from benchmark.embeddings import decoding
+from benchmark.embeddings import workers as workers_module
 from benchmark.embeddings.decoding import AHEAD, Decoded, decode_all, decode_one
+from benchmark.errors import UserError
 
 RULE = AudioRule(8000)
 PATIENCE = 60.0  # seconds that a process may take to end before a test gives up on it
@@ -33,7 +35,7 @@ class Deadly(type(Path())):
 class Slow(Deadly):
     """A path that kills its worker when the files before it have long been decoded."""
 
-    command = "(__import__('time').sleep(1), __import__('os')._exit(3))"
+    command = "(__import__('time').sleep(0.5), __import__('os')._exit(3))"
 
 
 def song(path: Path, value: float = 0.1, seconds: float = 0.5) -> Path:
@@ -48,11 +50,13 @@ def songs(tmp_path) -> list[Path]:
 
 def workers_of(parent: int) -> set[int]:
     """Return the process ids of the decoding workers that ``parent`` has started and that still run."""
-    listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    listing = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True
+    )
     found = set()
     for line in listing.stdout.splitlines():
         pid, ppid, stat, args = line.split(None, 3)
-        if int(ppid) == parent and not stat.startswith("Z") and "popen_loky" in args:
+        if int(ppid) == parent and not stat.startswith("Z") and "embeddings.workers" in args:
             found.add(int(pid))
     return found
 
@@ -165,17 +169,23 @@ class TestAll:
                 return super().result(timeout)
 
         class AtOnce:
-            def submit(self, function, *arguments):
+            def __init__(self, workers, rule):
+                self.rule = rule
+
+            def submit(self, path):
                 held["now"] += 1
                 held["most"] = max(held["most"], held["now"])
                 future = Held()
-                future.set_result(function(*arguments))
+                future.set_result(decode_one(path, self.rule))
                 return future
 
-            def shutdown(self, **_):
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *_):
                 held["shut"] = True
 
-        monkeypatch.setattr(decoding, "_executor", lambda workers: AtOnce())
+        monkeypatch.setattr(workers_module, "DecodingPool", AtOnce)
         assert levels(list(decode_all(songs, RULE, workers))) == [i / 100 for i in range(20)]
         assert held == {"now": 0, "most": workers * (AHEAD + 1), "shut": True}
 
@@ -193,7 +203,6 @@ class TestCrashes:
         songs[2] = Slow(songs[2])
         stream = decode_all(songs, RULE, 2)
         found = [next(stream)]
-        assert wait_until(lambda: len(workers_of(os.getpid())) == 0)  # the pool is broken before more is asked of it
         found += stream
         assert [one.path for one in found] == songs
         assert [i for i, one in enumerate(found) if one.problem] == [2]
@@ -210,6 +219,25 @@ class TestCrashes:
             os.kill(worker, signal.SIGKILL)
         found += stream
         assert levels(found) == [i / 100 for i in range(20)]
+
+    def test_a_worker_killed_in_the_middle_of_its_answer(self, tmp_path):
+        songs = [song(tmp_path / f"{i}.wav", i / 100, seconds=200) for i in range(4)]  # many times what a pipe holds
+        stream = decode_all(songs, RULE, 2)
+        found = [next(stream)]
+        for worker in workers_of(os.getpid()):
+            os.kill(worker, signal.SIGSTOP)
+            os.kill(worker, signal.SIGKILL)
+        found += stream
+        assert levels(found) == [i / 100 for i in range(4)]
+
+    def test_a_worker_that_never_starts(self, songs, monkeypatch):
+        monkeypatch.setattr(workers_module, "BOOT", "raise SystemExit(1)")
+        with pytest.raises(UserError, match=r"ended before it began.*--workers 0"):
+            list(decode_all(songs, RULE, 2))
+
+    def test_a_fault_of_the_program_is_raised(self, songs):
+        with pytest.raises(AttributeError):
+            list(decode_all(songs, None, 2))
 
 
 class TestEnd:

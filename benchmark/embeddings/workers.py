@@ -1,0 +1,159 @@
+"""Decoding workers: one process each, with a pipe of its own.
+
+A pool that shares one pipe among its workers hangs for good when a worker is killed while it writes there: the others
+hold the pipe open, and the reader waits for the rest of a message. With a pipe a worker, a death is an end of file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from benchmark.audio import AudioRule
+from benchmark.embeddings.decoding import Decoded, decode_one
+from benchmark.errors import UserError
+
+READY = "ready"
+ATTEMPTS = 2
+
+# A clean interpreter that does not import the caller's main module: a script or a notebook needs no __main__ guard.
+BOOT = (
+    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from benchmark.embeddings.workers import serve; serve()"
+)
+
+
+class DecodingPool:
+    """Threads that each drive one worker process; workers start when they are first needed."""
+
+    def __init__(self, workers: int, rule: AudioRule) -> None:
+        self._rule = rule
+        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
+        self._own = threading.local()
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._closed = False
+
+    def submit(self, path: Path) -> Future[Decoded]:
+        """Return the future of one file's :class:`~benchmark.embeddings.decoding.Decoded`."""
+        return self._threads.submit(self._decode, path)
+
+    def __enter__(self) -> DecodingPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        with self._lock:
+            self._closed = True
+            for process in self._processes:
+                process.kill()
+        self._threads.shutdown(cancel_futures=True)
+        for process in self._processes:
+            _end(process)
+
+    def _decode(self, path: Path) -> Decoded:
+        for _ in range(ATTEMPTS):
+            process = self._worker()
+            try:
+                answer = _ask(process, (path, self._rule))
+            except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps in the middle of its answer
+                self._forget(process)
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            decoded: Decoded = answer
+            return decoded
+        return Decoded(path, None, None, "it crashes the decoder")
+
+    def _worker(self) -> subprocess.Popen[bytes]:
+        """Return this thread's worker, started if there is none; one that is killed while it starts is replaced."""
+        process: subprocess.Popen[bytes] | None = getattr(self._own, "process", None)
+        if process is not None:
+            return process
+        for _ in range(ATTEMPTS):
+            with self._lock:
+                if self._closed:
+                    raise CancelledError
+                process = self._own.process = _start()
+                self._processes.add(process)
+            try:
+                if _receive(process) == READY:
+                    return process
+            except (EOFError, OSError, pickle.UnpicklingError):
+                self._forget(process)
+        raise UserError(
+            "a decoding process ended before it began (is memory short?): --workers 0 decodes without processes"
+        )
+
+    def _forget(self, process: subprocess.Popen[bytes]) -> None:
+        self._own.process = None
+        with self._lock:
+            self._processes.discard(process)
+        _end(process)
+
+
+def _start() -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", BOOT, json.dumps([str(entry) for entry in sys.path])]
+    try:
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    except OSError as error:
+        raise UserError(
+            f"no decoding process can be started ({error.strerror}): --workers 0 decodes without processes"
+        ) from error
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        assert pipe is not None
+        try:
+            pipe.close()
+        except OSError:  # what was still to be written has no reader any more
+            continue
+
+
+def _ask(process: subprocess.Popen[bytes], question: Any) -> Any:
+    assert process.stdin is not None
+    _send(process.stdin, question)
+    return _receive(process)
+
+
+def _receive(process: subprocess.Popen[bytes]) -> Any:
+    assert process.stdout is not None
+    return pickle.load(process.stdout)  # what our own process wrote
+
+
+def _send(pipe: BinaryIO | Any, message: Any) -> None:
+    pickle.dump(message, pipe, protocol=pickle.HIGHEST_PROTOCOL)
+    pipe.flush()
+
+
+def serve() -> None:
+    """Answer paths with what they decode to, until the parent closes the pipe or is gone.
+
+    Ctrl-C is left to the parent, and the decoder's own chatter kept off the terminal and out of the pipe.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    questions, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+    try:
+        _send(answers, READY)
+        while True:
+            path, rule = pickle.load(questions)
+            try:
+                answer: Any = decode_one(path, rule)
+            except Exception as error:  # not damage: a fault of this program, for the parent to raise
+                answer = error
+            _send(answers, answer)
+    except (EOFError, BrokenPipeError):
+        os._exit(0)
