@@ -1,14 +1,18 @@
 """What a probe learns from: one split's arrays, and the pair of splits that selection may see.
 
 Test is not among them. :class:`TrainValid` refuses the ids that the caller has sealed, so that no code path can hand a
-test item to the search.
+test item to the search. Embeddings may be memory-mapped: whoever needs all of them goes through :func:`blocks`.
 """
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+
+BLOCK_ROWS = 8192
 
 
 class LeakError(ValueError):
@@ -17,7 +21,11 @@ class LeakError(ValueError):
 
 @dataclass(frozen=True)
 class SplitArrays:
-    """One split: n distinct ids, float32 embeddings [n, D], targets int64 [n] or float32 [n, L]."""
+    """One split: n distinct ids, float32 embeddings [n, D], targets int64 [n] or float32 [n, L].
+
+    Raises:
+        ValueError: Nothing in it, lengths that differ, or embeddings that are not finite.
+    """
 
     ids: tuple[str, ...]
     embeddings: np.ndarray
@@ -31,8 +39,10 @@ class SplitArrays:
             raise ValueError(
                 f"{n} ids, embeddings {self.embeddings.shape} and targets {self.targets.shape} do not belong together"
             )
-        bad = np.flatnonzero(~np.isfinite(self.embeddings).all(axis=1))
-        if len(bad):
+        bad: list[int] = []
+        for start, block in blocks(self.embeddings):
+            bad.extend(start + np.flatnonzero(~np.isfinite(block).all(axis=1)))
+        if bad:
             named = ", ".join(self.ids[i] for i in bad[:5])
             raise ValueError(f"{len(bad)} embeddings are not finite, among them {named}")
 
@@ -62,3 +72,37 @@ class TrainValid:
         shared = sorted(set(self.train.ids).intersection(self.valid.ids))
         if shared:
             raise LeakError(f"{len(shared)} item(s) in both train and valid, among them {', '.join(shared[:5])}")
+
+
+def blocks(embeddings: np.ndarray, rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield (first row, float32 [<= rows, D]) over all of ``embeddings``; of a memory map, no more stays in memory."""
+    for start in range(0, len(embeddings), rows):
+        yield start, np.asarray(embeddings[start : start + rows])
+        release(embeddings)
+
+
+def release(embeddings: np.ndarray) -> None:
+    """Let go of the pages of a memory map, which would count as this process's memory until it ends."""
+    mapped = getattr(embeddings, "_mmap", None)
+    if isinstance(mapped, mmap.mmap) and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)
+
+
+def standardisation(embeddings: np.ndarray, *, on: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return float32 mean [D] and scale [D] of the z-score on ``embeddings`` [n, D]; 0 and 1 when it is off.
+
+    A constant dimension is only centred.
+    """
+    n, dim = embeddings.shape
+    if not on:
+        return np.zeros(dim, np.float32), np.ones(dim, np.float32)
+    mean = np.zeros(dim)
+    for _, block in blocks(embeddings):
+        mean += block.sum(axis=0, dtype=np.float64)
+    mean /= n
+    square = np.zeros(dim)
+    for _, block in blocks(embeddings):
+        square += np.square(block - mean).sum(axis=0)
+    deviation = np.sqrt(square / n)
+    constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
+    return mean.astype(np.float32), (1 / np.where(constant, 1, deviation)).astype(np.float32)

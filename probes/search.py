@@ -1,118 +1,312 @@
-"""Search the probe's settings with Optuna (seeded TPE) on train and valid. Test is out of reach by construction."""
+"""Search the probe's settings on train and valid. Test is out of reach by construction.
+
+Trials are asked for in rounds. Those of a round train side by side where that pays, and are compared with each other
+and with earlier ones when they are pruned. What a round holds depends on the protocol and the seed alone; so a search
+that is killed and resumed, or whose trials are grouped otherwise on another machine, comes to the same result.
+"""
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import optuna
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import FrozenTrial, TrialState
 
-from probes.data import TrainValid
-from probes.protocol import ProbeSpec, Protocol, Settings
-from probes.training import ScoreFunction, train
+from probes.protocol import Protocol, Settings
+from probes.pruning import PRUNERS, Halving
+from probes.sampling import Sampler, StudySampler, settings_of, suggest
+from probes.studies import SearchStudy
+from probes.training import TrainedProbe, Trainer, Training
 
-SAMPLER = "tpe"
+State = Literal["complete", "pruned", "diverged"]
+
+#: Probes of one group: on a CPU, as many as keep weights, gradients and moments in the cache.
+CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 16, 1_000_000, 64
+POLL_SECONDS = 0.5  # between looks at what other processes of the same study have done
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One trial: its settings, best validation score (``-inf`` when it diverged), the step of it, and its seconds."""
+    """One trial.
+
+    Attributes:
+        number: Its place in the study.
+        settings: What it tried.
+        state: Complete, pruned, or diverged.
+        score: Its best validation score (``-inf`` when it diverged).
+        best_step: The steps after which that was reached.
+        steps_run: The steps it was trained for.
+        seconds: Its share of wall-clock time.
+        rungs: Its validation scores where it was compared with others.
+    """
 
     number: int
     settings: Settings
+    state: State
     score: float
     best_step: int
+    steps_run: int
     seconds: float
+    rungs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """All trials in order, and the index of the selected one: the best, and the earliest of equals."""
+    """All trials in order, and what came of them.
+
+    Attributes:
+        trials: In the order of their numbers.
+        selected: Index of the best complete one, the earliest of equals.
+        operations: Operations of all products of all steps that were trained, for the arithmetic floor of the search.
+        probe: The selected trial's probe, where this process trained it.
+    """
 
     trials: tuple[TrialResult, ...]
     selected: int
+    operations: float
+    probe: TrainedProbe | None = None
 
     @property
     def settings(self) -> Settings:
         """The selected settings."""
         return self.trials[self.selected].settings
 
+    @property
+    def steps_run(self) -> int:
+        """The budget spent: steps of all trials."""
+        return sum(trial.steps_run for trial in self.trials)
+
 
 def search(
-    spec: ProbeSpec,
+    trainer: Trainer,
     protocol: Protocol,
-    data: TrainValid,
-    score: ScoreFunction,
+    study: SearchStudy,
     *,
     trials: int,
     seed: int,
-    device: str = "cpu",
+    sampler: Sampler = "tpe",
+    pruner: str = "halving",
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
-    """Try ``trials`` settings within the protocol's ranges and select the best on ``data.valid``.
+    """Bring ``study`` to ``trials`` trials and select the best on valid.
 
-    The first trial is the middle of the protocol (learning rate 1e-3, no L2, standardised), so that a short search
-    starts from a sane probe; TPE chooses the rest.
+    The protocol's first settings come first (published ones, or the middle of its ranges), so that a short search
+    starts from a sane probe; the sampler chooses the rest. Where other processes work on the same study, the trials
+    that they have begun are waited for.
 
     Args:
-        spec: The fixed part of the probe.
+        trainer: Trains on train, scores on valid.
         protocol: The ranges.
-        data: Train and valid.
-        score: Validation score, larger is better.
-        trials: How many settings to try, at least 1.
+        study: Where trials are kept; it may hold some already.
+        trials: How many settings, at least 1.
         seed: Seed of the sampler and of every trial's training.
-        device: torch's name of the device.
+        sampler: ``tpe``, ``random``, or every point of the protocol's ``grid``.
+        pruner: ``halving`` or ``none``.
         progress: Called with (trials done, trials).
 
     Raises:
-        ValueError: No trials asked for.
+        ValueError: No trials asked for, or a number that is not the grid's.
         FloatingPointError: Every trial diverged.
     """
     if trials < 1:
         raise ValueError("a search needs at least one trial")
-    optuna.logging.set_verbosity(logging.WARNING)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
-    study.enqueue_trial(_middle(protocol))
-    done: list[TrialResult] = []
-    for number in range(trials):
-        asked = study.ask()
-        settings = suggest(asked, protocol)
-        try:
-            probe = train(spec, settings, data, score, seed=seed, device=device)
-        except FloatingPointError:
-            done.append(TrialResult(number, settings, -math.inf, 0, 0.0))
-            study.tell(asked, state=optuna.trial.TrialState.FAIL)
-        else:
-            done.append(TrialResult(number, settings, probe.valid_score, probe.best_step, probe.seconds))
-            study.tell(asked, probe.valid_score)
-        if progress is not None:
-            progress(number + 1, trials)
-    selected = max(range(trials), key=lambda i: (done[i].score, -i))
+    first = protocol.grid_settings() if sampler == "grid" else list(protocol.first)
+    if sampler == "grid" and trials != len(first):
+        raise ValueError(f"the grid has {len(first)} points, so --sampler grid makes {len(first)} trials, not {trials}")
+    run = _Rounds(trainer, protocol, study, trials, seed, sampler, PRUNERS[pruner], first, progress)
+    while run.round() or run.others_go_on():
+        pass
+    done = run.results()
+    selected = max(range(len(done)), key=lambda i: (done[i].state == "complete", done[i].score, -i))
     if done[selected].score == -math.inf:
         raise FloatingPointError(f"all {trials} trials diverged: the embeddings may be of an extreme scale")
-    return SearchResult(tuple(done), selected)
+    operations = sum(trainer.operations(trial.settings) * trial.steps_run for trial in done)
+    return SearchResult(tuple(done), selected, operations, run.probe_of(done[selected].number))
 
 
-def suggest(trial: optuna.Trial, protocol: Protocol) -> Settings:
-    """Ask ``trial`` for settings within the protocol's ranges."""
-    learning_rate = trial.suggest_float("learning_rate", *protocol.learning_rate, log=True)
-    l2 = (
-        trial.suggest_float("l2", *protocol.l2, log=True)
-        if trial.suggest_categorical("regularise", [False, True])
-        else 0.0
-    )
-    steps = trial.suggest_int("steps", *protocol.steps, log=True)
-    standardise = trial.suggest_categorical("standardise", list(protocol.standardise))
-    return Settings(learning_rate, l2, steps, bool(standardise))
+class _Rounds:
+    """The rounds of one search."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        protocol: Protocol,
+        study: SearchStudy,
+        trials: int,
+        seed: int,
+        sampler: Sampler,
+        pruner: Halving | None,
+        first: Sequence[Settings],
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        self._trainer, self._protocol, self._study, self._wanted = trainer, protocol, study, trials
+        self._seed, self._sampler, self._pruner, self._progress = seed, sampler, pruner, progress
+        study.study.sampler = StudySampler(sampler, seed, first)
+        self._first = {replace(settings, warm_rate=None): settings for settings in first}
+        self._size = trials if sampler == "grid" else protocol.round
+        self._best: tuple[int, TrainedProbe] | None = None
+
+    def round(self) -> bool:
+        """Take up what was left behind, ask for what is still wanted, train it; say whether there was anything."""
+        with self._study.asking():
+            asked = self._take_up()
+            asked += self._ask(asked)
+        if not asked:
+            return False
+        settings = [self._settings(trial) for trial in asked]
+        if self._pruner is None:
+            for group in groups(self._trainer, settings):
+                trainings = [self._trainer.begin(settings[i], self._seed) for i in group]
+                self._trainer.advance(trainings, [training.settings.steps for training in trainings])
+                for i, training in zip(group, trainings, strict=True):
+                    self._tell(asked[i], training, ())
+            return True
+        trainings = [self._trainer.begin(each, self._seed) for each in settings]
+        rungs = self._climb(trainings, self._pruner)
+        for trial, training, reached in zip(asked, trainings, rungs, strict=True):
+            self._tell(trial, training, reached)
+        return True
+
+    def _take_up(self) -> list[optuna.Trial]:
+        taken = self._study.left_behind(self._wanted)
+        for trial in taken:
+            self._study.claim(trial)
+            # Its process may have been killed before it had asked for everything.
+            suggest(trial, self._protocol, grid=self._sampler == "grid")
+        return taken
+
+    def _ask(self, taken: Sequence[optuna.Trial]) -> list[optuna.Trial]:
+        begun = len(self._study.trials)
+        left = max(0, self._wanted - begun)
+        room = -begun % self._size
+        count = min(left, room if taken or room else self._size)
+        asked = []
+        for _ in range(count):
+            trial = self._study.study.ask()
+            if trial.number >= self._wanted:  # another process was faster; a longer search will take it up
+                break
+            self._study.claim(trial)
+            suggest(trial, self._protocol, grid=self._sampler == "grid")
+            asked.append(trial)
+        return asked
+
+    def others_go_on(self) -> bool:
+        """Wait a moment and say yes while other processes train some of the trials that are wanted."""
+        if all(trial.state.is_finished() for trial in self._study.trials[: self._wanted]):
+            return False
+        time.sleep(POLL_SECONDS)
+        return True
+
+    def _settings(self, trial: optuna.Trial | FrozenTrial) -> Settings:
+        found = settings_of(trial.params, self._protocol)
+        return self._first.get(found, found)
+
+    def _climb(self, trainings: Sequence[Training], pruner: Halving) -> list[tuple[float, ...]]:
+        """Train a round, ending what falls behind at each rung; return the score of each training at each rung."""
+        reached: list[list[float]] = [[] for _ in trainings]
+        going = list(range(len(trainings)))
+        earlier = self.results(whole=False)
+        for number, share in enumerate(pruner.shares):
+            self._advance([trainings[i] for i in going], share)
+            for i in going:
+                reached[i].append(trainings[i].best_score)
+            survivors = pruner.survive(
+                number, [reached[i][number] for i in going], [t.rungs[number] for t in earlier if len(t.rungs) > number]
+            )
+            going = [i for i, stays in zip(going, survivors, strict=True) if stays]
+        self._advance([trainings[i] for i in going], 1.0)
+        return [tuple(scores) for scores in reached]
+
+    def _advance(self, trainings: Sequence[Training], share: float) -> None:
+        for group in groups(self._trainer, [training.settings for training in trainings]):
+            part = [trainings[i] for i in group]
+            self._trainer.advance(part, [_rung(training, share) for training in part])
+
+    def _tell(self, trial: optuna.Trial, training: Training, rungs: tuple[float, ...]) -> None:
+        state: State = "diverged" if training.diverged else "complete" if training.over else "pruned"
+        score = training.best_score
+        outcome = {
+            "state": state,
+            "score": score if math.isfinite(score) else None,
+            "best_step": training.best_step,
+            "steps_run": training.step,
+            "seconds": training.seconds,
+            "rungs": [score if math.isfinite(score) else None for score in rungs],
+        }
+        told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}[state]
+        try:
+            reported = self._study.trials[trial.number].intermediate_values  # by a process that was killed just then
+            for step, reached in enumerate(rungs):
+                if math.isfinite(reached) and step not in reported:
+                    trial.report(reached, step)
+            trial.set_user_attr("outcome", outcome)
+            value = score if state == "complete" else None
+            self._study.study.tell(trial, value, state=told, skip_if_finished=True)
+        except UpdateFinishedTrialError:
+            pass  # this process was silent for long, another one took the trial up and was faster: it found the same
+        if state == "complete" and (self._best is None or score > self._best[1].valid_score):
+            self._best = trial.number, self._trainer.finish(training)
+        if self._progress is not None:
+            done = sum(_is_done(each) for each in self._study.trials)
+            self._progress(min(done, self._wanted), self._wanted)
+
+    def results(self, *, whole: bool = True) -> list[TrialResult]:
+        """Return the trials that are done, in order; with ``whole``, of the first ones, as many as were wanted."""
+        trials = self._study.trials[: self._wanted] if whole else self._study.trials
+        return [self._result(trial) for trial in trials if _is_done(trial)]
+
+    def _result(self, trial: FrozenTrial) -> TrialResult:
+        outcome = trial.user_attrs["outcome"]
+        rungs = tuple(-math.inf if score is None else score for score in outcome["rungs"])
+        return TrialResult(
+            number=trial.number,
+            settings=self._settings(trial),
+            state=outcome["state"],
+            score=-math.inf if outcome["score"] is None else outcome["score"],
+            best_step=outcome["best_step"],
+            steps_run=outcome["steps_run"],
+            seconds=outcome["seconds"],
+            rungs=rungs,
+        )
+
+    def probe_of(self, number: int) -> TrainedProbe | None:
+        """Return the probe of a trial, if this process trained it and it is the best it trained."""
+        return self._best[1] if self._best is not None and self._best[0] == number else None
 
 
-def _middle(protocol: Protocol) -> dict[str, object]:
-    low, high = protocol.learning_rate
-    return {
-        "learning_rate": min(max(1e-3, low), high),
-        "regularise": False,
-        "steps": round(math.sqrt(protocol.steps[0] * protocol.steps[1])),
-        "standardise": protocol.standardise[0],
-    }
+def _is_done(trial: FrozenTrial) -> bool:
+    """Say whether a trial was told whole: one whose process was killed in between is trained once more."""
+    return trial.state.is_finished() and "outcome" in trial.user_attrs
+
+
+def groups(trainer: Trainer, settings: Sequence[Settings]) -> list[list[int]]:
+    """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
+
+    A wide layer reaches the full rate of a product alone, so that on a CPU such probes go one after the other.
+    """
+    found: dict[tuple[object, ...], list[int]] = {}
+    for i, each in enumerate(settings):
+        found.setdefault((each.hidden, each.dropout, each.batch_size), []).append(i)
+    parts = []
+    for (hidden, *_), members in found.items():
+        size = _group_size(trainer, bool(hidden))
+        parts += [members[start : start + size] for start in range(0, len(members), size)]
+    return parts
+
+
+def _group_size(trainer: Trainer, hidden: bool) -> int:
+    if trainer.spec.layers is not None:
+        return 1
+    if trainer.device != "cpu":
+        return GPU_GROUP
+    return 1 if hidden else max(1, min(CPU_GROUP, CPU_GROUP_WEIGHTS // (trainer.dim * trainer.spec.outputs)))
+
+
+def _rung(training: Training, share: float) -> int:
+    """Return the first look of a training at or after ``share`` of its steps."""
+    return next(look for look in training.looks if look >= share * training.settings.steps)

@@ -3,7 +3,7 @@
 A record enters Table 3 or 4 where the paper has its task; a metric that the paper does not print stays in the record.
 Every other task stands in the table of its group. In the paper's tables our rows follow the paper's, by encoder id. In
 the tables of groups rows are sorted by their mean over the columns, best first, when every cell is there, else by
-encoder id. Limited runs never enter.
+encoder id. Limited runs and points of learning curves never enter.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def render(records: Sequence[Record]) -> str:
     Raises:
         RecordError: two full records are of one encoder on one task.
     """
-    full = sorted((record for record in records if record.limit is None), key=_place)
+    full = sorted((record for record in records if record.limit is None and record.curve is None), key=_place)
     for before, after in itertools.pairwise(full):
         if _place(before) == _place(after):
             raise RecordError(f"Two records of {after.encoder.id} on {after.task.id}. Give the leaderboard one.")
@@ -192,38 +192,60 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
         by_task[record.task.id].append(record)
     notes = {}
     for column in by_task.values():
-        described = [
-            (
-                f"protocol {_escape(record.protocol)}",
-                f"task version {record.task.version}",
-                f"task fingerprint {_escape(record.task.fingerprint[:12])}",
-                f"audio {_escape(record.data.fingerprint[:12])}",
-            )
-            for record in column
-        ]
-        mixed = [len(set(values)) > 1 for values in zip(*described, strict=True)]
+        described = [_described(record) for record in column]
+        mixed = [len(set(values) - {""}) > 1 for values in zip(*described, strict=True)]
         for record, values in zip(column, described, strict=True):
-            parts = [value for value, differs in zip(values, mixed, strict=True) if differs]
-            text = f"not alike in this column, here: {', '.join(parts)}" if parts else ""
-            if record.encoder.own_windows:
-                own = "the encoder's own windows in place of the task's"
-                text = f"{text}; {own}" if text else own
-            absent = [name for name in record.data.missing if not name.startswith("(")]
-            if len(absent) < len(record.data.missing):  # notes such as "(413 fewer items of train than the card)"
-                text = f"{text}; counts differ from the card's" if text else "counts differ from the card's"
-            for count, what in ((len(absent), "missing"), (len(record.data.damaged), "damaged")):
-                if count:
-                    left_out = f"{count} {what} {'track' if count == 1 else 'tracks'} left out"
-                    text = f"{text}; {left_out}" if text else left_out
-            if text:
-                notes[_place(record)] = text
+            parts = [value for value, differs in zip(values, mixed, strict=True) if differs and value]
+            told = [f"not alike in this column, here: {', '.join(parts)}"] if parts else []
+            told += _own_notes(record)
+            if told:
+                notes[_place(record)] = "; ".join(told)
+    return notes
+
+
+def _described(record: Record) -> tuple[str, ...]:
+    """Return what must be alike in a column; nothing where it is not known."""
+    return (
+        f"protocol {_escape(record.protocol)}",
+        f"sampler {_escape(record.search.sampler)}",
+        f"pruner {_escape(record.search.pruner)}",
+        f"{len(record.search.trials)} trial{'s' * (len(record.search.trials) != 1)}",
+        f"probes in {record.probe.precision}",
+        f"task version {record.task.version}",
+        f"task fingerprint {_escape(record.task.fingerprint[:12])}",
+        "" if _is_given(record) else f"audio {_escape(record.data.fingerprint[:12])}",
+    )
+
+
+def _is_given(record: Record) -> bool:
+    """Say whether the embeddings were given, so that no audio was looked at."""
+    return record.data.audio_seconds is None
+
+
+def _own_notes(record: Record) -> list[str]:
+    """Say what a reader must know of a record, whatever stands beside it."""
+    notes = []
+    if _is_given(record):
+        notes.append("embeddings that were given: of which audio is not known")
+    if record.encoder.own_windows:
+        notes.append("the encoder's own windows in place of the task's")
+    lost = record.floors.loses_to_ridge
+    if lost:
+        where = "" if list(lost) == record.task.metrics else f" in {_escape(', '.join(lost))}"
+        notes.append(f"below a ridge on the same embeddings{where}")
+    absent = [name for name in record.data.missing if not name.startswith("(")]
+    if len(absent) < len(record.data.missing):  # notes such as "(413 fewer items of train than the card)"
+        notes.append("counts differ from the card's")
+    for count, what in ((len(absent), "missing"), (len(record.data.damaged), "damaged")):
+        if count:
+            notes.append(f"{count} {what} {'track' if count == 1 else 'tracks'} left out")
     return notes
 
 
 def _encoder_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
     """Say by ("", encoder) when the cells of a row were made by different states of the encoder."""
     states: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for record in ours:
+    for record in (record for record in ours if record.encoder.fitted_on is None):  # else one state a task
         state = _escape(f"version {record.encoder.version}, fingerprint {record.encoder.fingerprint[:12]}")
         states[record.encoder.id][state].append(_escape(record.task.id))
     return {

@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class Section(BaseModel):
@@ -57,23 +57,58 @@ class EncoderSection(Section):
     """Which encoder answered, and how it was fed. ``space`` is the key of its embeddings in the store.
 
     ``own_windows``: it could not take the windows of the task and, as the user asked, was given its own.
+    ``sample_rate`` and ``channels`` are ``None`` where embeddings were given: how they were made is not known.
+    ``fitted_on``: it took statistics of the training split; the sha256 of the task's id, the split's ids and its audio.
     """
 
     id: str
     version: str
     fingerprint: str
     dim: int
-    sample_rate: int
-    channels: int
+    sample_rate: int | None
+    channels: int | None
     window_seconds: float | None
     hop_seconds: float | None
     space: str
     own_windows: bool = False
+    fitted_on: str | None = None
 
 
 class ProbeSection(Section):
-    """The selected probe. ``best_steps`` holds the restored step of each retrained probe; dimensions are counts."""
+    """The selected probe.
 
+    ``best_steps`` holds the restored step of each retrained probe, ``steps_run`` the steps that each was trained for.
+    ``layer`` names the encoder's layer that the probe takes, or ``mix`` or ``all``; ``mixing`` the weight that each
+    probe gives each layer. ``dropout_place`` is ``hidden``, ``logits`` or ``input_and_hidden``.
+    """
+
+    hidden: list[int]
+    dropout: float
+    dropout_place: str
+    batch_size: int
+    loss: str
+    learning_rate: float
+    warm_rate: float | None
+    l2: float
+    steps: int
+    standardise: bool
+    parameters: int
+    best_steps: list[int]
+    steps_run: list[int]
+    precision: Literal["fp32", "bf16"]
+    layer: str | None = None
+    mixing: list[list[float]] | None = None
+
+
+class Trial(Section):
+    """One probe configuration tried: its settings, its best validation score and the step that reached it.
+
+    ``state`` is ``complete``, ``pruned`` or ``diverged``; ``score`` is ``None`` for a trial that diverged before its
+    first look at valid. ``steps_run`` of its ``steps`` were trained.
+    """
+
+    number: int
+    state: Literal["complete", "pruned", "diverged"]
     hidden: list[int]
     dropout: float
     batch_size: int
@@ -81,33 +116,99 @@ class ProbeSection(Section):
     l2: float
     steps: int
     standardise: bool
-    parameters: int
-    best_steps: list[int]
-
-
-class Trial(Section):
-    """One probe configuration tried: its settings, its best validation score and the step that reached it.
-
-    ``score`` is ``None`` for a trial that diverged before its first look at valid.
-    """
-
-    number: int
-    learning_rate: float
-    l2: float
-    steps: int
-    standardise: bool
     score: float | None
     best_step: int
+    steps_run: int
     seconds: float
 
 
 class SearchSection(Section):
-    """The search on train and valid: its sampler, objective, every trial, and the index of the selected one."""
+    """The search on train and valid: its sampler, objective, every trial, and the index of the selected one.
 
+    The budget spent is ``steps_run`` of the ``steps_asked`` of all trials; ``operations`` are those of the matrix
+    products in these steps, and ``floor_seconds`` what they would take at the rate that was measured on this machine.
+    ``section`` is the part of the protocol that served the task; ``layers`` the validation score of a ridge on each of
+    the encoder's layers, where the layer was chosen by it.
+    """
+
+    section: str
     sampler: str
+    pruner: str
     objective: str
     selected: int
     trials: list[Trial]
+    steps_run: int
+    steps_asked: int
+    operations: float
+    floor_seconds: float
+    layers: dict[str, float] | None = None
+
+
+class FloorScore(Section):
+    """A metric on test of something simpler than the probe, with its interval in the same resamples."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Floors(Section):
+    """What the probe is to be held against, on test, by metric.
+
+    ``constant`` knows how often each label occurs in train; ``permuted`` is the selected probe trained on permuted
+    labels (``None`` where that diverged); ``ridge`` a ridge regression on the same embeddings, of the best of four
+    penalties on valid. ``loses_to_ridge`` names the metrics in which the probe is worse than the ridge by more than the
+    95 % interval of their difference.
+    """
+
+    constant: dict[str, FloorScore]
+    permuted: dict[str, FloorScore] | None
+    ridge: dict[str, FloorScore]
+    ridge_penalty: float
+    loses_to_ridge: list[str]
+
+
+class Drop(Section):
+    """A metric on deformed test audio, with its interval, and how far that is from the score on clean audio.
+
+    ``drop`` is deformed minus clean, below zero where the score fell; ``drop_low`` and ``drop_high`` bound its 95 %
+    interval, in resamples of items (or groups) that clean and deformed audio share.
+    """
+
+    value: float
+    low: float
+    high: float
+    drop: float
+    drop_low: float
+    drop_high: float
+
+
+class Robustness(Section):
+    """What one deformation of the test audio does to the scores of the probes that were trained on clean audio.
+
+    ``spec`` and ``version`` say which, ``space`` is the key of the deformed audio's embeddings, and ``clipped`` counts
+    the test tracks that it drove beyond full scale.
+    """
+
+    spec: str
+    version: int
+    space: str
+    clipped: int
+    metrics: dict[str, Drop]
+
+
+class CurvePoint(Section):
+    """The part of train that a record of a learning curve is about.
+
+    ``fraction`` of train was asked for and ``items`` were drawn, with the seed ``seed``; ``lost`` names labels without
+    an item in the sample.
+    """
+
+    fraction: float
+    repeat: int
+    seed: int
+    items: int
+    lost: list[str]
 
 
 class Damaged(Section):
@@ -126,6 +227,8 @@ class DataSection(Section):
     ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them;
     an entry of ``missing`` in round brackets says how the counts differ from the card instead.
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
+    Where embeddings were given, ``fingerprint`` is over the hashes of ids and rows instead, and ``shared_audio``,
+    ``audio_seconds`` and ``clipped`` are ``None``: no audio was looked at.
     """
 
     fingerprint: str
@@ -133,9 +236,9 @@ class DataSection(Section):
     labels: list[str]
     groups: int | None
     shared_groups: list[str]
-    shared_audio: list[str]
-    audio_seconds: float
-    clipped: list[str]
+    shared_audio: list[str] | None
+    audio_seconds: float | None
+    clipped: list[str] | None
     missing: list[str]
     allow_missing: int
     damaged: list[Damaged]
@@ -171,7 +274,7 @@ class SecondsSection(Section):
 class Record(Section):
     """The result of one encoder on one task. ``run_key`` is equal for runs that must give equal numbers."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     run_key: Annotated[str, Field(pattern=r"^[0-9a-f]{12,}$")]
     created: str
     limit: Annotated[int, Field(gt=0)] | None
@@ -179,6 +282,7 @@ class Record(Section):
     task: TaskSection
     encoder: EncoderSection
     scores: Scores
+    floors: Floors
     probe: ProbeSection
     search: SearchSection
     data: DataSection
@@ -187,12 +291,17 @@ class Record(Section):
     hardware: HardwareSection
     seconds: SecondsSection
     predictions: str
+    curve: CurvePoint | None = None
+    robustness: list[Robustness] = Field(default_factory=list)
 
     @model_validator(mode="after")
     def _has_its_metrics(self) -> Record:
         for split in (self.scores.valid, self.scores.test):
             if list(split) != self.task.metrics or not split:
                 raise ValueError(f"scores of {list(split)} for a task with the metrics {self.task.metrics}")
+        for each in self.robustness:
+            if list(each.metrics) != self.task.metrics:
+                raise ValueError(f"drops of {list(each.metrics)} for a task with the metrics {self.task.metrics}")
         return self
 
 

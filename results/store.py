@@ -4,6 +4,8 @@ Predictions lie beside their record as ``<encoder>.<run_key[:12]>.parquet``. The
 them, so replacing the JSON file is the only commit: whenever a run is cut off, each record still names its own
 predictions. A record that another run displaces is copied to ``<results>/runs/<task>/history/`` before that commit; its
 predictions stay where they are.
+
+A point of a learning curve has ``<results>/curves/<task>/<encoder>/fraction-<F>.repeat-<R>.json``, by the same rules.
 """
 
 from __future__ import annotations
@@ -56,18 +58,29 @@ def slug(name: str) -> str:
     return f"{safe}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def record_path(results: Path, task: str, encoder: str, limit: int | None = None) -> Path:
+def record_path(results: Path, task: str, encoder: str, limit: int | None = None, curve: str | None = None) -> Path:
     """Return the file of a record. A run limited to N tracks has a file of its own and never displaces the full one.
+
+    The points of a learning curve, by name, have a folder of their own: ``<results>/curves/<task>/<encoder>/``.
 
     >>> record_path(Path("results"), "gs_key", "musicset-ularge", limit=50).as_posix()
     'results/runs/gs_key/musicset-ularge.limit-50.json'
     """
+    if curve is not None:
+        return results / "curves" / slug(task) / _stem(encoder, limit) / f"{curve}.json"
     return results / "runs" / slug(task) / f"{_stem(encoder, limit)}.json"
+
+
+def place_of(results: Path, record: Record) -> Path:
+    """Return the file of ``record``."""
+    point = record.curve
+    curve = None if point is None else f"fraction-{point.fraction:g}.repeat-{point.repeat}"
+    return record_path(results, record.task.id, record.encoder.id, record.limit, curve)
 
 
 def predictions_path(results: Path, record: Record) -> Path:
     """Return the Parquet file of a record's predictions; it serves current records and those of the history alike."""
-    return results / "runs" / slug(record.task.id) / record.predictions
+    return place_of(results, record).parent / record.predictions
 
 
 def write(results: Path, record: Record) -> Path:
@@ -79,7 +92,7 @@ def write(results: Path, record: Record) -> Path:
     Raises:
         RecordError: a number is NaN or infinite, a key is malformed, or the results folder stays locked.
     """
-    path = record_path(results, record.task.id, record.encoder.id, record.limit)
+    path = place_of(results, record)
     _check_key(record.run_key)
     if record.predictions != Path(record.predictions).name:
         raise RecordError(
@@ -87,7 +100,7 @@ def write(results: Path, record: Record) -> Path:
             "of a file in the record's own folder. Pass the name that write_predictions returns."
         )
     data = _encode(record, path)
-    lock = results / "runs" / ".lock"
+    lock = results / path.relative_to(results).parts[0] / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=LOCK_SECONDS):
@@ -103,7 +116,13 @@ def write(results: Path, record: Record) -> Path:
 
 
 def write_predictions(
-    results: Path, task: str, encoder: str, run_key: str, table: pyarrow.Table, limit: int | None = None
+    results: Path,
+    task: str,
+    encoder: str,
+    run_key: str,
+    table: pyarrow.Table,
+    limit: int | None = None,
+    curve: str | None = None,
 ) -> str:
     """Write the predictions of a run beside where its record will be, and return their file name.
 
@@ -117,9 +136,8 @@ def write_predictions(
     import pyarrow.parquet as pq
 
     _check_key(run_key)
-    path = record_path(results, task, encoder, limit).with_name(
-        f"{_stem(encoder, limit)}.{run_key[:KEY_LENGTH]}.parquet"
-    )
+    record = record_path(results, task, encoder, limit, curve)
+    path = record.with_name(f"{record.stem if curve else _stem(encoder, limit)}.{run_key[:KEY_LENGTH]}.parquet")
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd")
     try:
@@ -145,7 +163,7 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
         problem = "is not there" if not path.is_file() else f"cannot be read ({error})"
         raise RecordError(
             f"{path}, the predictions of {record.encoder.id} on {record.task.id}, {problem}. "
-            f"Restore it, or compute it again: {_command(record.encoder.id, record.task.id, record.limit)}"
+            f"Restore it, or compute it again: {_command_of(path, record.model_dump())} --overwrite always"
         ) from error
 
 
@@ -176,7 +194,7 @@ def read_all(results: Path) -> list[Record]:
     records = []
     for path in sorted(results.glob("runs/*/*.json")):
         record = read(path)
-        expected = record_path(results, record.task.id, record.encoder.id, record.limit)
+        expected = place_of(results, record)
         if path != expected:
             raise RecordError(
                 f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}. "
@@ -293,17 +311,26 @@ def _advice(path: Path, content: object) -> str:
 
 def _command_of(path: Path, content: object) -> str:
     """Name the command that makes the record at ``path``, from its content where that says it, else from its place."""
-    stem, _, limit = path.name.removesuffix(".json").partition(".limit-")
-    encoder, task = stem, path.parent.name
-    if isinstance(content, dict):
-        sections = content.get("encoder"), content.get("task")
-        ids = [section.get("id") if isinstance(section, dict) else None for section in sections]
-        encoder, task = (
-            found if isinstance(found, str) else placed for found, placed in zip(ids, (encoder, task), strict=True)
-        )
-    return _command(encoder, task, int(limit) if limit.isdecimal() else None)
-
-
-def _command(encoder: str, task: str, limit: int | None) -> str:
+    name, folder = path.name.removesuffix(".json"), path.parent
+    folder = folder.parent if folder.name == "history" else folder
+    point = re.match(r"fraction-(?P<fraction>[0-9.e-]+)\.repeat-(?P<repeat>\d+)", name)
+    if folder.parent.parent.name == "curves" and point:
+        task, placed = folder.parent.name, folder.name
+    else:
+        task, placed, point = folder.name, name, None
+    encoder, _, limit = placed.partition(".limit-")
+    known = content if isinstance(content, dict) else {}
+    encoder, task = (
+        section["id"] if isinstance(section, dict) and isinstance(section.get("id"), str) else otherwise
+        for section, otherwise in ((known.get("encoder"), encoder), (known.get("task"), task))
+    )
     words = ["bench", "run", "--encoder", encoder, "--task", task]
-    return shlex.join(words if limit is None else [*words, "--limit", str(limit)])
+    if (number := limit.partition(".")[0]).isdecimal():
+        words += ["--limit", number]
+    protocol = known.get("protocol") if known.get("schema_version") == SCHEMA_VERSION else None
+    if isinstance(protocol, str) and protocol != "paper":  # of other versions, names of protocols mean nothing here
+        words += ["--protocol", protocol]
+    if point:
+        words += ["--train-fraction", point["fraction"]]
+        words += ["--repeats", str(int(point["repeat"]) + 1)] if int(point["repeat"]) else []
+    return shlex.join(words)

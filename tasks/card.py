@@ -42,7 +42,7 @@ class Columns(Part):
 
 
 class ProbeSettings(Part):
-    """What the task's probe may be: hidden layer widths, dropout after each of them, minibatch size in items."""
+    """What a card may ask of its probe: hidden layer widths, dropout after each of them, minibatch size in items."""
 
     hidden: tuple[Annotated[int, Field(gt=0)], ...] = (512,)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
@@ -75,7 +75,7 @@ class TaskCard(Part):
     labels: tuple[Name, ...] | None = None
     window_seconds: Annotated[float, Field(gt=0)] | None = None
     hop_seconds: Annotated[float, Field(gt=0)] | None = None
-    probe: ProbeSettings = ProbeSettings()
+    probe: ProbeSettings | None = None
 
     version: int = 1
     description: str = ""

@@ -3,7 +3,7 @@
 Conventions. Multilabel targets are 0/1 [n, L] and outputs are scores [n, L]; multiclass targets are label indices [n]
 and outputs are scores [n, C], of which the largest is the prediction (the first of equals); regression targets and
 outputs are values [n, T]. Every metric takes ``weights`` [R, n] (how often each item counts in each of R resamples),
-which makes a bootstrap one vectorised call.
+which makes a bootstrap one vectorised call; several metrics asked for together share what they have in common.
 
 ``map`` and ``roc_auc`` are macro averages over labels; a label that has no positive (for ``roc_auc`` also: no negative)
 is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of ``mir_eval.key.weighted_score``
@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
+
+from tasks.ranking import METRICS as RANKING
+from tasks.ranking import ranking_resamples, ranking_values
 
 MULTICLASS = ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric")
 FIFTH = 0.5  # what mir_eval gives to a key a fifth above the reference
@@ -45,16 +48,32 @@ def evaluate(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequ
     Raises:
         ValueError: Shapes that do not fit, no items, outputs that are not finite, or an unknown metric.
     """
-    _check(metric, targets, outputs, labels)
+    return evaluate_all((metric,), targets, outputs, labels)[metric]
+
+
+def evaluate_all(
+    metrics: Sequence[str], targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]
+) -> dict[str, Evaluation]:
+    """Return :func:`evaluate` of each of ``metrics``; the ranking ones share their sorting."""
+    for metric in metrics:
+        _check(metric, targets, outputs, labels)
+    ranking = [metric for metric in metrics if metric in RANKING]
+    ranked = ranking_values(ranking, targets, outputs) if ranking else {}
+    return {metric: _evaluation(metric, ranked.get(metric), targets, outputs, labels) for metric in metrics}
+
+
+def _evaluation(
+    metric: str, ranked: np.ndarray | None, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]
+) -> Evaluation:
     if metric.startswith("r2_"):
-        return Evaluation(float(scores(metric, targets, outputs, labels)))
-    values = per_label(metric, targets, outputs, labels)
+        return Evaluation(float(_means(metric, targets, outputs, labels)))
+    values = _means_by_label(metric, targets, outputs, labels) if ranked is None else ranked
     defined = np.isfinite(values)
     named = {label: float(value) for label, value in zip(labels, values, strict=True) if np.isfinite(value)}
-    if metric in ("map", "roc_auc"):
-        value = float(values[defined].mean()) if defined.any() else float("nan")
-        return Evaluation(value, named, tuple(label for label, ok in zip(labels, defined, strict=True) if not ok))
-    return Evaluation(float(scores(metric, targets, outputs, labels)), named)
+    if ranked is None:
+        return Evaluation(float(_means(metric, targets, outputs, labels)), named)
+    value = float(values[defined].mean()) if defined.any() else float("nan")
+    return Evaluation(value, named, tuple(label for label, ok in zip(labels, defined, strict=True) if not ok))
 
 
 def scores(
@@ -62,24 +81,9 @@ def scores(
 ) -> np.ndarray:
     """Return the metric as a scalar array, or as [R] with ``weights`` [R, n]; undefined resamples are NaN."""
     _check(metric, targets, outputs, labels, weights)
-    if weights is not None and weights.size > RESAMPLES_AT_ONCE and len(weights) > 1:
-        step = max(1, RESAMPLES_AT_ONCE // weights.shape[1])
-        blocks = [weights[i : i + step] for i in range(0, len(weights), step)]
-        return np.concatenate([scores(metric, targets, outputs, labels, block) for block in blocks])
-    if metric in ("map", "roc_auc"):
-        values = np.moveaxis(np.atleast_2d(per_label(metric, targets, outputs, labels, weights)), -1, 0)
-        counted = np.isfinite(values)
-        with np.errstate(invalid="ignore"):
-            mean = np.where(counted, values, 0).sum(0) / counted.sum(0)
-        return mean if weights is not None else mean[0]
-    if metric.startswith("r2_"):
-        column = list(labels).index(metric.removeprefix("r2_"))
-        return r2(targets[:, column], outputs[:, column], weights)
-    items = item_scores(metric, targets, outputs, labels)
-    if weights is None:
-        return np.asarray(items.mean())
-    with np.errstate(invalid="ignore"):
-        return weights @ items / weights.sum(1)
+    if metric in RANKING:
+        return _macro(per_label(metric, targets, outputs, labels, weights))
+    return _means(metric, targets, outputs, labels, weights)
 
 
 def per_label(
@@ -89,19 +93,86 @@ def per_label(
 
     For ``accuracy`` and ``weighted_accuracy`` a label's value is the mean over the items whose reference it is.
     """
-    if metric in ("map", "roc_auc"):
+    if metric not in RANKING:
+        return _means_by_label(metric, targets, outputs, labels, weights)
+    if weights is None:
+        return ranking_values((metric,), targets, outputs)[metric]
+    return ranking_resamples((metric,), targets, outputs, weights)[metric]
+
+
+@dataclass(frozen=True)
+class Resampled:
+    """One metric in each of R resamples: ``values`` [R], and ``labels`` [R, L] where it has labels; NaN if undefined.
+
+    A label that is undefined in a resample (it drew none of its positives) is left out of that resample's average.
+    """
+
+    values: np.ndarray
+    labels: np.ndarray | None
+
+
+def resample_all(
+    metrics: Sequence[str], targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray
+) -> dict[str, Resampled]:
+    """Return each of ``metrics`` in every resample of ``weights`` [R, n]; the ranking ones share sorting and sums.
+
+    Raises:
+        ValueError: See :func:`evaluate`; also for weights that do not belong to the items.
+    """
+    for metric in metrics:
+        _check(metric, targets, outputs, labels, weights)
+    ranking = [metric for metric in metrics if metric in RANKING]
+    ranked = ranking_resamples(ranking, targets, outputs, weights) if ranking else {}
+    found = {}
+    for metric in metrics:
+        if metric in ranked:
+            found[metric] = Resampled(_macro(ranked[metric]), ranked[metric])
+        else:
+            by_label = None
+            if not metric.startswith("r2_"):
+                by_label = _means_by_label(metric, targets, outputs, labels, weights)
+            found[metric] = Resampled(_means(metric, targets, outputs, labels, weights), by_label)
+    return found
+
+
+def _macro(values: np.ndarray) -> np.ndarray:
+    """Return the mean over the last axis of what is defined."""
+    counted = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(counted, values, 0).sum(-1) / counted.sum(-1))
+
+
+def _means(
+    metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Return what needs no ranking, as a scalar array or [R]: the mean over items, or the variance explained."""
+    if metric.startswith("r2_"):
+        column = list(labels).index(metric.removeprefix("r2_"))
+        y, p = targets[:, column], outputs[:, column]
         if weights is None:
-            ranking = average_precision if metric == "map" else roc_auc
-            return ranking(targets.T, outputs.T)
-        ranking = average_precision if metric == "map" else roc_auc
-        columns = [ranking(targets[:, j], outputs[:, j], weights) for j in range(len(labels))]
-        return np.stack(columns, axis=-1)
+            return r2(y, p)
+        return np.concatenate([r2(y, p, block) for block in _blocks(weights)])
+    items = item_scores(metric, targets, outputs, labels)
+    if weights is None:
+        return np.asarray(items.mean())
+    with np.errstate(invalid="ignore"):
+        return np.concatenate([block @ items / block.sum(1) for block in _blocks(weights)])
+
+
+def _means_by_label(
+    metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
+) -> np.ndarray:
     items = item_scores(metric, targets, outputs, labels)
     counted = np.ones((1, len(items))) if weights is None else weights
     membership = np.eye(len(labels))[targets]
     with np.errstate(invalid="ignore"):
-        values = (counted * items) @ membership / (counted @ membership)
-    return values[0] if weights is None else values
+        values = [(block * items) @ membership / (block @ membership) for block in _blocks(counted)]
+    return values[0][0] if weights is None else np.concatenate(values)
+
+
+def _blocks(weights: np.ndarray) -> list[np.ndarray]:
+    step = max(1, RESAMPLES_AT_ONCE // weights.shape[1])
+    return [weights[i : i + step] for i in range(0, max(len(weights), 1), step)]
 
 
 def item_scores(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> np.ndarray:
@@ -127,73 +198,6 @@ def key_scores(labels: tuple[str, ...]) -> np.ndarray:
     return table
 
 
-def average_precision(relevant: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the average precision along the last axis: the sum over thresholds of recall gained times precision.
-
-    Args:
-        relevant: 0/1 [..., n].
-        outputs: Scores [..., n]; equal scores share one threshold.
-        weights: Counts [R, n], only with one-dimensional ``relevant``.
-
-    Returns:
-        [...], or [R] with weights; NaN where nothing is relevant.
-    """
-    hits, counts, _, last = _ranked(relevant, outputs, weights)
-    found = np.cumsum(hits, axis=-1)
-    at_threshold, seen = _at(found, last), _at(np.cumsum(counts, axis=-1), last)
-    precision = np.divide(at_threshold, seen, out=np.zeros_like(found), where=seen > 0)
-    with np.errstate(invalid="ignore"):
-        return (hits * precision).sum(-1) / found[..., -1]
-
-
-def roc_auc(relevant: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Return the area under the ROC curve along the last axis: P(positive above negative) + P(tie) / 2.
-
-    Arguments as for :func:`average_precision`; NaN where there is no positive or no negative.
-    """
-    hits, counts, first, last = _ranked(relevant, outputs, weights)
-    misses = counts - hits
-    passed = np.cumsum(misses, axis=-1)
-    above = _at(passed - misses, first)
-    tied = _at(passed, last)
-    total = passed[..., -1]
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return (hits * (total[..., None] - (above + tied) / 2)).sum(-1) / (hits.sum(-1) * total)
-
-
-def _ranked(
-    relevant: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Sort by falling score; return weighted hits, weights, and each place's first and last place of its tie.
-
-    The last two are ``None`` where no two scores are equal: every place is its own tie.
-    """
-    order = np.argsort(-outputs, axis=-1, kind="stable")
-    ranked = np.take_along_axis(outputs, order, -1)
-    hits = np.take_along_axis(relevant, order, -1).astype(np.float64)
-    if weights is None:
-        counts = np.ones_like(hits)
-    else:
-        counts = weights[:, order].astype(np.float64)
-        hits = counts * hits
-    edge = ranked[..., 1:] != ranked[..., :-1]
-    if edge.all():
-        return hits, counts, None, None
-    n = outputs.shape[-1]
-    places, yes = np.arange(n), np.ones((*ranked.shape[:-1], 1), bool)
-    first = np.maximum.accumulate(np.where(np.concatenate([yes, edge], -1), places, 0), axis=-1)
-    ends = np.where(np.concatenate([edge, yes], -1), places, n)
-    last = np.flip(np.minimum.accumulate(np.flip(ends, -1), axis=-1), -1)
-    return hits, counts, first, last
-
-
-def _at(values: np.ndarray, places: np.ndarray | None) -> np.ndarray:
-    """Return ``values`` [..., n] read at ``places`` ([n] for every row, or of the same shape; ``None`` as they are)."""
-    if places is None:
-        return values
-    return values[..., places] if places.ndim == 1 else np.take_along_axis(values, places, -1)
-
-
 def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the coefficient of determination of [n] values as a scalar array, or [R] with ``weights`` [R, n].
 
@@ -214,7 +218,7 @@ def _check(
     metric: str, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str], weights: np.ndarray | None = None
 ) -> None:
     multiclass = metric in MULTICLASS
-    if not (multiclass or metric in ("map", "roc_auc") or metric in [f"r2_{label}" for label in labels]):
+    if not (multiclass or metric in RANKING or metric in [f"r2_{label}" for label in labels]):
         raise ValueError(f"unknown metric {metric!r}")
     if len(targets) == 0:
         raise ValueError("a metric needs at least one item")

@@ -64,13 +64,16 @@ class Task:
         assert self.card.manifest is not None
         return (self.source.parent / self.card.manifest).resolve()
 
-    def items(self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = ()) -> Items:
+    def items(
+        self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = (), *, audio: bool = True
+    ) -> Items:
         """Return the task's items, rendering or reading what they need first.
 
         Args:
             home: The data home.
             progress: Called while a collection is rendered, with (clips done, clips).
             data_roots: ``COLLECTION=DIR``, where the user has collections.
+            audio: Whether the audio that a manifest names must be there.
 
         Raises:
             TaskError: A manifest or annotations that cannot be used, or a manifest whose counts are not the card's.
@@ -89,7 +92,7 @@ class Task:
             manifest = self.manifest
         else:
             manifest = collection_module(self.card.collection).prepare(home, progress)
-        items = read_manifest(manifest, self.card)
+        items = read_manifest(manifest, self.card, audio=audio)
         if self.size_differences(items):
             advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
             raise TaskError(

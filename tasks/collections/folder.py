@@ -25,11 +25,11 @@ NO_KEY = {"cb", "fb", "e#", "b#"}
 LARGEST = float(np.finfo(np.float32).max)
 
 
-def read_manifest(path: Path, card: TaskCard) -> Items:
+def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     """Read a manifest as the items of ``card``.
 
-    Audio paths are relative to the manifest. Labels keep the card's order; without one they are sorted (by value when
-    all are whole numbers).
+    Audio paths are relative to the manifest; without ``audio``, their files need not be there. Labels keep the card's
+    order; without one they are sorted (by value when all are whole numbers).
 
     Raises:
         TaskError: The file is missing, not UTF-8, lacks a column, or has rows that cannot be used: every problem is
@@ -53,11 +53,11 @@ def read_manifest(path: Path, card: TaskCard) -> Items:
             problems.append((number, f"unknown split {split!r}: it is one of train, valid, test"))
         if columns.group is not None and not row[columns.group].strip():
             problems.append((number, f"the group column {columns.group!r} is empty"))
-        audio = row[columns.audio].strip()
-        if not audio:
+        name = row[columns.audio].strip()
+        if not name:
             problems.append((number, f"the {columns.audio} is empty"))
-        elif not _is_file(path.parent / audio):
-            problems.append((number, f"missing file {audio}"))
+        elif audio and not _is_file(path.parent / name):
+            problems.append((number, f"missing file {name}"))
     _refuse(path, problems)
     targets, labels, target_problems = _targets(rows, card)
     problems.extend(target_problems)

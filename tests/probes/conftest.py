@@ -12,10 +12,6 @@ from probes.data import SplitArrays, TrainValid
 Maker = Callable[..., TrainValid]
 
 
-def accuracy(targets: np.ndarray, outputs: np.ndarray) -> float:
-    return float((outputs.argmax(1) == targets).mean())
-
-
 @pytest.fixture
 def classes() -> Maker:
     """Three Gaussian classes in 8 dimensions, well apart, unless the labels are permuted."""
@@ -32,5 +28,30 @@ def classes() -> Maker:
             return SplitArrays(tuple(f"{name}{i}" for i in range(size)), x, y.astype(np.int64))
 
         return TrainValid(split("train", n), split("valid", max(n // 3, 1)), frozenset({"test0"}))
+
+    return make
+
+
+@pytest.fixture
+def problem() -> Maker:
+    """A noisy linear teacher of any kind, with inputs that standardisation matters to."""
+
+    def make(kind: str, n: int = 90, dim: int = 12, outputs: int = 5, noise: float = 1.0) -> TrainValid:
+        rng = np.random.default_rng(0)
+        teacher = rng.normal(size=(dim, outputs))
+        shift, scale = rng.normal(size=dim), rng.uniform(0.5, 2, dim)
+
+        def split(name: str, size: int) -> SplitArrays:
+            z = rng.normal(size=(size, dim))
+            logits = z @ teacher + noise * rng.normal(size=(size, outputs))
+            targets = {
+                "multiclass": logits.argmax(1).astype(np.int64),
+                "multilabel": (logits > 0.5).astype(np.float32),
+                "regression": (logits * 3 + 10).astype(np.float32),
+            }[kind]
+            ids = tuple(f"{name}{i}" for i in range(size))
+            return SplitArrays(ids, (z * scale + shift).astype(np.float32), targets)
+
+        return TrainValid(split("train", n), split("valid", 40), frozenset())
 
     return make

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import pytest
 
-from results.record import Record
+from results.record import SCHEMA_VERSION, Record
 from results.store import slug
 
 
@@ -24,25 +25,39 @@ def build_record(
     *,
     group: str = "paper",
     limit: int | None = None,
-    protocol: str = "mccallum2022",
+    protocol: str = "paper",
     task_version: int = 1,
     task_fingerprint: str = "f" * 64,
     encoder_fingerprint: str = "e" * 64,
     damaged: int = 0,
     trials: int = 2,
+    sampler: str = "tpe",
+    pruner: str = "halving",
+    loses: Sequence[str] = (),
+    curve: dict[str, Any] | None = None,
+    given: bool = False,
     run_key: str | None = None,
     predictions: str | None = None,
 ) -> Record:
-    """Return a record whose test scores are ``scores`` (metric to value), each with an interval of ±0.05."""
+    """Return a record whose test scores are ``scores`` (metric to value), each with an interval of ±0.05.
+
+    ``loses`` names metrics in which the ridge is the better one by 0.1; ``given`` embeddings came without audio.
+    """
     scores = {"weighted_accuracy": 0.7} if scores is None else scores
     if run_key is None:
-        run_key = hashlib.sha256(f"{task} {encoder} {limit}".encode()).hexdigest()
+        run_key = hashlib.sha256(f"{task} {encoder} {limit} {curve or ''}".encode()).hexdigest()
     parts = {
         metric: {"value": value, "low": value - 0.05, "high": value + 0.05, "std": 0.01, "seeds": [value, value]}
         for metric, value in scores.items()
     }
+
+    def floor(difference: dict[str, float]) -> dict[str, dict[str, float]]:
+        found = {metric: value + difference[metric] for metric, value in scores.items()}
+        return {metric: {"value": value, "low": value - 0.05, "high": value + 0.05} for metric, value in found.items()}
+
+    far = dict.fromkeys(scores, -0.5)
     content = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "run_key": run_key,
         "created": "2024-05-01T12:00:00+00:00",
         "limit": limit,
@@ -62,41 +77,64 @@ def build_record(
             "version": "1.0",
             "fingerprint": encoder_fingerprint,
             "dim": 1728,
-            "sample_rate": 16000,
-            "channels": 1,
-            "window_seconds": 3.0,
-            "hop_seconds": 2.0,
+            "sample_rate": None if given else 16000,
+            "channels": None if given else 1,
+            "window_seconds": None if given else 3.0,
+            "hop_seconds": None if given else 2.0,
             "space": "s" * 64,
         },
         "scores": {"valid": parts, "test": parts},
+        "floors": {
+            "constant": floor(far),
+            "permuted": floor(far),
+            "ridge": floor({metric: 0.1 if metric in loses else -0.1 for metric in scores}),
+            "ridge_penalty": 0.5,
+            "loses_to_ridge": list(loses),
+        },
         "probe": {
             "hidden": [512],
             "dropout": 0.25,
+            "dropout_place": "hidden",
             "batch_size": 64,
+            "loss": "cross_entropy",
             "learning_rate": 1e-3,
+            "warm_rate": None,
             "l2": 1e-4,
             "steps": 1000,
             "standardise": True,
             "parameters": 1000,
             "best_steps": [500, 600],
+            "steps_run": [1000, 1000],
+            "precision": "fp32",
         },
         "search": {
-            "sampler": "tpe",
+            "section": "default",
+            "sampler": sampler,
+            "pruner": pruner,
             "objective": next(iter(scores), ""),
             "selected": 0,
             "trials": [
                 {
                     "number": number,
+                    "state": "complete",
+                    "hidden": [512],
+                    "dropout": 0.25,
+                    "batch_size": 64,
                     "learning_rate": 1e-3,
                     "l2": 1e-4,
                     "steps": 1000,
                     "standardise": True,
                     "score": 0.5,
                     "best_step": 500,
+                    "steps_run": 1000,
                     "seconds": 1.5,
                 }
                 for number in range(trials)
             ],
+            "steps_run": 1000 * trials,
+            "steps_asked": 1000 * trials,
+            "operations": 1e9 * trials,
+            "floor_seconds": 0.5,
         },
         "data": {
             "fingerprint": "e" * 64,
@@ -104,9 +142,9 @@ def build_record(
             "labels": ["C major", "C minor"],
             "groups": 400,
             "shared_groups": [],
-            "shared_audio": [],
-            "audio_seconds": 12345.5,
-            "clipped": [],
+            "shared_audio": None if given else [],
+            "audio_seconds": None if given else 12345.5,
+            "clipped": None if given else [],
             "damaged": [
                 {"track_id": str(i), "file": f"{i}.mp3", "problem": "cut off", "seconds_recovered": 1.0}
                 for i in range(damaged)
@@ -120,6 +158,7 @@ def build_record(
         "hardware": {"cpu": "a processor", "cores": 2, "memory_gb": 8.0, "accelerator": None, "device": "cpu"},
         "seconds": {"embed": 1.0, "search": 2.0, "probes": 3.0, "total": 6.0},
         "predictions": f"{slug(encoder)}.{run_key[:12]}.parquet" if predictions is None else predictions,
+        "curve": None if curve is None else {"seed": 0, "items": 92, "lost": [], **curve},
     }
     return Record.model_validate(content)
 

@@ -146,7 +146,10 @@ def test_conditions_stand_below_our_rows(make_record) -> None:
 @pytest.mark.parametrize(
     ("change", "notes"),
     [
-        ({"protocol": "other"}, ["protocol mccallum2022", "protocol other"]),
+        ({"protocol": "other"}, ["protocol paper", "protocol other"]),
+        ({"sampler": "grid"}, ["sampler tpe", "sampler grid"]),
+        ({"pruner": "none"}, ["pruner halving", "pruner none"]),
+        ({"trials": 1}, ["2 trials", "1 trial"]),
         ({"task_version": 2}, ["task version 1", "task version 2"]),
         ({"task_fingerprint": "0" * 64}, [f"task fingerprint {'f' * 12}", f"task fingerprint {'0' * 12}"]),
     ],
@@ -165,6 +168,24 @@ def test_damaged_tracks_left_out_are_counted_at_the_cell(make_record) -> None:
     assert cell(text, "Table 3", "◆ a", "emo r2_valence") == "0.500 (0.450–0.550)¹"
     assert cell(text, "Table 3", "◆ a", "emo r2_arousal") == "0.500 (0.450–0.550)¹"
     assert "\n- ¹ 3 damaged tracks left out\n" in text
+
+
+def test_a_probe_that_loses_to_its_ridge_is_marked(make_record) -> None:
+    scores = {"r2_valence": 0.5, "r2_arousal": 0.5}
+    text = leaderboard.render([make_record("emo", "a", scores, loses=["r2_valence"])])
+    assert cell(text, "Table 3", "◆ a", "emo r2_valence") == "0.500 (0.450–0.550)¹"
+    assert "\n- ¹ below a ridge on the same embeddings in r2_valence\n" in text
+    text = leaderboard.render([make_record("gs_key", "a", loses=["weighted_accuracy"])])
+    assert "\n- ¹ below a ridge on the same embeddings\n" in text
+
+
+def test_embeddings_that_were_given_are_marked_and_their_rows_are_not_taken_for_audio(make_record) -> None:
+    ours, given_ones = make_record("gs_key", "a"), make_record("gs_key", "b", given=True)
+    data = given_ones.data.model_copy(update={"fingerprint": "0" * 64})
+    text = leaderboard.render([ours, given_ones.model_copy(update={"data": data})])
+    assert cell(text, "Table 3", "◆ a", "gs_key weighted_accuracy").endswith(")")
+    assert "not alike" not in text
+    assert "\n- ¹ embeddings that were given: of which audio is not known\n" in text
 
 
 def test_one_note_says_all_about_a_cell(make_record) -> None:
@@ -203,6 +224,16 @@ def test_limited_runs_change_nothing(make_record) -> None:
     full = [make_record("gs_key", "a")]
     limited = [make_record("gs_key", "b", limit=10), make_record("t", "b", limit=10, group="demo", damaged=2)]
     assert leaderboard.render([*full, *limited]) == leaderboard.render(full)
+
+
+def test_points_of_a_curve_change_nothing(make_record, tmp_path: Path) -> None:
+    full = [make_record("gs_key", "a")]
+    points = [make_record("gs_key", "a", curve={"fraction": share, "repeat": 0}) for share in (0.1, 1.0)]
+    assert leaderboard.render([*full, *points]) == leaderboard.render(full)
+    for point in points:
+        store.write(tmp_path, point)
+    leaderboard.write(tmp_path, tmp_path / "board.md")
+    assert (tmp_path / "board.md").read_text(encoding="utf-8") == leaderboard.render([])
 
 
 NAMES = st.text(st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1).filter(str.strip)

@@ -85,7 +85,7 @@ def test_the_file_is_readable_json_with_the_permissions_of_any_new_file(tmp_path
     plain.touch()
     assert path.stat().st_mode == plain.stat().st_mode
     text = path.read_text(encoding="utf-8")
-    assert text.startswith('{\n  "schema_version": 1,')
+    assert text.startswith('{\n  "schema_version": 2,')
     assert text.endswith("}\n")
 
 
@@ -144,6 +144,52 @@ def test_an_unreadable_record_is_kept_too(tmp_path: Path, make_record, text: str
     (kept,) = (path.parent / "history").iterdir()
     assert kept.name.startswith("example.unreadable-")
     assert kept.read_bytes() == text.encode("utf-8", "surrogateescape")
+
+
+# learning curves
+
+
+POINT = {"fraction": 0.05, "repeat": 1}
+
+
+def test_a_point_of_a_curve_lies_in_a_folder_of_its_own(tmp_path: Path, make_record) -> None:
+    record = make_record(curve=POINT)
+    path = store.write(tmp_path, record)
+    assert path == tmp_path / "curves" / "gs_key" / "example" / "fraction-0.05.repeat-1.json"
+    assert path == store.record_path(tmp_path, "gs_key", "example", curve="fraction-0.05.repeat-1")
+    assert store.read(path) == record
+    assert store.read_all(tmp_path) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves"]
+    limited = store.write(tmp_path, make_record(curve=POINT, limit=9))
+    assert limited.parent.name == "example.limit-9"
+
+
+def test_a_point_is_displaced_into_a_history_of_its_own_with_its_predictions(tmp_path: Path, make_record) -> None:
+    for key, rows in ((A, 1), (B, 2)):
+        table = PREDICTIONS.slice(0, rows)
+        name = store.write_predictions(tmp_path, "gs_key", "example", key, table, curve="fraction-0.05.repeat-1")
+        path = store.write(tmp_path, make_record(curve=POINT, run_key=key, predictions=name))
+    assert store.read(path).run_key == B
+    past = store.read(path.parent / "history" / f"fraction-0.05.repeat-1.{'a' * 12}.json")
+    assert store.read_predictions(tmp_path, past).num_rows == 1
+    assert store.read_predictions(tmp_path, store.read(path)).num_rows == 2
+
+
+@pytest.mark.parametrize("displaced", [False, True])
+def test_a_broken_point_is_named_with_the_command(tmp_path: Path, make_record, displaced: bool) -> None:
+    path = store.write(tmp_path, make_record(curve=POINT, limit=7, run_key=A, protocol="quick"))
+    if displaced:
+        store.write(tmp_path, make_record(curve=POINT, limit=7, run_key=B))
+        path = path.parent / "history" / f"fraction-0.05.repeat-1.{'a' * 12}.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"dim": 1728', '"dim": "x"'), encoding="utf-8")
+    command = "bench run --encoder example --task gs_key --limit 7"
+    with pytest.raises(RecordError, match=r"field encoder\.dim") as caught:
+        store.read(path)
+    assert str(caught.value).endswith(f"{command} --protocol quick --train-fraction 0.05 --repeats 2")
+    path.write_text("{")
+    with pytest.raises(RecordError, match="not whole JSON") as caught:
+        store.read(path)
+    assert str(caught.value).endswith(f"{command} --train-fraction 0.05 --repeats 2")
 
 
 # crashes and rivals
@@ -248,7 +294,7 @@ def test_lost_predictions_are_named_with_the_command(tmp_path: Path, make_record
     damage(path)
     with pytest.raises(RecordError, match=problem) as caught:
         store.read_predictions(tmp_path, record)
-    assert str(caught.value).endswith("bench run --encoder example --task gs_key --limit 5")
+    assert str(caught.value).endswith("bench run --encoder example --task gs_key --limit 5 --overwrite always")
 
 
 @pytest.mark.parametrize("name", ["../x.parquet", "/x.parquet", "a/b.parquet"])
@@ -290,8 +336,8 @@ def test_a_record_changed_into_an_invalid_one_is_not_written(tmp_path: Path, mak
         ('"std": 0.01', '"std": NaN', "NaN is not JSON"),
         ('"std": 0.01', '"std": 1e999', r"field scores\.valid\.accuracy\.std"),
         ('"std": 0.01', '"std": "wide"', r"field scores\.valid\.accuracy\.std"),
-        ('"schema_version": 1', '"schema_version": 2', "field schema_version is 2.* reads 1"),
-        ('"schema_version": 1,', "", "field schema_version is None"),
+        ('"schema_version": 2', '"schema_version": 1', "field schema_version is 1.* reads 2"),
+        ('"schema_version": 2,', "", "field schema_version is None"),
         ('"limit": null', '"limit": null, "colour": 1', "field colour"),
         ('"dim": 1728', '"size": 1728', r"field encoder\.dim"),
         ('"run_key"', "run_key", "not whole JSON"),
@@ -319,6 +365,16 @@ def test_the_command_names_the_encoder_as_the_user_types_it(tmp_path: Path, make
     assert shlex.split(command) == [
         *["bench", "run", "--encoder", "hf:a/b c?layer=1", "--task", "gs_key", "--limit", "7"]
     ]
+
+
+def test_a_protocol_of_another_version_is_not_in_the_command(tmp_path: Path, make_record) -> None:
+    path = store.write(tmp_path, make_record(protocol="quick"))
+    for version, ending in ((1, "--task gs_key"), (2, "--task gs_key --protocol quick")):
+        content = {**json.loads(path.read_text(encoding="utf-8")), "schema_version": version, "colour": "red"}
+        path.write_text(json.dumps(content), encoding="utf-8")
+        with pytest.raises(RecordError) as caught:
+            store.read(path)
+        assert str(caught.value).endswith(ending)
 
 
 @pytest.mark.parametrize("content", ["[]", "5", '"x"', "null", "", "[" * 20])

@@ -59,7 +59,7 @@ def test_the_shortest_card_has_these_defaults(card):
         manifest="manifest.csv",
         columns=Columns(id="track_id", audio="path", split="split", target="pitch"),
     )
-    assert found.probe == ProbeSettings(hidden=(512,), dropout=0.5, batch_size=256)
+    assert found.probe is None
     assert (found.columns.group, found.labels, found.window_seconds, found.hop_seconds) == (None,) * 4
     assert (found.collection, found.sizes, found.version) == (None, None, 1)
     assert found.targets == ("pitch",)

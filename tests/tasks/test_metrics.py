@@ -305,18 +305,41 @@ def test_resamples_in_blocks_equal_those_at_once(metric, limit, monkeypatch):
 
 
 def test_no_block_is_larger_than_the_limit(monkeypatch):
-    targets, labels = CASES["map"]
+    targets, labels = CASES["r2_label1"]
     outputs, sizes = np.random.default_rng(6).random((40, 3), np.float32), []
-    per_label = metrics.per_label
+    r2 = metrics.r2
 
-    def watched(metric, targets, outputs, labels, weights):
+    def watched(y, p, weights):
         sizes.append(weights.size)
-        return per_label(metric, targets, outputs, labels, weights)
+        return r2(y, p, weights)
 
-    monkeypatch.setattr(metrics, "per_label", watched)
+    monkeypatch.setattr(metrics, "r2", watched)
     monkeypatch.setattr(metrics, "RESAMPLES_AT_ONCE", 100)
-    metrics.scores("map", targets, outputs, labels, np.ones((7, 40), np.float32))
+    metrics.scores("r2_label1", targets, outputs, labels, np.ones((7, 40), np.float32))
     assert sizes == [80, 80, 80, 40]
+
+
+@pytest.mark.parametrize("asked", [("map", "roc_auc"), ("accuracy", "weighted_accuracy"), ("r2_a", "r2_c")])
+def test_metrics_asked_for_together_are_what_each_is_alone(asked):
+    rng = np.random.default_rng(8)
+    labels = ("a", "b", "c") if asked[0] != "accuracy" else ("C major", "G major", "A minor")
+    targets = rng.integers(0, 3, 40) if asked[0] == "accuracy" else rng.integers(0, 2, (40, 3)).astype(np.float32)
+    outputs = rng.integers(0, 9, (40, 3)).astype(np.float32)
+    weights = rng.integers(0, 3, (70, 40)).astype(np.float32)
+    together = metrics.evaluate_all(asked, targets, outputs, labels)
+    resampled = metrics.resample_all(asked, targets, outputs, labels, weights)
+    assert list(together) == list(resampled) == list(asked)
+    for metric in asked:
+        assert together[metric] == metrics.evaluate(metric, targets, outputs, labels)
+        alone = metrics.scores(metric, targets, outputs, labels, weights)
+        np.testing.assert_array_equal(resampled[metric].values, alone)
+        assert len(set(alone)) > 30
+        if metric.startswith("r2_"):
+            assert resampled[metric].labels is None
+        else:
+            by_label = metrics.per_label(metric, targets, outputs, labels, weights)
+            np.testing.assert_array_equal(resampled[metric].labels, by_label)
+            assert by_label.shape == (70, 3)
 
 
 @pytest.mark.parametrize("metric", CASES)
@@ -364,6 +387,10 @@ def test_arrays_that_do_not_fit_are_refused(metric, targets, outputs, message):
     for score in (metrics.evaluate, metrics.scores):
         with pytest.raises(ValueError, match=message):
             score(metric, targets, outputs, ["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        metrics.evaluate_all((metric,), targets, outputs, ["a", "b"])
+    with pytest.raises(ValueError, match=message):
+        metrics.resample_all((metric,), targets, outputs, ["a", "b"], np.ones((2, len(outputs))))
 
 
 @pytest.mark.parametrize("shape", [(4,), (3, 5), (3, 3), (4, 1)])

@@ -1,0 +1,178 @@
+"""Minibatches: which rows every step sees, and how they come from memory or from a memory map.
+
+The rows of step ``s`` depend on the seed, the number of items and the batch size alone, so that a training that was set
+aside goes on as if it had not been, and trainings of one seed share their minibatches.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from probes.data import SplitArrays, release, standardisation
+
+#: Embeddings beyond so many bytes are read in shuffled blocks instead of being shuffled row by row.
+ROW_SHUFFLE_BYTES = 2**30
+BLOCK_ROWS = 256
+CHUNK_BLOCKS = 128  # 32,768 rows are shuffled with each other
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """The rows of one step: inputs [n, D] as they are and standardised (``None`` unless asked for), and targets."""
+
+    raw: torch.Tensor | None
+    standard: torch.Tensor | None
+    targets: torch.Tensor
+
+    def inputs(self, *, standardised: bool) -> torch.Tensor:
+        """Return one of the two."""
+        found = self.standard if standardised else self.raw
+        assert found is not None
+        return found
+
+
+def is_large(embeddings: np.ndarray) -> bool:
+    """Say whether ``embeddings`` are read in shuffled blocks."""
+    return embeddings.nbytes > ROW_SHUFFLE_BYTES
+
+
+class TrainInputs:
+    """The train split, ready to be drawn from; what is standardised is made once, where it fits.
+
+    Args:
+        split: Train.
+        targets: Encoded targets on the device.
+        device: torch's name of the device.
+        dtype: What the probe multiplies in.
+    """
+
+    def __init__(self, split: SplitArrays, targets: torch.Tensor, device: str, dtype: torch.dtype) -> None:
+        self.embeddings, self.targets, self.device, self.dtype = split.embeddings, targets, device, dtype
+        self.large = is_large(split.embeddings)
+        self.mean, self.scale = standardisation(split.embeddings, on=True)
+        self._mean = torch.from_numpy(self.mean).to(device)
+        self._scale = torch.from_numpy(self.scale).to(device)
+        self._raw: torch.Tensor | None = None
+        self._standard: torch.Tensor | None = None
+
+    def with_targets(self, targets: torch.Tensor) -> TrainInputs:
+        """Return the same inputs with other targets."""
+        other = copy.copy(self)
+        other.targets = targets
+        return other
+
+    @property
+    def raw(self) -> torch.Tensor:
+        """All rows as they are, float32 [n, D] on the device."""
+        if self._raw is None:
+            self._raw = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32)).to(self.device, self.dtype)
+        return self._raw
+
+    @property
+    def standard(self) -> torch.Tensor:
+        """All rows standardised."""
+        if self._standard is None:
+            rows = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32)).to(self.device)
+            self._standard = self.standardise(rows)
+        return self._standard
+
+    def standardise(self, rows: torch.Tensor) -> torch.Tensor:
+        """Return float32 rows [n, D] standardised, in the probe's type."""
+        return ((rows - self._mean) * self._scale).to(self.dtype)
+
+    def stream(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
+        """Yield the minibatches of steps ``start``, ``start + 1``, ... without end; each holds until the next."""
+        if self.large:
+            return self._from_blocks(batch_size, seed, start, raw=raw, standard=standard)
+        return self._from_memory(batch_size, seed, start, raw=raw, standard=standard)
+
+    def _from_memory(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
+        sources = [self.raw if raw else None, self.standard if standard else None]
+        n = len(self.targets)
+        if batch_size >= n:  # every step sees all rows: their order is of no consequence
+            everything = Minibatch(sources[0], sources[1], self.targets)
+            while True:
+                yield everything
+        buffers = [None if source is None else torch.empty_like(source[:batch_size]) for source in sources]
+        for rows in row_order(n, batch_size, seed, start):
+            index = torch.from_numpy(rows).to(self.device)
+            found = [
+                None
+                if source is None or buffer is None
+                else torch.index_select(source, 0, index, out=buffer[: len(rows)])
+                for source, buffer in zip(sources, buffers, strict=True)
+            ]
+            yield Minibatch(found[0], found[1], self.targets.index_select(0, index))
+
+    def _from_blocks(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
+        chunks = chunk_order(len(self.targets), batch_size, seed, start)
+        with ThreadPoolExecutor(1) as reader:  # the next chunk is read while this one trains
+            coming = reader.submit(self._read, next(chunks))
+            while True:
+                rows, skipped, held = coming.result()
+                coming = reader.submit(self._read, next(chunks))
+                for first in range(skipped * batch_size, len(rows), batch_size):
+                    part = rows[first : first + batch_size]
+                    x = held[first : first + batch_size].to(self.device)
+                    yield Minibatch(
+                        x.to(self.dtype) if raw else None,
+                        self.standardise(x) if standard else None,
+                        self.targets.index_select(0, torch.from_numpy(part).to(self.device)),
+                    )
+
+    def _read(self, chunk: Chunk) -> tuple[np.ndarray, int, torch.Tensor]:
+        """Return the chunk's rows in training order, the minibatches to leave out, and float32 [rows, D]."""
+        held = np.empty((len(chunk.rows), self.embeddings.shape[1]), np.float32)
+        place = np.empty(len(chunk.rows), np.intp)
+        place[chunk.order] = np.arange(len(chunk.rows))
+        at = 0
+        for block in chunk.blocks:
+            part = self.embeddings[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
+            held[place[at : at + len(part)]] = part
+            at += len(part)
+        release(self.embeddings)
+        return chunk.rows[chunk.order], chunk.skipped, torch.from_numpy(held)
+
+
+def row_order(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:
+    """Yield the rows of steps from ``start`` on: every epoch is a fresh shuffle; its last minibatch may be smaller."""
+    per_epoch = -(-n // batch_size)
+    epoch, skipped = divmod(start, per_epoch)
+    while True:
+        order = np.random.default_rng([seed, 0, epoch]).permutation(n)
+        for first in range(skipped * batch_size, n, batch_size):
+            yield order[first : first + batch_size]
+        epoch, skipped = epoch + 1, 0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Blocks that are shuffled with each other: their numbers, their rows, the order of those, minibatches to skip."""
+
+    blocks: np.ndarray
+    rows: np.ndarray
+    order: np.ndarray
+    skipped: int
+
+
+def chunk_order(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Chunk]:
+    """Yield the chunks of the steps from ``start`` on: each epoch shuffles the blocks, each chunk its rows."""
+    blocks, epoch = -(-n // BLOCK_ROWS), 0
+    while True:
+        rng = np.random.default_rng([seed, 0, epoch])
+        order = rng.permutation(blocks)
+        for first in range(0, blocks, CHUNK_BLOCKS):
+            part = order[first : first + CHUNK_BLOCKS]
+            rows = np.concatenate([np.arange(b * BLOCK_ROWS, min((b + 1) * BLOCK_ROWS, n)) for b in part])
+            shuffled = rng.permutation(len(rows))
+            steps = -(-len(rows) // batch_size)
+            if start < steps:
+                yield Chunk(part, rows, shuffled, start)
+            start = max(0, start - steps)
+        epoch += 1

@@ -1,0 +1,196 @@
+"""Where a search is kept: an Optuna study in a journal file, in any storage that Optuna knows, or in memory.
+
+A study outlives the process that began it. Trials that a killed process left behind are taken up by the next one;
+those of a process that still runs are left to it. Beside a journal, a lock file a process says which runs; in a
+database, where processes may be on other machines, each leaves the time now and then.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.trial import FrozenTrial, TrialState
+
+#: In a database, a process leaves the time so often, and is gone when it was silent for so long.
+BEAT_SECONDS, SILENT_SECONDS = 30.0, 180.0
+#: A trial that nobody claims for so long, which takes its process a moment, is left behind too.
+CLAIM_SECONDS = 30.0
+WORKER = "worker"
+
+
+class StorageError(ValueError):
+    """A storage that cannot be opened. The message is written for the user."""
+
+
+class _JournalLock:
+    """A lock of the journal that ends with its process, where Optuna's own would have to be waited for."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = FileLock(path)
+
+    def acquire(self) -> bool:
+        self._lock.acquire()
+        return True
+
+    def release(self) -> None:
+        self._lock.release()
+
+
+class SearchStudy:
+    """One study, as one process works on it.
+
+    Attributes:
+        study: Optuna's study.
+        worker: This process's mark on its trials.
+    """
+
+    def __init__(self, study: optuna.Study, folder: Path | None) -> None:
+        self.study, self._folder = study, folder
+        self.worker = uuid.uuid4().hex
+        self._unclaimed: dict[int, float] = {}
+
+    @property
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, in the order of their numbers."""
+        return self.study.get_trials(deepcopy=False)
+
+    def asking(self) -> AbstractContextManager[object]:
+        """Keep other processes, where they can be kept, from asking for trials or taking them up meanwhile."""
+        return nullcontext() if self._folder is None else FileLock(self._folder / "asking")
+
+    def claim(self, trial: optuna.Trial) -> None:
+        """Mark a running trial as this process's."""
+        trial.set_user_attr(WORKER, self.worker)
+
+    def left_behind(self, wanted: int) -> list[optuna.Trial]:
+        """Return the running ones of the first ``wanted`` trials whose processes are gone, in order.
+
+        This process has gone on from its own, so that those too were left behind, by an error.
+        """
+        found = []
+        for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+            owner = trial.user_attrs.get(WORKER)
+            if trial.number < wanted and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
+                found.append(optuna.trial.Trial(self.study, trial._trial_id))
+        return found
+
+    def beat(self) -> None:
+        """Leave the time, as a sign that this process runs."""
+        self.study.set_user_attr(f"beat:{self.worker}", time.time())
+
+    def _is_unclaimed(self, trial: FrozenTrial) -> bool:
+        if self._folder is not None:  # they are asked for and claimed under one lock
+            return True
+        seen = self._unclaimed.setdefault(trial.number, time.monotonic())
+        return time.monotonic() - seen > CLAIM_SECONDS
+
+    def _is_gone(self, owner: str) -> bool:
+        if owner == self.worker:
+            return True
+        if self._folder is None:
+            return time.time() - float(self.study.user_attrs.get(f"beat:{owner}", 0.0)) > SILENT_SECONDS
+        lock = FileLock(self._folder / f"{owner}.worker")
+        try:
+            with lock.acquire(timeout=0):
+                return True
+        except Timeout:
+            return False
+
+
+@contextmanager
+def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[SearchStudy]:
+    """Open the study ``name``, new or not.
+
+    Args:
+        storage: URL of an Optuna storage (``sqlite:///...``, ``postgresql://...``, ``mysql://...``); ``None`` keeps a
+            journal in ``folder``.
+        folder: Where journals are; ``None`` too keeps the study in memory.
+        name: The study's name: whatever decides its trials' numbers is hashed in it.
+
+    Raises:
+        StorageError: The storage cannot be opened.
+    """
+    optuna.logging.set_verbosity(logging.ERROR)  # its warnings speak of how it samples, not of what a user could mend
+    opened: Any
+    worker_lock: FileLock | None = None
+    locks = None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        if storage is not None:
+            try:
+                opened = optuna.storages.get_storage(storage)
+            except Exception as error:  # whatever the database's driver raises
+                reason = str(error).partition("\n")[0]
+                raise StorageError(
+                    _without_password(
+                        f"the storage {storage!r} cannot be opened ({type(error).__name__}: {reason}). Give --storage "
+                        "a URL that Optuna knows, such as sqlite:///search.db, or leave it out"
+                    )
+                ) from error
+        elif folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            path = folder / f"{name}.journal"
+            locks = folder / f"{name}.workers"
+            locks.mkdir(exist_ok=True)
+            lock = _JournalLock(folder / f"{name}.lock")
+            opened = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+        else:
+            opened = optuna.storages.InMemoryStorage()
+        study = optuna.create_study(
+            study_name=name,
+            storage=opened,
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.NopPruner(),
+        )
+    search = SearchStudy(study, locks)
+    if locks is not None:
+        worker_lock = FileLock(locks / f"{search.worker}.worker")
+        worker_lock.acquire()
+    try:
+        with nullcontext() if storage is None else _beating(search):
+            yield search
+    finally:
+        if worker_lock is not None:
+            worker_lock.release()
+            Path(worker_lock.lock_file).unlink(missing_ok=True)
+            with suppress(OSError):  # another process is at work there
+                Path(worker_lock.lock_file).parent.rmdir()
+
+
+@contextmanager
+def _beating(search: SearchStudy) -> Iterator[None]:
+    """Let ``search`` leave the time as long as the context lasts."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_SECONDS):
+            with suppress(Exception):  # a database that is busy now is asked again; training goes on
+                search.beat()
+
+    search.beat()
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def _without_password(message: str) -> str:
+    """Return ``message`` with the passwords of URLs in it left out."""
+    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", message)

@@ -1,0 +1,216 @@
+"""Two encoders beside each other: which records can be compared, what the comparison says, and how it is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from tabulate import tabulate
+
+from results.predictions import Predictions
+from results.record import Record, Section
+
+SCHEMA_VERSION: Final = 1
+SIGNIFICANT = 0.05
+NAMED = 3  # ids shown of a longer list
+
+
+class MetricDifference(Section):
+    """One metric of one task. ``first`` and ``second`` are means over probes, ``difference`` the lead of the first.
+
+    ``low`` and ``high`` bound the 95 % percentile interval of the difference under a bootstrap that draws the same
+    items, or groups, for both. ``p`` is of the paired permutation test over as many ``clusters``; ``exact`` says that
+    ``permutations`` are all there are. ``p_holm`` is adjusted over the tasks, and ``None`` outside the family of tests.
+    """
+
+    task: str
+    metric: str
+    first: float
+    second: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float | None
+    permutations: int
+    exact: bool
+    items: int
+    clusters: int
+    clustered: bool
+    limit: int | None
+
+
+class Comparison(Section):
+    """What ``bench compare`` found: a line a metric, what the family of Holm's correction is, and what to know."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    first: str
+    second: str
+    family: str
+    seed: int
+    rows: list[MetricDifference]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class RecordPair:
+    """The records of two encoders on one task, with the same limit."""
+
+    first: Record
+    second: Record
+
+
+def pair_records(
+    records: Iterable[Record], first: str, second: str, tasks: Sequence[str] | None
+) -> tuple[list[RecordPair], list[str]]:
+    """Return the pairs of records to compare, in order of task, and a note for each task that only one encoder has.
+
+    Full records are compared where both have one, else limited ones of the same limit, of several the largest.
+
+    Args:
+        records: All records.
+        first: Id of an encoder.
+        second: Id of another.
+        tasks: Ids of the tasks asked for; ``None`` for all.
+    """
+    by_task: dict[str, tuple[dict[int | None, Record], dict[int | None, Record]]] = {}
+    for record in records:
+        if record.encoder.id in (first, second) and (tasks is None or record.task.id in tasks):
+            sides = by_task.setdefault(record.task.id, ({}, {}))
+            sides[record.encoder.id == second][record.limit] = record
+    pairs, notes = [], []
+    for task in sorted(by_task):
+        here, there = by_task[task]
+        shared = set(here) & set(there)
+        if shared:
+            limit = None if None in shared else max(limit for limit in shared if limit is not None)
+            pairs.append(RecordPair(here[limit], there[limit]))
+        elif here and there:
+            limits = [
+                ", ".join(
+                    "full" if limit is None else f"--limit {limit}" for limit in sorted(side, key=lambda n: n or 0)
+                )
+                for side in (here, there)
+            ]
+            notes.append(
+                f"{task} is not compared: {first} has {limits[0]}, {second} has {limits[1]}. Only runs with the same "
+                "limit are comparable."
+            )
+        else:
+            has, lacks = (first, second) if here else (second, first)
+            notes.append(f"{task} is not compared: {has} has a record, {lacks} has none.")
+    for task in sorted(set(tasks or ()) - set(by_task)):
+        notes.append(f"{task} is not compared: neither encoder has a record.")
+    return pairs, notes
+
+
+def refusal(pair: RecordPair) -> str:
+    """Return why two records must not be compared, or nothing."""
+    first, second = pair.first, pair.second
+    if first.task.fingerprint != second.task.fingerprint:
+        versions = (
+            f"versions {first.task.version} and {second.task.version} of the task"
+            if first.task.version != second.task.version
+            else "other items, targets or rules under the same version"
+        )
+        return f"the task is not the same: its fingerprints differ ({versions})"
+    if first.task.metrics != second.task.metrics:
+        return f"metrics differ: {', '.join(first.task.metrics)} and {', '.join(second.task.metrics)}"
+    seeds = [len(record.seeds.probes) for record in (first, second)]
+    if seeds[0] != seeds[1]:
+        fewer = first if seeds[0] < seeds[1] else second
+        return (
+            f"{first.encoder.id} has {seeds[0]} retrained probes and {second.encoder.id} {seeds[1]}, which cannot be "
+            f"exchanged one for one: run {fewer.encoder.id} again with --seeds {max(seeds)}"
+        )
+    return ""
+
+
+def align(first: Predictions, second: Predictions) -> Predictions | str:
+    """Return ``second`` in the order of ``first``, or say how their items or targets differ."""
+    if first.labels != second.labels:
+        return f"labels differ: {len(first.labels)} and {len(second.labels)}, or in another order"
+    only = [sorted(set(a.track_ids) - set(b.track_ids)) for a, b in ((first, second), (second, first))]
+    if only[0] or only[1]:
+        return "test items differ: " + "; ".join(
+            f"{len(ids)} only of the {which} ({_named(ids)})"
+            for which, ids in zip(("first", "second"), only, strict=True)
+            if ids
+        )
+    place = {track_id: i for i, track_id in enumerate(second.track_ids)}
+    second = second.take(np.array([place[track_id] for track_id in first.track_ids]))
+    differ = first.targets != second.targets
+    rows = np.flatnonzero(differ.any(axis=1) if differ.ndim > 1 else differ)
+    if len(rows):
+        return f"targets differ on {len(rows)} test items ({_named([first.track_ids[i] for i in rows])})"
+    if first.groups != second.groups:
+        return "groups of the test items differ"
+    if len(first.outputs) != len(second.outputs):
+        return f"{len(first.outputs)} and {len(second.outputs)} probes have predictions"
+    return second
+
+
+def condition_notes(pair: RecordPair) -> list[str]:
+    """Say in one sentence how the conditions of two comparable records differ; nothing when they are alike."""
+    conditions: dict[str, Callable[[Record], object]] = {
+        "protocol": lambda record: record.protocol,
+        "trials": lambda record: len(record.search.trials),
+        "sampler": lambda record: record.search.sampler,
+        "search seed": lambda record: record.seeds.search,
+        "probe seeds": lambda record: " ".join(map(str, record.seeds.probes)),
+        "hidden layers": lambda record: " ".join(map(str, record.probe.hidden)) or "none",
+        "train items": lambda record: record.data.counts.get("train"),
+        "valid items": lambda record: record.data.counts.get("valid"),
+        "audio": lambda record: "none" if record.data.audio_seconds is None else record.data.fingerprint[:12],
+        "own windows": lambda record: "yes" if record.encoder.own_windows else "no",
+    }
+    told = []
+    for name, of in conditions.items():
+        first, second = of(pair.first), of(pair.second)
+        if first != second:
+            told.append(f"{name} {first} and {second}")
+    return [f"{pair.first.task.id}: the records differ in {', '.join(told)}."] if told else []
+
+
+def render(comparison: Comparison) -> str:
+    """Return the comparison as a Markdown table with what to know below it."""
+    first, second = _escape(comparison.first), _escape(comparison.second)
+    lines = [
+        [
+            _escape(row.task),
+            _escape(row.metric),
+            f"{row.first:.3f}",
+            f"{row.second:.3f}",
+            f"{row.difference:+.3f}",
+            f"{row.low:+.3f} to {row.high:+.3f}",
+            f"{row.p:.4f}",
+            "-" if row.p_holm is None else f"{row.p_holm:.4f}" + (" *" if row.p_holm < SIGNIFICANT else ""),
+        ]
+        for row in comparison.rows
+    ]
+    headers = ["task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)"]
+    table = tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+    family = [row for row in comparison.rows if row.p_holm is not None]
+    significant = [row for row in family if row.p_holm is not None and row.p_holm < SIGNIFICANT]
+    ahead = [sum(row.difference > 0 for row in significant), sum(row.difference < 0 for row in significant)]
+    verdict = (
+        f"On {len(significant)} of {len(family)} task{'s' * (len(family) != 1)} the difference is significant "
+        f"(p (Holm) under {SIGNIFICANT}, marked *): {first} is ahead on {ahead[0]}, {second} on {ahead[1]}."
+    )
+    notes = [
+        f"Difference: {first} less {second}, means over retrained probes. Interval: paired bootstrap. p: paired "
+        "permutation test, two-sided. Both over groups where the task has them, else over items.",
+        comparison.family,
+        *comparison.notes,
+    ]
+    return "\n".join([table, "", verdict, "", *(f"- {note}" for note in notes)])
+
+
+def _named(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
+
+
+def _escape(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
