@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.audio import Audio, AudioRule, DamagedAudioError, content_hash, load
+from benchmark.deformations import Deformation, NothingLeftError, deform
 from benchmark.embeddings.audio_index import Seen
 
 AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
@@ -25,8 +26,8 @@ class Decoded:
     seconds_recovered: float = 0.0
 
 
-def decode_one(path: Path, rule: AudioRule) -> Decoded:
-    """Hash and decode one file; damage is a value here, not an error."""
+def decode_one(path: Path, rule: AudioRule, deformation: Deformation | None = None) -> Decoded:
+    """Hash, decode and, where asked, deform one file; damage is a value here, not an error."""
     seen = None
     try:
         if path.is_file():
@@ -35,6 +36,8 @@ def decode_one(path: Path, rule: AudioRule) -> Decoded:
         audio = load(path, rule)
         if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
             return Decoded(path, None, None, "it changed while it was read", audio.seconds)
+        if deformation is not None and seen is not None:
+            audio = _deformed(audio, rule, deformation, seen.key)
         return Decoded(path, seen, audio)
     except DamagedAudioError as damage:
         return Decoded(path, seen, None, damage.problem, damage.seconds_recovered)
@@ -44,13 +47,25 @@ def decode_one(path: Path, rule: AudioRule) -> Decoded:
         return Decoded(path, None, None, "it does not fit into memory when decoded")
 
 
-def decode_all(paths: Sequence[Path], rule: AudioRule, workers: int) -> Iterator[Decoded]:
+def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: str) -> Audio:
+    """Return the audio deformed; its seconds stay those of the file, and ``clipped`` tells of the deformation."""
+    try:
+        samples, clipped = deform(audio.samples, rule.sample_rate, deformation, content)
+    except NothingLeftError as error:
+        raise DamagedAudioError(f"{deformation.text} leaves nothing of it: {error}", audio.seconds) from None
+    return Audio(samples, audio.seconds, clipped)
+
+
+def decode_all(
+    paths: Sequence[Path], rule: AudioRule, workers: int, deformation: Deformation | None = None
+) -> Iterator[Decoded]:
     """Yield one :class:`Decoded` for each path, in order.
 
     Args:
         paths: Audio files.
         rule: What the encoder takes.
         workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
+        deformation: What is done to the audio afterwards.
 
     A file whose worker dies is decoded once more by a new one, for workers are killed from outside too; a file that
     costs a second worker is damaged.
@@ -58,14 +73,15 @@ def decode_all(paths: Sequence[Path], rule: AudioRule, workers: int) -> Iterator
     Raises:
         UserError: The system starts no worker process.
     """
+    deformed = () if deformation is None else (deformation,)
     if workers == 0:
-        yield from (decode_one(path, rule) for path in paths)
+        yield from (decode_one(path, rule, *deformed) for path in paths)
         return
     from benchmark.embeddings.workers import DecodingPool
 
     waiting = deque(paths)
     flying: deque[Future[Decoded]] = deque()
-    with DecodingPool(workers, rule) as pool:
+    with DecodingPool(workers, rule, *deformed) as pool:
         while waiting or flying:
             while waiting and len(flying) < workers * (AHEAD + 1):
                 flying.append(pool.submit(waiting.popleft()))

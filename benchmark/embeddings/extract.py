@@ -7,24 +7,29 @@ very batches that an unbroken run builds, and stores the same bytes.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmark.audio import Audio
+from benchmark.embeddings.ahead import OneAhead
 from benchmark.embeddings.audio_index import AudioIndex, Seen
+from benchmark.embeddings.batches import BatchEncoding, Heard
 from benchmark.embeddings.decoding import Decoded, decode_all
 from benchmark.embeddings.store import EmbeddingStore, Row
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.check import check_before
 from benchmark.errors import UserError
+from benchmark.standard_streams import stdout_to_stderr
 from benchmark.windows import TooShortError, cut
 
 GROUP_BATCHES = 4
-GROUP_SAMPLES = 2**27  # 512 MiB of audio: where windows are whole tracks, fewer of them are held
+GROUP_SAMPLES = 2**26  # 256 MiB of audio, held twice: where windows are whole tracks, fewer of them are held
 SHARD_SECONDS = 20.0  # a killed run loses at most about this much work, and one group
 SHARD_ROWS = 4096
 
@@ -91,10 +96,11 @@ def extract(
 ) -> Extraction:
     """Embed ``tracks`` (see :func:`missing_tracks`) into ``store``.
 
-    Damaged tracks are collected, not raised: the whole collection is looked at before anyone decides.
+    Damaged tracks are collected, not raised: the whole collection is looked at before anyone decides. What the encoder
+    prints goes to stderr.
 
     Args:
-        encoder: The encoder; it is moved to ``device``.
+        encoder: The encoder, fitted where it has to be; it is moved to ``device``.
         tracks: Tracks to embed.
         store: Where embeddings go.
         index: Where content hashes go.
@@ -104,53 +110,88 @@ def extract(
         progress: Called after each track with the seconds of audio in it.
 
     Raises:
-        UserError: The encoder failed or broke its contract on a track, which is named, or the store cannot be written.
-            Finished groups are in the store, also on Ctrl-C.
+        UserError: The encoder fails its check before many tracks, it failed or broke its contract on a track, which is
+            named, or the store cannot be written. Finished groups are in the store, also on Ctrl-C.
     """
     started = time.monotonic()
     done = Extraction()
-    encoder.to(device)
-    if hasattr(encoder, "eval"):  # it is a torch module itself
-        encoder.eval()
+    with stdout_to_stderr():
+        if store.space.deformation is None:  # before that it has embedded the clean audio
+            check_before(encoder, store.space, len(tracks), device)
+        encoder.to(device)
+        if hasattr(encoder, "eval"):  # it is a torch module itself
+            encoder.eval()
+        _extract(encoder, tracks, store, index, workers, batch_size, device, progress, done)
+    done.seconds = time.monotonic() - started
+    return done
+
+
+def _extract(
+    encoder: Encoder,
+    tracks: Sequence[Track],
+    store: EmbeddingStore,
+    index: AudioIndex,
+    workers: int,
+    batch_size: int,
+    device: str,
+    progress: Callable[[float], None] | None,
+    done: Extraction,
+) -> None:
+    encoding = BatchEncoding(encoder, store.space.width, batch_size, device)
+    # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
+    fingerprint = encoder.fingerprint() if encoder.fitted else store.space.fingerprint
     rows: list[Row] = []
     seen: list[Seen] = []
     flushed = time.monotonic()
 
     def flush() -> None:
         nonlocal flushed
-        index.add(seen)
+        heard = list(seen)  # the next group's tracks are being added
+        index.add(heard)
         if rows:
             store.append(rows)
         rows.clear()
-        seen.clear()
+        del seen[: len(heard)]
         flushed = time.monotonic()
 
-    decoded = decode_all([track.path for track in tracks], store.space.audio, workers)
-    prepared = _prepare(zip(tracks, decoded, strict=True), store, seen, done, progress)
+    def groups(stopped: threading.Event) -> Generator[list[_Prepared]]:
+        paths = [track.path for track in tracks]
+        decoded = decode_all(paths, store.space.audio, workers, store.space.deformation)
+        pairs = takewhile(lambda _: not stopped.is_set(), zip(tracks, decoded, strict=True))
+        try:
+            prepared = _prepare(pairs, store, seen, done, progress)
+            yield from _groups(prepared, GROUP_BATCHES * batch_size, GROUP_SAMPLES)
+        finally:
+            decoded.close()  # type: ignore[attr-defined]
+
     try:
-        for group in _groups(prepared, GROUP_BATCHES * batch_size, GROUP_SAMPLES):
-            embeddings = _embed(encoder, store, group, batch_size, device)
-            if not done.embedded and encoder.fingerprint() != store.space.fingerprint:
-                raise UserError(
-                    f"the encoder {encoder.name!r} is not what it was before it ran, so its embeddings cannot be "
-                    "keyed: load weights in __init__, and name counters and the like in not_in_fingerprint"
-                )
-            for item, embedding in zip(group, embeddings, strict=True):
-                track = item.track
-                row = Row(
-                    item.key, track.track_id, track.collection, item.audio.seconds, len(item.windows),
-                    item.audio.clipped, embedding,
-                )  # fmt: skip
-                rows.append(row)
-                done.embedded += 1
-                done.audio_seconds += item.audio.seconds
-            if time.monotonic() - flushed > SHARD_SECONDS or len(rows) >= SHARD_ROWS:
-                flush()
+        with OneAhead(groups) as ahead:
+            for group in ahead:
+                rows += _rows(encoding, group)
+                if not done.embedded and encoder.fingerprint() != fingerprint:
+                    rows.clear()
+                    raise UserError(
+                        f"the encoder {encoder.name!r} is not what it was before it ran, so its embeddings cannot be "
+                        "keyed: load weights in __init__, and name counters and the like in not_in_fingerprint"
+                    )
+                done.embedded += len(group)
+                done.audio_seconds += sum(item.audio.seconds for item in group)
+                if time.monotonic() - flushed > SHARD_SECONDS or len(rows) >= SHARD_ROWS:
+                    flush()
     finally:
-        decoded.close()  # type: ignore[attr-defined]
         flush()
-    done.seconds = time.monotonic() - started
-    return done
+
+
+def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
+    """Return the rows of a group to store."""
+    embeddings = encoding.embed([Heard(item.track.track_id, item.track.path, item.windows) for item in group])
+    return [
+        Row(
+            item.key, item.track.track_id, item.track.collection, item.audio.seconds, len(item.windows),
+            item.audio.clipped, embedding,
+        )
+        for item, embedding in zip(group, embeddings, strict=True)
+    ]  # fmt: skip
 
 
 def _prepare(
@@ -194,66 +235,3 @@ def _groups(prepared: Iterable[_Prepared], windows: int, samples: int) -> Iterat
             group, held, heard = [], 0, 0
     if group:
         yield group
-
-
-def _embed(
-    encoder: Encoder, store: EmbeddingStore, group: Sequence[_Prepared], batch_size: int, device: str
-) -> list[np.ndarray]:
-    """Return one pooled float32 embedding [width] a track: batches of equally long windows, then the mean over each."""
-    width = store.space.width
-    places = [(i, j) for i, item in enumerate(group) for j in range(len(item.windows))]
-    by_length: dict[int, list[tuple[int, int]]] = {}
-    for i, j in places:
-        by_length.setdefault(group[i].windows[j].shape[1], []).append((i, j))
-    found = [np.empty((len(item.windows), width), np.float32) for item in group]
-    for same in by_length.values():
-        for start in range(0, len(same), batch_size):
-            batch = same[start : start + batch_size]
-            waveforms = np.stack([group[i].windows[j] for i, j in batch])
-            names = list(dict.fromkeys(group[i].track.track_id for i, _ in batch))
-            for (i, j), row in zip(batch, _call(encoder, waveforms, width, device, names), strict=True):
-                found[i][j] = row
-    for item, rows in zip(group, found, strict=True):
-        if not np.isfinite(rows).all():
-            raise UserError(
-                f"the encoder {encoder.name!r} gave an embedding that is not finite for the track "
-                f"{item.track.track_id!r} ({item.track.path}): mend the encoder; finished tracks are kept"
-            )
-    return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in found]
-
-
-def _call(encoder: Encoder, waveforms: np.ndarray, width: int, device: str, names: Sequence[str]) -> np.ndarray:
-    """Call the encoder on [B, channels, n] and return float32 [B, width], whatever allowed shape it answers in."""
-    where = f"the encoder {encoder.name!r} on track(s) {', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
-    try:
-        answer = _answer(encoder, waveforms, device)
-    except (UserError, KeyboardInterrupt):
-        raise
-    except Exception as error:
-        raise UserError(f"{where} raised {type(error).__name__}: {error}") from error
-    if not np.issubdtype(answer.dtype, np.floating):
-        raise UserError(f"{where} returned {answer.dtype}, not floats")
-    wanted = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
-    if encoder.layers is None and answer.ndim == 3 and answer.shape[1] > 0 and answer.shape[2] == encoder.dim:
-        answer = answer.mean(axis=1, dtype=np.float64)
-    if answer.shape != (len(waveforms), *wanted):
-        expected = f"[{len(waveforms)}, {', '.join(map(str, wanted))}]"
-        raise UserError(f"{where} returned shape {list(answer.shape)} where {expected} was declared")
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and is refused as that
-        return answer.reshape(len(waveforms), width).astype(np.float32, copy=False)
-
-
-def _answer(encoder: Encoder, waveforms: np.ndarray, device: str) -> np.ndarray:
-    if encoder.arrays == "numpy":
-        return _as_array(encoder.embed(waveforms))
-    import torch
-
-    with torch.no_grad():
-        return _as_array(encoder.embed(torch.from_numpy(waveforms).to(device)))
-
-
-def _as_array(answer: Any) -> np.ndarray:
-    if hasattr(answer, "detach"):
-        answer = answer.detach()
-        answer = (answer.float() if answer.is_floating_point() else answer).cpu().numpy()
-    return np.asarray(answer)

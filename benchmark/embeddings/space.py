@@ -8,11 +8,13 @@ import re
 from dataclasses import asdict, dataclass
 
 from benchmark.audio import AudioRule, pipeline_name
+from benchmark.deformations import Deformation
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.windows import WindowRule, window_rule
 
 POOLING = "mean"
+OPTIONAL = ("deformation", "fitted_on")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,10 @@ class Space:
         pooling: How the embeddings of a track's windows become one.
         dim: Width D of an embedding.
         layers: Names of layers, stored side by side as [L * D], or ``None``.
+        deformation: What is done to the audio before it is cut.
+        fitted_on: The sha256 of the training split that the encoder is fitted on.
+
+    The last two are no part of key and description where they are ``None``.
     """
 
     encoder: str
@@ -40,11 +46,13 @@ class Space:
     pooling: str
     dim: int
     layers: tuple[str, ...] | None
+    deformation: Deformation | None = None
+    fitted_on: str | None = None
 
     @property
     def key(self) -> str:
         """The sha256 over all attributes but the encoder's name for people."""
-        state = asdict(self)
+        state = self._state()
         del state["encoder"]
         return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
@@ -60,26 +68,43 @@ class Space:
 
     def describe(self) -> dict[str, object]:
         """Return the attributes and the key as JSON can hold them."""
-        return {"key": self.key, **asdict(self)}
+        return {"key": self.key, **self._state()}
+
+    def _state(self) -> dict[str, object]:
+        state = asdict(self)
+        return {name: each for name, each in state.items() if each is not None or name not in OPTIONAL}
 
 
-def space_of(encoder: Encoder, window_seconds: float | None, hop_seconds: float | None) -> Space:
+def space_of(
+    encoder: Encoder, window_seconds: float | None, hop_seconds: float | None, fitted_on: str | None = None
+) -> Space:
     """Return the space of ``encoder`` on a task that may bring its own window.
+
+    Args:
+        encoder: The encoder; one that is fitted must not be fitted yet.
+        window_seconds: The task's window.
+        hop_seconds: The task's hop.
+        fitted_on: For an encoder that is fitted: the sha256 of the training split that it will be fitted on. The
+            fingerprint is made from it and not from the fitted state, so that nobody has to fit to know the key.
 
     Raises:
         UserError: The encoder breaks the contract, or cannot take the task's window.
     """
     check_declarations(encoder)
+    fingerprint = encoder.fingerprint()
+    if fitted_on is not None:
+        fingerprint = hashlib.sha256(json.dumps(["fitted", fingerprint, fitted_on]).encode()).hexdigest()
     return Space(
         encoder=encoder.name,
         version=encoder.version,
-        fingerprint=encoder.fingerprint(),
+        fingerprint=fingerprint,
         pipeline=pipeline_name(),
         audio=AudioRule(encoder.sample_rate, encoder.channels, encoder.decoding),
         windows=window_rule(encoder, window_seconds, hop_seconds),
         pooling=POOLING,
         dim=encoder.dim,
         layers=encoder.layers,
+        fitted_on=fitted_on,
     )
 
 
@@ -113,7 +138,10 @@ def check_declarations(encoder: Encoder) -> None:
         "padding": ("repeat", "zero", "refuse"),
         "arrays": ("torch", "numpy"),
         "decoding": ("plain", "mule"),
+        "fitted": (False, True),
     }
     for name, allowed in choices.items():
         if getattr(encoder, name) not in allowed:
             raise UserError(f"{what} declares {name} = {getattr(encoder, name)!r}: it must be one of {allowed}")
+    if encoder.fitted and type(encoder).fit is Encoder.fit:
+        raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method: define it")

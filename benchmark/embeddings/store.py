@@ -112,8 +112,13 @@ class EmbeddingStore:
             ) from error
         return path
 
-    def read(self, keys: Sequence[str]) -> np.ndarray:
-        """Return float32 [len(keys), width], one row a key, in order.
+    def read(self, keys: Sequence[str], *, columns: slice = slice(None), out: np.ndarray | None = None) -> np.ndarray:
+        """Return float32 [len(keys), width], one row a key, in order; every shard is read once.
+
+        Args:
+            keys: Content hashes.
+            columns: Which floats of a row: those of one layer, say.
+            out: Where rows go, such as a memory map; a new array by default.
 
         Raises:
             KeyError: A key that is not in the store.
@@ -124,7 +129,8 @@ class EmbeddingStore:
         for i, key in enumerate(keys):
             place = places[key]
             wanted.setdefault(place.shard, []).append((i, place.row))
-        out = np.empty((len(keys), self.space.width), np.float32)
+        if out is None:
+            out = np.empty((len(keys), len(range(*columns.indices(self.space.width)))), np.float32)
         for shard, pairs in wanted.items():
             path = self.folder / shard
             try:
@@ -139,7 +145,7 @@ class EmbeddingStore:
                     f"{path} is torn ({error}): set aside. Run the same command again to embed its tracks again"
                 ) from None
             to, rows = zip(*pairs, strict=True)
-            out[list(to)] = values[list(rows)]
+            out[list(to)] = values[list(rows), columns]
         return out
 
     def _table(self, rows: Sequence[Row]) -> pa.Table:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 from benchmark.audio import AudioRule
+from benchmark.deformations import Deformation
 from benchmark.embeddings.decoding import Decoded, decode_one
 from benchmark.errors import UserError
 
@@ -34,8 +35,8 @@ BOOT = (
 class DecodingPool:
     """Threads that each drive one worker process; workers start when they are first needed."""
 
-    def __init__(self, workers: int, rule: AudioRule) -> None:
-        self._rule = rule
+    def __init__(self, workers: int, rule: AudioRule, deformation: Deformation | None = None) -> None:
+        self._rule, self._deformation = rule, deformation
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._own = threading.local()
         self._lock = threading.Lock()
@@ -62,7 +63,7 @@ class DecodingPool:
         for _ in range(ATTEMPTS):
             process = self._worker()
             try:
-                answer = _ask(process, (path, self._rule))
+                answer = _ask(process, (path, self._rule, self._deformation))
             except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps in the middle of its answer
                 self._forget(process)
                 continue
@@ -149,9 +150,9 @@ def serve() -> None:
     try:
         _send(answers, READY)
         while True:
-            path, rule = pickle.load(questions)
+            path, rule, deformation = pickle.load(questions)
             try:
-                answer: Any = decode_one(path, rule)
+                answer: Any = decode_one(path, rule, deformation)
             except Exception as error:  # not damage: a fault of this program, for the parent to raise
                 answer = error
             _send(answers, answer)

@@ -15,10 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, source_digest
 from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Padding = Literal["repeat", "zero", "refuse"]
 Precision = Literal["fp32", "bf16"]
@@ -57,6 +61,7 @@ class Encoder:
         layers: Names of the L layers when :meth:`embed` returns [B, L, D]; ``None`` otherwise.
         decoding: ``plain``, or the decoding rule that the encoder was published with.
         arrays: ``torch`` hands :meth:`embed` a tensor on the encoder's device, ``numpy`` an array.
+        fitted: Whether it needs statistics of a task's training split, which :meth:`fit` takes before it embeds.
     """
 
     name: str
@@ -72,12 +77,16 @@ class Encoder:
     layers: tuple[str, ...] | None = None
     decoding: Literal["plain", "mule"] = "plain"
     arrays: Literal["torch", "numpy"] = "torch"
+    fitted: bool = False
 
     #: Sentences for people: where the encoder follows or leaves what was published.
     notes: ClassVar[tuple[str, ...]] = ()
 
     #: Instance attributes that do not change the embeddings (a device, a counter), left out of the fingerprint.
     not_in_fingerprint: ClassVar[tuple[str, ...]] = ("device", "training")
+
+    #: What named it on the command line; it finds the same encoder again.
+    text: str = ""
 
     _source: ClassVar[str] = ""
 
@@ -96,6 +105,20 @@ class Encoder:
             Finite floats [B, dim], or [B, L, dim] with ``layers``, or [B, T, dim] (frames, averaged by the harness).
         """
         raise UserError(f"the encoder {type(self).__name__} has no embed(waveforms) method: define it")
+
+    def fit(self, waveforms: Iterator[np.ndarray]) -> None:  # noqa: ARG002 - the name is the contract
+        """Take statistics of a training split; only called, and then needed, with ``fitted = True``.
+
+        A copy of the encoder is fitted for each task, on the CPU, before :meth:`to` and :meth:`embed`. Its embeddings
+        are kept for this task alone, under a key of the encoder as it was *before* and of the split's ids and audio:
+        equal windows in equal order must leave an equal state. Keep results in attributes; no label is given.
+
+        Args:
+            waveforms: Yields every window of every sound training track once, in the split's order: float32
+                [channels, samples] in [-1, 1] at ``sample_rate``, yours to write into. Audio is decoded meanwhile, so
+                take running sums and do not keep it all.
+        """
+        raise UserError(f"the encoder {type(self).__name__} has no fit(waveforms) method: define it")
 
     def to(self, device: str) -> None:
         """Move the weights to ``device``: the modules among the attributes (in lists too), or the encoder itself."""
@@ -139,7 +162,7 @@ class Encoder:
             plain = vars(sys.modules["torch"].nn.Module())
             attributes = {name: value for name, value in attributes.items() if name not in plain}
         for name, value in sorted(attributes.items()):
-            if name not in self.not_in_fingerprint and name not in DECLARED:
+            if name not in (*self.not_in_fingerprint, *DECLARED, "text"):
                 where = f"{type(self).__name__}.{name}"
                 part = is_module(value)
                 state[f".{name}"] = (

@@ -23,14 +23,16 @@ from benchmark.errors import UserError
 def source_digest(cls: type) -> str:
     """Return the sha256 of the code behind a class: files with the user's modules that they import, or its own bodies.
 
-    A class of a notebook has no file; then its members are hashed, and the code that they call is not.
+    The names of the class and of its bases count too. A class of a notebook has no file; then its members are hashed,
+    and the code that they call is not.
     """
     digest = hashlib.sha256()
     for base in cls.__mro__:
         module = sys.modules.get(base.__module__)
         if base is object or base.__module__.startswith(("benchmark.", "torch.")) or base.__module__ == "builtins":
             continue
-        files = _own_files(module)
+        digest.update(base.__qualname__.encode())  # a file may hold several encoders of one name
+        files = own_files(module)
         for file in files:
             digest.update(file.read_bytes())
         if files:
@@ -42,7 +44,7 @@ def source_digest(cls: type) -> str:
     return digest.hexdigest()
 
 
-def _own_files(module: ModuleType | None, seen: dict[str, Path] | None = None) -> list[Path]:
+def own_files(module: ModuleType | None, seen: dict[str, Path] | None = None) -> list[Path]:
     """Return the file of a module and, through its import statements, of every module of the user's, by module name."""
     seen = {} if seen is None else seen
     file = _file_of(module)
@@ -65,7 +67,7 @@ def _own_files(module: ModuleType | None, seen: dict[str, Path] | None = None) -
             names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
         for name in names:
             if name and not name.startswith(("benchmark", "torch", ".")):
-                _own_files(sys.modules.get(name), seen)
+                own_files(sys.modules.get(name), seen)
     return [seen[name] for name in sorted(seen)]
 
 

@@ -1,6 +1,7 @@
 """Extraction: the same bytes whatever interrupts it, every damaged file found, and no encoder trusted blindly."""
 
 import errno
+import os
 import signal
 import subprocess
 import sys
@@ -451,7 +452,6 @@ class TestAnswers:
         ("a tensor", lambda a: torch.from_numpy(a)),
         ("a half tensor", lambda a: torch.from_numpy(a).half()),
         ("a bfloat16 tensor", lambda a: torch.from_numpy(a).bfloat16()),
-        ("a tensor with a gradient", lambda a: torch.from_numpy(a).requires_grad_()),
         ("a view", lambda a: np.repeat(a, 2, axis=0)[::2]),
         ("frames", lambda a: np.stack([a - 1, a, a + 1], axis=1)),
         ("one frame", lambda a: a[:, None]),
@@ -490,12 +490,13 @@ class TestAnswers:
         ("a dictionary", lambda a: {"x": a}, "returned object, not floats"),
         ("ragged lists", lambda a: [[1.0], [1.0, 2.0]], "raised ValueError"),
         ("text", lambda a: "embedding", "not floats"),
+        ("a graph", lambda a: torch.from_numpy(a).requires_grad_() * 2, r"carries a graph \(requires_grad\)"),
     )
 
     @pytest.mark.parametrize(("name", "change", "problem"), REFUSED, ids=[name for name, _, _ in REFUSED])
     def test_refused(self, tmp_path, tracks, name, change, problem):
         bench = Bench(tmp_path / "home", Stub(change))
-        with pytest.raises(UserError, match=rf"the encoder 'stub' on track\(s\) t4 .*{problem}"):
+        with pytest.raises(UserError, match=rf"the encoder 'stub' on the track 't4' \({tracks[4].path}\) .*{problem}"):
             bench.extract(tracks[4:5])
         assert bench.missing(tracks[4:5]) == ["t4"]
 
@@ -527,14 +528,14 @@ class TestAnswers:
 
         bench = Bench(tmp_path / "home", Stub(change))
         with pytest.raises(
-            UserError, match=rf"the encoder 'stub' on track\(s\) .*raised {type(error).__name__}"
+            UserError, match=rf"the encoder 'stub' on the tracks? .*raised {type(error).__name__}"
         ) as caught:
             bench.extract(tracks)
         assert caught.value.__cause__ is error
         missing = bench.missing(tracks)
         assert 0 < len(missing) < 13
-        assert any(f" {name}" in str(caught.value) for name in missing)
-        assert not any(f" {track.track_id} " in str(caught.value) for track in tracks if track.track_id not in missing)
+        assert any(f" {name!r}" in str(caught.value) for name in missing)
+        assert not any(repr(track.track_id) in str(caught.value) for track in tracks if track.track_id not in missing)
         bench.encoder.change = None
         bench.extract(tracks)
         np.testing.assert_allclose(bench.read(tracks), np.stack([pooled(track) for track in tracks]), atol=1e-6)
@@ -542,15 +543,71 @@ class TestAnswers:
     def test_no_more_than_five_tracks_are_named(self, tmp_path, tracks):
         same = [Track(f"s{i}", "songs", song(tmp_path / f"s{i}.wav", seed=i)) for i in range(8)]
         bench = Bench(tmp_path / "home", Stub(lambda a: a[:1]), batch_size=8)
-        with pytest.raises(UserError, match=r"on track\(s\) s0, s1, s2, s3, s4, … returned"):
+        with pytest.raises(
+            UserError, match=r"on the tracks 's0', 's1', 's2', 's3', 's4' and 3 more in one .* returned"
+        ):
             bench.extract(same)
 
     def test_an_encoders_own_message_is_passed_on(self, tmp_path, tracks):
         def change(answer):
             raise UserError("fetch the weights first")
 
-        with pytest.raises(UserError, match=r"^fetch the weights first$"):
+        with pytest.raises(UserError, match=r"on the track .* says: fetch the weights first$"):
             Bench(tmp_path / "home", Stub(change)).extract(tracks)
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (lambda rows: 1 / 0, "raised ZeroDivisionError"),
+        (lambda rows: rows[:-1], "returned shape"),
+        (lambda rows: rows[:, :1], "returned shape"),
+        (lambda rows: rows.astype(np.float64), "returned float64 where it had returned float32 before"),
+        (lambda rows: rows.astype(np.float16), "returned float16 where it had returned float32 before"),
+        (lambda rows: torch.from_numpy(rows).requires_grad_(), "carries a graph"),
+        (lambda rows: np.where(rows > 0.8, np.nan, rows), "not finite"),
+    ],
+    ids=["raises", "rows", "dimension", "float64", "half", "graph", "nan"],
+)
+def test_the_track_that_an_encoder_fails_on_is_named_and_what_was_done_is_kept(
+    tmp_path, tracks, change, problem, workers
+):
+    song(tracks[9].path, 3.2, level=0.9, seed=1)
+    bench = Bench(tmp_path / "home", Stub(lambda rows: change(rows) if (rows[:, 1] > 0.8).any() else rows))
+    with pytest.raises(UserError, match=problem) as caught:
+        bench.extract(tracks, workers=workers)
+    assert f"'t9' ({tracks[9].path})" in str(caught.value)
+    assert not any(repr(track.track_id) in str(caught.value) for i, track in enumerate(tracks) if i != 9)
+    kept = 13 - len(bench.missing(tracks))
+    assert kept >= 7
+    bench.encoder.change = None
+    assert bench.extract(tracks, workers=workers).embedded == 13 - kept
+    np.testing.assert_allclose(bench.read(tracks), np.stack([pooled(track) for track in tracks]), atol=1e-6)
+
+
+def test_many_tracks_are_not_begun_with_an_encoder_that_breaks_a_rule(tmp_path, tracks, monkeypatch):
+    monkeypatch.setattr("benchmark.encoders.check.CHECKED_ABOVE", 12)
+    bench = Bench(tmp_path / "home", Mixing())
+    with pytest.raises(UserError, match=r"none of 13 tracks was embedded:\n  batch: relative difference"):
+        bench.extract(tracks)
+    assert len(bench.missing(tracks)) == 13
+    assert bench.extract(tracks[:12]).embedded == 12
+
+
+def test_what_an_encoder_prints_goes_to_stderr(tmp_path, tracks, capfd):
+    def change(rows):
+        print("progress 10 %")
+        os.write(1, b"from C\n")
+        return rows
+
+    Bench(tmp_path / "home", Stub(change)).extract(tracks)
+    print("result")
+    out, err = capfd.readouterr()
+    assert out == "result\n"
+    assert "progress 10 %" in err
+    assert "from C" in err
 
 
 class Net(torch.nn.Module, Encoder):

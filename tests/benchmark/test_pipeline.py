@@ -9,9 +9,12 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmark import evaluation, pipeline
+from benchmark import evaluation, pipeline, selection
 from benchmark.embeddings import decoding
+from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.embeddings.store import EmbeddingStore
 from benchmark.errors import UserError
+from benchmark.material import Material
 from probes.data import LeakError
 from results import store
 from tasks.errors import TaskError
@@ -101,7 +104,7 @@ class TestReuse:
         card = make_task()
         first = benchmark.run(bands, card, **places, **FAST)
         forbid_decoding(monkeypatch)
-        monkeypatch.setattr(evaluation, "search", lambda *a, **k: pytest.fail("a probe was trained"))
+        monkeypatch.setattr(selection, "search", lambda *a, **k: pytest.fail("a probe was trained"))
         assert benchmark.run(bands, card, **places, **FAST) == first
 
     def test_a_new_seed_reads_no_audio(self, bands, make_task, places, monkeypatch):
@@ -194,24 +197,69 @@ class TestSealedTest:
         assert poisoned.scores.valid == honest.scores.valid
         assert poisoned.scores.test != honest.scores.test
 
+    @pytest.mark.parametrize("layer", ["auto", "mix"])
+    def test_its_embeddings_are_read_when_everything_is_decided(self, bands, make_task, places, monkeypatch, layer):
+        """Until test is scored, the store gives noise for its rows: nothing but reading them too early would differ."""
+
+        class Layered(type(bands)):
+            layers = ("plain", "halved")
+
+            def embed(self, waveforms):
+                found = super().embed(waveforms)
+                return np.stack([found, found / 2], axis=1)
+
+        card, chosen = make_task(), {**FAST, "layer": layer, "overwrite": "always"}
+        honest = benchmark.run(Layered(), card, **places, **chosen)
+        opened, touched = [], []
+        read, score_test = EmbeddingStore.read, evaluation._score_test
+        index, audio = AudioIndex(places["home"]), card.parent / "audio"
+        of_test = {index.key(audio / f"t{i:03d}.flac") for i in range(60) if (i // 3) % 5 == 4}
+        assert len(of_test - {None}) == 12
+
+        def poisoned(self, keys, **chosen):
+            found = read(self, keys, **chosen)
+            rows = [row for row, key in enumerate(keys) if key in of_test]
+            touched.extend([bool(opened)] * len(rows))
+            if not opened:
+                found[rows] = np.nan
+            return found
+
+        def open_test(*args, **kwargs):
+            opened.append(True)
+            return score_test(*args, **kwargs)
+
+        monkeypatch.setattr(EmbeddingStore, "read", poisoned)
+        monkeypatch.setattr(evaluation, "_score_test", open_test)
+        record = benchmark.run(Layered(), card, **places, **chosen)
+        assert touched == [True] * 12  # each row once
+        assert opened == [True]
+        assert record.scores == honest.scores
+        assert record.floors == honest.floors
+
     def test_test_is_read_from_the_store_once_and_after_the_search(self, bands, make_task, places, monkeypatch):
         events = []
-        arrays, search, train = evaluation._Material.arrays, evaluation.search, evaluation.train
+        arrays, search, retrain = Material.arrays, selection.search, selection._retrain
+        chance = selection._permuted
+
+        def told(name, function):
+            return lambda *a, **k: events.append(name) or function(*a, **k)
+
         monkeypatch.setattr(
-            evaluation._Material, "arrays", lambda self, split: events.append(split) or arrays(self, split)
+            Material, "arrays", lambda self, split, *layer: events.append(split) or arrays(self, split, *layer)
         )
-        monkeypatch.setattr(evaluation, "search", lambda *a, **k: events.append("search") or search(*a, **k))
-        monkeypatch.setattr(evaluation, "train", lambda *a, **k: events.append("train") or train(*a, **k))
+        monkeypatch.setattr(selection, "search", told("search", search))
+        monkeypatch.setattr(selection, "_retrain", told("retrain", retrain))
+        monkeypatch.setattr(selection, "_permuted", told("permuted", chance))
         benchmark.run(bands, make_task(), **places, **FAST)
-        assert events == ["train", "valid", "search", "train", "train", "test"]
+        assert events == ["train", "valid", "search", "retrain", "permuted", "test"]
 
     def test_a_planted_test_item_stops_the_run(self, bands, make_task, places, monkeypatch):
-        arrays = evaluation._Material.arrays
+        arrays = Material.arrays
 
-        def leaky(self, split):
-            return arrays(self, "test") if split == "valid" else arrays(self, split)
+        def leaky(self, split, *layer):
+            return arrays(self, "test" if split == "valid" else split, *layer)
 
-        monkeypatch.setattr(evaluation._Material, "arrays", leaky)
+        monkeypatch.setattr(Material, "arrays", leaky)
         with pytest.raises(LeakError, match=r"12 test item\(s\) in valid"):
             benchmark.run(bands, make_task(), **places, **FAST)
 
@@ -228,7 +276,7 @@ class TestDamage:
         return card
 
     def test_all_damaged_files_are_found_before_any_probe_is_trained(self, bands, damaged, places, monkeypatch):
-        monkeypatch.setattr(evaluation, "search", lambda *a, **k: pytest.fail("a probe was trained"))
+        monkeypatch.setattr(selection, "search", lambda *a, **k: pytest.fail("a probe was trained"))
         with pytest.raises(UserError) as caught:
             benchmark.run(bands, damaged, **places, **FAST, allow_damaged=2)
         message = str(caught.value)

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.plan import Options, ask, limited_rows, make_pairs, run_key
+from benchmark.options import Options, TrainPart
+from benchmark.plan import ask, layer_index, limited_rows, make_pairs
+from benchmark.run_key import run_key, study_name, trials_of
 from tasks import registry
 from tasks.items import Items
 
@@ -54,7 +56,13 @@ class TestRunKey:
         moved = replace(options, home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
         assert run_key(pair, ["a", "b"], options) == run_key(pair, ["a", "b"], moved)
 
-    @pytest.mark.parametrize("change", [{"trials": 3}, {"seed": 1}, {"seeds": 9}, {"limit": 30}])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"trials": 3}, {"seed": 1}, {"seeds": 9}, {"limit": 30}, {"sampler": "random"}, {"pruner": "none"},
+            {"probe_precision": "bf16"}, {"layer": "all"}, {"device": "cuda"},
+        ],
+    )  # fmt: skip
     def test_changes_with_what_changes_the_numbers(self, pair, options, change):
         assert run_key(pair, ["a"], options) != run_key(pair, ["a"], replace(options, **change))
 
@@ -72,6 +80,66 @@ class TestRunKey:
         assert run_key(pair, ["a", "b"], options) != before
         pair.asked = replace(asked, fingerprint="other")
         assert run_key(pair, ["a", "b"], options) != before
+
+
+class TestStudyName:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    @pytest.mark.parametrize("change", [{"trials": 3}, {"seeds": 9}, {"device": "cpu"}, {"storage": "sqlite:///x"}])
+    def test_is_the_same_where_one_search_goes_on_from_the_other(self, pair, options, change):
+        assert study_name(pair, ["a"], options) == study_name(pair, ["a"], replace(options, **change))
+
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}, {"layer": "all"}])
+    def test_is_another_where_trials_would_be(self, pair, options, change):
+        assert study_name(pair, ["a"], options) != study_name(pair, ["a"], replace(options, **change))
+
+    def test_is_another_for_other_audio_protocols_and_parts(self, pair, options):
+        before = study_name(pair, ["a"], options)
+        assert study_name(pair, ["b"], options) != before
+        assert study_name(replace(pair, part=TrainPart(0.5, 0)), ["a"], options) != before
+        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, round=3))
+        assert study_name(pair, ["a"], options) != before
+
+
+class TestTrials:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    def test_are_the_users_else_the_protocols(self, pair, options):
+        assert trials_of(pair, options) == pair.asked.protocol.trials
+        assert trials_of(pair, replace(options, trials=7)) == 7
+
+    def test_one_configuration_alone_is_one_trial(self, pair, options):
+        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, name="published:x"))
+        assert trials_of(pair, options) == 1
+        with pytest.raises(UserError, match="--trials 2: there are 1 here"):
+            trials_of(pair, replace(options, trials=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("low", 0), ("1", 1), ("0", 2), ("2", 2), ("3", -1), ("-1", -1), ("LOW", -1), ("²", -1)]
+)
+def test_a_layers_name_comes_before_its_number(name, index):
+    assert layer_index(name, ("low", "high", "0")) == index
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("chosen", "message"),
+        [
+            ({"sampler": "cmaes"}, "--sampler must be one of tpe, random, grid"),
+            ({"pruner": "median"}, "--pruner must be one of halving, none"),
+            ({"probe_precision": "fp16"}, "--probe-precision must be one of fp32, bf16"),
+        ],
+    )
+    def test_choices_that_there_are_not(self, tmp_path, chosen, message):
+        with pytest.raises(UserError, match=message):
+            Options(home=tmp_path, results=tmp_path, **chosen)
 
 
 class TestPairs:

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 import benchmark
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.encoders.resolve import resolve
-from benchmark.plan import Options, ask, make_pairs
+from benchmark.options import Options
+from benchmark.plan import ask, make_pairs
 from tasks import registry
 
 

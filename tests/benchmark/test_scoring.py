@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.scoring import objective, objective_name, refuse_undefined, score_split
+from benchmark.scoring import bootstrap, label_intervals, objective, objective_name, refuse_undefined, score_split
+from probes.statistics import resample_weights
 from tasks import metrics
 from tasks.card import Columns, TaskCard
 from tasks.items import Items
@@ -176,6 +177,48 @@ def test_a_label_with_one_positive_leaves_resamples_without_it_out_of_its_own_av
     for score in scored(TAGS, targets, outputs, labels).values():
         assert score.left_out == []
         assert 0 <= score.low < score.high <= 1
+
+
+# bootstrap
+
+
+@pytest.mark.parametrize("card", [TAGS, GENRE, KEY, MOOD], ids=lambda card: card.kind + card.metrics[0])
+@pytest.mark.parametrize("clustered", [False, True])
+def test_replicates_are_the_mean_of_each_probes_own_and_give_the_interval(card, clustered):
+    targets, outputs, labels = data_of(card)
+    groups = [f"artist{i // 4}" for i in range(N)] if clustered else None
+    found = bootstrap(card, targets, outputs, labels, groups, seed=3)
+    score = scored(card, targets, outputs, labels, groups, seed=3)
+    given = score_split(card, targets, outputs, labels, groups, seed=99, split="test", resampled=found)
+    weights = resample_weights(N, groups, seed=3)
+    for metric in card.metrics:
+        alone = [metrics.scores(metric, targets, output, labels, weights) for output in outputs]
+        np.testing.assert_allclose(found[metric].values, np.mean(alone, axis=0), rtol=1e-12)
+        interval = np.quantile(found[metric].values, [0.025, 0.975])
+        assert (score[metric].low, score[metric].high) == pytest.approx(tuple(interval), rel=1e-12)
+        assert given[metric] == score[metric]
+
+
+def test_replicates_of_two_probes_are_pairs():
+    targets, outputs, labels = data_of(GENRE, probes=2)
+    both = [bootstrap(GENRE, targets, [output], labels, None, seed=1)["accuracy"].values for output in outputs]
+    right = [outputs[i].argmax(1) == targets for i in range(2)]
+    weights = resample_weights(N, None, seed=1)
+    np.testing.assert_allclose(both[0] - both[1], weights @ (right[0] * 1.0 - right[1]) / N, atol=1e-6)
+
+
+def test_a_label_has_the_interval_of_its_own_items():
+    targets, outputs, labels = data_of(TAGS, probes=1)
+    targets[:, 1] = 0
+    found = bootstrap(TAGS, targets, outputs, labels, None, seed=2)
+    intervals = label_intervals(found["map"], labels)
+    assert list(intervals) == ["a", "c", "d"]
+    for label, j in zip(intervals, (0, 2, 3), strict=True):
+        alone = card_of("multilabel", "map")
+        score = scored(alone, targets[:, [j]], [outputs[0][:, [j]]], [label], seed=2)["map"]
+        assert intervals[label] == (score.low, score.high)
+    with pytest.raises(ValueError, match="without labels"):
+        label_intervals(bootstrap(MOOD, *data_of(MOOD), None, seed=0)["r2_valence"], ("valence", "arousal"))
 
 
 # what is undefined

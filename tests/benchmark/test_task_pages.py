@@ -82,7 +82,10 @@ def test_signs_of_markdown_in_a_card_are_shown_as_they_are():
     ("name", "probe"),
     [
         ("gtzan", "no hidden layer (linear), batches of 2,560"),
-        ("emo", "one hidden layer of 1,024, dropout 0.5, batches of 512"),
+        ("emo", "one hidden layer of 1,024 (or one of 512), dropout 0.5, batches of 512"),
+        ("mtt", "one hidden layer of 512 (or none), dropout 0.5 (or 0.25, 0.75), batches of 256 (or 64)"),
+        ("jam_all", "two hidden layers of 1,024, dropout 0.5, batches of 256"),
+        ("mumu", "no hidden layer (linear), dropout 0.3 on the logits, batches of 256"),
         ("msd500", "three hidden layers of 4,096, dropout 0.5, batches of 256"),
     ],
 )

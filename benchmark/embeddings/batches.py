@@ -1,0 +1,95 @@
+"""Embed a group of tracks in batches of equally long windows; when a batch fails, find the track that it fails on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
+from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
+
+NAMED = 5  # tracks in a message
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A track as the encoder gets it: its id and file, for people, and its windows, each [channels, n]."""
+
+    track_id: str
+    path: Path
+    windows: Sequence[np.ndarray]
+
+
+class BatchEncoding:
+    """An encoder at work on one device: it is trusted with no answer, and its floats must stay of one kind."""
+
+    def __init__(self, encoder: Encoder, width: int, batch_size: int, device: str) -> None:
+        self._encoder, self._width, self._batch_size, self._device = encoder, width, batch_size, device
+        self._dtype: str | None = None
+
+    def embed(self, group: Sequence[Heard]) -> list[np.ndarray]:
+        """Return one embedding, float32 [width], a track: the mean over its windows.
+
+        Raises:
+            UserError: The encoder raised, broke its contract or gave what is not finite; the track is named.
+        """
+        by_length: dict[int, list[tuple[int, int]]] = {}
+        for i, track in enumerate(group):
+            for j, window in enumerate(track.windows):
+                by_length.setdefault(window.shape[1], []).append((i, j))
+        found = [np.empty((len(track.windows), self._width), np.float32) for track in group]
+        for same in by_length.values():
+            for start in range(0, len(same), self._batch_size):
+                batch = same[start : start + self._batch_size]
+                for (i, j), row in zip(batch, self._rows(group, batch), strict=True):
+                    found[i][j] = row
+        for track, rows in zip(group, found, strict=True):
+            if not np.isfinite(rows).all():
+                raise UserError(
+                    f"the encoder {self._encoder.name!r} gave an embedding that is not finite for the track "
+                    f"{track.track_id!r} ({track.path}): mend the encoder; finished tracks are kept"
+                )
+        return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in found]
+
+    def _rows(self, group: Sequence[Heard], batch: Sequence[tuple[int, int]]) -> np.ndarray:
+        try:
+            return self._call(group, batch)
+        except (Exception, SystemExit) as error:
+            tracks = list(dict.fromkeys(i for i, _ in batch))
+            if len(tracks) > 1:
+                for i in tracks:
+                    alone = [place for place in batch if place[0] == i]
+                    try:
+                        self._call(group, alone)
+                    except (Exception, SystemExit) as own:
+                        raise self._named([group[i]], own) from own
+            raise self._named([group[i] for i in tracks], error) from error
+
+    def _call(self, group: Sequence[Heard], batch: Sequence[tuple[int, int]]) -> np.ndarray:
+        answer = ask(self._encoder, np.stack([group[i].windows[j] for i, j in batch]), self._device)
+        rows = rows_of(self._encoder, answer, len(batch))
+        self._refuse_another_kind(answer)
+        return rows
+
+    def _refuse_another_kind(self, answer: Answer) -> None:
+        if self._dtype is None:
+            self._dtype = answer.dtype
+        elif answer.dtype != self._dtype:
+            raise AnswerError("dtype", f"returned {answer.dtype} where it had returned {self._dtype} before")
+
+    def _named(self, tracks: Sequence[Heard], error: BaseException) -> UserError:
+        ids = ", ".join(repr(track.track_id) for track in tracks[:NAMED])
+        if len(tracks) == 1:
+            where = f"on the track {ids} ({tracks[0].path})"
+        else:
+            more = f" and {len(tracks) - NAMED} more" if len(tracks) > NAMED else ""
+            where = f"on the tracks {ids}{more} in one batch, though on none of them alone,"
+        if isinstance(error, AnswerError | UserError):
+            what = f"{'' if isinstance(error, AnswerError) else 'says: '}{error}"
+        else:
+            what = f"raised {type(error).__name__}: {error} (finished tracks are kept)"
+        return UserError(f"the encoder {self._encoder.name!r} {where} {what}")

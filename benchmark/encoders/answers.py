@@ -1,0 +1,79 @@
+"""Call an encoder, and hold what it answers to the contract."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from benchmark.encoders.base import Encoder
+
+
+class AnswerError(ValueError):
+    """An answer that breaks a rule of the contract. The message ends a sentence: 'returned ...'."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        super().__init__(message)
+        self.rule = rule
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What an encoder returned, as numpy: its values, the name of its own dtype, and whether it carried a graph."""
+
+    values: np.ndarray
+    dtype: str
+    graph: bool
+
+
+def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> Answer:
+    """Call ``encoder`` on float32 [B, channels, n], without gradients; torch encoders get a tensor on ``device``.
+
+    Whatever the encoder raises passes through.
+    """
+    if encoder.arrays == "numpy":
+        return _as_arrays(encoder.embed(waveforms))
+    import torch
+
+    with torch.no_grad():
+        return _as_arrays(encoder.embed(torch.from_numpy(waveforms).to(device)))
+
+
+def _as_arrays(answer: Any) -> Answer:
+    if not hasattr(answer, "detach"):
+        values = np.asarray(answer)
+        return Answer(values, str(values.dtype), graph=False)
+    dtype, graph = str(answer.dtype).removeprefix("torch."), bool(answer.requires_grad)
+    answer = answer.detach()
+    if dtype == "bfloat16":  # numpy has none
+        answer = answer.float()
+    return Answer(answer.cpu().numpy(), dtype, graph)
+
+
+def rows_of(encoder: Encoder, answer: Answer, batch: int) -> np.ndarray:
+    """Return an answer to ``batch`` windows as float32 [batch, width]: frames averaged, layers side by side.
+
+    Values that float32 cannot hold become infinite, and are the caller's to refuse.
+
+    Raises:
+        AnswerError: It is not floats, carries a graph, or is not of the declared shape.
+    """
+    values = answer.values
+    if not np.issubdtype(values.dtype, np.floating):
+        raise AnswerError("dtype", f"returned {answer.dtype}, not floats")
+    if answer.graph:
+        raise AnswerError(
+            "no graph",
+            "returned a tensor that carries a graph (requires_grad), which keeps all activations in memory: do not "
+            "switch gradients on in embed, or return it detached",
+        )
+    wanted = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
+    if encoder.layers is None and values.ndim == 3 and values.shape[1] > 0 and values.shape[2] == encoder.dim:
+        values = values.mean(axis=1, dtype=np.float64)
+    if values.shape != (batch, *wanted):
+        expected = f"[{batch}, {', '.join(map(str, wanted))}]"
+        rule = "layers" if encoder.layers is not None and values.ndim == 3 else "shape"
+        raise AnswerError(rule, f"returned shape {list(values.shape)} where {expected} was declared")
+    with np.errstate(over="ignore"):
+        return values.reshape(batch, -1).astype(np.float32, copy=False)

@@ -1,0 +1,146 @@
+"""TorchScript files and exported programs as encoders: ``torchscript:model.pt?sample_rate=16000&window=3``.
+
+Both hold their graph, so they need none of the author's code. A checkpoint does not: it is weights alone, or a pickle
+that runs code when it is loaded, and is refused.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.audio import content_hash
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.model_file import LAYOUTS, OPTIONS, ModelFile, arranged
+from benchmark.encoders.packaged import existing_file, name_of
+from benchmark.encoders.reference import Reference
+from benchmark.errors import UserError
+
+EXPORTED = ".pt2"
+
+
+class TorchScriptModel(ModelFile):
+    """A TorchScript model, or an exported program, from waveforms to embeddings."""
+
+    not_in_fingerprint = (*ModelFile.not_in_fingerprint, "_model", "_program")
+
+    def __init__(self, reference: Reference, file: Path) -> None:
+        """Open the model, and try it.
+
+        Raises:
+            UserError: It is no such model, takes or gives what an encoder does not, or the options do not fit it.
+        """
+        super().__init__(reference, content_hash(file))
+        self.name = name_of(reference, file.name)
+        self._program: Any = None
+        if file.suffix == EXPORTED:
+            self._program = _exported(file)
+            self._model: Any = _module(self._program)
+        else:
+            self._model = _scripted(file)
+        self.set_windows(reference, None)
+        self.settle(reference, self._on_cpu, (*LAYOUTS[2], *LAYOUTS[3][:1]), None)
+
+    def to(self, device: str) -> None:
+        """Move the model to ``device``."""
+        if self._program is None:
+            self._model = self._model.to(device)
+            return
+        from torch.export.passes import move_to_device_pass
+
+        self._program = move_to_device_pass(self._program, device)
+        self._model = _module(self._program)
+
+    def embed(self, waveforms: Any) -> Any:
+        """Embed float32 [B, C, N] as [B, D], or [B, T, D] where the model gives frames."""
+        import torch
+
+        batch = arranged(waveforms, self.layout).contiguous()
+        with torch.inference_mode():
+            if not self.one_by_one:
+                return self.oriented(_tensor(self._model(batch)))
+            return self.oriented(torch.cat([_tensor(self._model(batch[i : i + 1])) for i in range(len(batch))]))
+
+    def _on_cpu(self, array: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.inference_mode():
+            answer = _tensor(self._model(torch.from_numpy(np.ascontiguousarray(array))))
+            return (answer.float() if answer.is_floating_point() else answer).numpy()
+
+
+def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
+    """Return the encoder of a TorchScript file, or of an exported program (``.pt2``).
+
+    Options: ``sample_rate`` and ``window`` (seconds or ``track``), both needed; ``hop``, ``minimum``, ``channels``,
+    ``layout`` (bn, bcn), ``frames`` (middle, last).
+
+    Raises:
+        UserError: The file is no such model, or the options do not fit it.
+    """
+    reference.check_options(OPTIONS)
+    return TorchScriptModel(reference, existing_file(reference, reference.target, "TorchScript file"))
+
+
+def _scripted(file: Path) -> Any:
+    import torch
+
+    _refuse_checkpoint(file)
+    try:
+        return torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"{file} is no TorchScript model ({reason}): write one with torch.jit.script(model).save"
+        ) from error
+
+
+def _exported(file: Path) -> Any:
+    import torch
+
+    try:
+        return torch.export.load(file)
+    except Exception as error:  # whatever its reader trips over
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{file} is no exported program ({reason}): write one with torch.export.save") from error
+
+
+def _module(program: Any) -> Any:
+    """Return the module of an exported program, whose mode was fixed when it was exported."""
+    module = program.module()
+    for part in module.modules():  # they say that they train, whatever their graph does, and know no eval()
+        part.training = False
+    return module
+
+
+def _refuse_checkpoint(file: Path) -> None:
+    """Refuse what torch.save writes: an archive with a pickle and no code, or a bare pickle."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            parts = [name.partition("/")[2] for name in archive.namelist()]
+        is_checkpoint = "data.pkl" in parts and not any(name.startswith("code/") for name in parts)
+    except zipfile.BadZipFile:
+        with file.open("rb") as stream:
+            is_checkpoint = stream.read(1) == b"\x80"  # how a pickle begins
+    if is_checkpoint:
+        raise UserError(
+            f"{file} is a checkpoint (a pickle), not a TorchScript model: it holds weights without the network, and "
+            "loading it could run any code. Write the model with torch.jit.script(model).save, or a plug-in that "
+            "builds the network and reads the weights with torch.load(..., weights_only=True)"
+        )
+
+
+def _tensor(answer: Any) -> Any:
+    """Return the only tensor of an answer.
+
+    Raises:
+        ValueError: It holds several.
+    """
+    while isinstance(answer, tuple | list) and len(answer) == 1:
+        answer = answer[0]
+    if not hasattr(answer, "detach"):
+        raise ValueError(f"it answers a {type(answer).__name__}, not one tensor: export a model that returns only that")
+    return answer

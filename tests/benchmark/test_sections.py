@@ -1,0 +1,128 @@
+"""The sections of a record, from what a run was made of."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmark import sections
+from benchmark.embeddings.space import space_of
+from benchmark.embeddings.store import Place
+from benchmark.material import Material
+from benchmark.options import Options, TrainPart
+from probes.protocol import Settings
+from probes.search import SearchResult, TrialResult
+from tasks.items import Items
+
+
+@pytest.fixture
+def options(tmp_path):
+    return Options(home=tmp_path / "home", results=tmp_path / "results", seed=5)
+
+
+def trial(number, state="complete", score=0.5, steps_run=100):
+    return TrialResult(number, Settings(1e-3, 0.0, 100, True), state, score, 50, steps_run, 1.23456)
+
+
+class TestSearch:
+    @pytest.fixture
+    def section(self, options):
+        found = SearchResult(
+            (trial(0), trial(1, "pruned", 0.4, 8), trial(2, "diverged", -np.inf, 3)), selected=0, operations=1e9
+        )
+        selection = SimpleNamespace(found=found, floor_seconds=0.12345, layers={"low": 0.25, "high": 0.5})
+        card = SimpleNamespace(metrics=("r2_valence", "r2_arousal"), kind="regression")
+        asked = SimpleNamespace(protocol=SimpleNamespace(section="emo"), task=SimpleNamespace(card=card))
+        return sections.search_section(SimpleNamespace(asked=asked), selection, options)
+
+    def test_a_trial_that_diverged_has_no_score(self, section):
+        assert [each.state for each in section.trials] == ["complete", "pruned", "diverged"]
+        assert [each.score for each in section.trials] == [0.5, 0.4, None]
+
+    def test_the_budget_is_that_of_all_trials(self, section):
+        assert (section.steps_run, section.steps_asked, section.operations) == (111, 300, 1e9)
+        assert section.floor_seconds == 0.123
+        assert section.trials[0].seconds == 1.235
+
+    def test_says_by_what_it_was_decided(self, section):
+        assert (section.section, section.sampler, section.pruner) == ("emo", "tpe", "halving")
+        assert section.objective == "mean(r2_valence, r2_arousal)"
+        assert section.layers == {"low": 0.25, "high": 0.5}
+
+
+class TestProbe:
+    def test_names_every_seed(self, options):
+        probes = [
+            SimpleNamespace(parameters=7, best_step=step, steps_run=100, mixing=mixing)
+            for step, mixing in ((40, (0.25, 0.75)), (50, (0.5, 0.5)))
+        ]
+        settings = replace(trial(0).settings, hidden=(16, 8), warm_rate=1e-2)
+        selection = SimpleNamespace(
+            found=SimpleNamespace(settings=settings), probes=probes, layer="mix",
+            spec=SimpleNamespace(dropout_place="logits", loss="cross_entropy"),
+        )  # fmt: skip
+        section = sections.probe_section(selection, replace(options, probe_precision="bf16"))
+        assert (section.best_steps, section.steps_run) == ([40, 50], [100, 100])
+        assert (section.layer, section.mixing) == ("mix", [[0.25, 0.75], [0.5, 0.5]])
+        assert (section.hidden, section.warm_rate, section.precision) == ([16, 8], 1e-2, "bf16")
+        selection.probes = [SimpleNamespace(parameters=7, best_step=1, steps_run=2, mixing=None)]
+        assert sections.probe_section(selection, options).mixing is None
+
+
+class TestEncoder:
+    def test_how_it_was_fed(self, bands):
+        space = space_of(bands, None, None)
+        pair = SimpleNamespace(encoder=bands, given=None, space=space, own_windows=True)
+        section = sections.encoder_section(pair)
+        assert (section.id, section.dim, section.sample_rate, section.channels) == ("bands", 16, 8000, 1)
+        assert (section.window_seconds, section.hop_seconds, section.own_windows) == (1.0, 0.5, True)
+        assert (section.space, section.fingerprint) == (space.key, bands.fingerprint())
+
+    def test_of_layers_all_numbers_count(self, layered):
+        pair = SimpleNamespace(encoder=layered, given=None, space=space_of(layered, None, None), own_windows=False)
+        assert sections.encoder_section(pair).dim == 32
+
+
+@pytest.fixture
+def material(tmp_path):
+    """Six items in three groups; the first of train is in test too, by its bytes and by its group."""
+    splits = ("train", "train", "valid", "valid", "test", "test")
+    groups = ("a", "b", "b", "b", "a", "c")
+    items = Items(
+        tuple(f"t{i}" for i in range(6)), splits, (tmp_path / "x.wav",) * 6, groups, np.arange(6) % 2, ("x", "y")
+    )
+    keys = ("k0", "k1", "k2", "k3", "k0", "k5")
+    places = {key: Place("shard", i, 1.5, key == "k2") for i, key in enumerate(dict.fromkeys(keys))}
+    pair = SimpleNamespace(
+        given=None, part=None, asked=SimpleNamespace(missing=("gone",)), store=SimpleNamespace(places=lambda: places)
+    )
+    return Material(pair, items, keys, (), tmp_path, lost=("y",))
+
+
+class TestData:
+    def test_what_splits_share_and_what_was_clipped_is_named(self, material, options):
+        section = sections.data_section(material, replace(options, allow_missing=2))
+        assert section.counts == {"train": 2, "valid": 2, "test": 2}
+        assert (section.groups, section.shared_groups) == (3, ["a"])
+        assert (section.shared_audio, section.clipped) == (["t4"], ["t2"])
+        assert section.audio_seconds == 9.0
+        assert (section.missing, section.allow_missing) == (["gone"], 2)
+
+    def test_of_given_embeddings_no_audio_is_known(self, material, options):
+        material.pair.given = object()
+        section = sections.data_section(material, options)
+        assert (section.shared_audio, section.clipped, section.audio_seconds) == (None, None, None)
+        assert section.fingerprint == sections.content_of(material)
+
+    def test_the_content_is_of_the_items_in_their_order(self, material):
+        turned = replace(material, keys=material.keys[::-1])
+        assert sections.content_of(turned) != sections.content_of(material)
+        assert len(sections.content_of(material)) == 64
+
+
+def test_a_point_of_a_curve(material, options):
+    assert sections.curve_point(material, options) is None
+    material.pair.part = TrainPart(0.1, 2)
+    point = sections.curve_point(material, options)
+    assert (point.fraction, point.repeat, point.seed, point.items, point.lost) == (0.1, 2, 7, 2, ["y"])

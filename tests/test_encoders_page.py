@@ -1,0 +1,31 @@
+"""docs/encoders.md: its plug-in keeps the contract, and what it names is there."""
+
+import re
+from pathlib import Path
+
+from benchmark.encoders.check import check
+from benchmark.encoders.published import WEIGHTS
+from benchmark.encoders.reference import SCHEMES
+from benchmark.encoders.resolve import BUILTIN, PUBLISHED, resolve_one
+
+PAGE = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text(encoding="utf-8")
+
+
+def test_the_plug_in_of_the_page_keeps_every_rule(tmp_path):
+    file = tmp_path / "my models" / "bands.py"
+    file.parent.mkdir()
+    file.write_text(re.search(r"```python\n(# my models.*?)```", PAGE, re.DOTALL).group(1), encoding="utf-8")
+    encoder = resolve_one(str(file), arguments={"bands": "64", "log": "false"})
+    assert (encoder.name, encoder.dim) == ("tiny-bands?bands=64&log=false", 64)
+    assert check(encoder, batch_size=1).failures == ()
+
+
+def test_every_name_and_kind_is_on_the_page():
+    assert [name for name in (*BUILTIN, *PUBLISHED, *WEIGHTS) if f"`{name}`" not in PAGE] == []
+    assert [scheme for scheme in SCHEMES if f"`{scheme}:" not in PAGE] == []
+
+
+def test_what_the_page_fetches_can_be_fetched():
+    fetched = re.findall(r"bench encoders fetch ([a-z-]+)", PAGE)
+    assert fetched
+    assert set(fetched) <= set(WEIGHTS)
