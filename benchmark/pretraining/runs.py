@@ -1,0 +1,51 @@
+"""The folder of a run: what lies in it, and which runs there are. Imports no torch, for listings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+RECIPE, DATA, WEIGHTS, CARD = "recipe.toml", "data.json", "encoder.safetensors", "card.json"
+#: Folder of runs in the data home; ``pretrained:NAME`` looks there behind the working folder.
+RUNS = "pretrained"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run below the home, for listings; ``step`` is ``None`` before its export."""
+
+    name: str
+    folder: Path
+    step: int | None
+    title: str
+
+
+def folder_of(target: str, home: Path) -> Path:
+    """Return the folder of a run: a path, or a name below the home.
+
+    Raises:
+        UserError: Neither is a run; the runs below the home are named.
+    """
+    given = Path(target).expanduser()
+    for folder in (given, home / RUNS / target):
+        if (folder / RECIPE).is_file() or (folder / WEIGHTS).is_file():
+            return folder
+    there = ", ".join(run.name for run in runs(home))
+    what = f"{given} is no run of bench pretrain" if given.exists() else f"there is no run {target}"
+    raise UserError(f"{what}: name its folder{f', or one of {there} in {home / RUNS}' if there else ''}")
+
+
+def runs(home: Path) -> list[Run]:
+    """Return the runs below the home, by name."""
+    found = []
+    for file in sorted((home / RUNS).glob(f"*/{RECIPE}")):
+        folder = file.parent
+        try:
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            card = {}
+        found.append(Run(folder.name, folder, card.get("steps"), card.get("title", "not exported yet")))
+    return found

@@ -1,0 +1,67 @@
+"""Folders of short recordings, and stores of given log-mels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark.pretraining.shards import write_store
+from benchmark.pretraining.store import Store, open_store
+
+RATE = 16_000
+
+
+def record(path: Path, seconds: float, seed: int = 0) -> Path:
+    """Write noise that swells, so that no two crops are alike."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    samples = np.random.default_rng(seed).uniform(-1, 1, round(seconds * RATE))
+    samples *= np.linspace(0.05, 0.9, len(samples))
+    soundfile.write(path, samples.astype(np.float32), RATE, subtype="PCM_16")
+    return path
+
+
+@pytest.fixture
+def song() -> Callable[..., Path]:
+    """Return :func:`record`."""
+    return record
+
+
+@pytest.fixture
+def audio(tmp_path: Path) -> Path:
+    """Return a folder of six recordings, 3.0 to 5.0 s, in two folders."""
+    for i in range(6):
+        record(tmp_path / "audio" / f"album{i % 2}" / f"{i}.wav", 3.0 + 0.4 * i, seed=i)
+    return tmp_path / "audio"
+
+
+def count_frames(frames: int, track: int) -> np.ndarray:
+    """Return a log-mel [frames, 96] that says where it is from: band 0 the track, 1 and 2 the frame, 3 on the band."""
+    features = np.tile(np.arange(96, dtype=np.float16), (frames, 1))
+    features[:, 0] = track
+    features[:, 1], features[:, 2] = np.divmod(np.arange(frames), 1000)
+    return features
+
+
+@pytest.fixture
+def counted() -> Callable[[int, int], np.ndarray]:
+    """Return :func:`count_frames`."""
+    return count_frames
+
+
+StoreMaker = Callable[..., Store]
+
+
+@pytest.fixture
+def make_store(tmp_path: Path) -> StoreMaker:
+    """Write and open a store of :func:`count_frames` log-mels."""
+
+    def make(lengths: Sequence[int], labels: Mapping[str, Sequence[str]] | None = None, name: str = "given") -> Store:
+        tracks = ((f"t{i}", count_frames(length, i)) for i, length in enumerate(lengths))
+        write_store(tmp_path / name, tracks, labels)
+        return open_store(tmp_path / name)
+
+    return make
