@@ -10,6 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
+from benchmark.encoder_commands import encoders_app
+from benchmark.pretrain_cli import pretrain_app
+
 INTERRUPTED = 130
 
 app = typer.Typer(
@@ -23,6 +26,8 @@ cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=Tr
 app.add_typer(cache_app, name="cache")
 data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.add_typer(pretrain_app, name="pretrain")
+app.add_typer(encoders_app, name="encoders")
 
 
 class Overwrite(StrEnum):
@@ -40,8 +45,31 @@ class PrecisionChoice(StrEnum):
     bf16 = "bf16"
 
 
+class SamplerChoice(StrEnum):
+    """What chooses the settings of a trial."""
+
+    tpe = "tpe"
+    random = "random"
+    grid = "grid"
+
+
+class PrunerChoice(StrEnum):
+    """What ends a trial before its steps do."""
+
+    halving = "halving"
+    none = "none"
+
+
 EncoderNames = Annotated[
-    list[str], typer.Option("-e", "--encoder", help="Encoder: id, file.py[:Class] or module:Class; X,Y for several.")
+    list[str],
+    typer.Option(
+        "-e", "--encoder",
+        help="Encoder: id, file.py[:Class], module:Class, hf:ID, hear:MODULE, onnx:FILE, torchscript:FILE, emb:FILE; "
+        "options as ?k=v&k2=v2; X,Y for several. 'bench encoders' tells more.",
+    ),
+]  # fmt: skip
+EncoderArgs = Annotated[
+    list[str] | None, typer.Option("--encoder-arg", metavar="K=V", help="An option for the encoders named; repeatable.")
 ]
 TaskNames = Annotated[
     list[str], typer.Option("-t", "--task", help="Task: id, alias, group, glob ('demo_*') or path of a card; T,U too.")
@@ -67,6 +95,7 @@ AllowDamaged = Annotated[int, typer.Option(help="Leave out up to N damaged track
 def run(
     encoder: EncoderNames,
     task: TaskNames,
+    encoder_arg: EncoderArgs = None,
     trials: Annotated[int | None, typer.Option(help="Probe settings to try (default: the protocol's).")] = None,
     seed: Annotated[int, typer.Option(help="Seed of search, probes and bootstrap.")] = 0,
     seeds: Annotated[int | None, typer.Option(help="How often the selected probe is retrained.")] = None,
@@ -85,14 +114,52 @@ def run(
     precision: Precision = None,
     own_windows: OwnWindows = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    protocol: Annotated[
+        str, typer.Option(help="What a probe may be: paper, quick, open, jukemir, or published:MODEL.")
+    ] = "paper",
+    sampler: Annotated[SamplerChoice, typer.Option(help="What chooses settings.")] = SamplerChoice.tpe,
+    pruner: Annotated[
+        PrunerChoice, typer.Option(help="halving ends hopeless trials early; none trains all to their end.")
+    ] = PrunerChoice.halving,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of an Optuna storage to share a search (default: a journal in --results).")
+    ] = None,
+    probe_precision: Annotated[
+        PrecisionChoice, typer.Option(help="What the probe's products are computed in.")
+    ] = PrecisionChoice.fp32,
+    layer: Annotated[
+        str | None, typer.Option(help="For encoders with layers: auto (chosen on valid), a name or number, mix or all.")
+    ] = None,
+    train_fraction: Annotated[
+        str | None, typer.Option(help="Learning curve: fractions of train, such as 0.01,0.1,1.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Samples of each --train-fraction.")] = 1,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the trained probe (safetensors, ONNX) below this folder.")
+    ] = None,
+    deform: Annotated[
+        str | None,
+        typer.Option(help="Score test under deformations too, such as gain=-20,noise=20dB,shift=50ms,mp3=64k."),
+    ] = None,
 ) -> None:
     """Embed, probe and score encoders on tasks; write one record for each pair."""
     from benchmark import commands
+    from benchmark.deformations import parse
 
     commands.run(
         encoder,
         task,
         dry_run=dry_run,
+        protocol=protocol,
+        sampler=sampler.value,
+        pruner=pruner.value,
+        storage=storage,
+        probe_precision=probe_precision.value,
+        layer=layer,
+        train_fraction=_fractions(train_fraction),
+        repeats=repeats,
+        export=export,
+        deform=() if deform is None else parse(deform),
         home=home,
         results=results,
         trials=trials,
@@ -108,6 +175,7 @@ def run(
         data_roots=tuple(data_root or ()),
         precision=precision.value if precision else None,
         own_windows=own_windows,
+        encoder_args=tuple(encoder_arg or ()),
     )
 
 
@@ -115,6 +183,7 @@ def run(
 def embed(
     encoder: EncoderNames,
     task: TaskNames,
+    encoder_arg: EncoderArgs = None,
     seed: Annotated[int, typer.Option(help="Seed of the sample that --limit takes.")] = 0,
     limit: Limit = None,
     device: Device = "auto",
@@ -144,7 +213,104 @@ def embed(
         data_roots=tuple(data_root or ()),
         precision=precision.value if precision else None,
         own_windows=own_windows,
+        encoder_args=tuple(encoder_arg or ()),
     )
+
+
+def _fractions(text: str | None) -> tuple[float, ...]:
+    try:
+        return () if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers such as 0.01,0.1,1", param_hint="--train-fraction"
+        ) from None
+
+
+@app.command()
+def compare(
+    first: Annotated[str, typer.Argument(metavar="A", help="An encoder with records, by its id there.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    task: Annotated[list[str] | None, typer.Option("-t", "--task", help="Tasks (default: all that both have).")] = None,
+    metric: Annotated[str | None, typer.Option(help="This metric alone (default: all).")] = None,
+    permutations: Annotated[
+        int | None, typer.Option(help="Default 2000; fewer on very large tasks, and then said.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of resamples and permutations.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = Path("results"),
+) -> None:
+    """Compare two encoders on saved predictions: difference, interval, permutation p, Holm over tasks."""
+    from benchmark import comparisons
+
+    comparisons.compare(
+        first, second, task or [], results=results, metric=metric, permutations=permutations, seed=seed, as_json=as_json
+    )
+
+
+@app.command()
+def labels(
+    asked: Annotated[str, typer.Argument(metavar="RECORD_OR_TASK", help="A record's JSON file, or a task.")],
+    encoder: Annotated[str | None, typer.Argument(help="With a task: the encoder.")] = None,
+    metric: Annotated[str | None, typer.Option(help="One metric; 'precision' too for tasks of classes.")] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="CSV of published scores: task,metric,model,tag,value,column.")
+    ] = None,
+    fetch: Annotated[
+        bool, typer.Option("--fetch", help="Download the paper's per-label scores (CC BY-NC 4.0).")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    results: Results = Path("results"),
+    home: Home = None,
+) -> None:
+    """Print per-label scores with intervals, beside the paper's where these are here."""
+    from benchmark import label_scores
+
+    label_scores.labels(
+        asked, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
+    )
+
+
+@app.command()
+def reproduce(
+    record: Annotated[Path, typer.Argument(help="The JSON file of a record.")],
+    encoder: Annotated[
+        str | None, typer.Option("-e", "--encoder", help="What names the encoder, if its id does not.")
+    ] = None,
+    task: Annotated[str | None, typer.Option("-t", "--task", help="What names the task, if its id does not.")] = None,
+    data_root: DataRoots = None,
+    device: Device = "auto",
+    home: Home = None,
+) -> None:
+    """Retrain a recorded probe from the cache and report the difference; exit 1 if there is one."""
+    from benchmark import reproduce as work
+
+    if not work.reproduce(
+        record, home=home, encoder=encoder, task=task, data_roots=tuple(data_root or ()), device=device
+    ):
+        raise typer.Exit(1)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(help="Audio files.")],
+    probe: Annotated[Path, typer.Option(help="Folder that 'bench run --export' wrote.")],
+    encoder: Annotated[
+        str | None, typer.Option("-e", "--encoder", help="What names the encoder, if it has moved.")
+    ] = None,
+    top_k: Annotated[int | None, typer.Option(help="Labels to print.")] = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    home: Home = None,
+) -> None:
+    """Print the labels that an exported probe gives your own files."""
+    from benchmark import predict as work
+
+    work.command(
+        probe, files, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, top_k=top_k,
+        as_json=as_json,
+    )  # fmt: skip
 
 
 @app.command()
@@ -164,28 +330,6 @@ def tasks(
         listings.task_page(output, check=check)
     else:
         listings.tasks(name, home)
-
-
-@app.command()
-def encoders(
-    name: Annotated[
-        str | None, typer.Argument(help="An encoder: id, file.py[:Class] or module:Class; or the word fetch.")
-    ] = None,
-    target: Annotated[str | None, typer.Argument(help="After fetch: the encoder whose weights to bring.")] = None,
-    remove_original: Annotated[
-        bool, typer.Option("--remove-original", help="With fetch: keep only the converted weights.")
-    ] = False,
-    home: Home = None,
-) -> None:
-    """List the encoders, print what one declares, or fetch published weights (encoders fetch NAME)."""
-    from benchmark import listings
-
-    if name == "fetch":
-        listings.fetch_encoder(target, home, remove_original=remove_original)
-    elif target is not None:
-        raise typer.BadParameter(f"{target!r} is one argument too many: only 'encoders fetch NAME' takes two")
-    else:
-        listings.encoders(name, home)
 
 
 @app.command()

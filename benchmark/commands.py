@@ -2,39 +2,67 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import missing_tracks
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
+from benchmark.errors import UserError
 from benchmark.home import home_folder
-from benchmark.pipeline import Outcome, prepare, run_many
+from benchmark.options import Options
+from benchmark.pipeline import Outcome, needs_audio, prepare, run_many
 from benchmark.pipeline import embed as embed_pairs
-from benchmark.plan import Options, Pair, make_pairs
+from benchmark.plan import Pair, make_pairs
 from benchmark.progress import Terminal
+from benchmark.robustness import print_robustness
+from benchmark.run_key import trials_of
+from results.record import Record
 from tasks import registry
 
+WIDTH = 120
+LEAST = 10  # columns of a name, however wide the numbers are
 
-def run(encoder: Sequence[str], task: Sequence[str], *, dry_run: bool, home: Path | None, **chosen: Any) -> None:
+
+def run(
+    encoder: Sequence[str],
+    task: Sequence[str],
+    *,
+    dry_run: bool,
+    home: Path | None,
+    encoder_args: Sequence[str] = (),
+    **chosen: Any,
+) -> None:
     """Run and print one line a score."""
     options = Options(home=home_folder(home), **chosen)
     encoders, tasks, report = (
-        resolve(encoder, options.home, options.precision),
+        resolve(encoder, options.home, options.precision, encoder_args),
         registry.find(task, options.home, options.data_roots),
         Terminal(),
     )
     if dry_run:
-        print_plan(make_pairs(encoders, prepare(tasks, options, report), options), options)
+        asked = prepare(tasks, options, report, audio=needs_audio(encoders))
+        print_plan(make_pairs(encoders, asked, options, report), options)
         return
     print_outcomes(run_many(encoders, tasks, options, report))
 
 
-def embed(encoder: Sequence[str], task: Sequence[str], *, home: Path | None, **chosen: Any) -> None:
+def embed(
+    encoder: Sequence[str], task: Sequence[str], *, home: Path | None, encoder_args: Sequence[str] = (), **chosen: Any
+) -> None:
     """Embed and print one line an encoder."""
     options = Options(home=home_folder(home), results=Path("results"), overwrite="always", **chosen)
-    encoders, report = resolve(encoder, options.home, options.precision), Terminal()
+    encoders, report = resolve(encoder, options.home, options.precision, encoder_args), Terminal()
+    given = [each for each in encoders if isinstance(each, Precomputed)]
+    if given:
+        raise UserError(
+            f"{given[0].path} holds embeddings already, there is nothing to embed: leave it out, or go on with "
+            "'bench run', which needs no audio for it"
+        )
     pairs = make_pairs(
         encoders, prepare(registry.find(task, options.home, options.data_roots), options, report), options
     )
@@ -45,67 +73,153 @@ def embed(encoder: Sequence[str], task: Sequence[str], *, home: Path | None, **c
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print the scores of the test split as a table, and where the records are."""
-    from tabulate import tabulate
+    """Print the scores of the test split as a table, learning curves as another, and where the records are."""
+    whole = [outcome for outcome in outcomes if outcome.record.curve is None]
+    curves = [outcome for outcome in outcomes if outcome.record.curve is not None]
+    if whole:
+        _print_scores(whole)
+    if curves:
+        _print_curves(curves)
+    for line in dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record)):
+        print(line)
 
-    rows = []
+
+def _print_scores(outcomes: Sequence[Outcome]) -> None:
+    rows, lost = [], False
     for outcome in outcomes:
         record = outcome.record
         for metric, score in record.scores.test.items():
-            valid = record.scores.valid[metric].value
-            interval, spread = (
-                f"{score.low:.3f}–{score.high:.3f}",
-                (f"{score.std:.3f}" if len(score.seeds) > 1 else "-"),
-            )
-            items = record.data.counts["test"]
-            mark = "kept" if outcome.kept else "new"
+            loses = metric in record.floors.loses_to_ridge
+            lost = lost or loses
             rows.append(
                 [
                     record.task.id,
                     record.encoder.id,
                     metric,
                     f"{score.value:.3f}",
-                    interval,
-                    spread,
-                    f"{valid:.3f}",
-                    items,
-                    mark,
+                    f"{score.low:.3f}–{score.high:.3f}",
+                    f"{score.std:.3f}" if len(score.seeds) > 1 else "-",
+                    f"{record.scores.valid[metric].value:.3f}",
+                    f"{record.floors.ridge[metric].value:.3f}{' !' * loses}",
+                    record.data.counts["test"],
+                    "kept" if outcome.kept else "new",
                 ]
             )
-    headers = ["task", "encoder", "metric", "test", "95 % interval", "std", "valid", "items", "record"]
-    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    _print_table(rows, ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"])
+    if lost:
+        print("\n! a ridge regression on the same embeddings does better, by more than the interval")
+    print_robustness([outcome.record for outcome in outcomes])
     folders = sorted({str(outcome.path.parent.parent) for outcome in outcomes})
     print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
+
+
+def _print_curves(outcomes: Sequence[Outcome]) -> None:
+    """Print a line for each fraction of train: the mean over its repeats and how far these lie apart."""
+    lines: dict[tuple[str, str, str, float], list[Outcome]] = {}
     for outcome in outcomes:
-        data, what = outcome.record.data, f"{outcome.record.encoder.id} on {outcome.record.task.id}"
-        if data.missing:
-            print(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
-        if data.damaged:
-            print(f"{what}: {len(data.damaged)} damaged track(s) left out, named in the record")
-        if data.shared_groups:
-            print(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
-        if data.shared_audio:
-            print(f"{what}: {len(data.shared_audio)} test track(s) have the very audio of a train or valid track")
-        if outcome.record.limit is not None:
-            print(f"{what}: limited to {outcome.record.limit} items; this record enters no leaderboard")
+        record = outcome.record
+        assert record.curve is not None
+        for metric in record.task.metrics:
+            lines.setdefault((record.task.id, record.encoder.id, metric, record.curve.fraction), []).append(outcome)
+    rows = []
+    for (task, encoder, metric, fraction), repeats in sorted(lines.items(), key=lambda line: line[0]):
+        values = [outcome.record.scores.test[metric].value for outcome in repeats]
+        ridges = [outcome.record.floors.ridge[metric].value for outcome in repeats]
+        items = sorted({outcome.record.curve.items for outcome in repeats if outcome.record.curve})
+        kept = sum(outcome.kept for outcome in repeats)
+        rows.append(
+            [
+                task,
+                encoder,
+                metric,
+                f"{fraction:g}",
+                f"{items[0]:,}" if len(items) == 1 else f"{items[0]:,}–{items[-1]:,}",
+                len(repeats),
+                f"{fmean(values):.3f}",
+                f"{min(values):.3f}–{max(values):.3f}" if len(values) > 1 else "-",
+                f"{fmean(ridges):.3f}",
+                "kept" if kept == len(repeats) else f"{kept} kept" if kept else "new",
+            ]
+        )
+    _print_table(
+        rows, ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
+    )
+    folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
+    print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
+
+
+def _print_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
+    """Print a table of at most :data:`WIDTH` columns: where names are too long for that, they are wrapped."""
+    from tabulate import tabulate
+
+    names = 3  # the first columns: task, encoder, metric
+    cells = [[str(cell) for cell in row] for row in rows]
+    padded = [header + "  " for header in headers]  # as tabulate pads them
+    widths = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
+    room = WIDTH - sum(widths[names:]) - 2 * (len(headers) - 1)
+    while sum(widths[:names]) > room and max(widths[:names]) > LEAST:
+        widest = max(range(names), key=lambda i: widths[i])
+        widths[widest] -= 1
+    cells = [
+        ["\n".join(textwrap.wrap(cell, width)) for cell, width in zip(row[:names], widths, strict=False)] + row[names:]
+        for row in cells
+    ]
+    print(tabulate(cells, headers, tablefmt="simple", disable_numparse=True))
+
+
+def _remarks(record: Record) -> list[str]:
+    """Return what a reader of the scores must know of what was scored."""
+    data, what = record.data, f"{record.encoder.id} on {record.task.id}"
+    remarks = []
+    if data.missing:
+        remarks.append(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
+    if data.damaged:
+        remarks.append(f"{what}: {len(data.damaged)} damaged track(s) left out, named in the record")
+    if data.shared_groups:
+        remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
+    if data.shared_audio:
+        remarks.append(f"{what}: {len(data.shared_audio)} test track(s) have the very audio of a train or valid track")
+    if record.limit is not None:
+        remarks.append(f"{what}: limited to {record.limit} items; this record enters no leaderboard")
+    return remarks
 
 
 def print_plan(pairs: Sequence[Pair], options: Options) -> None:
     """Print what a run would do: tracks to embed, bytes they take, probes to train."""
     from tabulate import tabulate
 
+    from benchmark.estimate import estimates, print_estimates
+    from benchmark.robustness import print_plan as print_deformed
+
     index = AudioIndex(options.home)
     rows: list[list[object]] = []
     counted: set[tuple[str, Path]] = set()
     for pair in pairs:
         card, protocol = pair.asked.task.card, pair.asked.protocol
-        todo = [] if pair.kept else missing_tracks(pair.asked.tracks, pair.store, index)
-        fresh = [track for track in todo if (pair.space.key, track.path) not in counted]
-        counted.update((pair.space.key, track.path) for track in todo)
-        megabytes = len(fresh) * pair.space.width * 4 / 1e6
-        probes = (options.trials or protocol.trials) + (options.seeds or protocol.seeds)
+        todo = [] if pair.kept or pair.given else missing_tracks(pair.asked.tracks, pair.store, index)
+        space = pair.source.space
+        fresh = [track for track in todo if (space.key, track.path) not in counted]
+        counted.update((space.key, track.path) for track in todo)
+        megabytes = len(fresh) * space.width * 4 / 1e6
+        probes = trials_of(pair, options) + (options.seeds or protocol.seeds)
         work = "record kept" if pair.kept else f"{probes} probes"
-        rows.append([card.id, pair.encoder.name, len(pair.asked.items), f"{len(fresh)}", f"{megabytes:.1f}", work])
+        if pair.part is not None:
+            work += f", {pair.part.fraction:g} of train, repeat {pair.part.repeat}"
+        rows.append(
+            [
+                card.id,
+                pair.encoder.name,
+                len(pair.asked.items),
+                "given" if pair.given else f"{len(fresh)}",
+                f"{megabytes:.1f}",
+                work,
+            ]
+        )
     headers = ["task", "encoder", "items", "to embed", "MB", "then"]
     print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
-    print(f"\nHome {options.home}; records in {options.results}/runs. Nothing was run.")
+    if any(pair.given is None for pair in pairs):
+        print()
+        print_estimates(estimates(pairs, options))
+    print_deformed(pairs, options)
+    folder = "curves" if options.train_fraction else "runs"
+    print(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")

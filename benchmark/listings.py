@@ -171,24 +171,28 @@ def _filled(text: str, first: str, rest: str) -> str:
 
 
 def encoders(name: str | None, home: Path | None = None) -> None:
-    """Print the built-in encoders as a table, or what one declares."""
-    from benchmark.encoders.base import window_of
-    from benchmark.encoders.published import WEIGHTS
-    from benchmark.encoders.resolve import BUILTIN, PUBLISHED, resolve_one
+    """Print the encoders and the ways to name one, or what one declares."""
+    from benchmark.encoder_pages import catalogue, given_in_words
 
     if name is None:
-        rows = [[encoder, what] for encoder, (_, what) in BUILTIN.items()]
-        rows += [[encoder, what] for encoder, what in PUBLISHED.items()]
-        print(_table(rows, ["encoder", "what it is"]))
-        print("\nYour own: a file with a subclass of benchmark.Encoder, as --encoder path/to/file.py:Class")
+        print(catalogue(home_folder(home)))
         return
     from benchmark.embeddings.space import space_of
+    from benchmark.encoders.base import window_of
+    from benchmark.encoders.precomputed import Precomputed
+    from benchmark.encoders.published import WEIGHTS
+    from benchmark.encoders.resolve import resolve_one
+    from benchmark.standard_streams import stdout_to_stderr
 
     where = home_folder(home)
     encoder: Any = _unfetched(name, where)
     fingerprint = ""
     if encoder is None:
-        encoder = resolve_one(name, where)
+        with stdout_to_stderr():
+            encoder = resolve_one(name, where)
+        if isinstance(encoder, Precomputed):
+            print(given_in_words(encoder))
+            return
         fingerprint = space_of(encoder, None, None).fingerprint
     print(encoder.name)
     print("=" * len(encoder.name))
@@ -216,13 +220,11 @@ def encoders(name: str | None, home: Path | None = None) -> None:
 
 def _unfetched(name: str, home: Path) -> Any:
     """Return the class of a published encoder whose weights are not here, else ``None``."""
-    from benchmark.encoders.published import FOLDER, WEIGHTS
+    from benchmark.encoders.published import FOLDER, WEIGHTS, encoder_class
 
     if name not in WEIGHTS or (home / FOLDER / name / WEIGHTS[name].converted).is_file():
         return None
-    from benchmark.encoders.mule.encoder import Mule
-
-    return Mule
+    return encoder_class(name)
 
 
 def fetch_encoder(name: str | None, home: Path | None, *, remove_original: bool) -> None:

@@ -7,17 +7,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmark.deformations import parse
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage, Extraction, Track, extract, missing_tracks
+from benchmark.embeddings.fit_hook import copy_of, fit
 from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder, refuse_unwritable
 from benchmark.machine import device_of, threads_for, workers_of
-from benchmark.plan import SHOWN, Asked, Options, Overwrite, Pair, ask, make_pairs
+from benchmark.options import Options, Overwrite, Sampler
+from benchmark.plan import SHOWN, Asked, Pair, ask, make_pairs, train_of
 from benchmark.progress import Reporter, Silent
+from benchmark.robustness import deformed_pair, refuse_unusable, tracks_to_deform
+from benchmark.run_key import place_of
 from results.record import Record
-from results.store import record_path
 from tasks import registry
 from tasks.registry import Task
 
@@ -59,11 +64,21 @@ def run(
     data_roots: Sequence[str] = (),
     precision: Precision | None = None,
     own_windows: bool = False,
+    encoder_args: Mapping[str, object] | Sequence[str] = (),
+    protocol: str = "paper",
+    sampler: Sampler = "tpe",
+    pruner: str = "halving",
+    storage: str | None = None,
+    probe_precision: Precision = "fp32",
+    layer: str | None = None,
+    export: Path | str | None = None,
+    deform: str | None = None,
 ) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
     Args:
-        encoder: A name (``logmel``, ``file.py:Class``, ``module:Class``) or an :class:`~benchmark.Encoder` object.
+        encoder: A name (``logmel``, ``file.py:Class``, ``hf:id?layer=7``, ``emb:features.npz``, ...; see
+            :mod:`benchmark.encoders.reference`) or an :class:`~benchmark.Encoder` object.
         task: A task id or alias, or the path of a card.
         trials: Probe settings to try; the protocol's number by default.
         seed: Seed of the search, of the first retrained probe, and of the bootstrap.
@@ -80,6 +95,15 @@ def run(
         data_roots: ``COLLECTION=DIR``, where datasets lie.
         precision: ``fp32`` or ``bf16``, for encoders that have a choice.
         own_windows: Where the encoder cannot take the task's windows, use its own; the record says so.
+        protocol: ``paper``, ``quick``, ``open``, ``jukemir`` or ``published:MODEL``.
+        sampler: ``tpe``, ``random``, or ``grid`` where the protocol has one.
+        pruner: ``halving`` ends hopeless trials early, ``none`` trains all to their end.
+        storage: URL of an Optuna storage that several machines may share; a journal below ``results`` by default.
+        probe_precision: What the probe's matrix products are computed in.
+        layer: For encoders with layers: ``auto`` (the default), a name or number, ``mix`` or ``all``.
+        export: Folder for the trained probe, as safetensors and ONNX.
+        deform: Deformations of the test audio for the robustness view; see :mod:`benchmark.deformations`.
+        encoder_args: Options for the encoder that is named, such as ``{"layer": 7}`` or ``["layer=7"]``.
 
     Raises:
         UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
@@ -100,9 +124,17 @@ def run(
         data_roots=tuple(data_roots),
         precision=precision,
         own_windows=own_windows,
+        protocol=protocol,
+        sampler=sampler,
+        pruner=pruner,
+        storage=storage,
+        probe_precision=probe_precision,
+        layer=layer,
+        export=None if export is None else Path(export),
+        deform=() if deform is None else parse(deform),
     )
     encoders, tasks = (
-        resolve(encoder, options.home, precision),
+        resolve(encoder, options.home, precision, encoder_args),
         registry.find(str(task), options.home, options.data_roots),
     )
     if len(encoders) != 1 or len(tasks) != 1:
@@ -124,63 +156,120 @@ def run_many(
     report = report or Silent()
     refuse_unwritable(options.home, "--home")
     refuse_unwritable(options.results, "--results")
-    asked = prepare(tasks, options, report)
-    pairs = make_pairs(encoders, asked, options)
+    asked = prepare(tasks, options, report, audio=needs_audio(encoders))
+    pairs = make_pairs(encoders, asked, options, report)
     open_pairs = [pair for pair in pairs if pair.kept is None]
     if open_pairs:
         device_of(options.device)
+    if options.export is not None:
+        from benchmark.probe_files import check_export
+
+        check_export(options.export, open_pairs)
     embedded = embed(open_pairs, options, report)
     outcomes = []
     for pair in pairs:
         if pair.kept is not None:
-            card = pair.asked.task.card
-            path = record_path(options.results, card.id, pair.encoder.name, options.limit)
-            outcomes.append(Outcome(pair.kept, path, kept=True))
+            outcomes.append(Outcome(pair.kept, place_of(pair, options), kept=True))
             continue
         from benchmark.evaluation import evaluate
 
-        key = pair.space.key
-        record, path = evaluate(pair, embedded.damaged[key], embedded.seconds[key], options, report)
+        key = pair.source.space.key
+        damaged, seconds = embedded.damaged.get(key, {}), embedded.seconds.get(key, 0.0)  # nothing, where given
+        record, path = evaluate(pair, damaged, seconds, options, report)
         outcomes.append(Outcome(record, path, kept=False))
     return outcomes
 
 
-def prepare(tasks: Sequence[Task], options: Options, report: Reporter) -> list[Asked]:
-    """Return the tasks with their items; a built-in collection is rendered at its first use."""
+def needs_audio(encoders: Iterable[Encoder]) -> bool:
+    """Say whether any of ``encoders`` hears audio: embeddings that are given do not."""
+    return any(not isinstance(encoder, Precomputed) for encoder in encoders)
+
+
+def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio: bool = True) -> list[Asked]:
+    """Return the tasks with their items; a built-in collection is rendered at its first use.
+
+    Args:
+        tasks: The tasks.
+        options: What the user chose.
+        report: Is told of the rendering.
+        audio: Whether audio is needed; without, annotations are all that must be there.
+    """
     asked = []
     for task in tasks:
         with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
             items = task.items(
-                options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots
+                options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots, audio=audio
             )
-        asked.append(ask(task, items, options))
+        asked.append(ask(task, items, options, audio=audio))
     return asked
 
 
 def embed(pairs: Iterable[Pair], options: Options, report: Reporter) -> Embedded:
-    """Embed what the pairs miss, each space once for all of its tasks.
+    """Embed what the pairs miss, each space once for all of its tasks; given embeddings are there already.
+
+    Test is embedded once more under each of ``options.deform``, unless a space's damage ends the run.
 
     Raises:
-        UserError: More damaged tracks than ``options.allow_damaged`` in any one task: every one of them is listed.
+        UserError: More damaged tracks than ``options.allow_damaged`` in any one task: every one of them is listed. A
+            deformation leaves too little of a track, or the encoder could not be fitted.
     """
     embedded = Embedded()
     by_space: dict[str, list[Pair]] = {}
-    for pair in pairs:
+    for pair in (pair for pair in pairs if pair.given is None):
         by_space.setdefault(pair.space.key, []).append(pair)
     for key, sharing in by_space.items():
-        extraction = _embed_space(sharing, options, report)
+        working = _Working(sharing[0])
+        tracks = [track for pair in sharing for track in pair.asked.tracks]
+        extraction = _embed_space(working, sharing[0], tracks, options, report)
         embedded.seconds[key] = extraction.seconds
         embedded.embedded[key] = extraction.embedded
-        embedded.damaged[key] = {damage.path: damage for damage in extraction.damaged}
+        damaged = embedded.damaged[key] = {damage.path: damage for damage in extraction.damaged}
+        if not any(_too_many(pair, damaged, options) for pair in sharing):
+            embedded.seconds[key] += _embed_deformed(working, sharing, damaged, options, report)
     _refuse_damage(by_space, embedded.damaged, options)
     return embedded
 
 
-def _embed_space(sharing: Sequence[Pair], options: Options, report: Reporter) -> Extraction:
+@dataclass
+class _Working:
+    """The encoder at work for the pairs of one space; one that is fitted, fitted when it is first needed."""
+
+    pair: Pair
+    fitted: Encoder | None = None
+
+    def encoder(self, index: AudioIndex, options: Options, report: Reporter) -> Encoder:
+        pair = self.pair
+        if not pair.encoder.fitted:
+            return pair.encoder
+        if self.fitted is None:
+            encoder, (ids, paths) = copy_of(pair.encoder), train_of(pair.asked)
+            fit(
+                encoder, pair.space, pair.store.folder, pair.asked.task.card.id, ids, paths, index,
+                workers=workers_of(options.workers), report=report,
+            )  # fmt: skip
+            self.fitted = encoder
+        return self.fitted
+
+
+def _embed_deformed(
+    working: _Working, sharing: Sequence[Pair], damaged: Mapping[Path, Damage], options: Options, report: Reporter
+) -> float:
+    """Embed the test tracks of pairs that share a space under each deformation, and return the seconds it took."""
+    seconds = 0.0
+    tracks = tracks_to_deform(sharing, damaged)
+    for deformation in options.deform:
+        pair = deformed_pair(sharing[0], deformation, options.home)
+        extraction = _embed_space(working, pair, tracks, options, report)
+        refuse_unusable(pair, deformation, extraction.damaged)
+        seconds += extraction.seconds
+    return seconds
+
+
+def _embed_space(
+    working: _Working, first: Pair, tracks: Sequence[Track], options: Options, report: Reporter
+) -> Extraction:
     from filelock import FileLock, Timeout
 
-    first = sharing[0]
-    tracks = [track for pair in sharing for track in pair.asked.tracks]
     todo = missing_tracks(tracks, first.store, AudioIndex(options.home))
     if not todo:
         return Extraction()
@@ -194,11 +283,18 @@ def _embed_space(sharing: Sequence[Pair], options: Options, report: Reporter) ->
     with lock:
         index = AudioIndex(options.home)  # what another process has done while this one waited
         todo = missing_tracks(tracks, first.store, index)
-        return _extract(first, todo, index, options, report)
+        return _extract(working, first, todo, index, options, report)
 
 
-def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Options, report: Reporter) -> Extraction:
-    name, started = pair.encoder.name, time.monotonic()
+def _extract(
+    working: _Working, pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Options, report: Reporter
+) -> Extraction:
+    if not todo:  # another process has done it
+        return Extraction()
+    encoder, name = working.encoder(index, options, report), pair.encoder.name
+    if pair.space.deformation is not None:
+        name += f" under {pair.space.deformation.text}"
+    started = time.monotonic()
     done, audio_seconds = 0, 0.0
     with report.stage(f"Embedding with {name}", len(todo), "tracks") as advance:
 
@@ -208,15 +304,15 @@ def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Opti
             advance(done, f"{audio_seconds / max(time.monotonic() - started, 1e-3):,.0f} s of audio a second")
 
         try:
-            with threads_for(pair.encoder):
+            with threads_for(encoder):
                 extraction = extract(
-                    pair.encoder,
+                    encoder,
                     todo,
                     pair.store,
                     index,
                     workers=workers_of(options.workers),
                     batch_size=options.batch_size,
-                    device=device_of(options.device, pair.encoder),
+                    device=device_of(options.device, encoder),
                     progress=progress,
                 )
         except KeyboardInterrupt:
@@ -232,6 +328,10 @@ def _extract(pair: Pair, todo: Sequence[Track], index: AudioIndex, options: Opti
     return extraction
 
 
+def _too_many(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> bool:
+    return len(set(pair.asked.items.audio).intersection(damaged)) > options.allow_damaged
+
+
 def _refuse_damage(
     by_space: Mapping[str, Sequence[Pair]], damaged: Mapping[str, Mapping[Path, Damage]], options: Options
 ) -> None:
@@ -239,9 +339,8 @@ def _refuse_damage(
     refused = False
     for pair in (pair for sharing in by_space.values() for pair in sharing):
         own = damaged[pair.space.key]
-        found = {path: own[path] for path in pair.asked.items.audio if path in own}
-        worst.update(found)
-        refused = refused or len(found) > options.allow_damaged
+        worst.update({path: own[path] for path in pair.asked.items.audio if path in own})
+        refused = refused or _too_many(pair, own, options)
     if not refused:
         return
     lines = [

@@ -1,92 +1,53 @@
-"""The plan of a run: which pairs of encoder and task, what is kept, what must be embedded. It opens no audio."""
+"""The plan of a run: which pairs of encoder and task, what is kept, what must be embedded. It decodes no audio."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import difflib
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from benchmark.deformations import texts
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Track
+from benchmark.embeddings.fit_hook import training_split
 from benchmark.embeddings.space import Space, space_of
 from benchmark.embeddings.store import EmbeddingStore
-from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.precomputed import Precomputed
 from benchmark.errors import UserError
+from benchmark.given import GivenStore, differences_in_words, given_rows
+from benchmark.options import Options, TrainPart
+from benchmark.progress import Reporter, Silent
+from benchmark.protocols import protocol_of
+from benchmark.run_key import place_of, run_key
 from benchmark.scoring import refuse_undefined
 from benchmark.windows import WindowError
-from probes.protocol import TRAINING_VERSION, Protocol, protocol_for
+from probes.protocol import Protocol
 from results import store as records
-from results.record import SCHEMA_VERSION, Record
+from results.record import Record
 from tasks.card import TaskCard
 from tasks.items import Items
-from tasks.places import parse_data_roots
 from tasks.registry import Task
 
-Overwrite = Literal["always", "never", "missing"]
-
 SHOWN = 20
-LARGEST_SEED = 2**31
-
-#: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
-SCORING_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Options:
-    """What a user may choose of a run; see ``bench run --help``. ``None`` leaves the choice to the protocol."""
-
-    home: Path
-    results: Path
-    trials: int | None = None
-    seed: int = 0
-    seeds: int | None = None
-    limit: int | None = None
-    device: str = "auto"
-    batch_size: int = 32
-    workers: int | None = None
-    overwrite: Overwrite = "missing"
-    allow_damaged: int = 0
-    allow_missing: int = 0
-    data_roots: tuple[str, ...] = ()
-    precision: Precision | None = None
-    own_windows: bool = False
-
-    def __post_init__(self) -> None:
-        least = {
-            "trials": 1,
-            "seeds": 1,
-            "limit": 3,
-            "batch_size": 1,
-            "workers": 0,
-            "allow_damaged": 0,
-            "allow_missing": 0,
-            "seed": 0,
-        }
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
-        if self.seed > LARGEST_SEED:
-            raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
-        parse_data_roots(self.data_roots)
-        if self.overwrite not in ("always", "never", "missing"):
-            raise UserError(f"--overwrite must be always, never or missing, not {self.overwrite!r}")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A task with the items that this run uses, and the ids of those whose audio is missing and left out."""
+    """A task with the items that this run uses, and the ids of those that are missing and left out.
+
+    ``whole`` holds all items that the annotations give, whether or not their audio is there.
+    """
 
     task: Task
     items: Items
     fingerprint: str
     protocol: Protocol
     missing: tuple[str, ...] = ()
+    whole: Items | None = None
 
     @property
     def tracks(self) -> list[Track]:
@@ -99,40 +60,85 @@ class Asked:
 class Pair:
     """One encoder on one task. ``kept`` is the record that makes the run unnecessary, if there is one.
 
-    ``own_windows`` says that the encoder could not take the task's windows and, as asked, was given its own.
+    ``own_windows`` says that the encoder could not take the task's windows and, as asked, was given its own. ``part``
+    is the part of train that its probe sees, where that is not all.
     """
 
     encoder: Encoder
     asked: Asked
-    store: EmbeddingStore
+    source: EmbeddingStore | GivenStore
     kept: Record | None = None
     own_windows: bool = False
+    part: TrainPart | None = None
+
+    @property
+    def given(self) -> GivenStore | None:
+        """The embeddings that stand in the encoder's place, if they were computed elsewhere."""
+        return self.source if isinstance(self.source, GivenStore) else None
+
+    @property
+    def store(self) -> EmbeddingStore:
+        """The store of the encoder's embeddings; only for pairs without given ones."""
+        assert isinstance(self.source, EmbeddingStore)
+        return self.source
 
     @property
     def space(self) -> Space:
-        """The space of the encoder on this task."""
+        """The space of the encoder on this task; only for pairs without given embeddings."""
         return self.store.space
 
+    def keys(self, index: AudioIndex) -> list[str | None]:
+        """Return what each item's embedding is stored under; ``None`` where its audio was not read yet, or changed."""
+        if self.given is not None:
+            return list(self.given.keys(self.asked.items.track_ids))
+        return [index.key(audio) for audio in self.asked.items.audio]
 
-def ask(task: Task, items: Items, options: Options) -> Asked:
+
+def ask(task: Task, items: Items, options: Options, *, audio: bool = True) -> Asked:
     """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
+
+    Args:
+        task: The task.
+        items: What its annotations give.
+        options: For ``--allow-missing`` and ``--limit``.
+        audio: Whether audio is needed; without, no item is left out for the lack of it.
 
     Raises:
         UserError: More is missing than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
     """
+    present = items
     missing: tuple[str, ...] = ()
-    if task.has_reader:
-        items, missing = present_items(task, items, options)
-        empty = [split for split, n in items.counts().items() if n == 0]
-        if empty:
-            raise UserError(
-                f"{task.card.id} has no item of {' and '.join(empty)} whose audio is there: every split needs some. "
-                f"See {_where(task)}"
-            )
+    if audio and task.has_reader:
+        present, missing = present_items(task, items, options)
+        _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
+    return _asked(task, items, present, missing, options)
+
+
+def _asked(task: Task, whole: Items, items: Items, missing: tuple[str, ...], options: Options) -> Asked:
     if options.limit is not None:
         items = items.take(limited_rows(items, options.limit, options.seed))
     refuse_undefined(task.card, items)
-    return Asked(task, items, task.fingerprint(items), protocol_for(task.card.id, *task.card.groups), missing)
+    return Asked(task, items, task.fingerprint(items), protocol_of(options.protocol, task.card), missing, whole)
+
+
+def ask_given(asked: Asked, encoder: Precomputed, options: Options, report: Reporter) -> Asked:
+    """Return what ``asked`` is for embeddings that are given: the items that have one, with audio or without.
+
+    Raises:
+        UserError: More have none than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
+    """
+    task, whole = asked.task, asked.whole or asked.items
+    differences = task.size_differences(whole)
+    rows, missing = given_rows(encoder, whole, task.card.id, differences, options.allow_missing, report)
+    items = whole.take(rows)
+    _refuse_empty(items, f"{encoder.path} has no track of", f"of {task.card.id}")
+    return _asked(task, whole, items, missing, options)
+
+
+def _refuse_empty(items: Items, before: str, after: str) -> None:
+    empty = [split for split, n in items.counts().items() if n == 0]
+    if empty:
+        raise UserError(f"{before} {' and '.join(empty)} {after}: every split needs some.")
 
 
 def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tuple[str, ...]]:
@@ -147,9 +153,7 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
     differences = task.size_differences(items)
     total = len(absent) + sum(map(abs, differences.values()))
     missing = [items.track_ids[row] for row in absent]
-    missing += [
-        f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
-    ]
+    missing += differences_in_words(differences)
     if total > options.allow_missing:
         paths = _real(items.audio[row] for row in absent)
         lines = [f"  {items.track_ids[row]}: {path}" for row, path in zip(absent[:SHOWN], paths, strict=False)]
@@ -201,50 +205,127 @@ def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
     return np.sort(np.concatenate(chosen))
 
 
-def make_pairs(encoders: Sequence[Encoder], asked: Sequence[Asked], options: Options) -> list[Pair]:
+def make_pairs(
+    encoders: Sequence[Encoder], asked: Sequence[Asked], options: Options, report: Reporter | None = None
+) -> list[Pair]:
     """Return every pair of the run, one store shared by all pairs of one space.
+
+    Args:
+        encoders: Encoders, or embeddings that are given.
+        asked: Tasks; see :func:`ask`.
+        options: What the user chose.
+        report: Is told which given embeddings are left aside.
 
     Raises:
         UserError: An encoder breaks the contract or cannot take a task's window, or a record stands in the way of
-            ``--overwrite never``.
+            ``--overwrite never``; given embeddings lack tracks or cannot be used.
     """
     index = AudioIndex(options.home)
     stores: dict[str, EmbeddingStore] = {}
     pairs = []
     for encoder in encoders:
+        if isinstance(encoder, Precomputed):
+            if options.deform:
+                raise UserError(
+                    f"--deform {options.deform[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
+                    "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
+                )
+            given = GivenStore(encoder)
+            for each in asked:
+                asked_given = ask_given(each, encoder, options, report or Silent())
+                for part in options.parts:
+                    pair = Pair(encoder, asked_given, given, part=part)
+                    pair.keys(index)  # unusable rows show now, before anything is trained
+                    pairs.append(pair)
+            continue
         for each in asked:
             card = each.task.card
-            used, space, fell_back = _fed(encoder, card, options)
+            fitted_on = _fitted_on(encoder, each, options, index, report or Silent())
+            used, space, fell_back = _fed(encoder, card, options, fitted_on)
             store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
-            pair = Pair(used, each, store, own_windows=fell_back)
-            pair.kept = _kept(pair, index, options)
-            pairs.append(pair)
+            pairs += [Pair(used, each, store, own_windows=fell_back, part=part) for part in options.parts]
+    for pair in pairs:
+        refuse_layer(pair, options)
+        pair.kept = _kept(pair, index, options)
     return pairs
 
 
-def _fed(encoder: Encoder, card: TaskCard, options: Options) -> tuple[Encoder, Space, bool]:
+def refuse_layer(pair: Pair, options: Options) -> None:
+    """Refuse a ``--layer`` that the pair's encoder does not have.
+
+    Raises:
+        UserError: It names no layer, or the encoder has none.
+    """
+    layers, wanted = pair.source.space.layers, options.layer
+    if wanted is None or (
+        layers is not None and (wanted in ("auto", "mix", "all") or layer_index(wanted, layers) >= 0)
+    ):
+        return
+    if layers is None:
+        hint = ": name it with ?layer=all" if pair.encoder.text.startswith("hf:") else ""
+        raise UserError(f"--layer {wanted}: the encoder {pair.encoder.name!r} gives no layers to choose from{hint}")
+    near = difflib.get_close_matches(wanted, [*layers, "auto", "mix", "all"], n=1)
+    hint = f"did you mean {near[0]!r}? It" if near else "it"
+    raise UserError(
+        f"--layer {wanted}: the encoder {pair.encoder.name!r} has no such layer; {hint} has {', '.join(layers)} (or "
+        f"their numbers from 0 to {len(layers) - 1}); auto chooses one on valid, mix learns a mixture, all takes them "
+        "side by side"
+    )
+
+
+def layer_index(name: str, layers: Sequence[str]) -> int:
+    """Return the index of a layer named by its name, else by its number; -1 if there is none."""
+    if name in layers:
+        return list(layers).index(name)
+    return int(name) if name.isdecimal() and int(name) < len(layers) else -1
+
+
+def _fitted_on(encoder: Encoder, asked: Asked, options: Options, index: AudioIndex, report: Reporter) -> str | None:
+    """Return the sha256 of the training split, for an encoder that is fitted on it: all of train, in every part."""
+    if not encoder.fitted:
+        return None
+    if options.export is not None:
+        raise UserError(
+            f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it "
+            "was fitted on: leave --export out"
+        )
+    return training_split(asked.task.card.id, *train_of(asked), index, report)
+
+
+def train_of(asked: Asked) -> tuple[list[str], list[Path]]:
+    """Return the ids and audio files of the items of train."""
+    rows = asked.items.rows("train")
+    return [asked.items.track_ids[i] for i in rows], [asked.items.audio[i] for i in rows]
+
+
+def _fed(encoder: Encoder, card: TaskCard, options: Options, fitted_on: str | None) -> tuple[Encoder, Space, bool]:
     """Return the encoder as the task's windows want it, its space, and whether it fell back to its own windows."""
     if card.window_seconds is None:
-        return encoder, space_of(encoder, None, None), False
+        return encoder, space_of(encoder, None, None, fitted_on), False
     used = encoder.for_window(card.window_seconds)
+    used.text = encoder.text
     try:
-        return used, space_of(used, card.window_seconds, card.hop_seconds), False
+        return used, space_of(used, card.window_seconds, card.hop_seconds, fitted_on), False
     except WindowError as error:
         if not options.own_windows:
             raise UserError(f"{error}, or --own-windows to give it its own (the record will say so)") from None
-        return encoder, space_of(encoder, None, None), True
+        return encoder, space_of(encoder, None, None, fitted_on), True
 
 
 def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
     if options.overwrite == "always":
         return None
-    card = pair.asked.task.card
-    path = records.record_path(options.results, card.id, pair.encoder.name, options.limit)
-    if not path.is_file():
+    path = place_of(pair, options)
+    if not path.is_file() or options.export is not None:  # a probe to export is in no record
         return None
     record = records.read(path)
-    keys = [index.key(audio) for audio in pair.asked.items.audio]
-    same = None not in keys and record.run_key == run_key(pair, [key for key in keys if key], options)
+    keys, deformed = pair.keys(index), _deformed(record)
+    # A record with more deformations than are asked for has the same numbers beside them.
+    same = (
+        None not in keys
+        and set(texts(options.deform)) <= set(deformed)
+        and record.run_key == run_key(pair, [key for key in keys if key], options, deformed)
+    )
     if same and len(record.data.damaged) <= options.allow_damaged and _predictions_exist(options, record):
         return record
     if options.overwrite == "never":
@@ -255,35 +336,11 @@ def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
     return None
 
 
+def _deformed(record: Record) -> list[str]:
+    """Return the deformations that a record tells of, as :func:`~benchmark.deformations.texts` writes them."""
+    return sorted(f"{each.spec}; version {each.version}" for each in record.robustness)
+
+
 def _predictions_exist(options: Options, record: Record) -> bool:
     """Say whether the predictions that ``record`` names are there."""
     return records.predictions_path(options.results, record).is_file()
-
-
-def run_key(pair: Pair, audio_keys: Iterable[str], options: Options) -> str:
-    """Return the sha256 of all that decides a record's numbers: equal keys mean that a run would repeat them.
-
-    Args:
-        pair: Encoder and task.
-        audio_keys: The content hash of every item's audio, in order.
-        options: For trials, seeds and limit.
-    """
-    card, protocol = pair.asked.task.card, pair.asked.protocol
-    state = {
-        "schema": SCHEMA_VERSION,
-        "scoring": SCORING_VERSION,
-        "training": TRAINING_VERSION,
-        "encoder": pair.encoder.name,
-        "space": pair.space.key,
-        "task": pair.asked.fingerprint,
-        "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
-        "probe": card.probe.model_dump(),
-        "protocol": asdict(protocol),
-        "trials": options.trials or protocol.trials,
-        "seed": options.seed,
-        "seeds": options.seeds or protocol.seeds,
-        "limit": options.limit,
-        "device": None if options.device in ("auto", "cpu") else options.device.partition(":")[0],
-        "shown": [card.title, pair.asked.task.collection, pair.asked.task.group],
-    }
-    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()

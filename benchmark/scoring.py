@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from results.record import Score
 from tasks import metrics as task_metrics
 from tasks.card import TaskCard
 from tasks.items import Items
+from tasks.metrics import Resampled
 
 
 def objective_name(card: TaskCard) -> str:
@@ -67,6 +68,7 @@ def score_split(
     *,
     seed: int,
     split: str,
+    resampled: Mapping[str, Resampled] | None = None,
 ) -> dict[str, Score]:
     """Score the outputs of S probes (one a seed) on one split.
 
@@ -81,6 +83,7 @@ def score_split(
         groups: n names, or ``None``.
         seed: Seed of the bootstrap.
         split: Its name, for messages.
+        resampled: What :func:`bootstrap` gives for the same arguments, where the caller has it.
 
     Raises:
         UserError: A metric is undefined on this split, or a probe's outputs are not finite.
@@ -90,27 +93,74 @@ def score_split(
             f"a probe's outputs on the {split} split of {card.id!r} are not finite: the embeddings of some track there "
             "are of an extreme scale"
         )
-    weights = resample_weights(len(targets), groups, seed=seed)
+    evaluations = [task_metrics.evaluate_all(card.metrics, targets, output, labels) for output in outputs]
+    for metric in card.metrics:
+        if not all(np.isfinite(evaluation[metric].value) for evaluation in evaluations):
+            raise UserError(_undefined(metric, card, split, len(targets)))
+    if resampled is None:
+        resampled = bootstrap(card, targets, outputs, labels, groups, seed=seed)
     scores = {}
     for metric in card.metrics:
-        evaluations = [task_metrics.evaluate(metric, targets, output, labels) for output in outputs]
-        values = [evaluation.value for evaluation in evaluations]
-        if not np.isfinite(values).all():
-            raise UserError(_undefined(metric, card, split, len(targets)))
-        replicates = np.mean(
-            [task_metrics.scores(metric, targets, output, labels, weights) for output in outputs], axis=0
-        )
-        low, high = percentile_interval(replicates)
+        found = [evaluation[metric] for evaluation in evaluations]
+        values = [evaluation.value for evaluation in found]
+        low, high = percentile_interval(resampled[metric].values)
         scores[metric] = Score(
             value=float(np.mean(values)),
             low=low,
             high=high,
             std=sample_deviation(values),
             seeds=values,
-            labels=_mean_labels([evaluation.labels for evaluation in evaluations]),
-            left_out=list(evaluations[0].left_out),
+            labels=_mean_labels([evaluation.labels for evaluation in found]),
+            left_out=list(found[0].left_out),
         )
     return scores
+
+
+def bootstrap(
+    card: TaskCard,
+    targets: np.ndarray,
+    outputs: Sequence[np.ndarray],
+    labels: Sequence[str],
+    groups: Sequence[str] | None,
+    *,
+    seed: int,
+) -> dict[str, Resampled]:
+    """Return each metric of the card in each bootstrap resample, averaged over the S probes.
+
+    The resamples are those of :func:`score_split`. They depend on the seed, the number of items and the groups alone:
+    the replicates of two probes (or of a probe and a floor) on the same items are pairs, and their differences are the
+    replicates of the difference.
+
+    Args:
+        card: The task's card.
+        targets: [n] or [n, L].
+        outputs: S arrays [n, L], finite.
+        labels: L names.
+        groups: n names, or ``None``.
+        seed: Seed of the bootstrap.
+    """
+    weights = resample_weights(len(targets), groups, seed=seed)
+    each = [task_metrics.resample_all(card.metrics, targets, output, labels, weights) for output in outputs]
+    averaged = {}
+    for metric in card.metrics:
+        by_label = [one[metric].labels for one in each]
+        averaged[metric] = Resampled(
+            np.mean([one[metric].values for one in each], axis=0),
+            None if by_label[0] is None else np.mean([array for array in by_label if array is not None], axis=0),
+        )
+    return averaged
+
+
+def label_intervals(resampled: Resampled, labels: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """Return the percentile interval of each label's score; a label defined in no resample is left out.
+
+    Raises:
+        ValueError: The metric has no labels.
+    """
+    if resampled.labels is None:
+        raise ValueError("a metric without labels has no intervals of labels")
+    columns = zip(labels, resampled.labels.T, strict=True)
+    return {label: percentile_interval(column) for label, column in columns if np.isfinite(column).any()}
 
 
 def _undefined(metric: str, card: TaskCard, split: str, items: int) -> str:

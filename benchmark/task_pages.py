@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from benchmark.protocols import protocol_of
 from tasks import registry
 from tasks.card import TaskCard
 from tasks.registry import Task
@@ -104,15 +105,44 @@ def windows_in_words(card: TaskCard) -> str:
 
 
 def probe_in_words(card: TaskCard) -> str:
-    """Return the probe that the task prescribes."""
-    probe = card.probe
-    if not probe.hidden:
-        return f"no hidden layer (linear), batches of {probe.batch_size:,}"
-    widths = [f"{width:,}" for width in probe.hidden]
-    count = {1: "one", 2: "two", 3: "three"}.get(len(widths), str(len(widths)))
-    sizes = widths[0] if len(set(widths)) == 1 else " and ".join(widths)
-    layers = f"{count} hidden layer{'s' if len(widths) > 1 else ''} of {sizes}"
-    return f"{layers}, dropout {probe.dropout:g}, batches of {probe.batch_size:,}"
+    """Return the probe that a search begins with, and what else it may have under the paper's protocol."""
+    protocol = protocol_of("paper", card)
+    layers = _widths_in_words(protocol.hidden[0])
+    parts = [layers + _others(_briefly(widths) for widths in protocol.hidden[1:])]
+    if protocol.dropout != (0.0,):
+        place = {"hidden": "", "logits": " on the logits", "input_and_hidden": " on the input too"}
+        parts.append(f"dropout {_choices_in_words(protocol.dropout)}{place[protocol.dropout_place]}")
+    parts.append(f"batches of {_choices_in_words(protocol.batch_size)}")
+    return ", ".join(parts)
+
+
+def _widths_in_words(widths: tuple[int, ...]) -> str:
+    if not widths:
+        return "no hidden layer (linear)"
+    return f"{_count(widths)} hidden layer{'s' if len(widths) > 1 else ''} of {_sizes_of(widths)}"
+
+
+def _briefly(widths: tuple[int, ...]) -> str:
+    return f"{_count(widths)} of {_sizes_of(widths)}" if widths else "none"
+
+
+def _count(widths: tuple[int, ...]) -> str:
+    return {1: "one", 2: "two", 3: "three"}.get(len(widths), str(len(widths)))
+
+
+def _sizes_of(widths: tuple[int, ...]) -> str:
+    return f"{widths[0]:,}" if len(set(widths)) == 1 else " and ".join(f"{width:,}" for width in widths)
+
+
+def _choices_in_words(values: Sequence[float]) -> str:
+    first, *others = (f"{value:,}" if isinstance(value, int) else f"{value:g}" for value in values)
+    return first + _others(others)
+
+
+def _others(words: Iterable[str]) -> str:
+    """Return what may stand in place of a first choice, in brackets."""
+    found = list(words)
+    return f" (or {', '.join(found)})" if found else ""
 
 
 def table1_in_words(card: TaskCard) -> str:

@@ -6,11 +6,13 @@ import csv
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from benchmark import protocols
 from benchmark.encoders.base import Encoder
 from probes.protocol import Protocol
 
@@ -37,16 +39,25 @@ class Bands(Encoder):
         return np.log10(1e-6 + bands).astype(np.float32)
 
 
+def quickened(protocol: Protocol) -> Protocol:
+    """Return the protocol with short trainings in place of its own; nothing is changed where nothing is searched."""
+    if protocol.exact:
+        return protocol
+    if protocol.grid is not None:
+        return replace(protocol, steps=(8, 8))
+    short = replace(protocol, learning_rate=(5e-3, 1e-2), steps=(100, 200), first=())
+    return replace(short, first=(short.middle(),))
+
+
 @pytest.fixture(autouse=True)
 def quick_protocol(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every search in this process try short trainings: these tests are about the run, not about the probe."""
-    from benchmark import plan
-    from probes.protocol import protocol_for
+    protocol_for = protocols.protocol_for
 
-    def quick(*names: str) -> Protocol:
-        return replace(protocol_for(*names), learning_rate=(5e-3, 1e-2), steps=(100, 200))
+    def quick(*names: Any, **chosen: Any) -> Protocol:
+        return quickened(protocol_for(*names, **chosen))
 
-    monkeypatch.setattr(plan, "protocol_for", quick)
+    monkeypatch.setattr(protocols, "protocol_for", quick)
 
 
 @pytest.fixture
@@ -93,6 +104,55 @@ def make_task(tmp_path: Path) -> TaskMaker:
             encoding="utf-8",
         )
         return card
+
+    return make
+
+
+class Layered(Bands):
+    """Two layers, of which the first says nothing and the second what :class:`Bands` says."""
+
+    name = "layered"
+    layers = ("noise", "spectrum")
+
+    def embed(self, waveforms: np.ndarray) -> np.ndarray:
+        noise = (1e4 * waveforms[:, 0, 100 : 100 + self.dim]) % 1
+        return np.stack([noise, super().embed(waveforms)], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def layered() -> Layered:
+    return Layered()
+
+
+VectorMaker = Callable[..., tuple[str, Path]]
+
+
+@pytest.fixture
+def make_vectors(tmp_path: Path) -> VectorMaker:
+    """Write embeddings of three classes, and a task without audio; return what names the two."""
+
+    def make(
+        name: str = "vectors", items: int = 60, *, dim: int = 8, apart: float = 4.0, group: bool = False
+    ) -> tuple[str, Path]:
+        rng = np.random.default_rng(0)
+        folder = tmp_path / name
+        folder.mkdir()
+        ids = [f"t{i:04d}" for i in range(items)]
+        vectors = rng.normal(size=(items, dim)) + apart * np.eye(3, dim)[np.arange(items) % 3]
+        np.savez(folder / "given.npz", ids=np.array(ids), embeddings=vectors.astype(np.float32))
+        splits = [("train", "train", "train", "valid", "test")[(i // 3) % 5] for i in range(items)]
+        with (folder / "manifest.csv").open("w", newline="", encoding="utf-8") as file:
+            lines = [[one, f"{one}.wav", splits[i], CLASSES[i % 3], f"artist{i // 3}"] for i, one in enumerate(ids)]
+            csv.writer(file).writerows([["id", "path", "split", "tone", "artist"], *lines])
+        columns = 'id = "id", audio = "path", split = "split", target = "tone"'
+        columns += ', group = "artist"' if group else ""
+        card = folder / "card.toml"
+        card.write_text(
+            f'id = "{name}"\ntitle = "Vectors"\nkind = "multiclass"\nmetrics = ["accuracy"]\n'
+            f'manifest = "manifest.csv"\ncolumns = {{ {columns} }}\n[probe]\nhidden = [16]\nbatch_size = 32\n',
+            encoding="utf-8",
+        )
+        return f"emb:{folder / 'given.npz'}", card
 
     return make
 

@@ -20,7 +20,8 @@ from tabulate import tabulate
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.encoders.resolve import resolve
 from benchmark.home import home_folder
-from benchmark.plan import Options, ask, make_pairs
+from benchmark.options import Options
+from benchmark.plan import ask, make_pairs
 from results.store import read, record_path
 from tasks import registry
 

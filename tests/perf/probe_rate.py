@@ -16,7 +16,7 @@ import torch
 
 from probes.data import SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Settings
-from probes.training import train
+from probes.training import Trainer
 from tasks.metrics import scores
 
 DIM, HIDDEN, LABELS, BATCH = 1728, 512, 50, 256
@@ -46,20 +46,18 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    spec = ProbeSpec("multilabel", LABELS, (HIDDEN,), 0.5, BATCH)
+    spec = ProbeSpec("multilabel", LABELS, "binary_cross_entropy")
+    settings = Settings(1e-3, 1e-5, given.steps, True, (HIDDEN,), 0.5, BATCH)
     material, names = data(np.random.default_rng(0)), [str(i) for i in range(LABELS)]
     operations = given.steps * BATCH * (4 * DIM * HIDDEN + 6 * HIDDEN * LABELS)
     ratios = []
     for _ in range(given.rounds):
         rate = product_rate(BATCH, DIM, HIDDEN)
         started = time.perf_counter()
-        train(
-            spec,
-            Settings(1e-3, 1e-5, given.steps, True),
-            material,
-            lambda y, p: float(scores("map", y, p, names)),
-            seed=0,
-        )
+        trainer = Trainer(spec, material, lambda y, p: float(scores("map", y, p, names)))
+        training = trainer.begin(settings, 0)
+        trainer.advance([training], [given.steps])
+        trainer.finish(training)
         seconds = time.perf_counter() - started
         ratios.append(operations / seconds / 1e9 / rate)
         print(

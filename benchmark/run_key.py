@@ -1,0 +1,97 @@
+"""What decides a record's numbers, as one key; and where the record, and the search, are kept."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.deformations import texts
+from benchmark.errors import UserError
+from benchmark.options import Options
+from probes.protocol import TRAINING_VERSION, ProtocolError
+from probes.pruning import PRUNERS
+from results import store as records
+from results.record import SCHEMA_VERSION
+
+if TYPE_CHECKING:
+    from benchmark.plan import Pair
+
+#: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
+SCORING_VERSION = 2
+
+
+def place_of(pair: Pair, options: Options) -> Path:
+    """Return the file of a pair's record."""
+    curve = None if pair.part is None else pair.part.name
+    return records.record_path(options.results, pair.asked.task.card.id, pair.encoder.name, options.limit, curve)
+
+
+def run_key(pair: Pair, audio_keys: Iterable[str], options: Options, deformed: Sequence[str] | None = None) -> str:
+    """Return the sha256 of all that decides a record's numbers: equal keys mean that a run would repeat them.
+
+    Args:
+        pair: Encoder and task.
+        audio_keys: The content hash of every item's audio, in order.
+        options: What the user chose.
+        deformed: The deformations of the robustness view, where they are not those of the options.
+    """
+    card, protocol = pair.asked.task.card, pair.asked.protocol
+    deformed = texts(options.deform) if deformed is None else deformed
+    state = {
+        **_search_state(pair, audio_keys, options),
+        "trials": trials_of(pair, options),
+        "seeds": options.seeds or protocol.seeds,
+        "shown": [card.title, pair.asked.task.collection, pair.asked.task.group],
+        **({"deform": list(deformed)} if deformed else {}),
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def study_name(pair: Pair, audio_keys: Iterable[str], options: Options) -> str:
+    """Return a name that searches share exactly when one of more trials would go on where the other ended."""
+    state = json.dumps(_search_state(pair, audio_keys, options), sort_keys=True)
+    return hashlib.sha256(state.encode()).hexdigest()[:32]
+
+
+def trials_of(pair: Pair, options: Options) -> int:
+    """Return how many settings are tried.
+
+    Raises:
+        UserError: The protocol says how many, and the user something else.
+    """
+    protocol = pair.asked.protocol
+    if options.sampler == "grid":
+        try:
+            wanted = len(protocol.grid_settings())
+        except ProtocolError as error:
+            raise UserError(str(error)) from None
+    else:
+        wanted = 1 if protocol.exact else options.trials or protocol.trials
+    if options.trials not in (None, wanted):
+        raise UserError(f"--trials {options.trials}: there are {wanted} here, leave the option out")
+    return wanted
+
+
+def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> dict[str, object]:
+    return {
+        "schema": SCHEMA_VERSION,
+        "scoring": SCORING_VERSION,
+        "training": TRAINING_VERSION,
+        "encoder": pair.encoder.name,
+        "space": pair.source.space.key,
+        "layer": options.layer,
+        "task": pair.asked.fingerprint,
+        "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
+        "protocol": asdict(pair.asked.protocol),
+        "sampler": options.sampler,
+        "pruner": asdict(pruner) if (pruner := PRUNERS[options.pruner]) else None,
+        "precision": options.probe_precision,
+        "part": None if pair.part is None else asdict(pair.part),
+        "seed": options.seed,
+        "limit": options.limit,
+        "device": None if options.device in ("auto", "cpu") else options.device.partition(":")[0],
+    }

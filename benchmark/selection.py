@@ -1,0 +1,184 @@
+"""Selection: which layer, which settings, which probes. It sees train and valid; the ids of test are sealed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.material import Material
+from benchmark.options import Options
+from benchmark.plan import layer_index
+from benchmark.progress import Reporter
+from benchmark.run_key import study_name, trials_of
+from benchmark.scoring import objective
+from probes.data import TrainValid
+from probes.floors import Ridge, fit_ridge, permuted
+from probes.protocol import ProbeSpec
+from probes.search import SearchResult, search
+from probes.studies import SearchStudy, StorageError, open_study
+from probes.training import ScoreFunction, TrainedProbe, Trainer, Training
+
+STUDIES = "studies"
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What came of train and valid.
+
+    Attributes:
+        spec: What all probes have in common.
+        found: The search.
+        probes: The selected probe, once a seed.
+        permuted: It once more, trained on permuted labels; ``None`` where that diverged.
+        ridge: A ridge regression on the same embeddings.
+        data: Train and valid.
+        layer: Name of the layer, ``mix`` or ``all``; ``None`` where the encoder has none.
+        layer_number: Its index, where it is one.
+        layers: Validation score of a ridge on each layer, where the layer was chosen by it.
+        floor_seconds: What the search's products take at the measured rate.
+        search_seconds: What the search took.
+    """
+
+    spec: ProbeSpec
+    found: SearchResult
+    probes: tuple[TrainedProbe, ...]
+    permuted: TrainedProbe | None
+    ridge: Ridge
+    data: TrainValid
+    layer: str | None
+    layer_number: int | None
+    layers: Mapping[str, float] | None
+    floor_seconds: float
+    search_seconds: float
+
+
+def select(material: Material, keys: list[str], options: Options, device: str, report: Reporter) -> Selection:
+    """Search on train and valid, then retrain the selected probe.
+
+    Args:
+        material: The items and their embeddings.
+        keys: The content hash of every item's audio, for the name of the study.
+        options: What the user chose.
+        device: torch's name of the device.
+        report: Is told of progress.
+
+    Raises:
+        UserError: Every trial diverged, or the search cannot be kept.
+    """
+    pair = material.pair
+    card, protocol, labels = pair.asked.task.card, pair.asked.protocol, material.items.labels
+
+    def score(targets: np.ndarray, outputs: np.ndarray) -> float:
+        return objective(card, targets, outputs, labels)
+
+    title = f"Probing {pair.encoder.name} on {card.id}"
+    if pair.part is not None:
+        title += f" ({pair.part.fraction:g} of train, repeat {pair.part.repeat})"
+    wanted, seeds = trials_of(pair, options), options.seeds or protocol.seeds
+    with _told(title, report), report.stage(title, wanted + seeds + 1, "probes") as advance:
+        layer, number, data, layers = _layer(material, options, score)
+        mixed = len(pair.source.space.layers or ()) if layer == "mix" else None
+        spec = protocol.spec(card.kind, len(labels), mixed)
+        ridge = fit_ridge(card.kind, len(labels), data, score)
+        trainer = Trainer(spec, data, score, device=device, precision=options.probe_precision)
+        rate = trainer.products.rate()
+        started = time.monotonic()
+
+        def told(done: int, _: int) -> None:
+            advance(done, f"{done / max(time.monotonic() - started, 1e-3):.1f} trials/s")
+
+        with _study(material, keys, options) as study:
+            found = search(
+                trainer, protocol, study,
+                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=options.pruner, progress=told,
+            )  # fmt: skip
+        searched = time.monotonic() - started
+        probes = _retrain(trainer, found, seeds, options.seed)
+        advance(wanted + seeds)
+        chance = _permuted(material, trainer, found, data, options)
+        advance(wanted + seeds + 1)
+    floor = found.operations / rate
+    report.say(
+        f"{title}: {wanted} trials, {found.steps_run:,} steps in {searched:.1f} s; "
+        f"their matrix products take {floor:.1f} s at the {rate / 1e9:,.0f} GFLOP/s of this machine"
+    )
+    return Selection(spec, found, probes, chance, ridge, data, layer, number, layers, floor, searched)
+
+
+@contextmanager
+def _told(title: str, report: Reporter) -> Iterator[None]:
+    """Turn what may go wrong into the user's words."""
+    try:
+        yield
+    except (FloatingPointError, StorageError) as error:
+        raise UserError(f"{title}: {error}") from error
+    except KeyboardInterrupt:
+        report.say(
+            f"Stopped while {title[0].lower()}{title[1:]}: embeddings, finished trials and finished records are kept. "
+            "The same command goes on."
+        )
+        raise
+
+
+@contextmanager
+def _study(material: Material, keys: list[str], options: Options) -> Iterator[SearchStudy]:
+    folder: Path | None = options.results / STUDIES
+    if options.overwrite == "always" and options.storage is None:
+        folder = None  # begin anew, and leave what is there alone
+    name = study_name(material.pair, keys, options)
+    with open_study(options.storage, folder, name) as study:
+        yield study
+
+
+def _layer(
+    material: Material, options: Options, score: ScoreFunction
+) -> tuple[str | None, int | None, TrainValid, Mapping[str, float] | None]:
+    """Return the layer's name and index, the embeddings of it, and how a ridge did on each where that decided."""
+    layers = material.pair.source.space.layers
+    wanted = options.layer or "auto"
+    if layers is None or wanted in ("all", "mix"):
+        return (None if layers is None else wanted), None, split_data(material, None), None
+    if wanted != "auto":
+        number = layer_index(wanted, layers)
+        return layers[number], number, split_data(material, number), None
+    card, outputs = material.pair.asked.task.card, len(material.items.labels)
+    scores = {
+        name: fit_ridge(card.kind, outputs, split_data(material, i), score).valid_score for i, name in enumerate(layers)
+    }
+    name = max(scores, key=lambda each: scores[each])
+    number = layers.index(name)
+    return name, number, split_data(material, number), scores
+
+
+def split_data(material: Material, layer: int | None) -> TrainValid:
+    """Return train and valid, of one layer or whole, with the ids of test sealed."""
+    items = material.items
+    sealed = frozenset(items.track_ids[i] for i in items.rows("test"))
+    return TrainValid(material.arrays("train", layer), material.arrays("valid", layer), sealed)
+
+
+def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> tuple[TrainedProbe, ...]:
+    """Return the selected probe with each seed; the search has trained it with the first, perhaps in this process."""
+    known = {} if found.probe is None else {found.probe.seed: found.probe}
+    trainings: list[Training] = [
+        trainer.begin(found.settings, seed) for seed in range(first, first + seeds) if seed not in known
+    ]
+    trainer.advance(trainings, [training.settings.steps for training in trainings])
+    known |= {training.seed: trainer.finish(training) for training in trainings}
+    return tuple(known[seed] for seed in range(first, first + seeds))
+
+
+def _permuted(
+    material: Material, trainer: Trainer, found: SearchResult, data: TrainValid, options: Options
+) -> TrainedProbe | None:
+    """Return the selected probe trained on permuted labels: what chance, and choosing on valid, give."""
+    chance = trainer.with_targets(permuted(data.train.targets, options.seed, material.groups("train")))
+    training = chance.begin(found.settings, options.seed)
+    chance.advance([training], [training.settings.steps])
+    return None if training.diverged else chance.finish(training)

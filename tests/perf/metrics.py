@@ -1,0 +1,65 @@
+"""What ranking metrics cost at scale: one look at valid, and the bootstrap of a record, beside scikit-learn.
+
+    python tests/perf/metrics.py [--items 28000] [--labels 50,183,500] [--rate 0.02] [--rounds 5]
+
+A look is mAP of all labels; the share is of a training of 10,000 steps with minibatches of 256, at the given
+milliseconds a step and with as many looks as it takes. The bootstrap is mAP and ROC AUC in 1,000 resamples, for one
+probe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.metrics import average_precision_score
+from tabulate import tabulate
+
+from probes.protocol import ProbeSpec, Settings
+from probes.schedule import look_steps
+from probes.statistics import resample_weights
+from tasks.metrics import resample_all, scores
+
+STEPS = 10_000
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    """Return the median over ``rounds``."""
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return float(np.median(times))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--items", type=int, default=28_000)
+    parser.add_argument("--labels", default="50,183,500")
+    parser.add_argument("--rate", type=float, default=0.02, help="share of positives")
+    parser.add_argument("--step-ms", type=float, default=6.3)
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    rows, rng = [], np.random.default_rng(0)
+    weights = resample_weights(given.items, None, seed=0)
+    for count in map(int, given.labels.split(",")):
+        names = [str(i) for i in range(count)]
+        targets = (rng.random((given.items, count)) < given.rate).astype(np.float32)
+        outputs = targets * rng.random(targets.shape, np.float32) + rng.random(targets.shape, np.float32)
+        look = seconds(lambda: scores("map", targets, outputs, names), given.rounds)  # noqa: B023 - called here
+        sklearn = seconds(lambda: average_precision_score(targets, outputs), 1)  # noqa: B023
+        resampled = seconds(lambda: resample_all(("map", "roc_auc"), targets, outputs, names, weights), 1)  # noqa: B023
+        spec = ProbeSpec("multilabel", count, "binary_cross_entropy")
+        looks = len(look_steps(Settings(1e-3, 0.0, STEPS, True), spec, given.items))
+        share = looks * look / (STEPS * given.step_ms / 1e3)
+        rows.append([count, f"{look * 1e3:.1f}", f"{sklearn * 1e3:.0f}", f"{share:.1%}", f"{resampled:.2f}"])
+    headers = ["labels", "a look, ms", "scikit-learn, ms", "of a training", "bootstrap of both, s"]
+    print(f"{given.items} items, {given.rate:.0%} positive")
+    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+
+
+if __name__ == "__main__":
+    main()
