@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.deformations import Deformation
 from benchmark.embeddings.store import (
     COLUMNS,
     DESCRIPTION,
@@ -29,11 +30,15 @@ from benchmark.errors import UserError
 from benchmark.home import home_folder
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
+STALE_SCRATCH_SECONDS = 86400.0  # nor does a folder for the time of a run in which nothing was written for so long
 
 
 @dataclass(frozen=True)
 class CachedSpace:
-    """One folder of the cache, as far as it can be read without its embeddings."""
+    """One folder of the cache, as far as it can be read without its embeddings.
+
+    ``state`` says what was done to the audio, and on which training split the encoder was fitted, where that is so.
+    """
 
     folder: Path
     encoder: str
@@ -42,6 +47,7 @@ class CachedSpace:
     tracks: int
     size: int
     changed: float
+    state: str = ""
 
 
 def cached_spaces(home: Path) -> list[CachedSpace]:
@@ -69,8 +75,33 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
                 tracks,
                 sum(file.stat().st_size for file in folder.iterdir()),
                 max((file.stat().st_mtime for file in files), default=folder.stat().st_mtime),
+                _state(text),
             )
         )
+    return found
+
+
+def _state(text: dict[str, object]) -> str:
+    """Return the deformation and the fit of a space's description in words."""
+    found, deformation, fitted = [], text.get("deformation"), text.get("fitted_on")
+    if deformation is not None:
+        try:
+            found.append(f"under {Deformation(**deformation).text}")  # type: ignore[arg-type]
+        except (TypeError, KeyError, ValueError):  # of another version of this package
+            found.append("under a deformation")
+    if fitted is not None:
+        found.append(f"fitted on {str(fitted)[:12]}")
+    return ", ".join(found)
+
+
+def _abandoned(home: Path, now: float) -> list[tuple[Path, int]]:
+    """Return the folders that killed runs left for what did not fit into memory, and how large they are."""
+    found = []
+    for folder in sorted(home.glob("scratch-*/")):
+        stats = [path.stat() for path in folder.rglob("*")]
+        changed = max([folder.stat().st_mtime, *(stat.st_mtime for stat in stats)])
+        if now - changed > STALE_SCRATCH_SECONDS:
+            found.append((folder, sum(stat.st_size for stat in stats)))
     return found
 
 
@@ -82,7 +113,7 @@ def ls(home: Path | None) -> None:
     spaces = cached_spaces(where)
     rows = [
         [
-            space.encoder,
+            f"{space.encoder} {space.state}".rstrip(),
             space.version,
             f"{space.tracks}",
             f"{space.width}",
@@ -153,7 +184,9 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         for file in leftovers(space.folder)
         if file.name.endswith(TORN) or now - file.stat().st_mtime > STALE_SECONDS
     ]
+    abandoned = _abandoned(where, now)
     size = sum(space.size for space in chosen) + sum(file.stat().st_size for file in files)
+    size += sum(taken for _, taken in abandoned)
     verb = "Deleted" if yes else "Would delete"
     for space in chosen:
         print(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
@@ -163,4 +196,8 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         print(f"{verb} {file.relative_to(where)}")
         if yes:
             file.unlink(missing_ok=True)
+    for folder, taken in abandoned:
+        print(f"{verb} {folder.name}: left by a run that was killed, {taken / 1e6:.1f} MB")
+        if yes:
+            shutil.rmtree(folder)
     print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))

@@ -15,7 +15,7 @@ from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.options import Options
-from benchmark.pipeline import Outcome, needs_audio, prepare, run_many
+from benchmark.pipeline import Outcome, UnfinishedError, needs_audio, prepare, run_many
 from benchmark.pipeline import embed as embed_pairs
 from benchmark.plan import Pair, make_pairs
 from benchmark.progress import Terminal
@@ -48,7 +48,12 @@ def run(
         asked = prepare(tasks, options, report, audio=needs_audio(encoders))
         print_plan(make_pairs(encoders, asked, options, report), options)
         return
-    print_outcomes(run_many(encoders, tasks, options, report))
+    try:
+        print_outcomes(run_many(encoders, tasks, options, report))
+    except UnfinishedError as error:  # what was done is shown before it is said what was not
+        if error.outcomes:
+            print_outcomes(error.outcomes)
+        raise
 
 
 def embed(
@@ -87,7 +92,7 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
 def _print_scores(outcomes: Sequence[Outcome]) -> None:
     rows, lost = [], False
     for outcome in outcomes:
-        record = outcome.record
+        record, ridge = outcome.record, outcome.record.floors.ridge
         for metric, score in record.scores.test.items():
             loses = metric in record.floors.loses_to_ridge
             lost = lost or loses
@@ -100,7 +105,7 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                     f"{score.low:.3f}–{score.high:.3f}",
                     f"{score.std:.3f}" if len(score.seeds) > 1 else "-",
                     f"{record.scores.valid[metric].value:.3f}",
-                    f"{record.floors.ridge[metric].value:.3f}{' !' * loses}",
+                    "-" if ridge is None else f"{ridge[metric].value:.3f}{' !' * loses}",
                     record.data.counts["test"],
                     "kept" if outcome.kept else "new",
                 ]
@@ -124,7 +129,8 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
     rows = []
     for (task, encoder, metric, fraction), repeats in sorted(lines.items(), key=lambda line: line[0]):
         values = [outcome.record.scores.test[metric].value for outcome in repeats]
-        ridges = [outcome.record.floors.ridge[metric].value for outcome in repeats]
+        floors = [outcome.record.floors.ridge for outcome in repeats]
+        ridges = [floor[metric].value for floor in floors if floor is not None]
         items = sorted({outcome.record.curve.items for outcome in repeats if outcome.record.curve})
         kept = sum(outcome.kept for outcome in repeats)
         rows.append(
@@ -137,7 +143,7 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
                 len(repeats),
                 f"{fmean(values):.3f}",
                 f"{min(values):.3f}–{max(values):.3f}" if len(values) > 1 else "-",
-                f"{fmean(ridges):.3f}",
+                f"{fmean(ridges):.3f}" if len(ridges) == len(repeats) else "-",
                 "kept" if kept == len(repeats) else f"{kept} kept" if kept else "new",
             ]
         )

@@ -82,7 +82,11 @@ def _evaluate(
         probe=sections.probe_section(selection, options),
         search=sections.search_section(pair, selection, options),
         data=sections.data_section(material, options),
-        seeds=schema.SeedsSection(search=options.seed, probes=[probe.seed for probe in selection.probes]),
+        seeds=schema.SeedsSection(
+            search=options.seed,
+            probes=[probe.seed for probe in selection.probes],
+            diverged=list(selection.diverged),
+        ),
         versions=versions(),
         hardware=schema.HardwareSection(**hardware(device)),
         seconds=schema.SecondsSection(
@@ -108,6 +112,7 @@ def _evaluate(
     scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.scores.items())
     report.say(f"Probed {pair.encoder.name} on {card.id} in {finished - started:.1f} s: {scores}")
     for metric in floors.loses_to_ridge:
+        assert floors.ridge is not None
         report.say(
             f"{card.id}: {metric} of the probe is below that of a ridge regression on the same embeddings "
             f"({floors.ridge[metric].value:.3f}) by more than the interval: search longer, or suspect the protocol"
@@ -133,7 +138,9 @@ def _score_test(
     test = material.arrays("test", selection.layer_number)
     card, labels, groups = material.pair.asked.task.card, material.items.labels, material.groups("test")
     outputs = [probe.predict(test.embeddings) for probe in selection.probes]
-    resampled = bootstrap(card, test.targets, outputs, labels, groups, seed=seed)
+    resampled = {}
+    if all(_finite(output) for output in outputs):  # else score_split refuses them
+        resampled = bootstrap(card, test.targets, outputs, labels, groups, seed=seed)
     scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split="test", resampled=resampled)
 
     def floor(found: np.ndarray, resampled: Mapping[str, Resampled] | None = None) -> dict[str, schema.FloorScore]:
@@ -143,15 +150,18 @@ def _score_test(
         }
 
     constant = constant_outputs(card.kind, selection.data.train.targets, len(labels), len(test))
-    ridge = selection.ridge.predict(test.embeddings)
-    beside = bootstrap(card, test.targets, [ridge], labels, groups, seed=seed)
-    chance = selection.permuted
+    chance = None if selection.permuted is None else selection.permuted.predict(test.embeddings)
+    ridge, beside = selection.ridge.predict(test.embeddings), None
+    if _finite(ridge):
+        beside = bootstrap(card, test.targets, [ridge], labels, groups, seed=seed)
     floors = schema.Floors(
         constant=floor(constant),
-        permuted=None if chance is None else floor(chance.predict(test.embeddings)),
-        ridge=floor(ridge, beside),
-        ridge_penalty=selection.ridge.penalty,
-        loses_to_ridge=[metric for metric in card.metrics if loses(resampled[metric].values, beside[metric].values)],
+        permuted=None if chance is None or not _finite(chance) else floor(chance),
+        ridge=None if beside is None else floor(ridge, beside),
+        ridge_penalty=None if beside is None else selection.ridge.penalty,
+        loses_to_ridge=[]
+        if beside is None
+        else [metric for metric in card.metrics if loses(resampled[metric].values, beside[metric].values)],
     )
     robust = []
     for deformation in deformations:
@@ -159,6 +169,10 @@ def _score_test(
         arrays = deformed.arrays("test", selection.layer_number)
         robust.append(robustness(deformed, arrays, selection.probes, scores, resampled, seed))
     return _Scored(scores, outputs), floors, robust
+
+
+def _finite(outputs: np.ndarray) -> bool:
+    return bool(np.isfinite(outputs).all())
 
 
 def _predictions(material: Material, valid: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> pyarrow.Table:

@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.encoders.precomputed import Precomputed, as_float32, checked, refuse
 from benchmark.errors import UserError
 from benchmark.progress import Reporter
+from probes.data import release
 from tasks.items import Items
 
 EXAMPLES = 3
@@ -71,6 +72,7 @@ class GivenStore:
         for start in range(0, len(keys), READ_ROWS):
             part = [self._ids[key] for key in keys[start : start + READ_ROWS]]
             out[start : start + READ_ROWS] = as_float32(self.encoder.read(part))[:, columns]
+            release(out)
         return out
 
 

@@ -40,6 +40,17 @@ def device_of(asked: str, encoder: Encoder | None = None) -> str:
     return asked
 
 
+def kind_of(asked: str) -> str:
+    """Return what :func:`device_of` comes to, without its number; torch is asked only where there may be a GPU.
+
+    Raises:
+        UserError: A device that this machine does not have.
+    """
+    if asked == "cpu" or (asked == "auto" and not any(Path("/dev").glob("nvidia*")) and not Path("/dev/kfd").exists()):
+        return "cpu"
+    return device_of(asked).partition(":")[0]
+
+
 def threads_for(encoder: Encoder) -> AbstractContextManager[object]:
     """Keep numpy's matrix products on one thread while decoding workers use the cores.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -63,7 +65,7 @@ class Material:
         if len(keys) * dim * 4 <= IN_MEMORY_BYTES:
             return source.read(keys, columns=columns)
         path = self.scratch / f"{split}-{'all' if layer is None else layer}.npy"
-        out = np.lib.format.open_memmap(path, "w+", np.float32, (len(keys), dim))
+        out = _mapped(path, (len(keys), dim))
         source.read(keys, columns=columns, out=out)
         out.flush()
         release(out)
@@ -73,6 +75,38 @@ class Material:
         """Return the groups of one split's items."""
         groups = self.items.groups
         return None if groups is None else [groups[i] for i in self.items.rows(split)]
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """Return a new float32 memory map, whose place on the disk is taken: a page without one would end the process."""
+    size = shape[0] * shape[1] * 4
+    try:
+        with path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            _reserve(file.fileno(), file.tell() + size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot lay out {size / 1e9:.1f} GB of embeddings in {path}: {error.strerror or error}. What was embedded "
+            "is kept: make room (see 'bench cache ls' and 'bench cache prune'), or give a --home on another disk, and "
+            "run the same command again"
+        ) from error
+    return np.lib.format.open_memmap(path, "r+")
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Make an open file ``size`` bytes long, on the disk already where the system can do that."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # else a file system that cannot
+                raise
+        else:
+            return
+    os.ftruncate(descriptor, size)
 
 
 @contextmanager

@@ -22,8 +22,9 @@ from benchmark.plan import SHOWN, Asked, Pair, ask, make_pairs, train_of
 from benchmark.progress import Reporter, Silent
 from benchmark.robustness import deformed_pair, refuse_unusable, tracks_to_deform
 from benchmark.run_key import place_of
-from results.record import Record
+from results.record import Record, RecordError
 from tasks import registry
+from tasks.errors import TaskError
 from tasks.registry import Task
 
 
@@ -34,6 +35,14 @@ class Outcome:
     record: Record
     path: Path
     kept: bool
+
+
+class UnfinishedError(UserError):
+    """Some of several pairs failed. The message names them; ``outcomes`` are those of the others, which are written."""
+
+    def __init__(self, message: str, outcomes: Sequence[Outcome]) -> None:
+        super().__init__(message)
+        self.outcomes = tuple(outcomes)
 
 
 @dataclass
@@ -150,8 +159,11 @@ def run_many(
 ) -> list[Outcome]:
     """Evaluate every encoder on every task: all audio first, so that damage shows before any probe is trained.
 
+    A pair that fails in the search or after it does not keep the others from being finished.
+
     Raises:
         UserError: See :func:`run`.
+        UnfinishedError: Of several pairs some failed; the others are finished and written.
     """
     report = report or Silent()
     refuse_unwritable(options.home, "--home")
@@ -166,7 +178,8 @@ def run_many(
 
         check_export(options.export, open_pairs)
     embedded = embed(open_pairs, options, report)
-    outcomes = []
+    outcomes: list[Outcome] = []
+    failed: list[str] = []
     for pair in pairs:
         if pair.kept is not None:
             outcomes.append(Outcome(pair.kept, place_of(pair, options), kept=True))
@@ -175,9 +188,29 @@ def run_many(
 
         key = pair.source.space.key
         damaged, seconds = embedded.damaged.get(key, {}), embedded.seconds.get(key, 0.0)  # nothing, where given
-        record, path = evaluate(pair, damaged, seconds, options, report)
-        outcomes.append(Outcome(record, path, kept=False))
+        try:
+            record, path = evaluate(pair, damaged, seconds, options, report)
+        except (UserError, RecordError, TaskError) as error:
+            if len(pairs) == 1:
+                raise
+            failed.append(f"{_name(pair)}: {error}")
+            report.say(f"Failed, the others go on: {failed[-1]}")
+        else:
+            outcomes.append(Outcome(record, path, kept=False))
+    if failed:
+        lines = "".join(f"\n  {each}" for each in failed)
+        raise UnfinishedError(
+            f"{len(failed)} of {len(pairs)} pairs of encoder and task failed:{lines}\n"
+            "The others are finished and their records written: the same command tries the failed ones alone.",
+            outcomes,
+        )
     return outcomes
+
+
+def _name(pair: Pair) -> str:
+    """Return a pair in words."""
+    part = f" ({pair.part.fraction:g} of train, repeat {pair.part.repeat})" if pair.part else ""
+    return f"{pair.encoder.name} on {pair.asked.task.card.id}{part}"
 
 
 def needs_audio(encoders: Iterable[Encoder]) -> bool:

@@ -316,7 +316,7 @@ def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
     if options.overwrite == "always":
         return None
     path = place_of(pair, options)
-    if not path.is_file() or options.export is not None:  # a probe to export is in no record
+    if not path.is_file():
         return None
     record = records.read(path)
     keys, deformed = pair.keys(index), _deformed(record)
@@ -327,7 +327,7 @@ def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
         and record.run_key == run_key(pair, [key for key in keys if key], options, deformed)
     )
     if same and len(record.data.damaged) <= options.allow_damaged and _predictions_exist(options, record):
-        return record
+        return record if options.export is None else None  # a probe to export is in no record
     if options.overwrite == "never":
         raise UserError(
             f"{path} holds the record of a different run, and --overwrite never keeps it: choose another --results "

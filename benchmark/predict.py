@@ -15,6 +15,7 @@ from benchmark.embeddings.batches import BatchEncoding, Heard
 from benchmark.embeddings.decoding import Decoded, decode_all
 from benchmark.embeddings.space import Space, space_of
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.encoders.resolve import UnknownEncoderError, resolve_one
 from benchmark.errors import UserError
 from benchmark.home import home_folder
@@ -123,8 +124,7 @@ def predict(
     decoded = decode_all(files, space.audio, workers)
     with stdout_to_stderr(), threads_for(used):
         used.to(where)
-        if hasattr(used, "eval"):  # it is a torch module itself
-            used.eval()
+        set_to_eval(used)  # also where it has a to() of its own
         return card, list(_predictions(stored, card, used, space, decoded, batch_size, where))
 
 

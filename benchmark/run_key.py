@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.deformations import texts
 from benchmark.errors import UserError
+from benchmark.machine import kind_of
 from benchmark.options import Options
 from probes.protocol import TRAINING_VERSION, ProtocolError
 from probes.pruning import PRUNERS
@@ -32,6 +33,9 @@ def place_of(pair: Pair, options: Options) -> Path:
 
 def run_key(pair: Pair, audio_keys: Iterable[str], options: Options, deformed: Sequence[str] | None = None) -> str:
     """Return the sha256 of all that decides a record's numbers: equal keys mean that a run would repeat them.
+
+    One thing is not in it: a search that was extended (50 trials, then 200) asked in other rounds than one of as many
+    at once, so that its sampler knew other things.
 
     Args:
         pair: Encoder and task.
@@ -83,7 +87,7 @@ def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> di
         "training": TRAINING_VERSION,
         "encoder": pair.encoder.name,
         "space": pair.source.space.key,
-        "layer": options.layer,
+        "layer": _layer(pair, options),
         "task": pair.asked.fingerprint,
         "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
         "protocol": asdict(pair.asked.protocol),
@@ -93,5 +97,14 @@ def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> di
         "part": None if pair.part is None else asdict(pair.part),
         "seed": options.seed,
         "limit": options.limit,
-        "device": None if options.device in ("auto", "cpu") else options.device.partition(":")[0],
+        "device": None if (kind := kind_of(options.device)) == "cpu" else kind,
     }
+
+
+def _layer(pair: Pair, options: Options) -> str | None:
+    """Return the layer that is asked for by its name: a number, and no choice at all, have one too."""
+    layers = pair.source.space.layers
+    if layers is None:
+        return None
+    wanted = options.layer or "auto"
+    return layers[int(wanted)] if wanted not in layers and wanted.isdecimal() else wanted

@@ -102,6 +102,7 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
     ]
     return schema.SearchSection(
         section=pair.asked.protocol.section,
+        protocol_version=pair.asked.protocol.version,
         sampler=options.sampler,
         pruner=options.pruner,
         objective=objective_name(pair.asked.task.card),

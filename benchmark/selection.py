@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -20,7 +20,7 @@ from benchmark.scoring import objective
 from probes.data import TrainValid
 from probes.floors import Ridge, fit_ridge, permuted
 from probes.protocol import ProbeSpec
-from probes.search import SearchResult, search
+from probes.search import SearchResult, groups, search
 from probes.studies import SearchStudy, StorageError, open_study
 from probes.training import ScoreFunction, TrainedProbe, Trainer, Training
 
@@ -35,6 +35,7 @@ class Selection:
         spec: What all probes have in common.
         found: The search.
         probes: The selected probe, once a seed.
+        diverged: Seeds with which it had no finite validation score.
         permuted: It once more, trained on permuted labels; ``None`` where that diverged.
         ridge: A ridge regression on the same embeddings.
         data: Train and valid.
@@ -48,6 +49,7 @@ class Selection:
     spec: ProbeSpec
     found: SearchResult
     probes: tuple[TrainedProbe, ...]
+    diverged: tuple[int, ...]
     permuted: TrainedProbe | None
     ridge: Ridge
     data: TrainValid
@@ -99,7 +101,13 @@ def select(material: Material, keys: list[str], options: Options, device: str, r
                 trials=wanted, seed=options.seed, sampler=options.sampler, pruner=options.pruner, progress=told,
             )  # fmt: skip
         searched = time.monotonic() - started
-        probes = _retrain(trainer, found, seeds, options.seed)
+        retrained = _retrain(trainer, found, seeds, options.seed)
+        probes = tuple(probe for probe in retrained.values() if probe is not None)
+        diverged = tuple(seed for seed, probe in retrained.items() if probe is None)
+        for seed in diverged:
+            report.say(
+                f"{title}: the selected probe diverged with the seed {seed}, which the record names and leaves out"
+            )
         advance(wanted + seeds)
         chance = _permuted(material, trainer, found, data, options)
         advance(wanted + seeds + 1)
@@ -108,7 +116,7 @@ def select(material: Material, keys: list[str], options: Options, device: str, r
         f"{title}: {wanted} trials, {found.steps_run:,} steps in {searched:.1f} s; "
         f"their matrix products take {floor:.1f} s at the {rate / 1e9:,.0f} GFLOP/s of this machine"
     )
-    return Selection(spec, found, probes, chance, ridge, data, layer, number, layers, floor, searched)
+    return Selection(spec, found, probes, diverged, chance, ridge, data, layer, number, layers, floor, searched)
 
 
 @contextmanager
@@ -121,17 +129,17 @@ def _told(title: str, report: Reporter) -> Iterator[None]:
     except KeyboardInterrupt:
         report.say(
             f"Stopped while {title[0].lower()}{title[1:]}: embeddings, finished trials and finished records are kept. "
-            "The same command goes on."
+            "The same command goes on (with --overwrite always it begins anew)."
         )
         raise
 
 
 @contextmanager
 def _study(material: Material, keys: list[str], options: Options) -> Iterator[SearchStudy]:
-    folder: Path | None = options.results / STUDIES
-    if options.overwrite == "always" and options.storage is None:
-        folder = None  # begin anew, and leave what is there alone
     name = study_name(material.pair, keys, options)
+    if options.overwrite == "always":  # begin anew, and leave what is there alone
+        name += f"-{uuid.uuid4().hex[:8]}"
+    folder = None if options.overwrite == "always" else options.results / STUDIES
     with open_study(options.storage, folder, name) as study:
         yield study
 
@@ -163,15 +171,16 @@ def split_data(material: Material, layer: int | None) -> TrainValid:
     return TrainValid(material.arrays("train", layer), material.arrays("valid", layer), sealed)
 
 
-def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> tuple[TrainedProbe, ...]:
-    """Return the selected probe with each seed; the search has trained it with the first, perhaps in this process."""
-    known = {} if found.probe is None else {found.probe.seed: found.probe}
-    trainings: list[Training] = [
-        trainer.begin(found.settings, seed) for seed in range(first, first + seeds) if seed not in known
-    ]
-    trainer.advance(trainings, [training.settings.steps for training in trainings])
-    known |= {training.seed: trainer.finish(training) for training in trainings}
-    return tuple(known[seed] for seed in range(first, first + seeds))
+def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> dict[int, TrainedProbe | None]:
+    """Return the selected probe with each seed, ``None`` where it diverged; the first one the search has trained."""
+    wanted = range(first, first + seeds)
+    known: dict[int, TrainedProbe | None] = {} if found.probe is None else {found.probe.seed: found.probe}
+    trainings: list[Training] = [trainer.begin(found.settings, seed) for seed in wanted if seed not in known]
+    for part in groups(trainer, [training.settings for training in trainings]):
+        together = [trainings[i] for i in part]
+        trainer.advance(together, [training.settings.steps for training in together])
+    known |= {training.seed: None if training.diverged else trainer.finish(training) for training in trainings}
+    return {seed: known[seed] for seed in wanted}
 
 
 def _permuted(

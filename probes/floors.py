@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probes.data import TrainValid, blocks, standardisation
+from probes.data import BLOCK_ROWS, TrainValid, blocks, standardisation
 from probes.protocol import Kind
 from probes.statistics import percentile_interval
 
@@ -118,12 +118,16 @@ def fit_ridge(kind: Kind, outputs: int, data: TrainValid, score: ScoreFunction) 
         score: Validation score, larger is better.
 
     Raises:
-        FloatingPointError: The embeddings are of an extreme scale, or no penalty has a finite validation score.
+        FloatingPointError: The embeddings are of an extreme scale, the equations cannot be solved, or no penalty has a
+            finite validation score.
     """
     x, valid = data.train.embeddings, data.valid.embeddings
     targets = _encode(kind, data.train.targets, outputs)
     bias = targets.mean(axis=0, dtype=np.float64)
-    targets = (targets - bias).astype(np.float32)
+    centred = np.empty(targets.shape, np.float32)
+    for start in range(0, len(targets), BLOCK_ROWS):  # in float64, of which no more is held at a time
+        centred[start : start + BLOCK_ROWS] = targets[start : start + BLOCK_ROWS] - bias
+    targets = centred
     mean, scale = standardisation(x, on=True)
     with np.errstate(over="ignore", invalid="ignore"):  # what overflows is refused below, as what it is
         solve = _dual(x, targets, mean, scale) if len(x) < x.shape[1] else _primal(x, targets, mean, scale)
@@ -179,11 +183,18 @@ class _Solver:
         return bool(np.isfinite(self._gram).all() and np.isfinite(self._right).all())
 
     def __call__(self, penalty: float) -> np.ndarray:
-        from scipy.linalg import cho_factor, cho_solve
+        from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
         gram = self._gram.copy()
         gram[np.diag_indices_from(gram)] += penalty
-        found = cho_solve(cho_factor(gram, lower=True, overwrite_a=True), self._right)
+        try:
+            factor = cho_factor(gram, lower=True, overwrite_a=True)
+        except LinAlgError as error:
+            raise FloatingPointError(
+                f"the equations of the ridge cannot be solved with the penalty {penalty:g}: rounding left them without "
+                "a solution, so the embeddings are of an extreme scale or nearly alike"
+            ) from error
+        found = cho_solve(factor, self._right)
         return (found if self._back is None else self._back @ found).astype(np.float32)
 
 

@@ -1,7 +1,7 @@
 """Minibatches: which rows every step sees, and how they come from memory or from a memory map.
 
-The rows of step ``s`` depend on the seed, the number of items and the batch size alone, so that a training that was set
-aside goes on as if it had not been, and trainings of one seed share their minibatches.
+The rows of step ``s`` depend on the seed, the number and width of items and the batch size alone, so that a training
+that was set aside goes on as if it had not been, and trainings of one seed share their minibatches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from probes.data import SplitArrays, release, standardisation
 #: Embeddings beyond so many bytes are read in shuffled blocks instead of being shuffled row by row.
 ROW_SHUFFLE_BYTES = 2**30
 BLOCK_ROWS = 256
-CHUNK_BLOCKS = 128  # 32,768 rows are shuffled with each other
+CHUNK_BLOCKS = 128  # 32,768 rows are shuffled with each other,
+CHUNK_BYTES = 2**28  # or as many blocks as fit into so many bytes,
+FEWEST_BLOCKS = 8  # but so many at least
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,12 @@ class Minibatch:
 def is_large(embeddings: np.ndarray) -> bool:
     """Say whether ``embeddings`` are read in shuffled blocks."""
     return embeddings.nbytes > ROW_SHUFFLE_BYTES
+
+
+def chunk_blocks(dim: int) -> int:
+    """Return how many blocks of float32 rows of width ``dim`` are held, and shuffled with each other, at a time."""
+    fit = CHUNK_BYTES // (BLOCK_ROWS * dim * 4)
+    return min(CHUNK_BLOCKS, max(FEWEST_BLOCKS, fit))
 
 
 class TrainInputs:
@@ -111,7 +119,8 @@ class TrainInputs:
             yield Minibatch(found[0], found[1], self.targets.index_select(0, index))
 
     def _from_blocks(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
-        chunks = chunk_order(len(self.targets), batch_size, seed, start)
+        count = chunk_blocks(self.embeddings.shape[1])
+        chunks = chunk_order(len(self.targets), batch_size, seed, start, count)
         with ThreadPoolExecutor(1) as reader:  # the next chunk is read while this one trains
             coming = reader.submit(self._read, next(chunks))
             while True:
@@ -161,14 +170,18 @@ class Chunk:
     skipped: int
 
 
-def chunk_order(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[Chunk]:
-    """Yield the chunks of the steps from ``start`` on: each epoch shuffles the blocks, each chunk its rows."""
+def chunk_order(n: int, batch_size: int, seed: int, start: int = 0, count: int | None = None) -> Iterator[Chunk]:
+    """Yield the chunks of the steps from ``start`` on: each epoch shuffles the blocks, each chunk its rows.
+
+    A chunk has ``count`` blocks, :data:`CHUNK_BLOCKS` by default.
+    """
+    count = CHUNK_BLOCKS if count is None else count
     blocks, epoch = -(-n // BLOCK_ROWS), 0
     while True:
         rng = np.random.default_rng([seed, 0, epoch])
         order = rng.permutation(blocks)
-        for first in range(0, blocks, CHUNK_BLOCKS):
-            part = order[first : first + CHUNK_BLOCKS]
+        for first in range(0, blocks, count):
+            part = order[first : first + count]
             rows = np.concatenate([np.arange(b * BLOCK_ROWS, min((b + 1) * BLOCK_ROWS, n)) for b in part])
             shuffled = rng.permutation(len(rows))
             steps = -(-len(rows) // batch_size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,6 +27,9 @@ State = Literal["complete", "pruned", "diverged"]
 
 #: Probes of one group: on a CPU, as many as keep weights, gradients and moments in the cache.
 CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 16, 1_000_000, 64
+
+#: Bytes of a round's trainings that are held between rungs.
+HELD_BYTES = 2**31
 POLL_SECONDS = 0.5  # between looks at what other processes of the same study have done
 
 
@@ -129,6 +132,24 @@ def search(
     return SearchResult(tuple(done), selected, operations, run.probe_of(done[selected].number))
 
 
+@dataclass(frozen=True)
+class _Stand:
+    """Where a training stands."""
+
+    best_score: float
+    best_step: int
+    step: int
+    seconds: float
+    over: bool
+    diverged: bool
+
+    @classmethod
+    def of(cls, training: Training) -> _Stand:
+        return cls(
+            training.best_score, training.best_step, training.step, training.seconds, training.over, training.diverged
+        )
+
+
 class _Rounds:
     """The rounds of one search."""
 
@@ -158,18 +179,10 @@ class _Rounds:
             asked += self._ask(asked)
         if not asked:
             return False
-        settings = [self._settings(trial) for trial in asked]
         if self._pruner is None:
-            for group in groups(self._trainer, settings):
-                trainings = [self._trainer.begin(settings[i], self._seed) for i in group]
-                self._trainer.advance(trainings, [training.settings.steps for training in trainings])
-                for i, training in zip(group, trainings, strict=True):
-                    self._tell(asked[i], training, ())
-            return True
-        trainings = [self._trainer.begin(each, self._seed) for each in settings]
-        rungs = self._climb(trainings, self._pruner)
-        for trial, training, reached in zip(asked, trainings, rungs, strict=True):
-            self._tell(trial, training, reached)
+            self._finish(asked, [()] * len(asked), {})
+        else:
+            self._climb(asked, self._pruner)
         return True
 
     def _take_up(self) -> list[optuna.Trial]:
@@ -206,36 +219,75 @@ class _Rounds:
         found = settings_of(trial.params, self._protocol)
         return self._first.get(found, found)
 
-    def _climb(self, trainings: Sequence[Training], pruner: Halving) -> list[tuple[float, ...]]:
-        """Train a round, ending what falls behind at each rung; return the score of each training at each rung."""
-        reached: list[list[float]] = [[] for _ in trainings]
-        going = list(range(len(trainings)))
-        earlier = self.results(whole=False)
-        for number, share in enumerate(pruner.shares):
-            self._advance([trainings[i] for i in going], share)
-            for i in going:
-                reached[i].append(trainings[i].best_score)
-            survivors = pruner.survive(
-                number, [reached[i][number] for i in going], [t.rungs[number] for t in earlier if len(t.rungs) > number]
+    def _climb(self, asked: Sequence[optuna.Trial], pruner: Halving) -> None:
+        """Train a round, telling what falls behind at each rung, and what comes to its end."""
+        settings = {trial.number: self._settings(trial) for trial in asked}
+        company = [
+            each for each in self.results(whole=False) if each.number < max(settings) and each.number not in settings
+        ]
+        # States that do not fit are not kept between rungs: a training is the same when it is begun once more.
+        held: dict[int, Training] | None = {} if self._fit(settings.values()) else None
+        reached: dict[int, list[float]] = {number: [] for number in settings}
+        going = list(asked)
+        for rung, share in enumerate(pruner.shares):
+            here: dict[int, _Stand] = {}
+            for part in self._groups(going):
+                trainings = self._at(part, held)
+                self._trainer.advance(trainings, [_rung(training, share) for training in trainings])
+                here |= {trial.number: _Stand.of(training) for trial, training in zip(part, trainings, strict=True)}
+            for number, stand in here.items():
+                reached[number].append(stand.best_score)
+            scores = {each.number: each.rungs[rung] for each in company if len(each.rungs) > rung}
+            scores |= {number: stand.best_score for number, stand in here.items()}
+            stays = dict(
+                zip(sorted(scores), pruner.survive(rung, [scores[n] for n in sorted(scores)], []), strict=True)
             )
-            going = [i for i, stays in zip(going, survivors, strict=True) if stays]
-        self._advance([trainings[i] for i in going], 1.0)
-        return [tuple(scores) for scores in reached]
+            for trial in going:
+                if not stays[trial.number]:
+                    self._tell(trial, here[trial.number], tuple(reached[trial.number]), None)
+                    if held is not None:
+                        del held[trial.number]
+            going = [trial for trial in going if stays[trial.number]]
+        self._finish(going, [tuple(reached[trial.number]) for trial in going], held)
 
-    def _advance(self, trainings: Sequence[Training], share: float) -> None:
-        for group in groups(self._trainer, [training.settings for training in trainings]):
-            part = [trainings[i] for i in group]
-            self._trainer.advance(part, [_rung(training, share) for training in part])
+    def _finish(
+        self, trials: Sequence[optuna.Trial], rungs: Sequence[tuple[float, ...]], held: dict[int, Training] | None
+    ) -> None:
+        """Train trials to their end, and tell each group as it is there."""
+        by_number = dict(zip((trial.number for trial in trials), rungs, strict=True))
+        for part in self._groups(trials):
+            trainings = self._at(part, held)
+            self._trainer.advance(trainings, [training.settings.steps for training in trainings])
+            for trial, training in zip(part, trainings, strict=True):
+                self._tell(trial, _Stand.of(training), by_number[trial.number], training)
+                if held is not None:
+                    del held[trial.number]
 
-    def _tell(self, trial: optuna.Trial, training: Training, rungs: tuple[float, ...]) -> None:
-        state: State = "diverged" if training.diverged else "complete" if training.over else "pruned"
-        score = training.best_score
+    def _at(self, trials: Sequence[optuna.Trial], held: dict[int, Training] | None) -> list[Training]:
+        """Return the trainings of trials where they stand, or begun."""
+        found = {} if held is None else held
+        for trial in trials:
+            if trial.number not in found:
+                found[trial.number] = self._trainer.begin(self._settings(trial), self._seed)
+        return [found[trial.number] for trial in trials]
+
+    def _groups(self, trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
+        parts = groups(self._trainer, [self._settings(trial) for trial in trials])
+        return [[trials[i] for i in part] for part in parts]
+
+    def _fit(self, settings: Iterable[Settings]) -> bool:
+        """Say whether all trainings of a round can be held: weights, two moments, and the best weights."""
+        return sum(16 * self._trainer.weights(each) for each in settings) <= HELD_BYTES
+
+    def _tell(self, trial: optuna.Trial, stand: _Stand, rungs: tuple[float, ...], training: Training | None) -> None:
+        state: State = "diverged" if stand.diverged else "complete" if stand.over else "pruned"
+        score = stand.best_score
         outcome = {
             "state": state,
             "score": score if math.isfinite(score) else None,
-            "best_step": training.best_step,
-            "steps_run": training.step,
-            "seconds": training.seconds,
+            "best_step": stand.best_step,
+            "steps_run": stand.step,
+            "seconds": stand.seconds,
             "rungs": [score if math.isfinite(score) else None for score in rungs],
         }
         told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}[state]
@@ -249,7 +301,7 @@ class _Rounds:
             self._study.study.tell(trial, value, state=told, skip_if_finished=True)
         except UpdateFinishedTrialError:
             pass  # this process was silent for long, another one took the trial up and was faster: it found the same
-        if state == "complete" and (self._best is None or score > self._best[1].valid_score):
+        if training is not None and state == "complete" and (self._best is None or score > self._best[1].valid_score):
             self._best = trial.number, self._trainer.finish(training)
         if self._progress is not None:
             done = sum(_is_done(each) for each in self._study.trials)

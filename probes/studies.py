@@ -8,6 +8,7 @@ database, where processes may be on other machines, each leaves the time now and
 from __future__ import annotations
 
 import logging
+import os
 import re
 import threading
 import time
@@ -29,6 +30,7 @@ BEAT_SECONDS, SILENT_SECONDS = 30.0, 180.0
 #: A trial that nobody claims for so long, which takes its process a moment, is left behind too.
 CLAIM_SECONDS = 30.0
 WORKER = "worker"
+TAIL_BYTES = 2**16  # read at a time to find the end of a journal's last whole line
 
 
 class StorageError(ValueError):
@@ -121,7 +123,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
         name: The study's name: whatever decides its trials' numbers is hashed in it.
 
     Raises:
-        StorageError: The storage cannot be opened.
+        StorageError: The storage, or the study in it, cannot be opened.
     """
     optuna.logging.set_verbosity(logging.ERROR)  # its warnings speak of how it samples, not of what a user could mend
     opened: Any
@@ -129,37 +131,32 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
     locks = None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        if storage is not None:
-            try:
+        try:
+            if storage is not None:
                 opened = optuna.storages.get_storage(storage)
-            except Exception as error:  # whatever the database's driver raises
-                reason = str(error).partition("\n")[0]
-                raise StorageError(
-                    _without_password(
-                        f"the storage {storage!r} cannot be opened ({type(error).__name__}: {reason}). Give --storage "
-                        "a URL that Optuna knows, such as sqlite:///search.db, or leave it out"
-                    )
-                ) from error
-        elif folder is not None:
-            folder.mkdir(parents=True, exist_ok=True)
-            path = folder / f"{name}.journal"
-            locks = folder / f"{name}.workers"
-            locks.mkdir(exist_ok=True)
-            lock = _JournalLock(folder / f"{name}.lock")
-            opened = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
-        else:
-            opened = optuna.storages.InMemoryStorage()
-        study = optuna.create_study(
-            study_name=name,
-            storage=opened,
-            direction="maximize",
-            load_if_exists=True,
-            pruner=optuna.pruners.NopPruner(),
-        )
-    search = SearchStudy(study, locks)
-    if locks is not None:
-        worker_lock = FileLock(locks / f"{search.worker}.worker")
-        worker_lock.acquire()
+            elif folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                path = folder / f"{name}.journal"
+                locks = folder / f"{name}.workers"
+                locks.mkdir(exist_ok=True)
+                lock = _JournalLock(folder / f"{name}.lock")
+                _mend(path, lock)
+                opened = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+            else:
+                opened = optuna.storages.InMemoryStorage()
+            study = optuna.create_study(
+                study_name=name,
+                storage=opened,
+                direction="maximize",
+                load_if_exists=True,
+                pruner=optuna.pruners.NopPruner(),
+            )
+            search = SearchStudy(study, locks)
+            if locks is not None:
+                worker_lock = FileLock(locks / f"{search.worker}.worker")
+                worker_lock.acquire()
+        except Exception as error:  # whatever the database's driver, Optuna or the disk raises
+            raise StorageError(_unopened(storage, folder, name, error)) from error
     try:
         with nullcontext() if storage is None else _beating(search):
             yield search
@@ -169,6 +166,48 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
             Path(worker_lock.lock_file).unlink(missing_ok=True)
             with suppress(OSError):  # another process is at work there
                 Path(worker_lock.lock_file).parent.rmdir()
+
+
+def _mend(path: Path, lock: _JournalLock) -> None:
+    """Cut off a last line without its end: a process that was killed, or found the disk full, did not write it whole.
+
+    Optuna would refuse the journal, or take the next line for the rest of that one.
+    """
+    if not path.exists():
+        return
+    lock.acquire()
+    try:
+        with path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            size = end
+            while size:  # from the end on, to the last line that is whole
+                start = max(0, size - TAIL_BYTES)
+                file.seek(start)
+                newline = file.read(size - start).rfind(b"\n")
+                size = start + newline + 1 if newline >= 0 else start
+                if newline >= 0:
+                    break
+            if size < end:
+                file.truncate(size)
+    finally:
+        lock.release()
+
+
+def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
+    """Return what went wrong at the opening in words, and what to do."""
+    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    if storage is not None:
+        return _without_password(
+            f"the storage {storage!r} cannot be opened ({reason}). Give --storage a URL that Optuna knows, such as "
+            "sqlite:///search.db, or leave it out"
+        )
+    if folder is None:
+        return f"the search cannot be begun in memory ({reason})"
+    path = folder / f"{name}.journal"
+    return (
+        f"the search in {path} cannot be opened ({reason}). Make sure that there is room and that it may be written, "
+        "and run the same command again; delete this file to begin the search anew"
+    )
 
 
 @contextmanager

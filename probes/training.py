@@ -178,6 +178,11 @@ class Trainer:
         rows = min(settings.batch_size, len(self.inputs.targets))
         return 2.0 * rows * (2 * sum(products) + sum(products[1:]))
 
+    def weights(self, settings: Settings) -> int:
+        """Return the number of weights of a probe, biases aside."""
+        widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
+        return sum(a * b for a, b in itertools.pairwise(widths))
+
     def advance(self, trainings: Sequence[Training], until: Sequence[int]) -> None:
         """Train each training up to its own step of ``until``, or until it is over; all are of one shape.
 

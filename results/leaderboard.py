@@ -207,10 +207,12 @@ def _described(record: Record) -> tuple[str, ...]:
     """Return what must be alike in a column; nothing where it is not known."""
     return (
         f"protocol {_escape(record.protocol)}",
+        f"protocol version {record.search.protocol_version}",
         f"sampler {_escape(record.search.sampler)}",
         f"pruner {_escape(record.search.pruner)}",
         f"{len(record.search.trials)} trial{'s' * (len(record.search.trials) != 1)}",
         f"probes in {record.probe.precision}",
+        "" if record.probe.layer is None else f"layer {_escape(record.probe.layer)}",
         f"task version {record.task.version}",
         f"task fingerprint {_escape(record.task.fingerprint[:12])}",
         "" if _is_given(record) else f"audio {_escape(record.data.fingerprint[:12])}",

@@ -128,10 +128,12 @@ class SearchSection(Section):
     The budget spent is ``steps_run`` of the ``steps_asked`` of all trials; ``operations`` are those of the matrix
     products in these steps, and ``floor_seconds`` what they would take at the rate that was measured on this machine.
     ``section`` is the part of the protocol that served the task; ``layers`` the validation score of a ridge on each of
-    the encoder's layers, where the layer was chosen by it.
+    the encoder's layers, where the layer was chosen by it. ``protocol_version`` is that of the protocols'
+    file.
     """
 
     section: str
+    protocol_version: int
     sampler: str
     pruner: str
     objective: str
@@ -157,14 +159,15 @@ class Floors(Section):
 
     ``constant`` knows how often each label occurs in train; ``permuted`` is the selected probe trained on permuted
     labels (``None`` where that diverged); ``ridge`` a ridge regression on the same embeddings, of the best of four
-    penalties on valid. ``loses_to_ridge`` names the metrics in which the probe is worse than the ridge by more than the
-    95 % interval of their difference.
+    penalties on valid. ``permuted`` or ``ridge`` is ``None`` too where its outputs on test are not finite.
+    ``loses_to_ridge`` names the metrics in which the probe is worse than the ridge by more than the 95 % interval of
+    their difference.
     """
 
     constant: dict[str, FloorScore]
     permuted: dict[str, FloorScore] | None
-    ridge: dict[str, FloorScore]
-    ridge_penalty: float
+    ridge: dict[str, FloorScore] | None
+    ridge_penalty: float | None
     loses_to_ridge: list[str]
 
 
@@ -246,10 +249,14 @@ class DataSection(Section):
 
 
 class SeedsSection(Section):
-    """Seeds of the search and of each retrained probe; the bootstrap uses the search's seed."""
+    """Seeds of the search and of each retrained probe; the bootstrap uses the search's seed.
+
+    With the seeds in ``diverged`` the selected probe reached no finite validation score: they are left out.
+    """
 
     search: int
     probes: list[int]
+    diverged: list[int] = Field(default_factory=list)
 
 
 class HardwareSection(Section):

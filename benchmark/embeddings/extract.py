@@ -24,6 +24,7 @@ from benchmark.embeddings.decoding import Decoded, decode_all
 from benchmark.embeddings.store import EmbeddingStore, Row
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check import check_before
+from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.errors import UserError
 from benchmark.standard_streams import stdout_to_stderr
 from benchmark.windows import TooShortError, cut
@@ -119,8 +120,7 @@ def extract(
         if store.space.deformation is None:  # before that it has embedded the clean audio
             check_before(encoder, store.space, len(tracks), device)
         encoder.to(device)
-        if hasattr(encoder, "eval"):  # it is a torch module itself
-            encoder.eval()
+        set_to_eval(encoder)  # also where it has a to() of its own
         _extract(encoder, tracks, store, index, workers, batch_size, device, progress, done)
     done.seconds = time.monotonic() - started
     return done

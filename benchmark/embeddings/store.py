@@ -27,6 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
+from probes.data import release
 from results.store import replace_file
 
 FOLDER = "embeddings"
@@ -146,6 +147,7 @@ class EmbeddingStore:
                 ) from None
             to, rows = zip(*pairs, strict=True)
             out[list(to)] = values[list(rows), columns]
+            release(out)  # of a memory map, only what one shard filled stays in memory
         return out
 
     def _table(self, rows: Sequence[Row]) -> pa.Table:

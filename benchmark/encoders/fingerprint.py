@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import importlib.machinery
 import importlib.util
 import inspect
 import json
 import sys
 import sysconfig
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -18,6 +20,9 @@ import numpy as np
 
 from benchmark.audio import content_hash
 from benchmark.errors import UserError
+
+#: Packages whose modules are not the user's, wherever they are installed.
+NOT_FOLLOWED = frozenset({"benchmark", "torch"})
 
 
 def source_digest(cls: type) -> str:
@@ -44,36 +49,91 @@ def source_digest(cls: type) -> str:
     return digest.hexdigest()
 
 
-def own_files(module: ModuleType | None, seen: dict[str, Path] | None = None) -> list[Path]:
-    """Return the file of a module and, through its import statements, of every module of the user's, by module name."""
-    seen = {} if seen is None else seen
+def own_files(module: ModuleType | None) -> list[Path]:
+    """Return the file of a module and, through its import statements, of every module of the user's, by module name.
+
+    Imports inside functions count, too: what they name is looked for where Python would, and beside the module's file,
+    and is not imported.
+    """
     file = _file_of(module)
-    if module is None or file is None or module.__name__ in seen:
-        return [seen[name] for name in sorted(seen)]
-    seen[module.__name__] = file
+    if module is None or file is None:
+        return []
+    seen: dict[str, Path] = {}
+    waiting = [(module.__name__, module.__package__, file)]
+    while waiting:
+        name, package, each = waiting.pop()
+        if name in seen:
+            continue
+        seen[name] = each
+        for imported in _imported(each, package):
+            found = _located(imported, file.parent)
+            if found is not None:
+                waiting.append((imported, *found))
+    return [seen[name] for name in sorted(seen)]
+
+
+def _imported(file: Path, package: str | None) -> list[str]:
+    """Return the full names of what a file's import statements may import."""
     try:
         tree = ast.parse(file.read_bytes())
-    except SyntaxError:
-        return [seen[name] for name in sorted(seen)]
+    except (SyntaxError, ValueError, OSError):
+        return []
+    names: list[str] = []
     for node in ast.walk(tree):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            parent = "." * node.level + (node.module or "")
-            base = (
-                importlib.util.resolve_name(parent, module.__package__) if node.level and module.__package__ else parent
-            )
-            names = [base, *(f"{base}.{alias.name}" for alias in node.names)]
-        for name in names:
-            if name and not name.startswith(("benchmark", "torch", ".")):
-                own_files(sys.modules.get(name), seen)
-    return [seen[name] for name in sorted(seen)]
+            base = "." * node.level + (node.module or "")
+            if node.level and package:
+                try:
+                    base = importlib.util.resolve_name(base, package)
+                except ImportError:  # beyond the outermost package
+                    continue
+            names += [base, *(f"{base}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _located(name: str, beside: Path) -> tuple[str | None, Path] | None:
+    """Return the package and the file of a module of the user's, loaded or not; ``None`` of any other."""
+    top = name.partition(".")[0]
+    if not top or top in NOT_FOLLOWED:
+        return None
+    module = sys.modules.get(name)
+    if module is not None:
+        file = _file_of(module)
+        return None if file is None else (module.__package__, file)
+    if top in sys.stdlib_module_names:
+        return None
+    try:
+        spec = _spec(name, beside)
+    except Exception:  # whatever finders raise: what cannot be found cannot be imported either
+        return None
+    file = None if spec is None else _own(spec.origin)
+    return None if spec is None or file is None else (spec.parent, file)
+
+
+def _spec(name: str, beside: Path) -> importlib.machinery.ModuleSpec | None:
+    """Find a module that is not loaded, and load nothing: importlib.util.find_spec would import its packages."""
+    parent = name.rpartition(".")[0]
+    if not parent:
+        spec = importlib.util.find_spec(name)
+        if spec is None or _own(spec.origin) is None:
+            spec = importlib.machinery.PathFinder.find_spec(name, [str(beside)]) or spec
+        return spec
+    package = sys.modules.get(parent)
+    if package is not None:
+        places = getattr(package, "__path__", None)
+    else:
+        places = getattr(_spec(parent, beside), "submodule_search_locations", None)
+    return None if places is None else importlib.machinery.PathFinder.find_spec(name, places)
 
 
 def _file_of(module: ModuleType | None) -> Path | None:
     """Return the file of a module that is the user's: neither the standard library's nor an installed package's."""
-    name = getattr(module, "__file__", None)
+    return _own(getattr(module, "__file__", None))
+
+
+def _own(name: str | None) -> Path | None:
     if not name or not name.endswith(".py"):
         return None
     file = Path(name).resolve()
@@ -141,7 +201,9 @@ def describe(value: Any, where: str) -> Any:
         return [describe(item, where) for item in value]
     raise UserError(
         f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
-        "safely: define fingerprint() in the encoder, or name the attribute in not_in_fingerprint"
+        "safely: define fingerprint() in the encoder, keep the file it was loaded from in a pathlib.Path attribute, "
+        "whose content is hashed, and name this attribute in not_in_fingerprint; or only the latter, if it changes no "
+        "number"
     )
 
 
@@ -190,3 +252,12 @@ def modules_in(values: Any) -> list[Any]:
         elif isinstance(value, list | tuple | Mapping):
             found += modules_in(value)
     return found
+
+
+def set_to_eval(encoder: Any) -> None:
+    """Put an encoder that is a torch module, and those among its attributes, into evaluation mode."""
+    if hasattr(encoder, "eval"):
+        encoder.eval()
+    for module in modules_in(list(vars(encoder).values())):
+        with suppress(NotImplementedError):  # exported programs, whose mode is fixed
+            module.eval()

@@ -151,11 +151,7 @@ def _trusted(reference: Reference, raw: dict[str, Any], local: bool, transformer
             f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}). Read that code; then "
             f"allow it with remote_code=1 and the full commit, as {reference.kind}:ID@COMMIT?remote_code=1"
         )
-    if any("--" in str(where) for where in code.values()):
-        raise UserError(
-            f"{who} takes its code from another repository ({', '.join(map(str, code.values()))}), which no revision "
-            "of this one pins: download both into one folder and name that"
-        )
+    _refuse_foreign(code, who)
     if not local and not COMMIT.fullmatch(reference.revision or ""):
         raise UserError(
             f"{who} would run code from the hub that can change any day: pin it by the full commit (40 hex digits), as "
@@ -178,10 +174,33 @@ def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) ->
         if family is Wave or issubclass(family, Codec):
             return None
         raise UserError(f"{source.who} has no preprocessor_config.json, without which its input is not known")
+    if source.remote:
+        for file in filter(None, there):
+            _refuse_foreign_code(file, source.who)
     with _explained(source.who, source.place, source.pins.get("revision")):
         return transformers.AutoFeatureExtractor.from_pretrained(
             source.place, trust_remote_code=source.remote, **source.pins
         )
+
+
+def _refuse_foreign(code: dict[str, Any], who: str) -> None:
+    """Refuse code of another repository, which ``auto_map`` names as ``REPOSITORY--MODULE.CLASS``."""
+    if any("--" in str(where) for where in code.values()):
+        raise UserError(
+            f"{who} takes its code from another repository ({', '.join(map(str, code.values()))}), which no revision "
+            "of this one pins: download both into one folder and name that"
+        )
+
+
+def _refuse_foreign_code(file: str, who: str) -> None:
+    """Refuse a configuration of the input whose code, or that of a part of it, is of another repository."""
+    try:
+        raw = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{who} cannot be opened: {Path(file).name} is no JSON ({error})") from error
+    for part in (raw, *raw.values()) if isinstance(raw, dict) else ():
+        if isinstance(part, dict) and isinstance(code := part.get("auto_map"), dict):
+            _refuse_foreign(code, who)
 
 
 def _model(source: _Source, family: type[HuggingFace], config: Any, transformers: Any) -> tuple[Any, Any]:
@@ -224,16 +243,22 @@ def _content(weights: str, raw: dict[str, Any], extractor: Any, remote: Any, ver
         "weights": weights,
         "config": {key: value for key, value in raw.items() if key not in PASSING},
         "extractor": None if extractor is None else extractor.to_dict(),
-        "code": None if remote is None else _code(remote),
+        "code": None if remote is None else _code(remote, extractor),
         "transformers": ".".join(version.split(".")[:2]),
     }
     return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _code(model: Any) -> list[str]:
-    """Return the digests of the Python files beside the one that defines the model; transformers puts them there."""
-    file = Path(str(sys.modules[type(model).__module__].__file__))
-    return [hashlib.sha256(each.read_bytes()).hexdigest() for each in sorted(file.parent.glob("*.py"))]
+def _code(model: Any, extractor: Any) -> list[str]:
+    """Return the digests of the Python files beside those that define model and extractor, where transformers put them.
+
+    An extractor that transformers has itself counts by the version of transformers.
+    """
+    modules = [type(model).__module__]
+    if (defined := type(extractor).__module__).startswith("transformers_modules."):
+        modules.append(defined)
+    folders = {Path(str(sys.modules[name].__file__)).parent: None for name in modules}
+    return [hashlib.sha256(each.read_bytes()).hexdigest() for folder in folders for each in sorted(folder.glob("*.py"))]
 
 
 def _commit(file: str) -> str | None:

@@ -180,13 +180,10 @@ def _shape(
 
 
 def _digest(file: Path) -> str:
-    """Return the sha256 of a model file, and of the files beside it that it names as holders of its weights."""
+    """Return the sha256 of a model file, and of the files beside and below it that it names as holders of weights."""
     data = file.read_bytes()
-    beside = {
-        each.name: content_hash(each)
-        for each in sorted(file.parent.iterdir())
-        if each != file and each.is_file() and each.name.encode() in data
-    }
+    names = {each: each.relative_to(file.parent).as_posix() for each in sorted(file.parent.rglob("*")) if each != file}
+    beside = {name: content_hash(each) for each, name in names.items() if name.encode() in data and each.is_file()}
     return _combined(hashlib.sha256(data).hexdigest(), beside)
 
 

@@ -6,7 +6,9 @@ Nothing that could run code is loaded: arrays of Python objects (pickles) are re
 from __future__ import annotations
 
 import json
+import lzma
 import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,11 @@ FORMS = (
 )
 ID_COLUMNS = ("track_id", "id")
 NUMBERS = "fiu"
+#: What NumPy and its readers of archives raise on damaged and made-up files: impossible sizes, encryption and the like.
+DAMAGE = (
+    ValueError, EOFError, MemoryError, OverflowError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    lzma.LZMAError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,8 +83,11 @@ def _npz(path: Path) -> Rows:
                     "write it as np.savez(path, ids=ids, embeddings=embeddings)"
                 )
             ids, matrix = archive["ids"], archive["embeddings"]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGE as error:
         raise _unreadable(path, error) from error
+    for name, array in (("ids", ids), ("embeddings", matrix)):
+        if not isinstance(array, np.ndarray):  # a member of the archive that is no .npy
+            raise UserError(f"{path}: {name!r} is no array: write it as np.savez(path, ids=ids, embeddings=embeddings)")
     if ids.ndim != 1:
         raise UserError(f"{path}: 'ids' has the shape {list(ids.shape)}, not [n]")
     _check_matrix(matrix, f"{path}: 'embeddings'")
@@ -211,7 +221,7 @@ def _load(path: Path, *, mapped: bool = False) -> np.ndarray:
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
-    except (ValueError, EOFError) as error:
+    except DAMAGE as error:
         raise _unreadable(path, error) from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"{path} is an archive of arrays, not one array: call it .npz")

@@ -76,7 +76,7 @@ EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx", "transformers": "hf", "opens
 
 #: What a path with such an ending was probably meant as.
 MEANT: Mapping[str, str] = {
-    ".onnx": "onnx", ".pt": "torchscript", ".pt2": "torchscript", ".pth": "torchscript", ".ts": "torchscript",
+    ".onnx": "onnx", ".pt": "torchscript", ".pth": "torchscript", ".ts": "torchscript",
     ".npz": "emb", ".npy": "emb", ".parquet": "emb",
 }  # fmt: skip
 

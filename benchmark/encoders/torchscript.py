@@ -1,7 +1,8 @@
-"""TorchScript files and exported programs as encoders: ``torchscript:model.pt?sample_rate=16000&window=3``.
+"""TorchScript files as encoders: ``torchscript:model.pt?sample_rate=16000&window=3``.
 
-Both hold their graph, so they need none of the author's code. A checkpoint does not: it is weights alone, or a pickle
-that runs code when it is loaded, and is refused.
+Such a file holds its graph, so it needs none of the author's code, and torch's reader of it runs no Python. A
+checkpoint does not: it is weights alone, or a pickle that runs code when it is loaded, and is refused. So are exported
+programs, whose reader unpickles.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
 
-EXPORTED = ".pt2"
+#: How files of torch.export.save end, and what they have in them.
+EXPORTED, EXPORTED_PART = ".pt2", "archive_format"
 
 
 class TorchScriptModel(ModelFile):
-    """A TorchScript model, or an exported program, from waveforms to embeddings."""
+    """A TorchScript model, from waveforms to embeddings."""
 
-    not_in_fingerprint = (*ModelFile.not_in_fingerprint, "_model", "_program")
+    not_in_fingerprint = (*ModelFile.not_in_fingerprint, "_model")
 
     def __init__(self, reference: Reference, file: Path) -> None:
         """Open the model, and try it.
@@ -35,24 +37,13 @@ class TorchScriptModel(ModelFile):
         """
         super().__init__(reference, content_hash(file))
         self.name = name_of(reference, file.name)
-        self._program: Any = None
-        if file.suffix == EXPORTED:
-            self._program = _exported(file)
-            self._model: Any = _module(self._program)
-        else:
-            self._model = _scripted(file)
+        self._model: Any = _scripted(file)
         self.set_windows(reference, None)
         self.settle(reference, self._on_cpu, (*LAYOUTS[2], *LAYOUTS[3][:1]), None)
 
     def to(self, device: str) -> None:
         """Move the model to ``device``."""
-        if self._program is None:
-            self._model = self._model.to(device)
-            return
-        from torch.export.passes import move_to_device_pass
-
-        self._program = move_to_device_pass(self._program, device)
-        self._model = _module(self._program)
+        self._model = self._model.to(device)
 
     def embed(self, waveforms: Any) -> Any:
         """Embed float32 [B, C, N] as [B, D], or [B, T, D] where the model gives frames."""
@@ -73,7 +64,7 @@ class TorchScriptModel(ModelFile):
 
 
 def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
-    """Return the encoder of a TorchScript file, or of an exported program (``.pt2``).
+    """Return the encoder of a TorchScript file.
 
     Options: ``sample_rate`` and ``window`` (seconds or ``track``), both needed; ``hop``, ``minimum``, ``channels``,
     ``layout`` (bn, bcn), ``frames`` (middle, last).
@@ -88,7 +79,7 @@ def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG0
 def _scripted(file: Path) -> Any:
     import torch
 
-    _refuse_checkpoint(file)
+    _refuse_pickles(file)
     try:
         return torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
@@ -98,33 +89,26 @@ def _scripted(file: Path) -> Any:
         ) from error
 
 
-def _exported(file: Path) -> Any:
-    import torch
+def _refuse_pickles(file: Path) -> None:
+    """Refuse what torch.export.save and torch.save write: the latter an archive with a pickle and no code, or a pickle.
 
-    try:
-        return torch.export.load(file)
-    except Exception as error:  # whatever its reader trips over
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{file} is no exported program ({reason}): write one with torch.export.save") from error
-
-
-def _module(program: Any) -> Any:
-    """Return the module of an exported program, whose mode was fixed when it was exported."""
-    module = program.module()
-    for part in module.modules():  # they say that they train, whatever their graph does, and know no eval()
-        part.training = False
-    return module
-
-
-def _refuse_checkpoint(file: Path) -> None:
-    """Refuse what torch.save writes: an archive with a pickle and no code, or a bare pickle."""
+    ``torch.jit.load`` reads the pickle of an archive with code by a reader of its own, which knows tensors, plain
+    values and the classes of that code, and nothing of Python.
+    """
+    parts: list[str] = []
     try:
         with zipfile.ZipFile(file) as archive:
-            parts = [name.partition("/")[2] for name in archive.namelist()]
+            parts += [name.partition("/")[2] for name in archive.namelist()]
         is_checkpoint = "data.pkl" in parts and not any(name.startswith("code/") for name in parts)
     except zipfile.BadZipFile:
         with file.open("rb") as stream:
             is_checkpoint = stream.read(1) == b"\x80"  # how a pickle begins
+    if file.suffix.lower() == EXPORTED or EXPORTED_PART in parts:
+        raise UserError(
+            f"{file} is an exported program (torch.export), whose reader unpickles, which could run any code: export "
+            "the model to ONNX (torch.onnx.export) and name it as onnx:FILE, or write it with "
+            "torch.jit.script(model).save"
+        )
     if is_checkpoint:
         raise UserError(
             f"{file} is a checkpoint (a pickle), not a TorchScript model: it holds weights without the network, and "

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -225,7 +226,8 @@ def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
         accelerator=kind,
         devices=local if world > 1 else 1,
         num_nodes=world // local if world > 1 else 1,
-        strategy=DDPStrategy(gradient_as_bucket_view=True) if world > 1 else "auto",
+        # The others wait while the first probes: half an hour, the default, can be too short for that.
+        strategy=DDPStrategy(timeout=timedelta(days=1), gradient_as_bucket_view=True) if world > 1 else "auto",
         precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
     )
     fabric.launch()

@@ -301,8 +301,8 @@ def train(
                     log.write(progress.step, values)
                 watch.see_spread(progress.step, found)
             stops = trainer.any_of(interrupt.asked)
-            if progress.step % recipe.checkpoint_every == 0 or ends or stops:
-                keep = progress.step % recipe.keep_every == 0
+            keep = progress.step % recipe.keep_every == 0
+            if progress.step % recipe.checkpoint_every == 0 or keep or ends or stops:
                 _write(trainer, run, progress, about, keep=keep)
                 left = seconds * (recipe.steps - progress.step)
                 report.say(

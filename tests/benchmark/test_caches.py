@@ -10,6 +10,7 @@ import pytest
 
 from benchmark import caches
 from benchmark.audio import AudioRule
+from benchmark.deformations import Deformation
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import EmbeddingStore, Row, shards
 from benchmark.errors import UserError
@@ -81,6 +82,20 @@ class TestLs:
             three[2].folder.name: ["beta", "1", "1", "8"],
         }
         assert "3 space(s)" in out
+
+    def test_a_deformed_space_and_a_fitted_one_are_shown_as_such(self, home, three, capsys):
+        found = {
+            fill(home, 1, deformation=Deformation("shift", 50.0, 1)).folder.name: "alpha under shift=50ms",
+            fill(home, 1, fitted_on="c" * 64).folder.name: "alpha fitted on cccccccccccc",
+        }
+        strange = fill(home, 1, deformation=Deformation("gain", -6.0, 1))
+        description = strange.folder / "space.json"
+        description.write_text(description.read_text().replace('"gain"', '"reversed"'))
+        found[strange.folder.name] = "alpha under a deformation"
+        caches.ls(home)
+        lines = {line.split()[-1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("alpha")}
+        assert all(lines[folder].startswith(f"{text}  ") for folder, text in found.items())
+        assert lines[three[0].folder.name].startswith("alpha  ")
 
     def test_sizes_and_times(self, home, three):
         age(three[1], 10)
@@ -237,6 +252,19 @@ class TestPrune:
         with pytest.raises(UserError, match="--all leaves nothing to choose"):
             prune(home, everything=True, yes=True, **what)
         assert all(store.folder.exists() for store in three)
+
+    def test_what_killed_runs_laid_out_goes_after_a_day(self, home, capsys):
+        for name, days in (("scratch-old", 2), ("scratch-new", 0), ("scratch-used", 2)):
+            (home / name / "gain").mkdir(parents=True)
+            (home / name / "gain" / "test-all.npy").write_bytes(bytes(2_000_000))
+            for path in (home / name / "gain" / "test-all.npy", home / name / "gain", home / name):
+                os.utime(path, (time.time() - days * DAY,) * 2)
+        (home / "scratch-used" / "gain" / "test-all.npy").touch()
+        prune(home)
+        assert "Would delete scratch-old: left by a run that was killed, 2.0 MB" in capsys.readouterr().out
+        assert (home / "scratch-old").exists()
+        prune(home, yes=True)
+        assert sorted(path.name for path in home.iterdir()) == ["scratch-new", "scratch-used"]
 
     def test_nothing_to_do(self, home, capsys):
         prune(home)

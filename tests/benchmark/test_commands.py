@@ -2,12 +2,15 @@
 
 import re
 import runpy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmark import commands
 from benchmark.commands import WIDTH, print_outcomes
-from benchmark.pipeline import Outcome
+from benchmark.errors import UserError
+from benchmark.pipeline import Outcome, UnfinishedError
 from results import store
 
 build_record = runpy.run_path(str(Path(__file__).parents[1] / "results" / "conftest.py"))["build_record"]
@@ -46,6 +49,31 @@ def test_a_loss_to_the_ridge_is_marked_at_its_metric(printed):
     cells, lines = printed(outcome("emo", "mine", scores, loses=["r2_arousal"]))
     assert [row[7] for row in cells[2:4]] == ["0.400", "0.700 !"]
     assert "! a ridge regression on the same embeddings does better, by more than the interval" in lines
+
+
+def test_a_ridge_that_could_not_be_scored_is_a_dash(printed):
+    def without_ridge(done):
+        changed = done.record.floors.model_copy(update={"ridge": None, "ridge_penalty": None})
+        return replace(done, record=done.record.model_copy(update={"floors": changed}))
+
+    cells, _ = printed(without_ridge(outcome("t", "mine", {"accuracy": 0.7})))
+    assert cells[2][7] == "-"
+    curves = [outcome("t", "mine", {"accuracy": 0.7}, curve={"fraction": 0.1, "repeat": n}) for n in (0, 1)]
+    cells, _ = printed(without_ridge(curves[0]), curves[1])
+    assert cells[2][8] == "-"
+
+
+def test_what_was_finished_is_printed_before_the_error(monkeypatch, tmp_path, capsys):
+    def fail(*_args):
+        raise UnfinishedError("1 of 2 pairs failed", [outcome("t", "mine", {"accuracy": 0.7})])
+
+    monkeypatch.setattr(commands, "run_many", fail)
+    for name in ("resolve", "Terminal"):
+        monkeypatch.setattr(commands, name, lambda *_args: None)
+    monkeypatch.setattr(commands.registry, "find", lambda *_args: [])
+    with pytest.raises(UserError, match="1 of 2 pairs failed"):
+        commands.run(["mine"], ["t"], dry_run=False, home=tmp_path, results=tmp_path)
+    assert "0.700" in capsys.readouterr().out
 
 
 def test_a_curve_is_a_line_a_fraction(printed):

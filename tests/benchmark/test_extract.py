@@ -641,6 +641,17 @@ class TestTorch:
         bench.extract(tracks[1:2])
         np.testing.assert_allclose(bench.read(tracks[1:2]), [pooled(tracks[1])], atol=1e-6)
 
+    def test_parts_of_an_encoder_with_a_to_of_its_own_are_evaluated_too(self, tmp_path, tracks):
+        class Own(Stub):
+            not_in_fingerprint = (*Stub.not_in_fingerprint, "parts")
+
+            def to(self, device):
+                self.parts = [torch.nn.Dropout()]
+
+        bench = Bench(tmp_path / "home", Own())
+        bench.extract(tracks[1:2])
+        assert not bench.encoder.parts[0].training
+
     def test_writing_into_its_input_harms_nobody(self, tmp_path, tracks):
         class Rude(Net):
             def embed(self, waveforms):

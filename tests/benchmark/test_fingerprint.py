@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.fingerprint import modules_in
+from benchmark.encoders.fingerprint import modules_in, set_to_eval
 from benchmark.encoders.resolve import resolve_one
+from benchmark.errors import UserError
 
 PLUGIN = """
 import torch
@@ -40,6 +41,31 @@ class TestCode:
         before = fingerprint_of(file)
         assert fingerprint_of(file) == before
         helper.write_text("K = 5\n")
+        assert fingerprint_of(file) != before
+
+    @pytest.mark.parametrize("name", ["torch_front", "benchmark_parts"])
+    def test_a_users_module_whose_name_begins_like_ours_counts(self, tmp_path, name):
+        file, helper = tmp_path / "enc.py", tmp_path / f"{name}.py"
+        file.write_text(PLUGIN.format(helper=name))
+        helper.write_text("K = 1\n")
+        before = fingerprint_of(file)
+        helper.write_text("K = 5\n")
+        assert fingerprint_of(file) != before
+
+    @pytest.mark.parametrize("statement", ["from late_part import K", "from late_pack.deep import K"])
+    def test_what_is_imported_inside_functions_counts_and_is_not_imported(self, tmp_path, statement):
+        file, part, pack = tmp_path / "enc.py", tmp_path / "late_part.py", tmp_path / "late_pack"
+        text = PLUGIN.replace("from {helper} import K\n", "").replace(
+            "        return", f"        import nowhere.at_all\n        {statement}\n        return"
+        )
+        file.write_text(text)
+        pack.mkdir()
+        (pack / "__init__.py").write_text("raise SystemExit('imported')\n")
+        (pack / "deep.py").write_text("from ..... import beyond\nfrom . import K\nimport late_part\n")
+        part.write_text("raise SystemExit('imported')\nK = 1\n")
+        before = fingerprint_of(file)
+        assert fingerprint_of(file) == before
+        part.write_text("raise SystemExit('imported')\nK = 2\n")
         assert fingerprint_of(file) != before
 
     def test_a_module_that_nothing_imports_does_not(self, tmp_path):
@@ -102,6 +128,16 @@ class TestModules:
         before = Wrapping(attention).fingerprint()
         attention.cached_length = 7
         assert Wrapping(attention).fingerprint() == before
+
+    def test_what_cannot_be_hashed_is_refused_with_the_ways_out(self):
+        with pytest.raises(UserError, match=r"Wrapping.nets changes.*pathlib\.Path attribute, whose content is hashed"):
+            Wrapping(object()).fingerprint()
+
+    def test_exported_programs_have_a_mode_of_their_own(self):
+        program = torch.export.export(torch.nn.Dropout().eval(), (torch.zeros(2),)).module()
+        dropout = torch.nn.Dropout()
+        set_to_eval(Wrapping(program, dropout))
+        assert not dropout.training
 
     def test_modules_in_lists_and_mappings_are_set_to_eval(self):
         nets = [torch.nn.Dropout(), torch.nn.Dropout()]

@@ -454,6 +454,34 @@ class TestRemoteCode:
         with pytest.raises(UserError, match="another repository"):
             opened(folder, "?remote_code=1")
 
+    @pytest.mark.parametrize("name", ["preprocessor_config.json", "processor_config.json"])
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_code_of_another_repository_for_the_input_is_refused(self, remote, tmp_path, name, nested):
+        folder = tmp_path / "other"
+        shutil.copytree(remote, folder)
+        file = folder / name
+        config = json.loads(file.read_text()) if file.exists() else {}
+        part = {"auto_map": {"AutoFeatureExtractor": "somebody/code--extraction.Extractor"}}
+        file.write_text(json.dumps({**config, **({"feature_extractor": part} if nested else part)}))
+        with pytest.raises(UserError, match="another repository"):
+            opened(folder, "?remote_code=1")
+
+    def test_the_code_of_the_input_is_in_the_fingerprint(self, remote, tmp_path):
+        prints = []
+        for place, number in enumerate((1, 1, 2)):
+            folder = tmp_path / str(place) / "extracting"
+            shutil.copytree(remote, folder)
+            file = folder / "preprocessor_config.json"
+            config = json.loads(file.read_text())
+            config |= {"feature_extractor_type": "Own", "auto_map": {"AutoFeatureExtractor": "own_extraction.Own"}}
+            file.write_text(json.dumps(config))
+            (folder / "own_extraction.py").write_text(
+                "from transformers import Wav2Vec2FeatureExtractor\n\n\n"
+                f"class Own(Wav2Vec2FeatureExtractor):\n    number = {number}\n"
+            )
+            prints.append(opened(folder, "?remote_code=1").fingerprint())
+        assert prints[0] == prints[1] != prints[2]
+
     def test_the_code_is_in_the_fingerprint(self, remote, tmp_path):
         folder = tmp_path / "edited-tiny-music"
         shutil.copytree(remote, folder)

@@ -1,5 +1,6 @@
 """What a pair is probed with: which items, in which arrays, in memory or in a file for the time of the run."""
 
+import errno
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +126,39 @@ class TestScratch:
             benchmark.run(*make_vectors(), home=options.home, results=options.results, **FAST)
         assert {path.name for path in found} == {"train-all.npy", "valid-all.npy"}
         assert list(options.home.glob("scratch-*")) == []
+
+    def test_only_what_was_just_read_stays_in_memory(self, make_vectors, options, monkeypatch, small_memory):
+        released = []
+        monkeypatch.setattr(given, "release", released.append)
+        encoder, card = make_vectors()
+        with gather(pair_of(encoder, card, options), {}, options) as material:
+            rows = material.arrays("train").embeddings
+        assert len(released) == 6  # 36 rows, 7 at a time
+        assert all(each.filename == rows.filename for each in released)
+
+    @pytest.mark.skipif(not hasattr(module.os, "posix_fallocate"), reason="the system cannot")
+    def test_a_full_disk_is_an_error_and_not_a_signal(self, make_vectors, options, monkeypatch, small_memory):
+        def full(_descriptor, _start, size):
+            assert size == 128 + 36 * 8 * 4
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(module.os, "posix_fallocate", full)
+        encoder, card = make_vectors()
+        with gather(pair_of(encoder, card, options), {}, options) as material:
+            with pytest.raises(UserError, match=r"train-all\.npy: No space left on device\. .*bench cache prune"):
+                material.arrays("train")
+            assert list(material.scratch.iterdir()) == []
+
+    def test_a_file_system_that_cannot_reserve_is_done_without(self, make_vectors, options, monkeypatch, small_memory):
+        def cannot(*_args):
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+        monkeypatch.setattr(module.os, "posix_fallocate", cannot, raising=False)
+        encoder, card = make_vectors()
+        with gather(pair_of(encoder, card, options), {}, options) as material:
+            rows = material.arrays("train").embeddings
+            monkeypatch.setattr(module, "IN_MEMORY_BYTES", 2**31)
+            np.testing.assert_array_equal(rows, material.arrays("train").embeddings)
 
 
 class TestPart:

@@ -188,8 +188,17 @@ def test_the_fingerprint_is_of_the_content_with_its_side_files(saved, tmp_path):
     changed[:4] = b"\x00\x00\x80\x3f"
     beside.write_bytes(bytes(changed))
     assert opened(file).fingerprint() != outside.fingerprint()
+    below = file.read_bytes().replace(b"weights.data", b"deep/er.data")  # as long, so that the file stays whole
+    file.write_bytes(below)
+    (tmp_path / "deep").mkdir()
+    beside.rename(tmp_path / "deep" / "er.data")
+    first = opened(file).fingerprint()
+    changed[:4] = b"\x00\x00\x00\x40"
+    (tmp_path / "deep" / "er.data").write_bytes(bytes(changed))
+    assert opened(file).fingerprint() != first
+    first = opened(file).fingerprint()
     (tmp_path / "notes.txt").write_text("of no matter")
-    assert opened(file).fingerprint() != outside.fingerprint()
+    assert opened(file).fingerprint() == first
 
 
 def test_where_a_gpu_could_be_used_the_fingerprint_is_the_same(saved, monkeypatch):

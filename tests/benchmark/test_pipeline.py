@@ -13,10 +13,14 @@ from benchmark import evaluation, pipeline, selection
 from benchmark.embeddings import decoding
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.material import Material
+from benchmark.options import Options
 from probes.data import LeakError
 from results import store
+from results.record import RecordError
+from tasks import registry
 from tasks.errors import TaskError
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
@@ -432,3 +436,48 @@ class TestRunKeyAndShown:
             (card.parent / line.split(",")[1]).write_bytes(b"")
         with pytest.raises(UserError, match="of one group"):
             benchmark.run(bands, card, **places, **FAST, allow_damaged=len(tests) - 3)
+
+
+class TestSeveralPairs:
+    @pytest.fixture
+    def two(self, make_vectors, places):
+        """Two tasks on embeddings that are given, the first of which will fail."""
+        encoder, bad = make_vectors("bad")
+        _, good = make_vectors("good")
+        options = Options(home=places["home"], results=places["results"], **FAST)
+        return resolve(encoder), registry.find([str(bad), str(good)]), options
+
+    @pytest.fixture
+    def failing(self, monkeypatch):
+        def failing(error):
+            evaluate = evaluation.evaluate
+
+            def fails(pair, *rest):
+                if pair.asked.task.card.id == "bad":
+                    raise error
+                return evaluate(pair, *rest)
+
+            monkeypatch.setattr(evaluation, "evaluate", fails)
+
+        return failing
+
+    @pytest.mark.parametrize("kind", [UserError, TaskError, RecordError])
+    def test_one_that_fails_does_not_keep_the_others_from_being_finished(self, two, failing, kind):
+        failing(kind("no space left"))
+        with pytest.raises(pipeline.UnfinishedError, match=r"1 of 2 pairs .*\n  given on bad: no space left") as caught:
+            pipeline.run_many(*two)
+        assert [outcome.record.task.id for outcome in caught.value.outcomes] == ["good"]
+        assert store.read(caught.value.outcomes[0].path) == caught.value.outcomes[0].record
+
+    def test_a_single_ones_error_stays_as_it_is(self, two, failing):
+        failing(TaskError("no space left"))
+        encoders, tasks, options = two
+        with pytest.raises(TaskError, match=r"^no space left$"):
+            pipeline.run_many(encoders, tasks[:1], options)
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), RuntimeError("ours")])
+    def test_anything_else_ends_the_run(self, two, failing, error, places):
+        failing(error)
+        with pytest.raises(type(error)):
+            pipeline.run_many(*two)
+        assert not (places["results"] / "runs").exists()

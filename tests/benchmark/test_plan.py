@@ -1,9 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from benchmark import run_key as run_key_module
 from benchmark.errors import UserError
 from benchmark.options import Options, TrainPart
 from benchmark.plan import ask, layer_index, limited_rows, make_pairs
@@ -60,10 +62,11 @@ class TestRunKey:
         "change",
         [
             {"trials": 3}, {"seed": 1}, {"seeds": 9}, {"limit": 30}, {"sampler": "random"}, {"pruner": "none"},
-            {"probe_precision": "bf16"}, {"layer": "all"}, {"device": "cuda"},
+            {"probe_precision": "bf16"}, {"device": "cuda"}, {"device": "cuda:1"},
         ],
     )  # fmt: skip
-    def test_changes_with_what_changes_the_numbers(self, pair, options, change):
+    def test_changes_with_what_changes_the_numbers(self, pair, options, change, monkeypatch):
+        monkeypatch.setattr("benchmark.run_key.kind_of", lambda device: device.partition(":")[0].replace("auto", "cpu"))
         assert run_key(pair, ["a"], options) != run_key(pair, ["a"], replace(options, **change))
 
     def test_naming_the_protocols_own_numbers_changes_nothing(self, pair, options):
@@ -82,6 +85,20 @@ class TestRunKey:
         assert run_key(pair, ["a", "b"], options) != before
 
 
+class TestLayerInTheKey:
+    @pytest.mark.parametrize(
+        ("asked", "name"),
+        [(None, "auto"), ("auto", "auto"), ("1", "high"), ("high", "high"), ("mix", "mix"), ("7", "7")],
+    )
+    def test_a_layer_has_one_name(self, options, asked, name):
+        layers = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=("low", "high", "7"))))
+        assert run_key_module._layer(layers, replace(options, layer=asked)) == name
+
+    def test_none_where_there_are_no_layers(self, options):
+        plain = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=None)))
+        assert run_key_module._layer(plain, options) is None
+
+
 class TestStudyName:
     @pytest.fixture
     def pair(self, bands, make_task, options):
@@ -92,7 +109,7 @@ class TestStudyName:
     def test_is_the_same_where_one_search_goes_on_from_the_other(self, pair, options, change):
         assert study_name(pair, ["a"], options) == study_name(pair, ["a"], replace(options, **change))
 
-    @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}, {"layer": "all"}])
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}])
     def test_is_another_where_trials_would_be(self, pair, options, change):
         assert study_name(pair, ["a"], options) != study_name(pair, ["a"], replace(options, **change))
 

@@ -1,6 +1,8 @@
 """Every form of a file of embeddings, whole and broken."""
 
+import io
 import json
+import zipfile
 
 import numpy as np
 import pyarrow as pa
@@ -251,6 +253,60 @@ class TestFolder:
 
     def test_without_files_it_is_refused(self, tmp_path):
         refused(tmp_path, "has no .npy files: emb: takes a .npz")
+
+    @pytest.mark.parametrize("data", [np.lib.format.magic(1, 0) + b"\x10\x00 no header at al", b"", b"\x93NUMPY"])
+    def test_a_file_that_is_no_array_is_refused(self, tmp_path, data):
+        path = write_folder(tmp_path / "x")
+        (path / "b/2.npy").write_bytes(data)
+        with pytest.raises(UserError, match=r"cannot read .*b/2.npy"):
+            read_rows(path).take(np.array([0, 1]))
+
+    @pytest.mark.parametrize(
+        "error", [MemoryError("too much"), RuntimeError("odd"), NotImplementedError(), OverflowError()]
+    )
+    def test_whatever_numpy_raises_names_the_file(self, tmp_path, monkeypatch, error):
+        path = write_folder(tmp_path / "x")
+        monkeypatch.setattr(np, "load", lambda *_, **__: (_ for _ in ()).throw(error))
+        refused(path, "cannot read .*npy")
+
+
+def header(shape):
+    """Return an array's beginning that promises more than any machine has."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+class TestHostileArchives:
+    def make(self, path, data, method=zipfile.ZIP_DEFLATED):
+        ids = io.BytesIO()
+        np.save(ids, np.array(IDS))
+        with zipfile.ZipFile(path, "w", method) as archive:
+            archive.writestr("ids.npy", ids.getvalue())
+            archive.writestr("embeddings.npy", data)
+        return path
+
+    def test_an_impossible_size(self, tmp_path):
+        refused(self.make(tmp_path / "x.npz", header((2**40, 2**18))), "cannot read .*x.npz")
+
+    def test_damaged_compression(self, tmp_path):
+        path = self.make(tmp_path / "x.npz", bytes(1000) + np.random.default_rng(0).bytes(9000))
+        data = bytearray(path.read_bytes())
+        begin = data.index(b"embeddings.npy") + len(b"embeddings.npy")
+        data[begin : begin + 20] = b"\xff" * 20
+        path.write_bytes(data)
+        refused(path, "cannot read .*x.npz")
+
+    @pytest.mark.parametrize(("offset", "value"), [(8, 1), (10, 99)])  # encrypted; compressed by an unknown method
+    def test_flags_and_methods_that_are_not_known(self, tmp_path, offset, value):
+        path = self.make(tmp_path / "x.npz", header((3, 4)) + bytes(48))
+        data = bytearray(path.read_bytes())
+        data[data.rindex(b"PK\x01\x02") + offset] = value
+        path.write_bytes(data)
+        refused(path, "cannot read .*x.npz")
+
+    def test_a_member_that_is_no_array(self, tmp_path):
+        refused(self.make(tmp_path / "x.npz", b"plain text"), "(cannot read .*x.npz|'embeddings' is no array)")
 
 
 class TestPaths:

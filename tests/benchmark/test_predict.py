@@ -115,6 +115,17 @@ def test_it_is_what_the_onnx_file_gives_for_the_stored_embedding(bands, bands_pr
         np.testing.assert_allclose(one.outputs, outputs[0], atol=1e-6)
 
 
+def test_torch_modules_of_the_encoder_are_evaluated(bands, bands_probe, songs, monkeypatch):
+    torch = pytest.importorskip("torch")
+    part = torch.nn.Dropout()
+    monkeypatch.setattr(type(bands), "to", lambda encoder, device: vars(encoder).update(part=part))
+    try:
+        predict(bands_probe, songs[:1], encoder=bands)
+    finally:
+        vars(bands).pop("part", None)
+    assert not part.training
+
+
 def test_workers_and_batches_change_nothing(bands, bands_probe, songs):
     _, alone = predict(bands_probe, songs, encoder=bands, workers=0, batch_size=1)
     _, together = predict(bands_probe, songs, encoder=bands, workers=1, batch_size=32)

@@ -167,7 +167,6 @@ class TestUnknown:
             ("model.onnx", "onnx:model.onnx"),
             ("x/features.NPZ", "emb:x/features.NPZ"),
             ("scripted.pt", "torchscript:scripted.pt"),
-            ("exported.pt2", "torchscript:exported.pt2"),
             ("facebook/hubert-base-ls960", "hf:facebook/hubert-base-ls960"),
         ],
     )

@@ -33,7 +33,7 @@ class TestSearch:
         )
         selection = SimpleNamespace(found=found, floor_seconds=0.12345, layers={"low": 0.25, "high": 0.5})
         card = SimpleNamespace(metrics=("r2_valence", "r2_arousal"), kind="regression")
-        asked = SimpleNamespace(protocol=SimpleNamespace(section="emo"), task=SimpleNamespace(card=card))
+        asked = SimpleNamespace(protocol=SimpleNamespace(section="emo", version=3), task=SimpleNamespace(card=card))
         return sections.search_section(SimpleNamespace(asked=asked), selection, options)
 
     def test_a_trial_that_diverged_has_no_score(self, section):
@@ -47,6 +47,7 @@ class TestSearch:
 
     def test_says_by_what_it_was_decided(self, section):
         assert (section.section, section.sampler, section.pruner) == ("emo", "tpe", "halving")
+        assert section.protocol_version == 3
         assert section.objective == "mean(r2_valence, r2_arousal)"
         assert section.layers == {"low": 0.25, "high": 0.5}
 

@@ -163,7 +163,7 @@ class TestStudy:
         report = Stopping(after)
         with pytest.raises(KeyboardInterrupt):
             pipeline.run_many(resolve(encoder), registry.find(str(card)), Options(**places, **chosen), report)
-        assert "finished trials and finished records are kept. The same command goes on." in report.lines[-1]
+        assert "finished trials and finished records are kept. The same command goes on" in report.lines[-1]
         assert not (places["results"] / "runs").exists()
         before = len(trained)
         resumed = benchmark.run(encoder, card, **places, **chosen)

@@ -123,6 +123,17 @@ class TestReading:
         place = store.places()[row(4).key]
         assert (place.shard, place.row, place.seconds, place.clipped) == (path.name, 1, 4.5, True)
 
+    def test_a_memory_map_is_let_go_of_after_every_shard(self, tmp_path, monkeypatch):
+        filled = EmbeddingStore(tmp_path, SPACE)
+        keys = [f"{i:064x}" for i in range(3)]
+        for key in keys:
+            filled.append([Row(key, key, "songs", 1.0, 1, False, np.ones(SPACE.width, np.float32))])
+        out = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (3, SPACE.width))
+        released = []
+        monkeypatch.setattr(stores, "release", released.append)
+        assert filled.read(keys, out=out) is out
+        assert [each is out for each in released] == [True] * 3
+
     def test_layers_are_read_side_by_side(self, tmp_path):
         layered = EmbeddingStore(tmp_path, replace(SPACE, layers=("a", "b", "c")))
         written = rows(1, 2, width=3 * WIDTH)

@@ -1,14 +1,14 @@
-"""TorchScript files and exported programs as encoders, and what any model file is tried for."""
+"""TorchScript files as encoders, and what any model file is tried for."""
 
 import pickle
 import warnings
+import zipfile
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from benchmark.embeddings.space import check_declarations, space_of  # noqa: E402
-from benchmark.encoders.check_rules import evaluation_mode  # noqa: E402
 from benchmark.encoders.reference import parse  # noqa: E402
 from benchmark.encoders.torchscript import open_torchscript  # noqa: E402
 from benchmark.errors import UserError  # noqa: E402
@@ -238,19 +238,34 @@ def test_other_files_are_refused(tmp_path):
     (tmp_path / "page.pt").write_text("<html>")
     with pytest.raises(UserError, match="is no TorchScript model"):
         opened(tmp_path / "page.pt")
-    (tmp_path / "page.pt2").write_text("<html>")
-    with pytest.raises(UserError, match="is no exported program"):
-        opened(tmp_path / "page.pt2")
     with pytest.raises(UserError, match="no TorchScript file at"):
         opened(tmp_path / "nowhere.pt")
 
 
-def test_an_exported_program(tmp_path, saved):
-    batch = torch.export.Dim("batch", min=1, max=64)
-    program = torch.export.export(Framed().eval(), (torch.zeros(2, 1, 8000),), dynamic_shapes=({0: batch},))
-    torch.export.save(program, tmp_path / "exported.pt2")
-    encoder, scripted = opened(tmp_path / "exported.pt2"), opened(saved(Framed()))
-    encoder.to("cpu")
-    assert evaluation_mode(encoder).passed
-    torch.testing.assert_close(encoder.embed(noise(encoder)), scripted.embed(noise(scripted)))
-    assert encoder.fingerprint() != scripted.fingerprint()
+class Scripted(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+@pytest.mark.parametrize("name", ["program.pt2", "program.PT2", "program.pt"])
+def test_an_exported_program_is_refused(tmp_path, name):
+    program = torch.export.export(Scripted().eval(), (torch.zeros(2, 80),))
+    torch.export.save(program, tmp_path / "saved.pt2")
+    (tmp_path / "saved.pt2").rename(tmp_path / name)
+    with pytest.raises(UserError, match=r"is an exported program.*could run any code: export the model to ONNX"):
+        opened(tmp_path / name)
+
+
+def test_a_pickle_in_an_archive_with_code_runs_nothing(tmp_path, saved):
+    file = saved(Flat())
+    with zipfile.ZipFile(file) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    bombed = 0
+    with zipfile.ZipFile(tmp_path / "bombed.pt", "w") as archive:
+        for name, data in parts.items():
+            if name.endswith(".pkl"):
+                bombed += 1
+            archive.writestr(name, pickle.dumps(Bomb(), protocol=2) if name.endswith(".pkl") else data)
+    assert bombed
+    with pytest.raises(UserError, match="is no TorchScript model"):
+        opened(tmp_path / "bombed.pt")

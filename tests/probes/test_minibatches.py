@@ -7,7 +7,7 @@ import torch
 
 from probes import minibatches as module
 from probes.data import SplitArrays
-from probes.minibatches import TrainInputs, chunk_order, is_large, row_order
+from probes.minibatches import TrainInputs, chunk_blocks, chunk_order, is_large, row_order
 
 
 def take(iterator, count):
@@ -78,6 +78,11 @@ class TestChunkOrder:
         assert steps(start, 9) == steps(0, start + 9)[start:]
 
 
+@pytest.mark.parametrize(("dim", "blocks"), [(1, 128), (2048, 128), (2049, 127), (4096, 64), (32_768, 8), (10**6, 8)])
+def test_chunks_are_bounded_by_bytes_and_never_too_few_to_shuffle(dim, blocks):
+    assert chunk_blocks(dim) == blocks
+
+
 @pytest.fixture
 def inputs(tmp_path, monkeypatch):
     """Train inputs of 30 rows, in memory or in a memory map that is read in blocks."""
@@ -122,6 +127,13 @@ class TestStream:
         whole = [batch.targets for batch in take(train.stream(5, 1, 0, raw=True, standard=False), start + 8)][start:]
         again = [batch.targets for batch in take(train.stream(5, 1, start, raw=True, standard=False), 8)]
         assert all(torch.equal(ours, theirs) for ours, theirs in zip(again, whole, strict=True))
+
+    def test_of_wide_embeddings_fewer_blocks_are_held(self, inputs, monkeypatch):
+        monkeypatch.setattr(module, "CHUNK_BYTES", 2 * 4 * 6 * 4)  # 2 blocks of 4 rows of 6 floats
+        monkeypatch.setattr(module, "FEWEST_BLOCKS", 1)
+        found = take(inputs(mapped=True).stream(100, 0, 0, raw=True, standard=False), 8)
+        assert max(len(batch.targets) for batch in found) == 8
+        assert sorted(torch.cat([batch.targets for batch in found[:4]]).tolist()) == list(range(30))
 
     def test_in_memory_follows_the_row_order(self, inputs):
         found = take(inputs(mapped=False).stream(7, 4, 0, raw=True, standard=False), 9)

@@ -391,3 +391,14 @@ def test_valid_may_be_of_one_item(problem):
     spec = ProbeSpec("regression", 5, "squared_error", look_every=4)
     found = find(TrainValid(data.train, one, frozenset()), TestDivergence.error, spec=spec, trials=2)
     assert math.isfinite(found.trials[found.selected].score)
+
+
+def test_a_round_that_is_not_held_between_rungs_comes_to_the_same(classes, monkeypatch):
+    data = classes(60)
+    held = find(data, trials=9)
+    monkeypatch.setattr("probes.search.HELD_BYTES", 0)
+    begun_anew = find(data, trials=9)
+    assert [replace(trial, seconds=0) for trial in begun_anew.trials] == [
+        replace(trial, seconds=0) for trial in held.trials
+    ]
+    assert {trial.state for trial in held.trials} >= {"complete", "pruned"}

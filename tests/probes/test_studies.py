@@ -87,6 +87,59 @@ class TestOpenStudy:
         assert "geheim" not in str(caught.value)
 
 
+class TestTornJournal:
+    @pytest.mark.parametrize("tail", [b'{"op_code":4,"worker_id":"x', b"x" * 200_000, b"\xff\x00"])
+    def test_a_last_line_that_is_not_whole_is_cut_off(self, tmp_path, tail):
+        with open_study(None, tmp_path, "s") as study:
+            study.study.tell(ask(study), 0.25)
+        journal = tmp_path / "s.journal"
+        whole = journal.read_bytes()
+        journal.write_bytes(whole + tail)
+        with open_study(None, tmp_path, "s") as again:
+            assert [t.value for t in again.trials] == [0.25]
+            again.study.tell(ask(again), 0.5)
+        assert journal.read_bytes().startswith(whole)
+        with open_study(None, tmp_path, "s") as third:
+            assert [t.value for t in third.trials] == [0.25, 0.5]
+
+    def test_a_whole_one_is_left_as_it_is(self, tmp_path):
+        with open_study(None, tmp_path, "s") as study:
+            study.study.tell(ask(study), 0.25)
+        whole = (tmp_path / "s.journal").read_bytes()
+        with open_study(None, tmp_path, "s"):
+            pass
+        assert (tmp_path / "s.journal").read_bytes()[: len(whole)] == whole
+
+    def test_a_first_line_that_is_not_whole_leaves_a_new_study(self, tmp_path):
+        (tmp_path / "s.journal").write_bytes(b'{"op')
+        with open_study(None, tmp_path, "s") as study:
+            assert study.trials == []
+
+    def test_one_that_is_no_journal_is_a_named_error(self, tmp_path):
+        (tmp_path / "s.journal").write_bytes(b"no journal\nat all\n")
+        with pytest.raises(StorageError, match=r"s\.journal cannot be opened"), open_study(None, tmp_path, "s"):
+            pass
+
+
+def test_a_database_that_breaks_at_the_study_is_a_named_error(tmp_path, monkeypatch):
+    def broken(**_chosen):
+        raise RuntimeError("database is locked")
+
+    monkeypatch.setattr(module.optuna, "create_study", broken)
+    url = f"sqlite:///{tmp_path / 'search.db'}"
+    with (
+        pytest.raises(StorageError, match=r"cannot be opened \(RuntimeError: database is locked"),
+        open_study(url, None, "s"),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_a_named_error(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageError, match="cannot be opened"), open_study(None, tmp_path / "file", "s"):
+        pass
+
+
 class TestLeftBehind:
     def test_trials_of_a_process_that_runs_are_left_to_it(self, storage):
         with open_study(**storage) as first, open_study(**storage) as second:

@@ -202,6 +202,25 @@ def test_two_states_of_an_encoder_in_one_row_are_marked(make_record) -> None:
     assert f"fingerprint {'0' * 12} on gs_key; version 1.0, fingerprint {'e' * 12} on mtt" in text
 
 
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([{"protocol_version": 2}, {"protocol_version": 3}], ["protocol version 2", "protocol version 3"]),
+        ([{"layer": "7"}, {"layer": "mix"}], ["layer 7", "layer mix"]),
+    ],
+)
+def test_versions_of_a_protocol_and_layers_that_differ_are_told(make_record, changes, told) -> None:
+    records = [make_record("gs_key", name, **change) for name, change in zip("ab", changes, strict=True)]
+    text = leaderboard.render(records)
+    assert [f"not alike in this column, here: {each}" in text for each in told] == [True, True]
+    others = [make_record("gs_key", "a", **changes[0]), make_record("gs_key", "b", layer=changes[0].get("layer"))]
+    assert "not alike" not in leaderboard.render(others)
+
+
+def test_a_layer_beside_an_encoder_without_layers_is_not_told(make_record) -> None:
+    assert "not alike" not in leaderboard.render([make_record("gs_key", "a", layer="7"), make_record("gs_key", "b")])
+
+
 def test_records_alike_have_no_notes(make_record) -> None:
     text = leaderboard.render([make_record("gs_key", name) for name in "abc"])
     assert "not alike" not in text

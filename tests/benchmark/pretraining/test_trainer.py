@@ -189,6 +189,11 @@ def test_the_log_and_the_checkpoints_of_a_run(tmp_path: Path) -> None:
         assert [int(row["step"]) for row in csv.DictReader(file) if row["name"] == "loss"] == [2, 4, 6]
 
 
+def test_checkpoints_that_stay_are_written_between_the_others(tmp_path: Path) -> None:
+    go(make_trainer(small(keep_every=4)), tmp_path)  # checkpoint_every is 3
+    assert checkpoint.steps_kept(tmp_path) == [4, 8]
+
+
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path) -> None:
     recipe = small()
     trainer = make_trainer(recipe)
