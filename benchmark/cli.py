@@ -119,8 +119,9 @@ def run(
     ] = "paper",
     sampler: Annotated[SamplerChoice, typer.Option(help="What chooses settings.")] = SamplerChoice.tpe,
     pruner: Annotated[
-        PrunerChoice, typer.Option(help="halving ends hopeless trials early; none trains all to their end.")
-    ] = PrunerChoice.halving,
+        PrunerChoice | None,
+        typer.Option(help="halving ends hopeless trials early (default, but for quick); none trains all to their end."),
+    ] = None,
     storage: Annotated[
         str | None, typer.Option(help="URL of an Optuna storage to share a search (default: a journal in --results).")
     ] = None,
@@ -152,7 +153,7 @@ def run(
         dry_run=dry_run,
         protocol=protocol,
         sampler=sampler.value,
-        pruner=pruner.value,
+        pruner=pruner.value if pruner else None,
         storage=storage,
         probe_precision=probe_precision.value,
         layer=layer,

@@ -39,7 +39,7 @@ class Options:
     own_windows: bool = False
     protocol: str = "paper"
     sampler: Sampler = "tpe"
-    pruner: str = "halving"
+    pruner: str | None = None
     storage: str | None = None
     probe_precision: Precision = "fp32"
     layer: str | None = None
@@ -71,7 +71,7 @@ class Options:
             raise UserError(f"--overwrite must be always, never or missing, not {self.overwrite!r}")
         choices = {"sampler": ("tpe", "random", "grid"), "pruner": tuple(PRUNERS), "probe_precision": ("fp32", "bf16")}
         for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
+            if getattr(self, name) not in allowed and not (name == "pruner" and self.pruner is None):
                 raise UserError(f"--{name.replace('_', '-')} must be one of {', '.join(allowed)}")
         for fraction in self.train_fraction:
             if not 0 < fraction <= 1:

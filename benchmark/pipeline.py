@@ -76,7 +76,7 @@ def run(
     encoder_args: Mapping[str, object] | Sequence[str] = (),
     protocol: str = "paper",
     sampler: Sampler = "tpe",
-    pruner: str = "halving",
+    pruner: str | None = None,
     storage: str | None = None,
     probe_precision: Precision = "fp32",
     layer: str | None = None,
@@ -106,7 +106,7 @@ def run(
         own_windows: Where the encoder cannot take the task's windows, use its own; the record says so.
         protocol: ``paper``, ``quick``, ``open``, ``jukemir`` or ``published:MODEL``.
         sampler: ``tpe``, ``random``, or ``grid`` where the protocol has one.
-        pruner: ``halving`` ends hopeless trials early, ``none`` trains all to their end.
+        pruner: ``halving`` ends hopeless trials early, ``none`` trains all to their end; ``None`` is the protocol's.
         storage: URL of an Optuna storage that several machines may share; a journal below ``results`` by default.
         probe_precision: What the probe's matrix products are computed in.
         layer: For encoders with layers: ``auto`` (the default), a name or number, ``mix`` or ``all``.

@@ -80,6 +80,11 @@ def trials_of(pair: Pair, options: Options) -> int:
     return wanted
 
 
+def pruner_of(pair: Pair, options: Options) -> str:
+    """Return what ends trials early."""
+    return options.pruner or pair.asked.protocol.pruner
+
+
 def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> dict[str, object]:
     return {
         "schema": SCHEMA_VERSION,
@@ -92,7 +97,7 @@ def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> di
         "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
         "protocol": asdict(pair.asked.protocol),
         "sampler": options.sampler,
-        "pruner": asdict(pruner) if (pruner := PRUNERS[options.pruner]) else None,
+        "pruner": asdict(pruner) if (pruner := PRUNERS[pruner_of(pair, options)]) else None,
         "precision": options.probe_precision,
         "part": None if pair.part is None else asdict(pair.part),
         "seed": options.seed,

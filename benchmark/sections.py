@@ -10,6 +10,7 @@ import numpy as np
 from benchmark.material import Material, part_seed
 from benchmark.options import Options
 from benchmark.plan import Pair
+from benchmark.run_key import pruner_of
 from benchmark.scoring import objective_name
 from benchmark.selection import Selection
 from results import record as schema
@@ -104,7 +105,7 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
         section=pair.asked.protocol.section,
         protocol_version=pair.asked.protocol.version,
         sampler=options.sampler,
-        pruner=options.pruner,
+        pruner=pruner_of(pair, options),
         objective=objective_name(pair.asked.task.card),
         selected=found.selected,
         trials=trials,

@@ -15,7 +15,7 @@ from benchmark.material import Material
 from benchmark.options import Options
 from benchmark.plan import layer_index
 from benchmark.progress import Reporter
-from benchmark.run_key import study_name, trials_of
+from benchmark.run_key import pruner_of, study_name, trials_of
 from benchmark.scoring import objective
 from probes.data import TrainValid
 from probes.floors import Ridge, fit_ridge, permuted
@@ -98,7 +98,8 @@ def select(material: Material, keys: list[str], options: Options, device: str, r
         with _study(material, keys, options) as study:
             found = search(
                 trainer, protocol, study,
-                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=options.pruner, progress=told,
+                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=pruner_of(pair, options),
+                progress=told,
             )  # fmt: skip
         searched = time.monotonic() - started
         retrained = _retrain(trainer, found, seeds, options.seed)

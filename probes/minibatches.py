@@ -7,9 +7,11 @@ that was set aside goes on as if it had not been, and trainings of one seed shar
 from __future__ import annotations
 
 import copy
+import mmap
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import FileIO
 
 import numpy as np
 import torch
@@ -124,29 +126,51 @@ class TrainInputs:
         with ThreadPoolExecutor(1) as reader:  # the next chunk is read while this one trains
             coming = reader.submit(self._read, next(chunks))
             while True:
-                rows, skipped, held = coming.result()
+                chunk, held = coming.result()
                 coming = reader.submit(self._read, next(chunks))
-                for first in range(skipped * batch_size, len(rows), batch_size):
-                    part = rows[first : first + batch_size]
-                    x = held[first : first + batch_size].to(self.device)
+                for first in range(chunk.skipped * batch_size, len(chunk.rows), batch_size):
+                    part = chunk.order[first : first + batch_size]
+                    x = held.index_select(0, torch.from_numpy(part)).to(self.device)
                     yield Minibatch(
                         x.to(self.dtype) if raw else None,
                         self.standardise(x) if standard else None,
-                        self.targets.index_select(0, torch.from_numpy(part).to(self.device)),
+                        self.targets.index_select(0, torch.from_numpy(chunk.rows[part]).to(self.device)),
                     )
 
-    def _read(self, chunk: Chunk) -> tuple[np.ndarray, int, torch.Tensor]:
-        """Return the chunk's rows in training order, the minibatches to leave out, and float32 [rows, D]."""
+    def _read(self, chunk: Chunk) -> tuple[Chunk, torch.Tensor]:
+        """Return the chunk and its rows, float32 [rows, D], block after block."""
         held = np.empty((len(chunk.rows), self.embeddings.shape[1]), np.float32)
-        place = np.empty(len(chunk.rows), np.intp)
-        place[chunk.order] = np.arange(len(chunk.rows))
+        file = _plain_file(self.embeddings)
         at = 0
         for block in chunk.blocks:
-            part = self.embeddings[block * BLOCK_ROWS : (block + 1) * BLOCK_ROWS]
-            held[place[at : at + len(part)]] = part
-            at += len(part)
+            start, stop = block * BLOCK_ROWS, min((block + 1) * BLOCK_ROWS, len(self.embeddings))
+            part = held[at : at + stop - start]
+            if file is None:
+                part[:] = self.embeddings[start:stop]
+            else:  # read, not mapped: a page fault every 4 KiB costs more than the copy
+                file.seek(self._offset + int(start) * part.strides[0])
+                if file.readinto(part.data.cast("B")) != part.nbytes:
+                    raise OSError(f"{file.name} is shorter than it was")
+            at += stop - start
+        if file is not None:
+            file.close()
         release(self.embeddings)
-        return chunk.rows[chunk.order], chunk.skipped, torch.from_numpy(held)
+        return chunk, torch.from_numpy(held)
+
+    @property
+    def _offset(self) -> int:
+        return int(getattr(self.embeddings, "offset", 0))
+
+
+def _plain_file(embeddings: np.ndarray) -> FileIO | None:
+    """Return the file behind a whole float32 memory map, opened for reading; ``None`` for any other array."""
+    name = getattr(embeddings, "filename", None)
+    whole = (
+        isinstance(embeddings, np.memmap) and isinstance(embeddings.base, mmap.mmap) and embeddings.flags.c_contiguous
+    )
+    if name is None or not whole or embeddings.dtype != np.float32:
+        return None
+    return open(name, "rb", buffering=0)  # noqa: PTH123 - unbuffered, closed by the caller
 
 
 def row_order(n: int, batch_size: int, seed: int, start: int = 0) -> Iterator[np.ndarray]:

@@ -150,6 +150,11 @@ class Protocol:
         )
 
     @property
+    def pruner(self) -> str:
+        """What ends trials early unless the user says otherwise: nothing where they are short and end by patience."""
+        return "none" if self.name == "quick" else "halving"
+
+    @property
     def exact(self) -> bool:
         """Whether there is one configuration and nothing to search."""
         return self.name.startswith(PUBLISHED)

@@ -99,6 +99,22 @@ class TestLayerInTheKey:
         assert run_key_module._layer(plain, options) is None
 
 
+class TestPruner:
+    @pytest.mark.parametrize(
+        ("protocol", "asked", "pruner"),
+        [
+            ("paper", None, "halving"),
+            ("quick", None, "none"),
+            ("quick", "halving", "halving"),
+            ("open", "none", "none"),
+        ],
+    )
+    def test_is_the_protocols_unless_the_user_says(self, bands, make_task, options, protocol, asked, pruner):
+        task, chosen = registry.find(str(make_task()))[0], replace(options, protocol=protocol, pruner=asked)
+        pair = make_pairs([bands], [ask(task, task.items(options.home), chosen)], chosen)[0]
+        assert run_key_module.pruner_of(pair, chosen) == pruner
+
+
 class TestStudyName:
     @pytest.fixture
     def pair(self, bands, make_task, options):

@@ -176,7 +176,7 @@ def quick(arguments: argparse.Namespace) -> None:
     print(f"ridge: test {score(test.targets, ridge.predict(test.embeddings)):.4f}")
     for hidden in ((512,), ()):
         protocol = protocol_for("quick", kind, hidden=hidden, dropout=0.5 if hidden else 0.0)
-        found, trainer, seconds = searched(protocol, splits, kind)
+        found, trainer, seconds = searched(protocol, splits, kind, pruner=protocol.pruner)
         rate = trainer.products.rate(0.5)
         started = time.perf_counter()
         trainings = [trainer.begin(found.settings, seed) for seed in range(3)]
