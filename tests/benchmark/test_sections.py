@@ -33,7 +33,8 @@ class TestSearch:
         )
         selection = SimpleNamespace(found=found, floor_seconds=0.12345, layers={"low": 0.25, "high": 0.5})
         card = SimpleNamespace(metrics=("r2_valence", "r2_arousal"), kind="regression")
-        asked = SimpleNamespace(protocol=SimpleNamespace(section="emo", version=3), task=SimpleNamespace(card=card))
+        protocol = SimpleNamespace(section="emo", version=3, pruner="halving")
+        asked = SimpleNamespace(protocol=protocol, task=SimpleNamespace(card=card))
         return sections.search_section(SimpleNamespace(asked=asked), selection, options)
 
     def test_a_trial_that_diverged_has_no_score(self, section):
