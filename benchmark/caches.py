@@ -28,9 +28,10 @@ from benchmark.embeddings.store import (
 )
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.scratch import scratch_folders
+from benchmark.tables import table
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
-STALE_SCRATCH_SECONDS = 86400.0  # nor does a folder for the time of a run in which nothing was written for so long
 
 
 @dataclass(frozen=True)
@@ -94,21 +95,8 @@ def _state(text: dict[str, object]) -> str:
     return ", ".join(found)
 
 
-def _abandoned(home: Path, now: float) -> list[tuple[Path, int]]:
-    """Return the folders that killed runs left for what did not fit into memory, and how large they are."""
-    found = []
-    for folder in sorted(home.glob("scratch-*/")):
-        stats = [path.stat() for path in folder.rglob("*")]
-        changed = max([folder.stat().st_mtime, *(stat.st_mtime for stat in stats)])
-        if now - changed > STALE_SCRATCH_SECONDS:
-            found.append((folder, sum(stat.st_size for stat in stats)))
-    return found
-
-
 def ls(home: Path | None) -> None:
     """Print the spaces as a table."""
-    from tabulate import tabulate
-
     where = home_folder(home)
     spaces = cached_spaces(where)
     rows = [
@@ -123,7 +111,7 @@ def ls(home: Path | None) -> None:
         ]
         for space in spaces
     ]
-    print(tabulate(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"], disable_numparse=True))
+    print(table(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]))
     print(f"\n{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {where / FOLDER}")
 
 
@@ -184,9 +172,10 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         for file in leftovers(space.folder)
         if file.name.endswith(TORN) or now - file.stat().st_mtime > STALE_SECONDS
     ]
-    abandoned = _abandoned(where, now)
+    scratch = scratch_folders(where)
+    abandoned = [folder for folder in scratch if folder.abandoned(now)]
     size = sum(space.size for space in chosen) + sum(file.stat().st_size for file in files)
-    size += sum(taken for _, taken in abandoned)
+    size += sum(folder.size for folder in abandoned)
     verb = "Deleted" if yes else "Would delete"
     for space in chosen:
         print(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
@@ -196,8 +185,14 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         print(f"{verb} {file.relative_to(where)}")
         if yes:
             file.unlink(missing_ok=True)
-    for folder, taken in abandoned:
-        print(f"{verb} {folder.name}: left by a run that was killed, {taken / 1e6:.1f} MB")
+    for folder in scratch:
+        if folder not in abandoned:
+            why = (
+                "a run is at work there" if folder.run == "alive" else "a run may be at work there; it goes after a day"
+            )
+            print(f"Kept {folder.path.name}: {why}")
+    for folder in abandoned:
+        print(f"{verb} {folder.path.name}: left by a run that was killed, {folder.size / 1e6:.1f} MB")
         if yes:
-            shutil.rmtree(folder)
+            shutil.rmtree(folder.path)
     print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -21,11 +20,11 @@ from benchmark.plan import Pair, make_pairs
 from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
 from benchmark.run_key import trials_of
+from benchmark.tables import table
 from results.record import Record
 from tasks import registry
 
-WIDTH = 120
-LEAST = 10  # columns of a name, however wide the numbers are
+NAMES = 3  # the first columns of scores: task, encoder, metric
 
 
 def run(
@@ -110,7 +109,8 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                     "kept" if outcome.kept else "new",
                 ]
             )
-    _print_table(rows, ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"])
+    headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
+    print(table(rows, headers, NAMES))
     if lost:
         print("\n! a ridge regression on the same embeddings does better, by more than the interval")
     print_robustness([outcome.record for outcome in outcomes])
@@ -147,30 +147,10 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
                 "kept" if kept == len(repeats) else f"{kept} kept" if kept else "new",
             ]
         )
-    _print_table(
-        rows, ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
-    )
+    headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
+    print(table(rows, headers, NAMES))
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
     print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
-
-
-def _print_table(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> None:
-    """Print a table of at most :data:`WIDTH` columns: where names are too long for that, they are wrapped."""
-    from tabulate import tabulate
-
-    names = 3  # the first columns: task, encoder, metric
-    cells = [[str(cell) for cell in row] for row in rows]
-    padded = [header + "  " for header in headers]  # as tabulate pads them
-    widths = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
-    room = WIDTH - sum(widths[names:]) - 2 * (len(headers) - 1)
-    while sum(widths[:names]) > room and max(widths[:names]) > LEAST:
-        widest = max(range(names), key=lambda i: widths[i])
-        widths[widest] -= 1
-    cells = [
-        ["\n".join(textwrap.wrap(cell, width)) for cell, width in zip(row[:names], widths, strict=False)] + row[names:]
-        for row in cells
-    ]
-    print(tabulate(cells, headers, tablefmt="simple", disable_numparse=True))
 
 
 def _remarks(record: Record) -> list[str]:
@@ -192,8 +172,6 @@ def _remarks(record: Record) -> list[str]:
 
 def print_plan(pairs: Sequence[Pair], options: Options) -> None:
     """Print what a run would do: tracks to embed, bytes they take, probes to train."""
-    from tabulate import tabulate
-
     from benchmark.estimate import estimates, print_estimates
     from benchmark.robustness import print_plan as print_deformed
 
@@ -221,8 +199,7 @@ def print_plan(pairs: Sequence[Pair], options: Options) -> None:
                 work,
             ]
         )
-    headers = ["task", "encoder", "items", "to embed", "MB", "then"]
-    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    print(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
     if any(pair.given is None for pair in pairs):
         print()
         print_estimates(estimates(pairs, options))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.encoders.speed import Speed
+from benchmark.tables import table
 from benchmark.windows import WindowRule, window_starts
 
 if TYPE_CHECKING:
@@ -220,8 +221,6 @@ def decoding_speed(tracks: Sequence[Track], lengths: Lengths, pair: Pair) -> flo
 
 def print_estimates(found: Iterable[SpaceEstimate]) -> None:
     """Print the estimates as a table, and below it where the hours come from."""
-    from tabulate import tabulate
-
     found = list(found)
     rows = [
         [
@@ -236,8 +235,7 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
         ]
         for each in found
     ]
-    headers = ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]
-    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    print(table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]))
     for each in found:
         if each.to_embed:
             print(f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.in_words()}.")

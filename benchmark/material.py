@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from benchmark.errors import UserError
 from benchmark.options import Options
 from benchmark.plan import Pair
 from benchmark.scoring import refuse_undefined
+from benchmark.scratch import scratch_folder
 from probes.data import SplitArrays, release
 from probes.fractions import fraction_rows
 from tasks.items import Items
@@ -117,8 +117,8 @@ def gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> Iter
         UserError: Files changed meanwhile, or too little is left.
     """
     options.home.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="scratch-", dir=options.home) as scratch:
-        material = _gather(pair, damaged, options, Path(scratch))
+    with scratch_folder(options.home) as scratch:
+        material = _gather(pair, damaged, options, scratch)
         yield material if pair.part is None else _part_of(material, options)
 
 

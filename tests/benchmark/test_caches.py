@@ -1,6 +1,7 @@
 """The cache commands: what they list is there, what is torn is named, and nothing is deleted unasked."""
 
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from benchmark.deformations import Deformation
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import EmbeddingStore, Row, shards
 from benchmark.errors import UserError
+from benchmark.scratch import scratch_folder
 from benchmark.windows import WindowRule
 
 SPACE = Space(
@@ -261,10 +263,26 @@ class TestPrune:
                 os.utime(path, (time.time() - days * DAY,) * 2)
         (home / "scratch-used" / "gain" / "test-all.npy").touch()
         prune(home)
-        assert "Would delete scratch-old: left by a run that was killed, 2.0 MB" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "Would delete scratch-old: left by a run that was killed, 2.0 MB" in out
+        assert "Kept scratch-new: a run may be at work there; it goes after a day" in out
         assert (home / "scratch-old").exists()
         prune(home, yes=True)
         assert sorted(path.name for path in home.iterdir()) == ["scratch-new", "scratch-used"]
+
+    def test_what_a_killed_run_of_this_machine_laid_out_goes_at_once_and_a_living_ones_never(self, home, capsys):
+        home.mkdir(exist_ok=True)
+        with scratch_folder(home) as dead:
+            (dead / "train-all.npy").write_bytes(bytes(1_000_000))
+            shutil.copytree(dead, home / "scratch-dead")  # whose lock nobody holds
+        with scratch_folder(home) as alive:
+            for path in (*alive.iterdir(), alive):
+                os.utime(path, (time.time() - 9 * DAY,) * 2)
+            prune(home, yes=True)
+            out = capsys.readouterr().out
+            assert "Deleted scratch-dead: left by a run that was killed, 1.0 MB" in out
+            assert f"Kept {alive.name}: a run is at work there" in out
+            assert list(home.iterdir()) == [alive]
 
     def test_nothing_to_do(self, home, capsys):
         prune(home)

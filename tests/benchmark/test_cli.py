@@ -4,12 +4,17 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+import typer
+
+from benchmark.cli import app, main
 
 BENCH = [sys.executable, "-m", "benchmark.cli"]
 
@@ -48,6 +53,19 @@ class TestStartUp:
         done = subprocess.run([sys.executable, "-c", code, *run], capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert "kept" in done.stdout
+
+
+def test_every_command_is_in_its_place():
+    def names(command):
+        return {name: names(each) for name, each in getattr(command, "commands", {}).items()}
+
+    found = names(typer.main.get_command(app))
+    assert list(found) == [
+        "run", "embed", "compare", "labels", "reproduce", "predict", "tasks", "leaderboard",
+        "cache", "data", "pretrain", "encoders",
+    ]  # fmt: skip
+    assert list(found["cache"]) == ["ls", "verify", "prune"]
+    assert list(found["data"]) == ["list", "fetch", "verify", "where", "audit"]
 
 
 class TestRun:
@@ -140,6 +158,40 @@ class TestMistakes:
         done = bench("leaderboard", "--results", tmp_path, "-o", tmp_path / "l.md")
         assert done.returncode == 2
         assert str(broken) in done.stderr
+
+    def test_a_storage_that_fails_in_the_middle_keeps_what_is_done(self, make_vectors, tmp_path, capsys):
+        encoder, card = make_vectors()
+        database = tmp_path / "search.db"
+
+        def run(trials: int) -> int:
+            with pytest.raises(SystemExit) as ended:
+                main(
+                    ["run", "-e", encoder, "-t", str(card), "--storage", f"sqlite:///{database}", "--seeds", "1",
+                     "--trials", str(trials), "--home", str(tmp_path / "home"), "--results", str(tmp_path / "results")]
+                )  # fmt: skip
+            return ended.value.code
+
+        def change(statement: str) -> list[tuple[object, ...]]:
+            with closing(sqlite3.connect(database)) as other:
+                return list(other.execute(statement))
+
+        assert run(1) == 0
+        full = "(SELECT COUNT(*) FROM trials) > 1 BEGIN SELECT RAISE(FAIL, 'full'); END"
+        change(f"CREATE TRIGGER full BEFORE INSERT ON trials WHEN {full}")
+        capsys.readouterr()
+        assert run(3) == 2
+        out, errors = capsys.readouterr()
+        assert out == ""
+        assert "bench: Probing given on vectors: the storage 'sqlite:///" in errors
+        assert "full). Finished trials are kept" in errors
+        assert "run the same command again" in errors
+        assert "Traceback" not in errors
+        change("DROP TRIGGER full")
+        assert run(3) == 0
+        finished = change("SELECT number FROM trials WHERE state IN ('COMPLETE', 'PRUNED') ORDER BY number")
+        assert finished == [(0,), (1,), (2,)]
+        record = json.loads((tmp_path / "results" / "runs" / "vectors" / "given.json").read_text())
+        assert len(record["search"]["trials"]) == 3
 
 
 SLOW_ENCODER = """

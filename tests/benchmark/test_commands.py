@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from benchmark import commands
-from benchmark.commands import WIDTH, print_outcomes
+from benchmark.commands import print_outcomes
 from benchmark.errors import UserError
 from benchmark.pipeline import Outcome, UnfinishedError
+from benchmark.tables import WIDTH
 from results import store
 
 build_record = runpy.run_path(str(Path(__file__).parents[1] / "results" / "conftest.py"))["build_record"]
