@@ -94,6 +94,7 @@ def extract(
     batch_size: int,
     device: str,
     progress: Callable[[float], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Extraction:
     """Embed ``tracks`` (see :func:`missing_tracks`) into ``store``.
 
@@ -109,6 +110,7 @@ def extract(
         batch_size: Windows in a batch.
         device: torch's name of the device.
         progress: Called after each track with the seconds of audio in it.
+        say: Is told which rules the check of the encoder had no time for.
 
     Raises:
         UserError: The encoder fails its check before many tracks, it failed or broke its contract on a track, which is
@@ -118,7 +120,7 @@ def extract(
     done = Extraction()
     with stdout_to_stderr():
         if store.space.deformation is None:  # before that it has embedded the clean audio
-            check_before(encoder, store.space, len(tracks), device)
+            check_before(encoder, store.space, len(tracks), device, say)
         encoder.to(device)
         set_to_eval(encoder)  # also where it has a to() of its own
         _extract(encoder, tracks, store, index, workers, batch_size, device, progress, done)

@@ -1,12 +1,14 @@
 """``bench encoders check``: whether an encoder keeps its contract, seen on a few seconds of made-up audio.
 
-The same check runs by itself before many tracks are embedded, so that a mistake costs seconds and not hours.
+The same check runs by itself before many tracks are embedded, so that a mistake costs seconds and not hours. There it
+has a limit, and says which rules a slow encoder was not held to.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +18,8 @@ from benchmark.encoders import check_rules as rules
 from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check_rules import Finding
+from benchmark.encoders.check_sounds import clicks, noise, silence, sounds
+from benchmark.encoders.check_subject import SOUNDS, Subject, said
 from benchmark.encoders.speed import Speed, timed
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
@@ -28,19 +32,24 @@ if TYPE_CHECKING:
 #: Tracks from which on an extraction checks its encoder first: below, the check could cost more than it saves.
 CHECKED_ABOVE = 200
 
-USUAL_SECONDS = 3.0  # of input where an encoder takes whole tracks
-LONGEST_SECONDS = 30.0
-SHORTEST_SECONDS = 0.1  # where no minimum is declared
+#: Seconds after which that check begins no rule that would not be seen in time.
+CHECK_SECONDS = 10.0
+
 FITTED_ON = 8  # made-up windows, for an encoder that needs a training split
 PATIENCE = 4.0  # seconds that one call may be expected to take; a longer one is made smaller
+CPU_SLOWER = 100.0  # times than another device, at worst
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a check found, and how fast the encoder was; nothing is known of the speed of one that does not run."""
+    """What a check found, and how fast the encoder was; nothing is known of the speed of one that does not run.
+
+    ``left_out`` names the rules that there was no time for.
+    """
 
     findings: tuple[Finding, ...]
     speed: Speed | None = None
+    left_out: tuple[str, ...] = ()
 
     @property
     def failures(self) -> tuple[Finding, ...]:
@@ -48,8 +57,12 @@ class Check:
         return tuple(finding for finding in self.findings if not finding.passed)
 
 
-def check_before(encoder: Encoder, space: Space, tracks: int, device: str) -> None:
+def check_before(
+    encoder: Encoder, space: Space, tracks: int, device: str, say: Callable[[str], None] | None = None
+) -> None:
     """Check ``encoder`` before ``tracks`` are embedded into ``space``, if they are more than :data:`CHECKED_ABOVE`.
+
+    It takes about :data:`CHECK_SECONDS` at most; ``say`` is told which rules there was no time for.
 
     Raises:
         UserError: It breaks rules; they are named with the numbers.
@@ -58,12 +71,17 @@ def check_before(encoder: Encoder, space: Space, tracks: int, device: str) -> No
         return
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else space.fingerprint
-    found = check(encoder, device, windows=space.windows, fingerprint=fingerprint, batch_size=4, fit=False)
+    found = check(encoder, device, windows=space.windows, fingerprint=fingerprint, fit=False, seconds=CHECK_SECONDS)
     if found.failures:
         lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in found.failures)
         raise UserError(
             f"the encoder {encoder.name!r} breaks {len(found.failures)} of {len(found.findings)} rules, so none of "
             f"{tracks:,} tracks was embedded:\n{lines}\n'bench encoders check' shows every rule."
+        )
+    if found.left_out and say is not None:
+        say(
+            f"Checked {encoder.name} for about {CHECK_SECONDS:g} s, in which there was no time for: "
+            f"{', '.join(found.left_out)}. 'bench encoders check' takes the time for every rule"
         )
 
 
@@ -75,8 +93,9 @@ def check(
     batch_size: int = 32,
     fingerprint: str | None = None,
     fit: bool = True,
+    seconds: float = math.inf,
 ) -> Check:
-    """Run an encoder on a few seconds of made-up audio and hold it to every rule.
+    """Run an encoder on a few seconds of made-up audio and hold it to every rule that there is time for.
 
     Args:
         encoder: The encoder; it is moved to ``device``.
@@ -85,6 +104,8 @@ def check(
         batch_size: Windows in the batch that is timed, fewer where that would take long.
         fingerprint: Its fingerprint where that is known already.
         fit: Whether one that needs it is to be fitted first, on made-up audio; a copy of it then.
+        seconds: What it may take from the first call on, which is made in any case, like a second one where the first
+            is in time. Under such a limit the speed is not measured.
 
     What the encoder prints goes to stderr. Where it does not run at all, the rules that need it to are left out.
     """
@@ -104,29 +125,31 @@ def check(
                 encoder = _fitted(encoder, windows)
                 before = encoder.fingerprint()
             except Exception as error:
-                return Check((*findings, Finding("fit", False, f"fit() {_said(error)}")))
+                return Check((*findings, Finding("fit", False, f"fit() {said(error)}")))
             same = "the same state" if before == again else "two states: it must be deterministic"
             findings.append(Finding("fit", before == again, f"on {FITTED_ON} made-up windows, twice, it left {same}"))
-        subject = _Subject(encoder, device, windows)
+        subject = Subject(encoder, device, windows, seconds)
         try:
             encoder.to(device)
-            answer, rows = subject.answer(sounds(4, subject.usual, subject.rate, encoder.channels))
+            answer, rows = subject.first()
         except Exception as error:
             rule = error.rule if isinstance(error, AnswerError) else "runs"
-            numbers = f"on 4 inputs of {_input_of(subject, subject.usual)} it {_said(error)}"
-            return Check((*findings, Finding(rule, False, numbers)))
+            inputs = (
+                f"{subject.count or SOUNDS} input{'s' * (subject.count != 1)} of {subject.in_seconds(subject.usual)}"
+            )
+            return Check((*findings, Finding(rule, False, f"on {inputs} it {said(error)}")))
         findings += [
             rules.shape(encoder, answer), rules.dtype(answer), rules.layers_counted(encoder, answer),
-            rules.no_graph(answer), rules.inputs_matter(rows),
+            rules.no_graph(answer),
         ]  # fmt: skip
-        findings += _repeated(subject, answer, rows)
-        speed = _speed(subject, batch_size)
-        findings += _extremes(subject, speed)
+        findings += _compared(subject, answer, rows)
+        speed = None if subject.limited else _speed(subject, batch_size)
+        findings += _extremes(subject, speed.per_second if speed else subject.pace)
         findings.append(rules.evaluation_mode(encoder))
         if device != "cpu":
-            findings.append(_on_the_cpu(subject, rows))
-        findings.append(_tried("fingerprint", lambda: rules.fingerprint_unchanged(before, encoder.fingerprint())))
-    return Check(tuple(findings), speed)
+            findings += _on_the_cpu(subject, rows)
+        findings += subject.tried("fingerprint", 0, lambda: rules.fingerprint_unchanged(before, encoder.fingerprint()))
+    return Check(tuple(findings), speed, tuple(subject.left_out))
 
 
 def _fitted(encoder: Encoder, windows: WindowRule) -> Encoder:
@@ -134,35 +157,9 @@ def _fitted(encoder: Encoder, windows: WindowRule) -> Encoder:
     from benchmark.embeddings.fit_hook import copy_of
 
     fitted = copy_of(encoder)
-    usual = _Subject(encoder, "cpu", windows).usual
+    usual = Subject(encoder, "cpu", windows).usual
     fitted.fit(iter(sounds(FITTED_ON, usual, encoder.sample_rate, encoder.channels)))
     return fitted
-
-
-class _Subject:
-    """An encoder on a device with the lengths, in samples, that it is tried at."""
-
-    def __init__(self, encoder: Encoder, device: str, windows: WindowRule) -> None:
-        self.encoder, self.device, self.rate = encoder, device, encoder.sample_rate
-        self.layers = len(encoder.layers or ("",))
-        self.declared_minimum = windows.minimum
-        # Audio up to a maximum comes as a whole; then a window of that length would be a long one to begin with.
-        whole = windows.window is None or (
-            encoder.window_seconds is None and windows.window == round((encoder.maximum_seconds or 0) * self.rate)
-        )
-        longest = windows.window if windows.window is not None else round(LONGEST_SECONDS * self.rate)
-        self.longest = max(longest, windows.minimum)
-        usual = max(round(USUAL_SECONDS * self.rate), windows.minimum) if whole else self.longest
-        self.usual = max(1, min(usual, self.longest))
-        self.shortest = windows.minimum or min(self.usual, round(SHORTEST_SECONDS * self.rate))
-
-    def answer(self, waveforms: np.ndarray) -> tuple[Answer, np.ndarray]:
-        """Return what the encoder answers, and that as rows [B, width]; the waveforms are its to write into."""
-        answer = ask(self.encoder, waveforms.copy(), self.device)
-        return answer, rows_of(self.encoder, answer, len(waveforms))
-
-    def rows(self, waveforms: np.ndarray) -> np.ndarray:
-        return self.answer(waveforms)[1]
 
 
 def _declared(encoder: Encoder, windows: WindowRule) -> Finding:
@@ -173,10 +170,10 @@ def _declared(encoder: Encoder, windows: WindowRule) -> Finding:
     return Finding("declarations", True, f"{layers}dim {encoder.dim}, {audio}, {cut}")
 
 
-def _repeated(subject: _Subject, answer: Answer, rows: np.ndarray) -> Iterator[Finding]:
-    """Ask again: the same batch, its first and last alone, and all in another order."""
-    most, layers = rules.tolerance_of(subject.encoder, answer), subject.layers
-    batch = sounds(len(rows), subject.usual, subject.rate, subject.encoder.channels)
+def _compared(subject: Subject, answer: Answer, rows: np.ndarray) -> list[Finding]:
+    """Compare sounds with each other; ask again: the same batch, its first and last alone, and all in another order."""
+    most, layers, usual = rules.tolerance_of(subject.encoder, answer), subject.layers, subject.usual
+    batch = sounds(len(rows), usual, subject.rate, subject.encoder.channels)
     order = np.roll(np.arange(len(rows)), 1)
     ends = [0, len(rows) - 1]
 
@@ -184,12 +181,28 @@ def _repeated(subject: _Subject, answer: Answer, rows: np.ndarray) -> Iterator[F
         found = np.concatenate([subject.rows(batch[i : i + 1]) for i in ends])
         return rules.same("batch", found, rows[ends], most, layers, f"alone and in a batch of {len(rows)}")
 
-    yield _tried("deterministic", lambda: rules.same("deterministic", subject.rows(batch), rows, most, layers))
-    yield _tried("batch", alone)
-    yield _tried("order", lambda: rules.same("order", subject.rows(batch[order]), rows[order], most, layers))
+    several = len(rows) > 1
+    if several:
+        findings = [rules.inputs_matter(rows)]
+    else:
+        findings = []
+        subject.left_out.append("inputs matter")
+    findings += subject.tried(
+        "deterministic", len(rows) * usual, lambda: rules.same("deterministic", subject.rows(batch), rows, most, layers)
+    )
+    if not several:
+        subject.left_out += ["batch", "order"]
+        return findings
+    findings += subject.tried("batch", 2 * usual, alone)
+    findings += subject.tried(
+        "order",
+        len(rows) * usual,
+        lambda: rules.same("order", subject.rows(batch[order]), rows[order], most, layers),
+    )
+    return findings
 
 
-def _extremes(subject: _Subject, speed: Speed | None) -> Iterator[Finding]:
+def _extremes(subject: Subject, pace: float) -> list[Finding]:
     """Silence, noise at full scale and clicks; the shortest and the longest input."""
     channels = subject.encoder.channels
     hostile = {"silence": silence, "full-scale noise": noise, "clicks": clicks}
@@ -198,34 +211,35 @@ def _extremes(subject: _Subject, speed: Speed | None) -> Iterator[Finding]:
     def finite() -> Finding:
         return rules.finite(dict(zip(hostile, subject.rows(waveforms), strict=True)))
 
-    yield _tried("finite", finite)
+    findings = subject.tried("finite", len(hostile) * subject.usual, finite)
     longest = subject.longest
-    if speed is not None and speed.per_second * longest / subject.rate > PATIENCE:
-        longest = max(subject.usual, min(longest, round(PATIENCE / speed.per_second * subject.rate)))
+    if pace * longest / subject.rate > PATIENCE:
+        longest = max(subject.usual, min(longest, round(PATIENCE / pace * subject.rate)))
     for rule, samples in (("shortest input", subject.shortest), ("longest input", longest)):
-        yield _length(subject, rule, samples)
+        findings += _length(subject, rule, samples)
+    return findings
 
 
-def _length(subject: _Subject, rule: str, samples: int) -> Finding:
-    what = _input_of(subject, samples)
+def _length(subject: Subject, rule: str, samples: int) -> list[Finding]:
+    what = subject.in_seconds(samples)
     if rule == "shortest input" and not subject.declared_minimum:
         what += " (no minimum_seconds is declared)"
     if rule == "longest input" and samples < subject.longest:
-        what += f" (not {_input_of(subject, subject.longest)}: that would take long)"
+        what += f" (not {subject.in_seconds(subject.longest)}: that would take long)"
     if samples == subject.usual:
-        return Finding(rule, True, f"{what}, as tried above")
+        return [Finding(rule, True, f"{what}, as tried above")]
 
     def measured() -> Finding:
         try:
             rows = subject.rows(sounds(1, samples, subject.rate, subject.encoder.channels))
         except Exception as error:
-            return Finding(rule, False, f"on {what} it {_said(error)}")
+            return Finding(rule, False, f"on {what} it {said(error)}")
         return Finding(rule, bool(np.isfinite(rows).all()), what + ("" if np.isfinite(rows).all() else ": not finite"))
 
-    return _tried(rule, measured)
+    return subject.tried(rule, samples, measured)
 
 
-def _on_the_cpu(subject: _Subject, rows: np.ndarray) -> Finding:
+def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
     """Compare with the CPU, on the first two sounds; the encoder is moved back."""
     batch = sounds(len(rows), subject.usual, subject.rate, subject.encoder.channels)[:2]
 
@@ -239,10 +253,10 @@ def _on_the_cpu(subject: _Subject, rows: np.ndarray) -> Finding:
         finally:
             subject.encoder.to(subject.device)
 
-    return _tried("device", compared)
+    return subject.tried("device", len(batch) * subject.usual, compared, CPU_SLOWER)
 
 
-def _speed(subject: _Subject, batch_size: int) -> Speed | None:
+def _speed(subject: Subject, batch_size: int) -> Speed | None:
     """Time a call: of ``batch_size`` windows, or of one long input where whole tracks come one by one.
 
     Fewer or shorter where a first, small call says that it would take longer than :data:`PATIENCE`.
@@ -274,7 +288,7 @@ def measure_speed(encoder: Encoder, device: str, windows: WindowRule, batch_size
         try:
             if encoder.fitted:
                 encoder = _fitted(encoder, windows)
-            subject = _Subject(encoder, device, windows)
+            subject = Subject(encoder, device, windows)
             encoder.to(device)
             subject.rows(sounds(1, subject.usual, subject.rate, encoder.channels))
         except Exception:
@@ -283,52 +297,3 @@ def measure_speed(encoder: Encoder, device: str, windows: WindowRule, batch_size
         if first > budget / 2:
             return None
         return _speed(subject, batch_size)
-
-
-def _tried(rule: str, measure: Callable[[], Finding]) -> Finding:
-    try:
-        return measure()
-    except Exception as error:
-        return Finding(rule, False, f"it {_said(error)}")
-
-
-def _said(error: Exception) -> str:
-    if isinstance(error, AnswerError):
-        return str(error)
-    return f"says: {error}" if isinstance(error, UserError) else f"raised {type(error).__name__}: {error}"
-
-
-def _input_of(subject: _Subject, samples: int) -> str:
-    return f"{samples / subject.rate:.4g} s"
-
-
-def sounds(count: int, samples: int, rate: int, channels: int) -> np.ndarray:
-    """Return ``count`` different sounds, float32 [count, channels, samples] in [-1, 1]: chords over beats and hiss."""
-    time_axis = np.arange(samples) / rate
-    made = np.empty((count, channels, samples), np.float32)
-    for i in range(count):
-        rng = np.random.default_rng([i, 7])
-        fundamental, beats = 110.0 * 2 ** (i * 5 / 12), 1.5 + 0.5 * i
-        chord = sum(np.sin(2 * np.pi * fundamental * partial * time_axis) / partial for partial in (1, 1.25, 1.5, 2, 3))
-        pulse = np.exp(-6 * ((time_axis * beats) % 1))
-        for channel in range(channels):
-            hiss = rng.normal(size=samples)
-            made[i, channel] = np.clip((0.12 + 0.02 * channel) * chord * pulse + 0.03 * (1 + i) * hiss, -1, 1)
-    return made
-
-
-def silence(samples: int) -> np.ndarray:
-    """Return ``samples`` zeros."""
-    return np.zeros(samples, np.float32)
-
-
-def noise(samples: int) -> np.ndarray:
-    """Return noise of which every sample is -1 or 1: nothing in range is louder."""
-    return np.random.default_rng(11).choice(np.array([-1, 1], np.float32), samples)
-
-
-def clicks(samples: int) -> np.ndarray:
-    """Return full-scale clicks of one sample, about 20 in all, in digital silence."""
-    made = np.zeros(samples, np.float32)
-    made[:: max(1, samples // 20)] = 1.0
-    return made

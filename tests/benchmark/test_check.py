@@ -6,13 +6,19 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark import pipeline
 from benchmark.embeddings.space import space_of
 from benchmark.encoders import check as checks
+from benchmark.encoders import check_subject
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check, check_before, clicks, measure_speed, noise, silence, sounds
+from benchmark.encoders.check import check, check_before, measure_speed
 from benchmark.encoders.resolve import resolve_one
 from benchmark.errors import UserError
+from benchmark.options import Options
+from benchmark.plan import make_pairs
+from benchmark.progress import Silent
 from benchmark.windows import WindowRule, window_rule
+from tasks import registry
 
 RATE = 2000
 
@@ -310,7 +316,119 @@ class TestBefore:
         assert "\n  deterministic: relative difference" in message
 
     def test_a_sound_encoder_passes(self):
-        check_before(Levels(), space_of(Levels(), None, None), 4812, "cpu")
+        said = []
+        check_before(Levels(), space_of(Levels(), None, None), 4812, "cpu", said.append)
+        assert said == []
+
+    def test_what_there_was_no_time_for_is_said_in_one_line(self, clock):
+        said, encoder = [], clock(pace=1.0)
+        check_before(encoder, space_of(encoder, None, None), 4812, "cpu", said.append)
+        assert said == [
+            "Checked levels for about 10 s, in which there was no time for: finite, shortest input. "
+            "'bench encoders check' takes the time for every rule"
+        ]
+        check_before(encoder, space_of(encoder, None, None), 4812, "cpu")
+
+    def test_a_run_passes_it_on(self, bands, make_task, tmp_path, monkeypatch):
+        monkeypatch.setattr(checks, "CHECKED_ABOVE", 0)
+        monkeypatch.setattr(checks, "CHECK_SECONDS", 0.0)
+        said, options = [], Options(home=tmp_path / "home", results=tmp_path / "results", workers=0)
+        report = Silent()
+        report.say = said.append
+        asked = pipeline.prepare(registry.find(str(make_task())), options, report)
+        pipeline.embed(make_pairs([bands], asked, options), options, report)
+        assert [
+            line for line in said if line.startswith("Checked bands for about 0 s, in which there was no time for: ")
+        ]
+
+    def test_what_was_found_in_time_stops_it(self, clock):
+        encoder = clock(pace=1.0, base=Random)
+        with pytest.raises(UserError, match="breaks 3 of 12 rules"):
+            check_before(encoder, space_of(encoder, None, None), 4812, "cpu")
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Make encoders that take ``pace`` seconds for a second of audio, and ``late`` more the first time."""
+    now = [0.0]
+    monkeypatch.setattr(check_subject, "perf_counter", lambda: now[0])
+
+    def make(pace, late=0.0, base=Levels):
+        class Slow(base):
+            not_in_fingerprint = ("heard",)
+
+            def __init__(self):
+                self.heard = []
+
+            def embed(self, waveforms):
+                now[0] += len(waveforms) * waveforms.shape[2] / RATE * pace + (0 if self.heard else late)
+                self.heard.append(len(waveforms))
+                return super().embed(waveforms)
+
+            def clock(self):
+                return now[0]
+
+        return Slow()
+
+    return make
+
+
+class TestLimit:
+    ALL = 14
+
+    def test_a_fast_one_is_held_to_every_rule(self, clock):
+        found = check(clock(pace=0.01), seconds=10.0)
+        assert (len(found.findings), found.failures, found.left_out) == (self.ALL, (), ())
+        assert found.speed is None
+
+    def test_one_that_only_begins_slowly_is_so_too(self, clock):
+        encoder = clock(pace=0.01, late=8.0)
+        assert check(encoder, seconds=10.0).left_out == ()
+        assert encoder.heard[:3] == [1, 1, 4]
+
+    def test_a_slow_one_gets_smaller_batches_and_fewer_rules(self, clock):
+        encoder = clock(pace=1.0)
+        found = check(encoder, seconds=10.0)
+        assert encoder.heard == [1, 1, 2, 2, 1, 1, 2]
+        assert found.left_out == ("finite", "shortest input")
+        assert len(found.findings) == self.ALL - 2
+        assert found.failures == ()
+        assert encoder.clock() == 10.0
+
+    def test_what_is_cheap_is_tried_after_what_is_not(self, clock):
+        encoder = clock(pace=1.0)
+        assert check(encoder, seconds=10.2).left_out == ("finite",)
+        assert encoder.clock() == pytest.approx(10.1)
+
+    @pytest.mark.parametrize(("pace", "calls"), [(7.0, 2), (20.0, 1)])
+    def test_a_very_slow_one_is_called_once_or_twice(self, clock, pace, calls):
+        encoder = clock(pace)
+        found = check(encoder, seconds=10.0)
+        assert encoder.heard == [1] * calls
+        assert found.left_out == (
+            "inputs matter", "deterministic", "batch", "order", "finite", "shortest input", "fingerprint"
+        )  # fmt: skip
+        assert {finding.rule for finding in found.findings} == {
+            "declarations", "shape", "dtype", "layers", "no graph", "longest input", "eval mode"
+        }  # fmt: skip
+
+    def test_one_that_breaks_at_the_first_call_is_named_with_it(self, clock):
+        found = check(clock(pace=1.0, base=Raises), seconds=10.0)
+        assert found.failures[0].numbers == "on 1 input of 1 s it raised KeyError: 'weights'"
+
+    def test_the_cpu_is_left_out_where_it_would_take_long(self, clock):
+        class Elsewhere(Levels):
+            def to(self, device):
+                pass
+
+        assert check(clock(0.01, base=Elsewhere), "meta", seconds=10.0).left_out == ()
+        assert check(clock(0.05, base=Elsewhere), "meta", seconds=10.0).left_out == ("device",)
+
+    def test_without_a_limit_nothing_is_left_out(self, clock):
+        encoder = clock(pace=100.0)
+        found = check(encoder)
+        assert (len(found.findings), found.left_out) == (self.ALL, ())
+        assert encoder.heard[0] == 4
 
 
 class TestSpeed:
@@ -321,15 +439,3 @@ class TestSpeed:
 
     def test_of_one_that_takes_too_long(self):
         assert measure_speed(Levels(), "cpu", window_rule(Levels(), None, None), 16, 0.0) is None
-
-
-def test_the_sounds():
-    made = sounds(4, 3 * RATE, RATE, 2)
-    assert (made.shape, made.dtype) == ((4, 2, 3 * RATE), np.float32)
-    assert np.abs(made).max() <= 1
-    assert not np.array_equal(made[:, 0], made[:, 1])
-    np.testing.assert_array_equal(made, sounds(4, 3 * RATE, RATE, 2))
-    assert not silence(10).any()
-    assert set(np.unique(noise(100))) == {-1, 1}
-    assert 0 < clicks(1000).sum() <= 21
-    assert clicks(1).tolist() == [1.0]
