@@ -3,6 +3,9 @@
 A study outlives the process that began it. Trials that a killed process left behind are taken up by the next one;
 those of a process that still runs are left to it. Beside a journal, a lock file a process says which runs; in a
 database, where processes may be on other machines, each leaves the time now and then.
+
+Whatever a storage raises, at the opening or in the middle of a search, is a :class:`StorageError`: a lost connection, a
+locked or read-only database, a full disk. What Optuna itself answers through it (a trial is finished) is not.
 """
 
 from __future__ import annotations
@@ -14,14 +17,16 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
+from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
@@ -29,12 +34,14 @@ from optuna.trial import FrozenTrial, TrialState
 BEAT_SECONDS, SILENT_SECONDS = 30.0, 180.0
 #: A trial that nobody claims for so long, which takes its process a moment, is left behind too.
 CLAIM_SECONDS = 30.0
-WORKER = "worker"
+#: One that ends signs off, unless the database does not answer for so long.
+GOODBYE_SECONDS = 5.0
+WORKER, BEATING = "worker", "beating"
 TAIL_BYTES = 2**16  # read at a time to find the end of a journal's last whole line
 
 
 class StorageError(ValueError):
-    """A storage that cannot be opened. The message is written for the user."""
+    """A storage that cannot be opened, or fails in the middle of a search. The message is written for the user."""
 
 
 class _JournalLock:
@@ -51,16 +58,36 @@ class _JournalLock:
         self._lock.release()
 
 
+class _Journal(JournalFileBackend):
+    """A journal that takes back what it could not write whole: another process would write on behind it."""
+
+    def __init__(self, path: Path, lock: _JournalLock) -> None:
+        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
+        self._path, self._whole = path, lock
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append ``logs``, or nothing."""
+        self._whole.acquire()  # once more than Optuna does: it counts
+        try:
+            super().append_logs(logs)
+        except OSError:
+            with suppress(OSError):  # then the next opening does it
+                _mend(self._path, self._whole)
+            raise
+        finally:
+            self._whole.release()
+
+
 class SearchStudy:
-    """One study, as one process works on it.
+    """One study, as one process works on it. Its methods, and those of Optuna's study, raise :class:`StorageError`.
 
     Attributes:
         study: Optuna's study.
         worker: This process's mark on its trials.
     """
 
-    def __init__(self, study: optuna.Study, folder: Path | None) -> None:
-        self.study, self._folder = study, folder
+    def __init__(self, study: optuna.Study, folder: Path | None, failed: Callable[[Exception], str]) -> None:
+        self.study, self._folder, self._failed = study, folder, failed
         self.worker = uuid.uuid4().hex
         self._unclaimed: dict[int, float] = {}
 
@@ -69,9 +96,21 @@ class SearchStudy:
         """All trials, in the order of their numbers."""
         return self.study.get_trials(deepcopy=False)
 
-    def asking(self) -> AbstractContextManager[object]:
+    @contextmanager
+    def asking(self) -> Iterator[None]:
         """Keep other processes, where they can be kept, from asking for trials or taking them up meanwhile."""
-        return nullcontext() if self._folder is None else FileLock(self._folder / "asking")
+        if self._folder is None:
+            yield
+            return
+        lock = FileLock(self._folder / "asking")
+        try:
+            lock.acquire()
+        except OSError as error:
+            raise StorageError(self._failed(error)) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def claim(self, trial: optuna.Trial) -> None:
         """Mark a running trial as this process's."""
@@ -93,6 +132,10 @@ class SearchStudy:
         """Leave the time, as a sign that this process runs."""
         self.study.set_user_attr(f"beat:{self.worker}", time.time())
 
+    def sign_off(self) -> None:
+        """Leave word that this process is gone, so that the next one need not wait for its silence."""
+        self.study.set_user_attr(f"beat:{self.worker}", 0.0)
+
     def _is_unclaimed(self, trial: FrozenTrial) -> bool:
         if self._folder is not None:  # they are asked for and claimed under one lock
             return True
@@ -110,6 +153,8 @@ class SearchStudy:
                 return True
         except Timeout:
             return False
+        except OSError as error:
+            raise StorageError(self._failed(error)) from error
 
 
 @contextmanager
@@ -123,8 +168,12 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
         name: The study's name: whatever decides its trials' numbers is hashed in it.
 
     Raises:
-        StorageError: The storage, or the study in it, cannot be opened.
+        StorageError: The storage, or the study in it, cannot be opened, or fails later on.
     """
+
+    def failed(error: Exception) -> str:
+        return _failed(storage, folder, name, error)
+
     optuna.logging.set_verbosity(logging.ERROR)  # its warnings speak of how it samples, not of what a user could mend
     opened: Any
     worker_lock: FileLock | None = None
@@ -141,7 +190,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 locks.mkdir(exist_ok=True)
                 lock = _JournalLock(folder / f"{name}.lock")
                 _mend(path, lock)
-                opened = JournalStorage(JournalFileBackend(str(path), lock_obj=lock))  # type: ignore[arg-type]
+                opened = JournalStorage(_Journal(path, lock))
             else:
                 opened = optuna.storages.InMemoryStorage()
             study = optuna.create_study(
@@ -151,21 +200,43 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 load_if_exists=True,
                 pruner=optuna.pruners.NopPruner(),
             )
-            search = SearchStudy(study, locks)
+            search = SearchStudy(study, locks, failed)
             if locks is not None:
                 worker_lock = FileLock(locks / f"{search.worker}.worker")
                 worker_lock.acquire()
         except Exception as error:  # whatever the database's driver, Optuna or the disk raises
             raise StorageError(_unopened(storage, folder, name, error)) from error
+    if storage is not None or folder is not None:  # memory does not fail
+        _watch(opened, failed)
     try:
         with nullcontext() if storage is None else _beating(search):
             yield search
     finally:
         if worker_lock is not None:
             worker_lock.release()
-            Path(worker_lock.lock_file).unlink(missing_ok=True)
-            with suppress(OSError):  # another process is at work there
+            with suppress(OSError):  # another process is at work there, or the disk can no longer be written
+                Path(worker_lock.lock_file).unlink(missing_ok=True)
                 Path(worker_lock.lock_file).parent.rmdir()
+
+
+def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
+    """Let whatever the methods of an open ``storage`` raise be a :class:`StorageError` that says what ``failed``."""
+
+    def watched(method: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(method)
+        def call(*args: Any, **chosen: Any) -> Any:
+            try:
+                return method(*args, **chosen)
+            except (StorageError, UpdateFinishedTrialError, DuplicatedStudyError):
+                raise
+            except Exception as error:  # whatever the database's driver or the disk raises
+                raise StorageError(failed(error)) from error
+
+        return call
+
+    for name, what in vars(BaseStorage).items():
+        if callable(what) and not name.startswith("_"):
+            setattr(storage, name, watched(getattr(storage, name)))
 
 
 def _mend(path: Path, lock: _JournalLock) -> None:
@@ -195,7 +266,7 @@ def _mend(path: Path, lock: _JournalLock) -> None:
 
 def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
     """Return what went wrong at the opening in words, and what to do."""
-    reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+    reason = _reason(error)
     if storage is not None:
         return _without_password(
             f"the storage {storage!r} cannot be opened ({reason}). Give --storage a URL that Optuna knows, such as "
@@ -210,26 +281,46 @@ def _unopened(storage: str | None, folder: Path | None, name: str, error: Except
     )
 
 
+def _failed(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
+    """Return what went wrong in the middle of a search in words, and what to do."""
+    kept = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
+    return _without_password(
+        f"{kept} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
+        "and written and that there is room, and run the same command again: it goes on from there (with --overwrite "
+        "always it begins anew)"
+    )
+
+
+def _reason(error: Exception) -> str:
+    """Return the kind of an error and the first line of its message: the driver's, where Optuna hides it."""
+    if isinstance(error, StorageInternalError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+
+
 @contextmanager
 def _beating(search: SearchStudy) -> Iterator[None]:
-    """Let ``search`` leave the time as long as the context lasts."""
+    """Let ``search`` leave the time as long as the context lasts, and sign off at its end, also after an error."""
     ended = threading.Event()
 
     def beat() -> None:
         while not ended.wait(BEAT_SECONDS):
             with suppress(Exception):  # a database that is busy now is asked again; training goes on
                 search.beat()
+        with suppress(Exception):
+            search.sign_off()
 
     search.beat()
-    thread = threading.Thread(target=beat, daemon=True)
+    thread = threading.Thread(target=beat, name=BEATING, daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(GOODBYE_SECONDS)
 
 
 def _without_password(message: str) -> str:
     """Return ``message`` with the passwords of URLs in it left out."""
-    return re.sub(r"(://[^:/@\s]*:)[^@\s]*@", r"\1***@", message)
+    message = re.sub(r"(://[^:/@\s]*:)\S*@", r"\1***@", message)
+    return re.sub(r"(?i)([?&](?:password|passwd|pwd)=)[^&\s'\"]*", r"\1***", message)

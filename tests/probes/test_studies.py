@@ -1,4 +1,6 @@
+import sqlite3
 import threading
+from contextlib import closing, contextmanager
 
 import optuna
 import pytest
@@ -86,6 +88,15 @@ class TestOpenStudy:
             pass
         assert "geheim" not in str(caught.value)
 
+    @pytest.mark.parametrize(
+        "url",
+        ["nodatabase://me:ge@he/im@host/x", "nodatabase://host/x?user=me&password=geheim", "no://h/x?PWD=geheim&a=b"],
+    )
+    def test_nor_are_odd_ones(self, url):
+        with pytest.raises(StorageError, match=r"\*\*\*") as caught, open_study(url, None, "s"):
+            pass
+        assert not any(part in str(caught.value) for part in ("geheim", "he/im", "ge@"))
+
 
 class TestTornJournal:
     @pytest.mark.parametrize("tail", [b'{"op_code":4,"worker_id":"x', b"x" * 200_000, b"\xff\x00"])
@@ -134,6 +145,135 @@ def test_a_database_that_breaks_at_the_study_is_a_named_error(tmp_path, monkeypa
         pass
 
 
+class Failing(optuna.storages.InMemoryStorage):
+    """A storage whose connection is lost after so many calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.last = 0, float("inf")
+
+
+def counted(name):
+    def call(self, *args, **chosen):
+        self.calls += 1
+        if self.calls > self.last:
+            raise ConnectionResetError("postgresql://me:geheim@host/x: the server closed the connection\nunexpectedly")
+        return getattr(optuna.storages.InMemoryStorage, name)(self, *args, **chosen)
+
+    return call
+
+
+for _name, _what in vars(optuna.storages.BaseStorage).items():
+    if callable(_what) and not _name.startswith("_"):
+        setattr(Failing, _name, counted(_name))
+
+
+class TestFailsInTheMiddle:
+    def test_wherever_a_search_is_then_it_is_a_named_error(self, monkeypatch):
+        def work(last):
+            storage = Failing()
+            opened = {"postgresql://me:geheim@host/x": storage}
+            monkeypatch.setattr(optuna.storages, "get_storage", lambda given: opened.get(given, given))
+            with open_study("postgresql://me:geheim@host/x", None, "s") as study:
+                storage.calls, storage.last = 0, last
+                study.beat()
+                trial = ask(study)
+                trial.report(0.5, 0)
+                trial.set_user_attr("outcome", {})
+                study.study.tell(trial, 0.5)
+                assert numbers(study.trials) == [0]
+                assert study.left_behind(3) == []
+            return storage.calls
+
+        calls = work(float("inf"))
+        assert calls > 10
+        for last in range(calls - 1):
+            with pytest.raises(StorageError) as caught:
+                work(last)
+            assert str(caught.value).startswith(
+                "the storage 'postgresql://me:***@host/x' failed in the middle (ConnectionResetError: "
+                "postgresql://me:***@host/x: the server closed the connection). Finished trials are kept."
+            )
+            assert "run the same command again" in str(caught.value)
+            assert isinstance(caught.value.__cause__, ConnectionResetError)
+
+    def test_a_locked_database(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'search.db'}?timeout=0.01"
+        with closing(sqlite3.connect(tmp_path / "search.db", isolation_level=None)) as other:
+            with open_study(url, None, "s") as study:
+                study.study.tell(ask(study), 0.25)
+                left = ask(study)
+                other.execute("BEGIN EXCLUSIVE")
+                with pytest.raises(
+                    StorageError, match=r"failed in the middle \(OperationalError: .*database is locked"
+                ):
+                    study.study.tell(left, 0.5)
+                other.execute("ROLLBACK")
+            with open_study(url, None, "s") as again:
+                assert [trial.value for trial in again.trials] == [0.25, None]
+
+    def test_a_database_that_may_not_be_written(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'search.db'}"
+        with open_study(url, None, "s") as study:
+            study.study.tell(ask(study), 0.25)
+            refuse_writing(tmp_path / "search.db")
+            with pytest.raises(StorageError, match=r"failed in the middle \(.*attempt to write a readonly database\)"):
+                study.study.ask()
+
+    def test_a_full_disk_leaves_a_journal_that_others_go_on_with(self, tmp_path):
+        with open_study(None, tmp_path, "s") as study, open_study(None, tmp_path, "s") as other:
+            study.study.tell(ask(study), 0.25)
+            journal = tmp_path / "s.journal"
+            whole = journal.read_bytes()
+            with room(len(whole) + 20), pytest.raises(StorageError, match=r"s\.journal failed in the middle \(OSError"):
+                study.study.ask()
+            assert journal.read_bytes() == whole
+            other.study.tell(ask(other), 0.5)
+        with open_study(None, tmp_path, "s") as again:
+            assert [trial.value for trial in again.trials] == [0.25, 0.5]
+
+    def test_a_lock_that_cannot_be_made(self, tmp_path, monkeypatch):
+        def full(*_args, **_chosen):
+            raise OSError(28, "No space left on device")
+
+        with open_study(None, tmp_path, "s") as first, open_study(None, tmp_path, "s") as study:
+            ask(first)
+            with monkeypatch.context() as patch:
+                patch.setattr(module.FileLock, "acquire", full)
+                with pytest.raises(StorageError, match="No space left on device"), study.asking():
+                    pass
+                with pytest.raises(StorageError, match="No space left on device"):
+                    study._is_gone(first.worker)
+
+    def test_what_optuna_answers_through_it_is_none(self, storage):
+        with open_study(**storage) as study:
+            trial = ask(study)
+            study.study.tell(trial, 0.25)
+            with pytest.raises(optuna.exceptions.UpdateFinishedTrialError):
+                trial.set_user_attr("outcome", {})
+
+
+def refuse_writing(database):
+    """Let every new trial fail, as a database does that may not be written: root may write any file."""
+    with closing(sqlite3.connect(database)) as other:
+        other.execute(
+            "CREATE TRIGGER readonly BEFORE INSERT ON trials "
+            "BEGIN SELECT RAISE(FAIL, 'attempt to write a readonly database'); END"
+        )
+
+
+@contextmanager
+def room(size):
+    """Let no file grow beyond ``size`` bytes, so that the last write to it is not whole."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
 def test_a_folder_that_cannot_be_made_is_a_named_error(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be opened"), open_study(None, tmp_path / "file", "s"):
@@ -146,11 +286,10 @@ class TestLeftBehind:
             ask(first)
             assert second.left_behind(5) == []
 
-    def test_those_of_one_that_ended_are_taken_up(self, storage, monkeypatch):
+    def test_those_of_one_that_ended_are_taken_up(self, storage):
         with open_study(**storage) as first:
             done, left = ask(first), ask(first)
             first.study.tell(done, 1.0)
-        monkeypatch.setattr(module, "SILENT_SECONDS", -1.0)  # in a database only silence says so
         with open_study(**storage) as second:
             (trial,) = second.left_behind(5)
             assert (trial.number, trial.params) == (1, left.params)
@@ -186,7 +325,16 @@ class TestLeftBehind:
         monkeypatch.setattr(SearchStudy, "beat", counting)
         with open_study(f"sqlite:///{tmp_path / 'search.db'}", None, "s") as study:
             assert enough.wait(60)
-            assert f"beat:{study.worker}" in study.study.user_attrs
+            assert study.study.user_attrs[f"beat:{study.worker}"] > 0
+
+    def test_a_database_that_is_silent_at_the_end_is_not_waited_for(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.01)
+        hung = threading.Event()
+        monkeypatch.setattr(SearchStudy, "sign_off", lambda _: hung.wait(60))
+        with open_study(f"sqlite:///{tmp_path / 'search.db'}", None, "s"):
+            pass
+        assert any(thread.name == module.BEATING for thread in threading.enumerate())
+        hung.set()
 
     def test_one_that_was_never_claimed_is_taken_up_too(self, storage, monkeypatch):
         with open_study(**storage) as first:
