@@ -106,7 +106,7 @@ def run(
         own_windows: Where the encoder cannot take the task's windows, use its own; the record says so.
         protocol: ``paper``, ``quick``, ``open``, ``jukemir`` or ``published:MODEL``.
         sampler: ``tpe``, ``random``, or ``grid`` where the protocol has one.
-        pruner: ``halving`` ends hopeless trials early, ``none`` trains all to their end; ``None`` is the protocol's.
+        pruner: ``halving`` ends hopeless trials early, ``none`` trains all to their end, as a grid does by default.
         storage: URL of an Optuna storage that several machines may share; a journal below ``results`` by default.
         probe_precision: What the probe's matrix products are computed in.
         layer: For encoders with layers: ``auto`` (the default), a name or number, ``mix`` or ``all``.
@@ -347,6 +347,7 @@ def _extract(
                     batch_size=options.batch_size,
                     device=device_of(options.device, encoder),
                     progress=progress,
+                    say=report.say,
                 )
         except KeyboardInterrupt:
             left = len(missing_tracks(todo, pair.store, AudioIndex(options.home)))

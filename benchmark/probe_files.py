@@ -14,7 +14,7 @@ from results.record import Score
 from results.store import slug
 
 if TYPE_CHECKING:
-    from probes.training import TrainedProbe
+    from probes.trained import TrainedProbe
 
 WEIGHTS_LICENCE = "The probe is made of the task's annotations and the encoder's embeddings: their licences apply."
 

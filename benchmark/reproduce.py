@@ -181,7 +181,7 @@ def _retrained(record: Record, pair: Pair, options: Options) -> dict[str, dict[s
             probe.batch_size, probe.warm_rate,
         )  # fmt: skip
         trainings = [trainer.begin(settings, seed) for seed in record.seeds.probes]
-        trainer.advance(trainings, [probe.steps] * len(trainings))
+        trainer.complete(trainings)
         probes = [trainer.finish(training) for training in trainings]
         found = {}
         for split, arrays in (("valid", data.valid), ("test", material.arrays("test", number))):

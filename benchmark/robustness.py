@@ -28,7 +28,7 @@ from tasks.metrics import Resampled
 
 if TYPE_CHECKING:
     from benchmark.material import Material
-    from probes.training import TrainedProbe
+    from probes.trained import TrainedProbe
 
 
 def deformed_pair(pair: Pair, deformation: Deformation, home: Path) -> Pair:

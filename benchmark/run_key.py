@@ -80,9 +80,9 @@ def trials_of(pair: Pair, options: Options) -> int:
     return wanted
 
 
-def pruner_of(pair: Pair, options: Options) -> str:
-    """Return what ends trials early."""
-    return options.pruner or pair.asked.protocol.pruner
+def pruner_of(options: Options) -> str:
+    """Return what ends trials early: halving unless the user says otherwise, but nothing in a grid."""
+    return options.pruner or ("none" if options.sampler == "grid" else "halving")
 
 
 def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> dict[str, object]:
@@ -97,7 +97,7 @@ def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> di
         "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
         "protocol": asdict(pair.asked.protocol),
         "sampler": options.sampler,
-        "pruner": asdict(pruner) if (pruner := PRUNERS[pruner_of(pair, options)]) else None,
+        "pruner": asdict(pruner) if (pruner := PRUNERS[pruner_of(options)]) else None,
         "precision": options.probe_precision,
         "part": None if pair.part is None else asdict(pair.part),
         "seed": options.seed,

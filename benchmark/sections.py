@@ -105,7 +105,7 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
         section=pair.asked.protocol.section,
         protocol_version=pair.asked.protocol.version,
         sampler=options.sampler,
-        pruner=pruner_of(pair, options),
+        pruner=pruner_of(options),
         objective=objective_name(pair.asked.task.card),
         selected=found.selected,
         trials=trials,

@@ -20,9 +20,11 @@ from benchmark.scoring import objective
 from probes.data import TrainValid
 from probes.floors import Ridge, fit_ridge, permuted
 from probes.protocol import ProbeSpec
-from probes.search import SearchResult, groups, search
+from probes.search import search
 from probes.studies import SearchStudy, StorageError, open_study
-from probes.training import ScoreFunction, TrainedProbe, Trainer, Training
+from probes.trained import TrainedProbe
+from probes.training import ScoreFunction, Trainer, Training
+from probes.trials import SearchResult
 
 STUDIES = "studies"
 
@@ -98,7 +100,7 @@ def select(material: Material, keys: list[str], options: Options, device: str, r
         with _study(material, keys, options) as study:
             found = search(
                 trainer, protocol, study,
-                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=pruner_of(pair, options),
+                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=pruner_of(options),
                 progress=told,
             )  # fmt: skip
         searched = time.monotonic() - started
@@ -177,9 +179,7 @@ def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> d
     wanted = range(first, first + seeds)
     known: dict[int, TrainedProbe | None] = {} if found.probe is None else {found.probe.seed: found.probe}
     trainings: list[Training] = [trainer.begin(found.settings, seed) for seed in wanted if seed not in known]
-    for part in groups(trainer, [training.settings for training in trainings]):
-        together = [trainings[i] for i in part]
-        trainer.advance(together, [training.settings.steps for training in together])
+    trainer.complete(trainings)
     known |= {training.seed: None if training.diverged else trainer.finish(training) for training in trainings}
     return {seed: known[seed] for seed in wanted}
 
@@ -190,5 +190,5 @@ def _permuted(
     """Return the selected probe trained on permuted labels: what chance, and choosing on valid, give."""
     chance = trainer.with_targets(permuted(data.train.targets, options.seed, material.groups("train")))
     training = chance.begin(found.settings, options.seed)
-    chance.advance([training], [training.settings.steps])
+    chance.complete([training])
     return None if training.diverged else chance.finish(training)

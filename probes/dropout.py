@@ -19,10 +19,13 @@ class DropoutMasks:
     def __init__(self, rate: float, seed: int, device: str, step: int = 0) -> None:
         self.rate, self.device = rate, device
         self._seed, self._step = seed, step
-        # 8 random bits decide a unit where that is exact, else 16: exact to 1/65536, and fast beside a float a unit.
-        self._bits: type[np.uint8] | type[np.uint16] = np.uint8 if float(rate * 256).is_integer() else np.uint16
-        self._least = round(rate * (256 if self._bits is np.uint8 else 65536))
-        self._scale = np.float32(1 / (1 - rate))
+        # As few random bits a unit as are exact, 16 at most: then a rate is exact to 1/131072.
+        self._bits, self._kept = 16, min(65535, round((1 - rate) * 65536))
+        if self._kept == 0:
+            raise ValueError(f"a dropout of {rate} keeps nothing")
+        while self._kept % 2 == 0:
+            self._bits, self._kept = self._bits - 1, self._kept // 2
+        self._scale = 1 / (1 - rate)
         self._source = np.random.SFC64([seed, 2, step])
 
     def next_step(self) -> None:
@@ -36,7 +39,24 @@ class DropoutMasks:
         if self.rate == 0:
             return None
         wanted = rows * width
-        words = self._source.random_raw(-(-wanted * self._bits().itemsize // 8))
-        drawn: np.ndarray = words.view(self._bits)[:wanted]
-        factors = (drawn >= self._least) * self._scale
-        return torch.from_numpy(factors.reshape(rows, width)).to(self.device)
+        words = self._source.random_raw(self._bits * -(-wanted // 64)).reshape(self._bits, -1)
+        units = np.unpackbits(coins(words, self._kept).view(np.uint8), count=wanted).reshape(rows, width)
+        return torch.from_numpy(units).to(self.device).to(torch.float32).mul_(self._scale)
+
+
+def coins(words: np.ndarray, kept: int) -> np.ndarray:
+    """Return uint64 [n] whose bits are 1 with probability ``kept / 2**b``, from fair ones.
+
+    Args:
+        words: uint64 [b, n]; the first row may be written into.
+        kept: Odd: of an even number, half of it would need a row less.
+    """
+    # From the last binary digit of the share to its first, "or" with a fair coin where the digit is 1 and "and" where
+    # it is 0 halve the distance to 1 and to 0.
+    found: np.ndarray = words[0]
+    for place in range(1, len(words)):
+        if kept >> place & 1:
+            found |= words[place]
+        else:
+            found &= words[place]
+    return found

@@ -23,7 +23,7 @@ from probes.protocol import Kind
 from probes.stored import Activation, StoredProbe
 
 if TYPE_CHECKING:
-    from probes.training import TrainedProbe
+    from probes.trained import TrainedProbe
 
 WEIGHTS, GRAPH, CARD = "probe.safetensors", "probe.onnx", "probe.json"
 LARGEST_CARD = 2**26

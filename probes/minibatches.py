@@ -7,7 +7,9 @@ that was set aside goes on as if it had not been, and trainings of one seed shar
 from __future__ import annotations
 
 import copy
+import itertools
 import mmap
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -70,6 +72,7 @@ class TrainInputs:
         self._scale = torch.from_numpy(self.scale).to(device)
         self._raw: torch.Tensor | None = None
         self._standard: torch.Tensor | None = None
+        self._preparing = threading.Lock()
 
     def with_targets(self, targets: torch.Tensor) -> TrainInputs:
         """Return the same inputs with other targets."""
@@ -80,17 +83,20 @@ class TrainInputs:
     @property
     def raw(self) -> torch.Tensor:
         """All rows as they are, float32 [n, D] on the device."""
-        if self._raw is None:
-            self._raw = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32)).to(self.device, self.dtype)
-        return self._raw
+        with self._preparing:
+            if self._raw is None:
+                rows = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32))
+                self._raw = rows.to(self.device, self.dtype)
+            return self._raw
 
     @property
     def standard(self) -> torch.Tensor:
         """All rows standardised."""
-        if self._standard is None:
-            rows = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32)).to(self.device)
-            self._standard = self.standardise(rows)
-        return self._standard
+        with self._preparing:
+            if self._standard is None:
+                rows = torch.from_numpy(np.ascontiguousarray(self.embeddings, np.float32)).to(self.device)
+                self._standard = self.standardise(rows)
+            return self._standard
 
     def standardise(self, rows: torch.Tensor) -> torch.Tensor:
         """Return float32 rows [n, D] standardised, in the probe's type."""
@@ -123,23 +129,29 @@ class TrainInputs:
     def _from_blocks(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
         count = chunk_blocks(self.embeddings.shape[1])
         chunks = chunk_order(len(self.targets), batch_size, seed, start, count)
+        dim = self.embeddings.shape[1]
+        most = min(count * BLOCK_ROWS, len(self.targets))
+        # Memory for this chunk and the next, by turns: fresh pages for each would cost as much as reading.
+        turns = itertools.cycle([np.empty((most, dim), np.float32) for _ in range(2)])
+        gathered = torch.empty(batch_size, dim)
         with ThreadPoolExecutor(1) as reader:  # the next chunk is read while this one trains
-            coming = reader.submit(self._read, next(chunks))
+            coming = reader.submit(self._read, next(chunks), next(turns))
             while True:
                 chunk, held = coming.result()
-                coming = reader.submit(self._read, next(chunks))
+                coming = reader.submit(self._read, next(chunks), next(turns))
                 for first in range(chunk.skipped * batch_size, len(chunk.rows), batch_size):
                     part = chunk.order[first : first + batch_size]
-                    x = held.index_select(0, torch.from_numpy(part)).to(self.device)
+                    x = torch.index_select(held, 0, torch.from_numpy(part), out=gathered[: len(part)]).to(self.device)
+                    original = x.to(self.dtype, copy=standard) if raw else None
                     yield Minibatch(
-                        x.to(self.dtype) if raw else None,
-                        self.standardise(x) if standard else None,
+                        original,
+                        x.sub_(self._mean).mul_(self._scale).to(self.dtype) if standard else None,
                         self.targets.index_select(0, torch.from_numpy(chunk.rows[part]).to(self.device)),
                     )
 
-    def _read(self, chunk: Chunk) -> tuple[Chunk, torch.Tensor]:
-        """Return the chunk and its rows, float32 [rows, D], block after block."""
-        held = np.empty((len(chunk.rows), self.embeddings.shape[1]), np.float32)
+    def _read(self, chunk: Chunk, into: np.ndarray) -> tuple[Chunk, torch.Tensor]:
+        """Return the chunk and its rows, float32 [rows, D] in the memory of ``into``, block after block."""
+        held = into[: len(chunk.rows)]
         file = _plain_file(self.embeddings)
         at = 0
         for block in chunk.blocks:

@@ -101,9 +101,7 @@ def _forward(
     layers = [x if masks[0] is None else (x * masks[0]).to(products.dtype)]
     last = len(probes.kernels) - 1
     for i, (kernel, bias) in enumerate(zip(probes.kernels, probes.biases, strict=True)):
-        y = _linear(layers[-1], kernel, products).add_(bias)
-        if i < last:
-            y.relu_()
+        y = _linear(layers[-1], kernel, bias, products, rectified=i < last)
         mask = masks[i + 1]
         if mask is not None:
             y.mul_(mask.unsqueeze(1))
@@ -111,12 +109,17 @@ def _forward(
     return layers
 
 
-def _linear(x: torch.Tensor, kernel: torch.Tensor, products: Products) -> torch.Tensor:
+def _linear(
+    x: torch.Tensor, kernel: torch.Tensor, bias: torch.Tensor, products: Products, *, rectified: bool
+) -> torch.Tensor:
     """Return [n, K, fan_out] of ``x`` [n, fan_in], which all K see, or [n, K, fan_in]."""
     count, fan_out, fan_in = kernel.shape
     if x.ndim == 2 and (count == 1 or fan_out < WIDE):
-        return products.linear(x, kernel.view(count * fan_out, fan_in)).view(len(x), count, fan_out)
-    found = [products.linear(x if x.ndim == 2 else x[:, k], kernel[k]) for k in range(count)]
+        y = products.linear(x, kernel.view(count * fan_out, fan_in), bias.view(-1), rectified=rectified)
+        return y.view(len(x), count, fan_out)
+    found = [
+        products.linear(x if x.ndim == 2 else x[:, k], kernel[k], bias[k], rectified=rectified) for k in range(count)
+    ]
     return found[0].unsqueeze(1) if count == 1 else torch.stack(found, dim=1)
 
 
@@ -125,7 +128,8 @@ def _outer(slope: torch.Tensor, x: torch.Tensor, products: Products) -> torch.Te
     n, count, fan_out = slope.shape
     if x.ndim == 2 and (count == 1 or fan_out < WIDE):
         return products.outer(slope.reshape(n, count * fan_out), x).view(count, fan_out, -1)
-    return torch.stack([products.outer(slope[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)])
+    found = [products.outer(slope[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)]
+    return found[0].unsqueeze(0) if count == 1 else torch.stack(found)
 
 
 def gradients(
@@ -161,7 +165,7 @@ def gradients(
         below = [products.linear(slope[:, k], probes.kernels[i][k].T) for k in range(len(probes))]
         slope = below[0].unsqueeze(1) if len(below) == 1 else torch.stack(below, dim=1)
         # A unit passes its slope, scaled as its value was, where it is on: neither rectified nor dropped.
-        slope.mul_(layers[i] > 0)
+        torch.ops.aten.threshold_backward.grad_input(slope, layers[i], 0, grad_input=slope)
         if masks[i] is not None:
             slope.mul_(masks[i].unsqueeze(1))  # type: ignore[union-attr]
     free = biases[::-1]

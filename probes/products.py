@@ -21,6 +21,7 @@ class Products:
     Attributes:
         dtype: What operands are multiplied in.
         name: ``onednn``, ``mm`` or the device's name, for records.
+        alike: Whether the numbers are the same on any number of threads: oneDNN's are, MKL's need not be.
     """
 
     def __init__(self, device: str = "cpu", precision: Precision = "fp32") -> None:
@@ -28,14 +29,28 @@ class Products:
         self.dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._onednn = _onednn() if device == "cpu" and precision == "fp32" else None
         self.name = "onednn" if self._onednn is not None else "mm" if device == "cpu" else device
+        self.alike = self._onednn is not None or precision == "bf16" or device != "cpu"
 
-    def linear(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        """Return ``x @ w.T`` float32 [n, m], for ``x`` [n, d] in ``dtype`` and ``w`` float32 [m, d]."""
+    def linear(
+        self, x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor | None = None, *, rectified: bool = False
+    ) -> torch.Tensor:
+        """Return ``x @ w.T + bias`` float32 [n, m], or 0 where that is less and it is to be ``rectified``.
+
+        Args:
+            x: [n, d] in ``dtype``.
+            w: float32 [m, d].
+            bias: float32 [m], 0 by default.
+            rectified: Whether to apply a ReLU.
+        """
         if self._onednn is not None:
-            return self._onednn(x, w)
+            return self._onednn(x, w, bias, rectified=rectified)
         if self.dtype == torch.float32:
-            return torch.mm(x, w.T)
-        return torch.mm(x.to(self.dtype), w.to(self.dtype).T).float()
+            found = torch.mm(x, w.T)
+        else:
+            found = torch.mm(x.to(self.dtype), w.to(self.dtype).T).float()
+        if bias is not None:
+            found.add_(bias)
+        return found.relu_() if rectified else found
 
     def outer(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Return ``a.T @ b`` float32 [m, d], for ``a`` float32 [n, m] and ``b`` [n, d] in ``dtype``."""
@@ -74,5 +89,7 @@ class _Onednn:
     def __init__(self) -> None:
         self._product = torch.ops.mkldnn._linear_pointwise  # what torch.compile itself calls for a linear layer
 
-    def __call__(self, x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
-        return self._product(x, w, None, "none", [], "")
+    def __call__(
+        self, x: torch.Tensor, w: torch.Tensor, bias: torch.Tensor | None = None, *, rectified: bool = False
+    ) -> torch.Tensor:
+        return self._product(x, w, bias, "relu" if rectified else "none", [], "")

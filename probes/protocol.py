@@ -17,7 +17,7 @@ from importlib import resources
 from typing import Any, Literal
 
 #: Changes whenever training would give other numbers for the same arrays, settings and seed.
-TRAINING_VERSION = 2
+TRAINING_VERSION = 3
 
 Kind = Literal["multiclass", "multilabel", "regression"]
 Loss = Literal["cross_entropy", "binary_cross_entropy", "squared_error"]
@@ -148,11 +148,6 @@ class Protocol:
             look_every=self.look_every,
             layers=layers,
         )
-
-    @property
-    def pruner(self) -> str:
-        """What ends trials early unless the user says otherwise: nothing where they are short and end by patience."""
-        return "none" if self.name == "quick" else "halving"
 
     @property
     def exact(self) -> bool:

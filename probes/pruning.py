@@ -2,7 +2,8 @@
 
 Trials of one search have schedules of very different lengths. Compared at equal steps, long ones would lose for being
 still in their warm-up; so each is compared at the same share of its own schedule (after Jamieson and Talwalkar 2016,
-with the trials of earlier rounds as further company).
+with the trials of earlier rounds as further company). The best of the settings that the search starts from is never
+pruned: they are known to be sane, and what needs strong L2 or a low learning rate looks poor early on.
 """
 
 from __future__ import annotations
@@ -18,31 +19,35 @@ class Halving:
 
     Attributes:
         shares: The rungs: increasing shares of a trial's own steps, between 0 and 1.
-        keep: For each rung the share of all trials that came to it which go on.
-        least: As many go on at least: the lead of one at an early rung is no more than chance.
+        keep: For each rung the share of all trials that pass it.
     """
 
-    shares: tuple[float, ...] = (0.08, 0.16, 0.32)
-    keep: tuple[float, ...] = (0.3, 0.4, 0.5)
-    least: int = 2
+    shares: tuple[float, ...] = (0.04, 0.08, 0.32)
+    keep: tuple[float, ...] = (0.4, 0.125, 0.0625)
 
-    def survive(self, rung: int, scores: Sequence[float], earlier: Sequence[float]) -> list[bool]:
+    def survive(
+        self, rung: int, scores: Sequence[float], earlier: Sequence[float], *, of: int | None = None, starts: int = 0
+    ) -> list[bool]:
         """Say for each of a round's ``scores`` at a rung whether it goes on, beside the ``earlier`` ones there.
 
-        Of the round and the earlier trials together, the best ``keep`` (rounded up) go on; of equals, those that came
-        first, as selection prefers them too. What has no finite score never goes on.
+        Of the round and the earlier trials together as many go on as are ``keep`` of all trials (rounded up), the best;
+        of equals, those that came first, as selection prefers them too. Beside them the best of the ``starts`` goes on.
+        What has no finite score never does.
 
         Args:
             rung: Index of the rung.
             scores: Of the trials of a round that came so far, in order.
             earlier: Of the trials of earlier rounds.
+            of: All trials, with those that did not come so far; by default there are none of these.
+            starts: So many of those that came, the first, are of settings that the search starts from.
         """
         scored = [(score, -i) for i, score in enumerate([*earlier, *scores])]
         if not scored:
             return []
-        places = min(len(scored), max(self.least, math.ceil(self.keep[rung] * len(scored))))
+        places = min(len(scored), math.ceil(self.keep[rung] * (len(scored) if of is None else of)))
         bar = sorted(scored, reverse=True)[places - 1]
-        return [one >= bar and one[0] > -math.inf for one in scored[len(earlier) :]]
+        sane = max(scored[:starts], default=None)
+        return [(one >= bar or one == sane) and one[0] > -math.inf for one in scored[len(earlier) :]]
 
 
 PRUNERS: dict[str, Halving | None] = {"halving": Halving(), "none": None}

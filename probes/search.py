@@ -2,87 +2,36 @@
 
 Trials are asked for in rounds. Those of a round train side by side where that pays, and are compared with each other
 and with earlier ones when they are pruned. What a round holds depends on the protocol and the seed alone; so a search
-that is killed and resumed, or whose trials are grouped otherwise on another machine, comes to the same result.
+that is killed and resumed, or whose trials are grouped otherwise on another machine, comes to the same result: for
+wide probes to the last bit, for narrow ones, whose products are shared, to rounding.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 
 import optuna
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
+from probes.lanes import Crew, at_once
 from probes.protocol import Protocol, Settings
 from probes.pruning import PRUNERS, Halving
 from probes.sampling import Sampler, StudySampler, settings_of, suggest
 from probes.studies import SearchStudy
-from probes.training import TrainedProbe, Trainer, Training
-
-State = Literal["complete", "pruned", "diverged"]
-
-#: Probes of one group: on a CPU, as many as keep weights, gradients and moments in the cache.
-CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 16, 1_000_000, 64
+from probes.together import groups
+from probes.trained import TrainedProbe
+from probes.training import Trainer, Training
+from probes.trials import SearchResult, Stand, State, TrialResult
 
 #: Bytes of a round's trainings that are held between rungs.
 HELD_BYTES = 2**31
 POLL_SECONDS = 0.5  # between looks at what other processes of the same study have done
-
-
-@dataclass(frozen=True)
-class TrialResult:
-    """One trial.
-
-    Attributes:
-        number: Its place in the study.
-        settings: What it tried.
-        state: Complete, pruned, or diverged.
-        score: Its best validation score (``-inf`` when it diverged).
-        best_step: The steps after which that was reached.
-        steps_run: The steps it was trained for.
-        seconds: Its share of wall-clock time.
-        rungs: Its validation scores where it was compared with others.
-    """
-
-    number: int
-    settings: Settings
-    state: State
-    score: float
-    best_step: int
-    steps_run: int
-    seconds: float
-    rungs: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """All trials in order, and what came of them.
-
-    Attributes:
-        trials: In the order of their numbers.
-        selected: Index of the best complete one, the earliest of equals.
-        operations: Operations of all products of all steps that were trained, for the arithmetic floor of the search.
-        probe: The selected trial's probe, where this process trained it.
-    """
-
-    trials: tuple[TrialResult, ...]
-    selected: int
-    operations: float
-    probe: TrainedProbe | None = None
-
-    @property
-    def settings(self) -> Settings:
-        """The selected settings."""
-        return self.trials[self.selected].settings
-
-    @property
-    def steps_run(self) -> int:
-        """The budget spent: steps of all trials."""
-        return sum(trial.steps_run for trial in self.trials)
 
 
 def search(
@@ -132,24 +81,6 @@ def search(
     return SearchResult(tuple(done), selected, operations, run.probe_of(done[selected].number))
 
 
-@dataclass(frozen=True)
-class _Stand:
-    """Where a training stands."""
-
-    best_score: float
-    best_step: int
-    step: int
-    seconds: float
-    over: bool
-    diverged: bool
-
-    @classmethod
-    def of(cls, training: Training) -> _Stand:
-        return cls(
-            training.best_score, training.best_step, training.step, training.seconds, training.over, training.diverged
-        )
-
-
 class _Rounds:
     """The rounds of one search."""
 
@@ -169,6 +100,7 @@ class _Rounds:
         self._seed, self._sampler, self._pruner, self._progress = seed, sampler, pruner, progress
         study.study.sampler = StudySampler(sampler, seed, first)
         self._first = {replace(settings, warm_rate=None): settings for settings in first}
+        self._starts = 0 if sampler == "grid" else len(first)
         self._size = trials if sampler == "grid" else protocol.round
         self._best: tuple[int, TrainedProbe] | None = None
 
@@ -222,26 +154,27 @@ class _Rounds:
     def _climb(self, asked: Sequence[optuna.Trial], pruner: Halving) -> None:
         """Train a round, telling what falls behind at each rung, and what comes to its end."""
         settings = {trial.number: self._settings(trial) for trial in asked}
-        company = [
-            each for each in self.results(whole=False) if each.number < max(settings) and each.number not in settings
-        ]
+        # Up to the end of the round, also where a resumed search has no more than some of it left to train.
+        end = -(-(max(settings) + 1) // self._size) * self._size
+        company = [each for each in self.results(whole=False) if each.number < end and each.number not in settings]
+        everyone = len(company) + len(settings)
         # States that do not fit are not kept between rungs: a training is the same when it is begun once more.
-        held: dict[int, Training] | None = {} if self._fit(settings.values()) else None
+        held: dict[int, Training] | None = {} if self._bytes(settings.values()) <= HELD_BYTES else None
         reached: dict[int, list[float]] = {number: [] for number in settings}
         going = list(asked)
         for rung, share in enumerate(pruner.shares):
-            here: dict[int, _Stand] = {}
-            for part in self._groups(going):
-                trainings = self._at(part, held)
-                self._trainer.advance(trainings, [_rung(training, share) for training in trainings])
-                here |= {trial.number: _Stand.of(training) for trial, training in zip(part, trainings, strict=True)}
+            here: dict[int, Stand] = {}
+            with closing(self._train(going, held, share)) as arriving:
+                for part, trainings in arriving:
+                    here |= {trial.number: Stand.of(training) for trial, training in zip(part, trainings, strict=True)}
             for number, stand in here.items():
                 reached[number].append(stand.best_score)
             scores = {each.number: each.rungs[rung] for each in company if len(each.rungs) > rung}
             scores |= {number: stand.best_score for number, stand in here.items()}
-            stays = dict(
-                zip(sorted(scores), pruner.survive(rung, [scores[n] for n in sorted(scores)], []), strict=True)
-            )
+            numbers = sorted(scores)
+            starts = sum(number < self._starts for number in numbers)
+            survive = pruner.survive(rung, [scores[n] for n in numbers], [], of=everyone, starts=starts)
+            stays = dict(zip(numbers, survive, strict=True))
             for trial in going:
                 if not stays[trial.number]:
                     self._tell(trial, here[trial.number], tuple(reached[trial.number]), None)
@@ -255,31 +188,45 @@ class _Rounds:
     ) -> None:
         """Train trials to their end, and tell each group as it is there."""
         by_number = dict(zip((trial.number for trial in trials), rungs, strict=True))
-        for part in self._groups(trials):
-            trainings = self._at(part, held)
-            self._trainer.advance(trainings, [training.settings.steps for training in trainings])
-            for trial, training in zip(part, trainings, strict=True):
-                self._tell(trial, _Stand.of(training), by_number[trial.number], training)
+        with closing(self._train(trials, held, 1.0)) as arriving:
+            for part, trainings in arriving:
+                for trial, training in zip(part, trainings, strict=True):
+                    self._tell(trial, Stand.of(training), by_number[trial.number], training)
+                    if held is not None:
+                        del held[trial.number]
+
+    def _train(
+        self, trials: Sequence[optuna.Trial], held: dict[int, Training] | None, share: float
+    ) -> Generator[tuple[list[optuna.Trial], list[Training]], None, None]:
+        """Train trials to a share of their steps, groups in lanes; yield each group as it is there."""
+        settings = [self._settings(trial) for trial in trials]
+        parts = groups(self._trainer, settings)
+
+        def work(part: list[int], crew: Crew) -> list[Training]:
+            found: list[Training] = []
+            for i in part:
+                known = None if held is None else held.get(trials[i].number)
+                found.append(self._trainer.begin(settings[i], self._seed) if known is None else known)
+            self._trainer.advance(found, [_rung(training, share) for training in found], crew)
+            return found
+
+        costs = [sum(self._trainer.operations(settings[i]) * settings[i].steps for i in part) for part in parts]
+        with closing(at_once([partial(work, part) for part in parts], costs, self._lanes(settings, parts))) as done:
+            for place, trainings in done:
                 if held is not None:
-                    del held[trial.number]
+                    held |= {trials[i].number: each for i, each in zip(parts[place], trainings, strict=True)}
+                yield [trials[i] for i in parts[place]], trainings
 
-    def _at(self, trials: Sequence[optuna.Trial], held: dict[int, Training] | None) -> list[Training]:
-        """Return the trainings of trials where they stand, or begun."""
-        found = {} if held is None else held
-        for trial in trials:
-            if trial.number not in found:
-                found[trial.number] = self._trainer.begin(self._settings(trial), self._seed)
-        return [found[trial.number] for trial in trials]
+    def _bytes(self, settings: Iterable[Settings]) -> int:
+        """Return the memory that trainings take: weights, two moments, and the best weights."""
+        return sum(16 * self._trainer.weights(each) for each in settings)
 
-    def _groups(self, trials: Sequence[optuna.Trial]) -> list[list[optuna.Trial]]:
-        parts = groups(self._trainer, [self._settings(trial) for trial in trials])
-        return [[trials[i] for i in part] for part in parts]
+    def _lanes(self, settings: Sequence[Settings], parts: Sequence[Sequence[int]]) -> int:
+        """Return how many groups are trained at once: as many as fit, however many lanes there are."""
+        most = max((self._bytes(settings[i] for i in part) for part in parts), default=0)
+        return max(1, min(self._trainer.lanes(), HELD_BYTES // max(1, most)))
 
-    def _fit(self, settings: Iterable[Settings]) -> bool:
-        """Say whether all trainings of a round can be held: weights, two moments, and the best weights."""
-        return sum(16 * self._trainer.weights(each) for each in settings) <= HELD_BYTES
-
-    def _tell(self, trial: optuna.Trial, stand: _Stand, rungs: tuple[float, ...], training: Training | None) -> None:
+    def _tell(self, trial: optuna.Trial, stand: Stand, rungs: tuple[float, ...], training: Training | None) -> None:
         state: State = "diverged" if stand.diverged else "complete" if stand.over else "pruned"
         score = stand.best_score
         outcome = {
@@ -301,11 +248,15 @@ class _Rounds:
             self._study.study.tell(trial, value, state=told, skip_if_finished=True)
         except UpdateFinishedTrialError:
             pass  # this process was silent for long, another one took the trial up and was faster: it found the same
-        if training is not None and state == "complete" and (self._best is None or score > self._best[1].valid_score):
+        if training is not None and state == "complete" and self._is_best(trial.number, score):
             self._best = trial.number, self._trainer.finish(training)
         if self._progress is not None:
             done = sum(_is_done(each) for each in self._study.trials)
             self._progress(min(done, self._wanted), self._wanted)
+
+    def _is_best(self, number: int, score: float) -> bool:
+        """Say whether a trial is the best that this process trained, the earliest of equals."""
+        return self._best is None or (score, -number) > (self._best[1].valid_score, -self._best[0])
 
     def results(self, *, whole: bool = True) -> list[TrialResult]:
         """Return the trials that are done, in order; with ``whole``, of the first ones, as many as were wanted."""
@@ -334,29 +285,6 @@ class _Rounds:
 def _is_done(trial: FrozenTrial) -> bool:
     """Say whether a trial was told whole: one whose process was killed in between is trained once more."""
     return trial.state.is_finished() and "outcome" in trial.user_attrs
-
-
-def groups(trainer: Trainer, settings: Sequence[Settings]) -> list[list[int]]:
-    """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
-
-    A wide layer reaches the full rate of a product alone, so that on a CPU such probes go one after the other.
-    """
-    found: dict[tuple[object, ...], list[int]] = {}
-    for i, each in enumerate(settings):
-        found.setdefault((each.hidden, each.dropout, each.batch_size), []).append(i)
-    parts = []
-    for (hidden, *_), members in found.items():
-        size = _group_size(trainer, bool(hidden))
-        parts += [members[start : start + size] for start in range(0, len(members), size)]
-    return parts
-
-
-def _group_size(trainer: Trainer, hidden: bool) -> int:
-    if trainer.spec.layers is not None:
-        return 1
-    if trainer.device != "cpu":
-        return GPU_GROUP
-    return 1 if hidden else max(1, min(CPU_GROUP, CPU_GROUP_WEIGHTS // (trainer.dim * trainer.spec.outputs)))
 
 
 def _rung(training: Training, share: float) -> int:

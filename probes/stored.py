@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 if TYPE_CHECKING:
-    from probes.training import TrainedProbe
+    from probes.trained import TrainedProbe
 
 Activation = Literal["softmax", "sigmoid", "identity"]
 

@@ -10,91 +10,32 @@ from __future__ import annotations
 import copy
 import itertools
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
 
 from probes import adam
 from probes.data import TrainValid
-from probes.dropout import DropoutMasks
-from probes.minibatches import Minibatch, TrainInputs
-from probes.mlp import WIDE, Probes, activate, draw_masks, forward, gradients
+from probes.lanes import Crew, at_once
+from probes.minibatches import TrainInputs
+from probes.mlp import Probes, activate, forward
 from probes.products import Precision, Products
 from probes.protocol import ProbeSpec, Settings
-from probes.schedule import learning_rate_at, look_steps
+from probes.schedule import look_steps
+from probes.together import Together, groups
+from probes.trained import ROWS_AT_ONCE, TrainedProbe
 
-ROWS_AT_ONCE = 16_384
 ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
+LANES_OF_LARGE = 4  # each holds two chunks of rows
 
 #: A validation score to be maximised, from targets and outputs.
 ScoreFunction = Callable[[np.ndarray, np.ndarray], float]
-
-
-@dataclass(frozen=True)
-class TrainedProbe:
-    """A trained probe and how it got there.
-
-    Attributes:
-        kernels: float32 [fan_in, fan_out] of each layer; a mixture of encoder layers is folded into the first.
-        biases: float32 [fan_out] of each layer.
-        input_mean: float32 [D] subtracted from embeddings.
-        input_scale: float32 [D] then multiplied.
-        target_mean: float32 [T] added to regression outputs (0 otherwise).
-        target_scale: float32 [T] first multiplied (1 otherwise).
-        valid_score: The best validation score, which belongs to these weights.
-        best_step: The number of steps after which they were taken.
-        steps_run: Steps trained, which may be fewer than the settings say.
-        curve: (steps done, validation score) at each look.
-        seconds: Wall-clock time of the training, its share where several ran side by side.
-        mixing: Weight of each encoder layer, where the probe mixes them.
-    """
-
-    spec: ProbeSpec
-    settings: Settings
-    seed: int
-    kernels: tuple[np.ndarray, ...]
-    biases: tuple[np.ndarray, ...]
-    input_mean: np.ndarray
-    input_scale: np.ndarray
-    target_mean: np.ndarray
-    target_scale: np.ndarray
-    valid_score: float
-    best_step: int
-    steps_run: int
-    curve: tuple[tuple[int, float], ...]
-    seconds: float
-    mixing: tuple[float, ...] | None = None
-
-    @property
-    def parameters(self) -> int:
-        """The number of weights that were learned; a mixture counts as one first kernel and a weight a layer."""
-        folded = sum(array.size for array in (*self.kernels, *self.biases))
-        if self.mixing is None:
-            return folded
-        layers, first = len(self.mixing), self.kernels[0].size
-        return folded - first + first // layers + layers
-
-    def predict(self, embeddings: np.ndarray) -> np.ndarray:
-        """Return float32 outputs [n, outputs] for every row of ``embeddings`` [n, D], the last partial batch included.
-
-        Class probabilities (multiclass), label probabilities (multilabel) or values in the targets' own units.
-        """
-        products = Products()
-        probe = Probes(
-            [torch.from_numpy(np.ascontiguousarray(kernel.T)).unsqueeze(0) for kernel in self.kernels],
-            [torch.from_numpy(bias).unsqueeze(0) for bias in self.biases],
-        )
-        mean, scale = torch.from_numpy(self.input_mean), torch.from_numpy(self.input_scale)
-        found = []
-        with torch.inference_mode():
-            for start in range(0, len(embeddings), ROWS_AT_ONCE):
-                x = torch.from_numpy(np.array(embeddings[start : start + ROWS_AT_ONCE], np.float32))
-                found.append(activate(self.spec, forward(probe, (x - mean) * scale, products)[:, 0]).numpy())
-        return np.asarray(np.concatenate(found) * self.target_scale + self.target_mean)
 
 
 @dataclass
@@ -150,6 +91,7 @@ class Trainer:
         self.inputs = TrainInputs(data.train, targets, device, self.products.dtype)
         self.valid = data.valid
         self._valid_inputs: dict[bool, torch.Tensor] = {}
+        self._preparing = threading.Lock()
 
     def with_targets(self, targets: np.ndarray) -> Trainer:
         """Return a trainer on the same inputs, with other ``targets`` of train."""
@@ -183,15 +125,17 @@ class Trainer:
         widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
         return sum(a * b for a, b in itertools.pairwise(widths))
 
-    def advance(self, trainings: Sequence[Training], until: Sequence[int]) -> None:
+    def advance(self, trainings: Sequence[Training], until: Sequence[int], crew: Crew | None = None) -> None:
         """Train each training up to its own step of ``until``, or until it is over; all are of one shape.
 
         Args:
             trainings: Of equal ``hidden``, ``dropout`` and ``batch_size``.
             until: Steps; a training stops there, and is over where its settings end or patience does.
+            crew: Whose threads to share, where other trainings run at the same time.
 
         Raises:
             ValueError: They are of different shapes.
+            CancelledError: The crew was stopped; the trainings are of no use any more.
         """
         if len({(each.settings.hidden, each.settings.dropout, each.settings.batch_size) for each in trainings}) > 1:
             raise ValueError("probes of different widths, dropout or batch size cannot be trained side by side")
@@ -199,19 +143,36 @@ class Trainer:
         going = [(each, end) for each, end in zip(trainings, ends, strict=True) if not each.over and each.step < end]
         if not going:
             return
-        with _threads(sum(self.operations(each.settings) for each, _ in going), self.device):
-            while going:
-                going = self._stretch(going)
+        before = torch.get_num_threads()
+        crew = Crew(before) if crew is None else crew
+        try:
+            for together in self._parts(going):
+                while together:
+                    together = self._stretch(together, crew)
+        finally:
+            _use_threads(before)
 
-    def _stretch(self, going: list[tuple[Training, int]]) -> list[tuple[Training, int]]:
+    def _parts(self, going: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
+        """Return what is trained together: all, or what stands at one step where every step has blocks of its own."""
+        if not self.inputs.large:
+            return [going]
+        parts: dict[tuple[int, int], list[tuple[Training, int]]] = {}
+        for each in going:
+            parts.setdefault((each[0].seed, each[0].step), []).append(each)
+        return list(parts.values())
+
+    def _stretch(self, going: list[tuple[Training, int]], crew: Crew) -> list[tuple[Training, int]]:
         """Train side by side until one arrives or is over; return the others."""
+        operations = sum(self.operations(training.settings) for training, _ in going)
         going = sorted(going, key=lambda each: (each[0].seed, each[0].step, each[0].settings.standardise))
-        together = _Together(self, [training for training, _ in going])
+        together = Together(self, [training for training, _ in going])
         leaving = False
         while not leaving:
             started = time.perf_counter()
+            if self.device == "cpu":
+                _use_threads(crew.share() if operations >= ONE_THREAD_BELOW and self.products.alike else 1)
             steps = min(min(_next_look(training), end) - training.step for training, end in going)
-            together.run(steps)
+            together.run(steps, crew)
             for k, (training, end) in enumerate(going):
                 training.step += steps
                 if training.step == _next_look(training, of=training.step):
@@ -222,6 +183,22 @@ class Trainer:
                 training.seconds += share
         together.write_back()
         return [(training, end) for training, end in going if not training.over and training.step < end]
+
+    def lanes(self) -> int:
+        """Return how many groups are trained at once: on a CPU as many as threads, fewer where each reads blocks."""
+        if self.device != "cpu":
+            return 1
+        threads = torch.get_num_threads()
+        return min(threads, LANES_OF_LARGE) if self.inputs.large else threads
+
+    def complete(self, trainings: Sequence[Training]) -> None:
+        """Train all to their ends, of whatever shapes: in groups, as many at once as there are lanes."""
+        parts = [[trainings[i] for i in part] for part in groups(self, [each.settings for each in trainings])]
+        works = [partial(self.advance, part, [each.settings.steps for each in part]) for part in parts]
+        costs = [sum(self.operations(each.settings) * each.settings.steps for each in part) for part in parts]
+        with closing(at_once(works, costs, self.lanes())) as done:
+            for _ in done:
+                pass
 
     def _look(self, training: Training, probe: Probes) -> None:
         value = self._validate(probe, training.settings)
@@ -246,9 +223,11 @@ class Trainer:
         return value if math.isfinite(value) else -math.inf
 
     def _valid_blocks(self, standardised: bool) -> Iterator[torch.Tensor]:
-        if standardised not in self._valid_inputs:
-            x = torch.from_numpy(np.array(self.valid.embeddings, np.float32)).to(self.device)
-            self._valid_inputs[standardised] = self.inputs.standardise(x) if standardised else x.to(self.products.dtype)
+        with self._preparing:
+            if standardised not in self._valid_inputs:
+                x = torch.from_numpy(np.array(self.valid.embeddings, np.float32)).to(self.device)
+                x = self.inputs.standardise(x) if standardised else x.to(self.products.dtype)
+                self._valid_inputs[standardised] = x
         return iter(torch.split(self._valid_inputs[standardised], ROWS_AT_ONCE))
 
     def finish(self, training: Training) -> TrainedProbe:
@@ -285,120 +264,15 @@ class Trainer:
         )
 
 
-@dataclass
-class _Lane:
-    """Probes that see the same inputs: of one seed, at one step, all standardised or none."""
-
-    members: slice
-    stream: int
-    standardised: bool
-
-
-class _Together:
-    """Trainings side by side: their parameters in one module, their minibatches shared where seed and step agree."""
-
-    def __init__(self, trainer: Trainer, trainings: Sequence[Training]) -> None:
-        self._trainer, self._trainings = trainer, trainings
-        self.probes = Probes.together([training.probe for training in trainings])
-        first = trainings[0].settings
-        # Probes that mix layers see inputs of their own; wide ones gain nothing from company on a CPU, and computed one
-        # by one they have the very numbers that they have alone.
-        wide = trainer.device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
-        apart = wide or trainer.spec.layers is not None
-        self._widths = [trainer.dim // (trainer.spec.layers or 1), *first.hidden, trainer.spec.outputs]
-        positions = [(training.seed, training.step) for training in trainings]
-        distinct = list(dict.fromkeys(positions))
-        self._lanes: list[_Lane] = []
-        for (stream, standardised, _), found in itertools.groupby(
-            range(len(trainings)),
-            lambda k: (distinct.index(positions[k]), trainings[k].settings.standardise, k if apart else 0),
-        ):
-            members = list(found)
-            self._lanes.append(_Lane(slice(members[0], members[-1] + 1), stream, standardised))
-        needs = [{lane.standardised for lane in self._lanes if lane.stream == i} for i in range(len(distinct))]
-        self._streams = [
-            trainer.inputs.stream(first.batch_size, seed, step, raw=False in needed, standard=True in needed)
-            for (seed, step), needed in zip(distinct, needs, strict=True)
-        ]
-        self._masks = [DropoutMasks(first.dropout, seed, trainer.device, step) for seed, step in distinct]
-        self._decayed, self._free = [
-            list(each) for each in zip(*(self._views(k) for k in range(len(trainings))), strict=True)
-        ]
-
-    def _views(self, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return what L2 weighs of the k-th probe, and what it does not, as views."""
-        decayed, free = self.probes.part(slice(k, k + 1)).parameters()
-        return decayed, free
-
-    def run(self, steps: int) -> None:
-        """Make ``steps`` steps with every training."""
-        trainer = self._trainer
-        begun = [training.step for training in self._trainings]
-        for step in range(steps):
-            minibatches: list[Minibatch] = [next(stream) for stream in self._streams]
-            masks = []
-            for mask, minibatch in zip(self._masks, minibatches, strict=True):
-                masks.append(draw_masks(mask, trainer.spec, self._widths, len(minibatch.targets)))
-                mask.next_step()
-            for lane in self._lanes:
-                minibatch = minibatches[lane.stream]
-                slopes = gradients(
-                    self.probes.part(lane.members),
-                    minibatch.inputs(standardised=lane.standardised),
-                    minibatch.targets,
-                    masks[lane.stream],
-                    trainer.spec,
-                    trainer.products,
-                )
-                for k in range(lane.members.start, lane.members.stop):
-                    self._update(k, begun[k] + step, *slopes, k - lane.members.start)
-
-    def _update(self, k: int, step: int, decayed: list[torch.Tensor], free: list[torch.Tensor], row: int) -> None:
-        """Update the k-th probe by the ``row``-th gradients of its lane."""
-        training = self._trainings[k]
-        settings = training.settings
-        rate = learning_rate_at(step, settings, self._trainer.spec)
-        parts = [slope[row : row + 1] for slope in decayed], [slope[row : row + 1] for slope in free]
-        if settings.l2 == 0:
-            adam.update(
-                [*self._decayed[k], *self._free[k]],
-                [*parts[0], *parts[1]],
-                adam.Moments(
-                    [*training.decayed.first, *training.free.first], [*training.decayed.second, *training.free.second]
-                ),
-                step=step + 1,
-                learning_rate=rate,
-                decay=0.0,
-            )
-            return
-        for views, slopes, moments, decay in (
-            (self._decayed[k], parts[0], training.decayed, 2 * settings.l2),
-            (self._free[k], parts[1], training.free, 0.0),
-        ):
-            adam.update(views, slopes, moments, step=step + 1, learning_rate=rate, decay=decay)
-
-    def write_back(self) -> None:
-        """Give every training its own copy of its weights."""
-        for k, training in enumerate(self._trainings):
-            training.probe = self.probes.part(slice(k, k + 1)).copy()
-
-
 def _next_look(training: Training, of: int | None = None) -> int:
     """Return the first look after the training's step, or at ``of`` or after it."""
     at = training.step + 1 if of is None else of
     return next(look for look in training.looks if look >= at)
 
 
-@contextmanager
-def _threads(operations: float, device: str) -> Iterator[None]:
-    """Keep small probes on one thread: a second one gains little, and waits at every product when cores are busy."""
-    before = torch.get_num_threads()
-    if device == "cpu" and operations < ONE_THREAD_BELOW:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _use_threads(count: int) -> None:
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
 
 
 def encode_targets(spec: ProbeSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -6,7 +6,7 @@ import pytest
 import benchmark
 from benchmark.errors import UserError
 from probes.floors import Ridge
-from probes.training import TrainedProbe
+from probes.trained import TrainedProbe
 
 FAST = {"trials": 2, "seeds": 1, "workers": 0}
 

@@ -101,18 +101,16 @@ class TestLayerInTheKey:
 
 class TestPruner:
     @pytest.mark.parametrize(
-        ("protocol", "asked", "pruner"),
+        ("sampler", "asked", "pruner"),
         [
-            ("paper", None, "halving"),
-            ("quick", None, "none"),
-            ("quick", "halving", "halving"),
-            ("open", "none", "none"),
+            ("tpe", None, "halving"),
+            ("random", "none", "none"),
+            ("grid", None, "none"),
+            ("grid", "halving", "halving"),
         ],
     )
-    def test_is_the_protocols_unless_the_user_says(self, bands, make_task, options, protocol, asked, pruner):
-        task, chosen = registry.find(str(make_task()))[0], replace(options, protocol=protocol, pruner=asked)
-        pair = make_pairs([bands], [ask(task, task.items(options.home), chosen)], chosen)[0]
-        assert run_key_module.pruner_of(pair, chosen) == pruner
+    def test_is_halving_but_for_a_grid_unless_the_user_says(self, options, sampler, asked, pruner):
+        assert run_key_module.pruner_of(replace(options, sampler=sampler, pruner=asked)) == pruner
 
 
 class TestStudyName:

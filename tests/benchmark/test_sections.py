@@ -12,7 +12,7 @@ from benchmark.embeddings.store import Place
 from benchmark.material import Material
 from benchmark.options import Options, TrainPart
 from probes.protocol import Settings
-from probes.search import SearchResult, TrialResult
+from probes.trials import SearchResult, TrialResult
 from tasks.items import Items
 
 

@@ -3,8 +3,6 @@
     python tests/perf/probe_engine.py rounds            rates of 512-unit rounds, in fp32 and bf16
     python tests/perf/probe_engine.py batches           16 linear probes together against 16 one after another
     python tests/perf/probe_engine.py quick mc|ml       16 trials and 3 seeds of the quick protocol, and its floor
-    python tests/perf/probe_engine.py pruning mc|ml     the quick protocol with and without pruning, 5 seeds
-    python tests/perf/probe_engine.py cards CARD...     likewise, the paper protocol on cards, with real embeddings
     python tests/perf/probe_engine.py grid mc|ml [N]    jukemir's 216 points (or every N-th, extrapolated)
     python tests/perf/probe_engine.py scale N           seconds and memory of a million row-steps on N x 1728
     python tests/perf/probe_engine.py nsynth            what 400,000 steps of the NSynth protocol take
@@ -18,6 +16,8 @@ import argparse
 import resource
 import tempfile
 import time
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +25,13 @@ import torch
 
 from probes.data import SplitArrays, TrainValid
 from probes.floors import fit_ridge
+from probes.lanes import at_once
 from probes.protocol import ProbeSpec, Protocol, Settings, protocol_for
-from probes.search import SearchResult, search
-from probes.statistics import percentile_interval, resample_weights
+from probes.pruning import PRUNERS
+from probes.search import search
 from probes.studies import open_study
 from probes.training import Trainer
+from probes.trials import SearchResult
 from tasks import metrics
 
 DIM = 1728
@@ -79,6 +81,19 @@ def searched(
         return found, trainer, time.perf_counter() - started
 
 
+def lane_step(trainer: Trainer, settings: Settings, steps: int, rounds: int) -> float:
+    """Return the median over rounds of the seconds of one step of one training, where every lane has one."""
+    trainings = [trainer.begin(settings, seed) for seed in range(trainer.lanes())]
+    seconds = []
+    for i in range(rounds + 1):
+        works = [partial(trainer.advance, [each], [(i + 1) * steps]) for each in trainings]
+        started = time.perf_counter()
+        for _ in at_once(works, [1.0] * len(works), len(works)):
+            pass
+        seconds.append((time.perf_counter() - started) / steps / len(works))
+    return float(np.median(seconds[1:]))
+
+
 def median_step(trainer: Trainer, settings: list[Settings], steps: int, rounds: int) -> float:
     """Return the median over rounds of the seconds of one step of all ``settings`` together."""
     trainings = [trainer.begin(each, 0) for each in settings]
@@ -101,7 +116,7 @@ def rounds(_: argparse.Namespace) -> None:
         spec = ProbeSpec("multilabel", 50, "binary_cross_entropy", look_every=10**6)
         trainer = Trainer(spec, data, score_of("ml"), precision=precision)
         rate = trainer.products.rate(0.5)
-        steps[precision] = median_step(trainer, [settings], 100, 9)
+        steps[precision] = lane_step(trainer, settings, 100, 9)
         share = trainer.operations(settings) / steps[precision] / rate
         plain = torch.mm(torch.ones(256, DIM), torch.ones(DIM, 512)) is not None and _mm_rate()
         print(
@@ -176,11 +191,11 @@ def quick(arguments: argparse.Namespace) -> None:
     print(f"ridge: test {score(test.targets, ridge.predict(test.embeddings)):.4f}")
     for hidden in ((512,), ()):
         protocol = protocol_for("quick", kind, hidden=hidden, dropout=0.5 if hidden else 0.0)
-        found, trainer, seconds = searched(protocol, splits, kind, pruner=protocol.pruner)
+        found, trainer, seconds = searched(protocol, splits, kind, pruner=arguments.pruner)
         rate = trainer.products.rate(0.5)
         started = time.perf_counter()
         trainings = [trainer.begin(found.settings, seed) for seed in range(3)]
-        trainer.advance(trainings, [found.settings.steps] * 3)
+        trainer.complete(trainings)
         probes = [trainer.finish(training) for training in trainings]
         more = time.perf_counter() - started
         scores = [score(test.targets, probe.predict(test.embeddings)) for probe in probes]
@@ -192,74 +207,8 @@ def quick(arguments: argparse.Namespace) -> None:
         )
 
 
-def pruning(arguments: argparse.Namespace) -> None:
-    """Print steps and test scores with and without pruning, over five seeds."""
-    kind = arguments.kind
-    task, count, metric = KINDS[kind]
-    labels = [str(i) for i in range(count)]
-    _compare_pruning(kind, generated(kind), score_of(kind), protocol_for("quick", kind), task, labels, metric, None)
-
-
-def cards(arguments: argparse.Namespace) -> None:
-    """Print likewise for cards, with real embeddings."""
-    from benchmark.encoders.resolve import resolve
-    from benchmark.home import home_folder
-    from benchmark.material import gather
-    from benchmark.options import Options
-    from benchmark.pipeline import embed, prepare
-    from benchmark.plan import make_pairs
-    from benchmark.progress import Silent
-    from benchmark.scoring import objective
-    from tasks import registry
-
-    options = Options(home=home_folder(arguments.home), results=Path("results"), overwrite="always")
-    for card in arguments.cards:
-        asked = prepare(registry.find(card, options.home), options, Silent())
-        for pair in make_pairs(resolve(arguments.encoder, options.home), asked, options):
-            embed([pair], options, Silent())
-            with gather(pair, {}, options) as material:
-                splits = {name: material.arrays(name) for name in ("train", "valid", "test")}
-                task, labels = pair.asked.task.card, material.items.labels
-                _compare_pruning(
-                    f"{pair.encoder.name} on {task.id}", splits,
-                    lambda targets, outputs, task=task, labels=labels: objective(task, targets, outputs, labels),
-                    pair.asked.protocol, task.kind, labels, task.metrics[0], material.groups("test"),
-                )  # fmt: skip
-
-
-def _compare_pruning(name, splits, score, protocol, kind, labels, metric, groups) -> None:
-    test, shares, differences, worse = splits["test"], [], [], 0
-    weights = resample_weights(len(test), groups, seed=0)
-    for seed in range(5):
-        outputs, steps = {}, {}
-        for pruner in ("halving", "none"):
-            found, _, _ = searched(protocol, splits, (kind, len(labels), score), seed=seed, pruner=pruner)
-            assert found.probe is not None
-            outputs[pruner], steps[pruner] = found.probe.predict(test.embeddings), found.steps_run
-        pruned, whole = (metrics.scores(metric, test.targets, outputs[each], labels, weights) for each in outputs)
-        paired = percentile_interval(np.asarray(pruned) - np.asarray(whole))
-        low, _ = percentile_interval(np.asarray(whole))
-        shares.append(steps["halving"] / steps["none"])
-        values = [float(metrics.scores(metric, test.targets, outputs[each], labels)) for each in outputs]
-        differences.append(values[0] - values[1])
-        worse += values[0] < low
-        print(
-            f"{name} seed {seed}: {steps['halving']:,} of {steps['none']:,} steps ({shares[-1]:.2f}), test {metric} "
-            f"{values[0]:.4f} against {values[1]:.4f}, {differences[-1]:+.4f} "
-            f"(paired interval {paired[0]:+.4f} to {paired[1]:+.4f}; that of the score begins at {low:.4f})",
-            flush=True,
-        )
-    print(
-        f"{name}: share of steps {np.median(shares):.2f} (median), difference {np.mean(differences):+.4f} (mean), "
-        f"below the interval of the unpruned score in {worse} of 5",
-        flush=True,
-    )
-
-
 def grid(arguments: argparse.Namespace) -> None:
     """Print what jukemir's grid takes, with its early stopping."""
-    from dataclasses import replace
-
     kind, every = arguments.kind, arguments.every
     splits, score = generated(kind), score_of(kind)
     protocol = protocol_for("jukemir", kind)
@@ -270,12 +219,14 @@ def grid(arguments: argparse.Namespace) -> None:
         data = TrainValid(splits["train"], splits["valid"], frozenset())
         trainer = Trainer(protocol.spec(KINDS[kind][0], KINDS[kind][1]), data, score)
         points = protocol.grid_settings()[arguments.first :: every]
-        started, steps, count = time.perf_counter(), 0, len(points)
-        for settings in points:
-            training = trainer.begin(settings, 0)
-            trainer.advance([training], [settings.steps])
-            steps += training.step
-        seconds, best = time.perf_counter() - started, None
+        started, count = time.perf_counter(), len(points)
+        trainings = [trainer.begin(settings, 0) for settings in points]
+        trainer.complete(trainings)
+        seconds, best, steps = time.perf_counter() - started, None, sum(each.step for each in trainings)
+        floor = sum(trainer.operations(each.settings) * each.step for each in trainings) / trainer.products.rate(0.5)
+        print(f"{seconds / floor:.2f} times their floor of {floor:.0f} s")
+        for each in trainings:
+            print(f"  {each.settings}: {each.step:,} steps, {each.seconds:.1f} s, best {each.best_score:.4f}")
     whole = seconds / count * 216 / 60
     print(f"{kind}: {count} of 216 points in {seconds / 60:.1f} min ({steps:,} steps), all: {whole:.1f} min")
     if best is not None:
@@ -301,7 +252,7 @@ def scale(arguments: argparse.Namespace) -> None:
         started = time.perf_counter()
         trainer = Trainer(spec, TrainValid(SplitArrays(ids, x, y), valid, frozenset()), lambda *_: 0.0)
         ready = time.perf_counter() - started
-        step = median_step(trainer, [Settings(1e-3, 1e-5, 10**6, standardise=True)], 400, 3)
+        step = lane_step(trainer, Settings(1e-3, 1e-5, 10**6, standardise=True), 400, 3)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{n:,} rows: {step / 256 * 1e6:.2f} s a million row-steps, {ready:.1f} s to begin, peak memory {peak:.2f} GiB"
@@ -330,18 +281,15 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
     for work in (rounds, batches, nsynth):
         commands.add_parser(work.__name__).set_defaults(work=work)
-    for work in (quick, pruning, grid):
+    for work in (quick, grid):
         command = commands.add_parser(work.__name__)
         command.add_argument("kind", choices=KINDS)
         command.set_defaults(work=work)
-        if work is grid:
+        if work is quick:
+            command.add_argument("--pruner", choices=PRUNERS, default="halving")
+        else:
             command.add_argument("every", type=int, nargs="?", default=1)
             command.add_argument("--first", type=int, default=0)
-    real = commands.add_parser("cards")
-    real.add_argument("cards", nargs="+")
-    real.add_argument("--home", type=Path)
-    real.add_argument("--encoder", default="logmel")
-    real.set_defaults(work=cards)
     large = commands.add_parser("scale")
     large.add_argument("rows", type=int)
     large.add_argument("--folder", type=Path)

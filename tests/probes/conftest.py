@@ -32,7 +32,7 @@ def classes() -> Maker:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def problem() -> Maker:
     """A noisy linear teacher of any kind, with inputs that standardisation matters to."""
 

@@ -26,6 +26,36 @@ class TestProducts:
             assert ours.dtype == torch.float32
             torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
 
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_add_a_bias_and_rectify(self, fp32, precision):
+        products = fp32 if precision == "fp32" else Products(precision="bf16")
+        x, w, bias = random(9, 30), random(5, 30, seed=1), random(5, seed=2)
+        expected = x.double() @ w.double().T + bias.double()
+        near = {"rtol": 1e-5, "atol": 1e-5} if precision == "fp32" else {"rtol": 0.02, "atol": 0.1}
+        x = x.to(products.dtype)
+        torch.testing.assert_close(products.linear(x, w, bias).double(), expected, **near)
+        torch.testing.assert_close(products.linear(x, w, bias, rectified=True).double(), expected.clamp(min=0), **near)
+        torch.testing.assert_close(
+            products.linear(x, w, rectified=True).double(), (expected - bias).clamp(min=0), **near
+        )
+
+    @pytest.mark.parametrize("precision", ["fp32", "bf16"])
+    def test_are_the_same_on_any_number_of_threads(self, precision):
+        """What lanes rest on: a training that is given more threads on its way goes on with the same numbers."""
+        products = Products(precision=precision)
+        if not products.alike:
+            pytest.skip("this build of torch has no oneDNN")
+        x, w, slope = random(256, 1728).to(products.dtype), random(512, 1728, seed=1), random(256, 512, seed=2)
+        before, found = torch.get_num_threads(), []
+        try:
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                found.append((products.linear(x, w), products.outer(slope, x)))
+        finally:
+            torch.set_num_threads(before)
+        for other in found[1:]:
+            assert all(torch.equal(a, b) for a, b in zip(found[0], other, strict=True))
+
     def test_take_views(self, fp32):
         """One probe's slice of [n, K, d], and a transposed kernel, as the gradient needs them."""
         x, w = random(9, 4, 6), random(6, 5, seed=1)

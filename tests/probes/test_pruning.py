@@ -5,7 +5,7 @@ import pytest
 
 from probes.pruning import PRUNERS, Halving
 
-QUARTER = Halving(shares=(0.1, 0.3), keep=(0.25, 0.5), least=1)
+QUARTER = Halving(shares=(0.1, 0.3), keep=(0.25, 0.5))
 
 
 class TestHalving:
@@ -43,6 +43,21 @@ class TestHalving:
         assert QUARTER.survive(0, [], []) == []
         assert QUARTER.survive(0, [], [1.0]) == []
 
+    def test_the_best_of_the_starts_goes_on_beside_them(self):
+        scores = [0.1, 0.3, 0.2, 0.9, 0.8, 0.7, 0.6, 0.5]
+        assert QUARTER.survive(0, scores, [], starts=3) == [False, True, False, True, True, False, False, False]
+        assert QUARTER.survive(0, scores[1:], scores[:1], starts=3) == [True, False, True, True, False, False, False]
+        assert QUARTER.survive(0, [0.9, 0.3, 0.2, 0.1], [], starts=2) == [True, False, False, False]
+        assert QUARTER.survive(0, [0.3, 0.3, 0.9, 0.8], [], starts=2) == [
+            True,
+            False,
+            True,
+            False,
+        ]  # the earlier of equals
+
+    def test_a_start_that_diverged_does_not(self):
+        assert QUARTER.survive(0, [-math.inf, 0.5, 0.4, 0.3], [], starts=1) == [False, True, False, False]
+
     def test_a_round_in_parts_gives_what_the_whole_gives(self):
         """A resumed search compares the rest of a round with what was told of it."""
         scores = [0.3, 0.9, 0.9, 0.1, 0.9, 0.5, 0.8, 0.2]
@@ -61,8 +76,17 @@ def test_the_pruners_are_halving_and_none():
     assert all(0 < keep <= 1 for keep in halving.keep)
 
 
-def test_two_go_on_at_least():
-    halving = Halving(shares=(0.1,), keep=(0.1,))
-    assert halving.survive(0, [0.1, 0.4, 0.2, 0.3], []) == [False, True, False, True]
-    assert halving.survive(0, [0.1], []) == [True]
-    assert halving.survive(0, [0.2, 0.1], [0.3, 0.4]) == [False, False]
+def test_what_passes_is_a_share_of_all_trials_not_of_those_that_came():
+    scores = [0.5, 0.4, 0.3, 0.2]
+    assert QUARTER.survive(0, scores, [], of=16) == [True] * 4
+    assert QUARTER.survive(0, scores, [], of=8) == [True, True, False, False]
+    assert QUARTER.survive(0, scores[2:], scores[:2], of=9) == [True, False]
+
+
+@pytest.mark.parametrize(("trials", "passed"), [(1, [1, 1, 1]), (8, [4, 1, 1]), (16, [7, 2, 1]), (60, [24, 8, 4])])
+def test_so_many_of_a_round_pass_the_rungs(trials, passed):
+    halving, going, found = Halving(), [float(i) for i in range(trials)], []
+    for rung in range(3):
+        going = [score for score, on in zip(going, halving.survive(rung, going, [], of=trials), strict=True) if on]
+        found.append(len(going))
+    assert found == passed

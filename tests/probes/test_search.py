@@ -3,18 +3,22 @@ import math
 import os
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from probes.data import LeakError, SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.pruning import PRUNERS
-from probes.search import SearchResult, groups, search
+from probes.search import search
 from probes.studies import open_study
+from probes.together import groups
 from probes.training import Trainer
+from probes.trials import SearchResult
 
 SPEC = ProbeSpec("multiclass", 3, "cross_entropy", look_every=4)
 PROTOCOL = replace(
@@ -223,6 +227,101 @@ class TestGrid:
             find(classes(60), trials=6, sampler="grid")
 
 
+WIDE = replace(
+    PROTOCOL, hidden=((130,),), dropout=(0.5,), first=(replace(PROTOCOL.first[0], hidden=(130,), dropout=0.5),)
+)
+
+
+@pytest.fixture(scope="module")
+def unbroken(problem) -> SearchResult:
+    """Two rounds of 20 wide probes."""
+    spec = replace(SPEC, outputs=5)
+    return find(problem("multiclass"), protocol=replace(WIDE, round=20), spec=spec, trials=40, seed=4)
+
+
+class TestLanes:
+    """Groups train at once, on as many cores as there are."""
+
+    @pytest.mark.parametrize("pruner", list(PRUNERS))
+    def test_their_number_does_not_matter_to_wide_probes(self, problem, pruner):
+        data, spec = problem("multiclass"), replace(SPEC, outputs=5)
+        before, found = torch.get_num_threads(), []
+        try:
+            for threads in (1, 2, 5):
+                torch.set_num_threads(threads)
+                found.append(find(data, protocol=WIDE, spec=spec, trials=7, pruner=pruner))
+        finally:
+            torch.set_num_threads(before)
+        for other in found[1:]:
+            assert gist(other) == gist(found[0])
+            assert other.selected == found[0].selected
+            assert np.array_equal(other.probe.kernels[0], found[0].probe.kernels[0])
+
+    @pytest.mark.parametrize("pruner", list(PRUNERS))
+    def test_an_interruption_ends_them_and_keeps_what_was_told(self, problem, pruner):
+        def interrupt(done: int, wanted: int) -> None:
+            if done == 3:
+                raise KeyboardInterrupt
+
+        data, spec = problem("multiclass"), replace(SPEC, outputs=5)
+        before = torch.get_num_threads()
+        torch.set_num_threads(3)
+        try:
+            with open_study(None, None, "s") as study:
+                trainer = Trainer(spec, data, likelihood)
+                with pytest.raises(KeyboardInterrupt):
+                    search(trainer, WIDE, study, trials=8, seed=0, pruner=pruner, progress=interrupt)
+                assert not [each for each in threading.enumerate() if each.name.startswith("lane")]
+                assert sum("outcome" in trial.user_attrs for trial in study.trials) == 3
+                whole = search(trainer, WIDE, study, trials=8, seed=0, pruner=pruner)
+        finally:
+            torch.set_num_threads(before)
+        assert gist(whole) == gist(find(data, protocol=WIDE, spec=spec, trials=8, pruner=pruner))
+
+    @pytest.mark.parametrize("stop", [1, 5, 12, 13, 18, 20, 21, 30, 37])
+    def test_a_round_that_is_taken_up_ends_as_unbroken(self, problem, unbroken, stop):
+        """Wherever it was interrupted, the rest is compared with the whole of its round, and as many pass."""
+
+        def interrupt(done: int, wanted: int) -> None:
+            if done == stop:
+                raise KeyboardInterrupt
+
+        data, spec = problem("multiclass"), replace(SPEC, outputs=5)
+        with open_study(None, None, "s") as study:
+            trainer, protocol = Trainer(spec, data, likelihood), replace(WIDE, round=20)
+            with pytest.raises(KeyboardInterrupt):
+                search(trainer, protocol, study, trials=40, seed=4, progress=interrupt)
+            found = search(trainer, protocol, study, trials=40, seed=4)
+        assert gist(found) == gist(unbroken)
+
+    def test_no_more_lanes_than_fit(self, problem, monkeypatch):
+        """With states that are not held between rungs, each lane still has one."""
+        busy, most = [], []
+        data, spec = problem("multiclass"), replace(SPEC, outputs=5)
+        trainer = Trainer(spec, data, likelihood)
+        advance = trainer.advance
+
+        def watched(*given) -> None:
+            busy.append(1)
+            most.append(len(busy))
+            advance(*given)
+            busy.pop()
+
+        monkeypatch.setattr(trainer, "advance", watched)
+        monkeypatch.setattr(trainer, "lanes", lambda: 4)
+        monkeypatch.setattr("probes.search.HELD_BYTES", 2 * 16 * trainer.weights(WIDE.first[0]))
+        with open_study(None, None, "s") as study:
+            search(trainer, WIDE, study, trials=8, seed=0)
+        assert max(most) <= 2
+
+    def test_a_score_that_fails_ends_them(self, problem):
+        def fail(targets, outputs):
+            raise ZeroDivisionError("score")
+
+        with pytest.raises(ZeroDivisionError, match="score"):
+            find(problem("multiclass"), fail, protocol=WIDE, spec=replace(SPEC, outputs=5))
+
+
 class TestGroups:
     def test_are_of_one_shape_and_hold_each_once(self, classes):
         trainer = Trainer(SPEC, classes(60), likelihood)
@@ -241,9 +340,17 @@ class TestGroups:
     def test_are_no_larger_than_pays(self, classes):
         trainer = Trainer(SPEC, classes(60), likelihood)
         settings = [Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 40
-        assert all(len(group) <= 16 for group in groups(trainer, settings))
+        assert all(len(group) <= 8 for group in groups(trainer, settings))
         trainer.dim = 10**6
         assert all(len(group) == 1 for group in groups(trainer, settings))
+
+    @pytest.mark.parametrize(("lanes", "sizes"), [(1, [7]), (2, [3, 4]), (4, [1, 2, 2, 2]), (64, [1] * 7)])
+    def test_leave_no_lane_without_work(self, classes, monkeypatch, lanes, sizes):
+        trainer = Trainer(SPEC, classes(60), likelihood)
+        monkeypatch.setattr(trainer, "lanes", lambda: lanes)
+        found = groups(trainer, [Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 7)
+        assert [len(group) for group in found] == sizes
+        assert [i for group in found for i in group] == list(range(7))
 
     def test_do_not_matter_to_the_result(self, problem, monkeypatch):
         data, spec = problem("multiclass"), replace(SPEC, outputs=5)

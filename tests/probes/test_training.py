@@ -1,5 +1,6 @@
 import itertools
 import math
+from concurrent.futures import CancelledError
 from dataclasses import replace
 
 import numpy as np
@@ -7,14 +8,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from probes import minibatches, training
+from probes import minibatches, trained
+from probes import training as training_module
 from probes.data import SplitArrays, TrainValid
 from probes.dropout import DropoutMasks
+from probes.lanes import Crew
 from probes.minibatches import row_order
-from probes.mlp import Probes
+from probes.mlp import Probes, forward
 from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.schedule import LOOKS
-from probes.training import TrainedProbe, Trainer, encode_targets, train
+from probes.trained import TrainedProbe
+from probes.training import Trainer, encode_targets, train
 
 SPEC = ProbeSpec("multiclass", 3, "cross_entropy")
 LINEAR = {"hidden": (), "dropout": 0.0, "batch_size": 64}
@@ -130,6 +134,85 @@ class TestTogetherEqualsAlone:
             trainings = [trainer.begin(each, 0) for each in (settings, replace(settings, **change))]
             with pytest.raises(ValueError, match="cannot be trained side by side"):
                 trainer.advance(trainings, [5, 5])
+
+
+class TestComplete:
+    """All of a search's seeds at once: in groups, each in a lane of its own."""
+
+    def wanted(self) -> list[tuple[Settings, int]]:
+        wide = sixteen(hidden=(130,), dropout=0.5, batch_size=32)[:5]
+        return [*wide, *sixteen(**LINEAR)[:6], *sixteen(hidden=(7,), dropout=0.25, batch_size=20)[:3]]
+
+    @pytest.mark.parametrize("threads", [1, 2, 5])
+    def test_gives_what_each_gives_alone(self, problem, threads):
+        spec, data = ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel")
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            trainer = Trainer(spec, data, fine)
+            assert trainer.lanes() == threads
+            trainings = [trainer.begin(settings, seed) for settings, seed in self.wanted()]
+            trainer.complete(trainings)
+            assert torch.get_num_threads() == threads
+        finally:
+            torch.set_num_threads(before)
+        for training, (settings, seed) in zip(trainings, self.wanted(), strict=True):
+            ours, alone = trainer.finish(training), run_alone(spec, data, settings, seed)
+            assert (training.over, ours.steps_run) == (True, settings.steps)
+            if len(settings.hidden) and settings.hidden[0] >= 128:  # on any number of threads
+                assert ours.curve == alone.curve
+                np.testing.assert_array_equal(ours.kernels[0], alone.kernels[0])
+            else:
+                assert ours.valid_score == pytest.approx(alone.valid_score, abs=1e-5)
+
+    def test_a_failing_score_ends_all(self, problem):
+        def fail(targets, outputs):
+            raise ZeroDivisionError("score")
+
+        trainer = Trainer(ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel"), fail)
+        trainings = [trainer.begin(settings, seed) for settings, seed in self.wanted()]
+        with pytest.raises(ZeroDivisionError, match="score"):
+            trainer.complete(trainings)
+
+    def test_a_stopped_crew_ends_a_training_within_a_step(self, problem):
+        trainer = Trainer(ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel"), fine)
+        training, crew = trainer.begin(Settings(1e-3, 0, 10**6, True, **LINEAR), 0), Crew(1)
+        crew.stop()
+        with pytest.raises(CancelledError):
+            trainer.advance([training], [10**6], crew)
+
+    def test_blocks_are_read_for_one_step_at_a_time(self, problem, monkeypatch):
+        """Probes that stand at different steps, as after a rung, would each hold blocks of their own."""
+        trainer = Trainer(ProbeSpec("multiclass", 5, "cross_entropy"), problem("multiclass"), fine)
+        trainer.inputs.large, streams, running = True, trainer.inputs.stream, []
+        counted = []
+
+        def stream(*given, **chosen):
+            running.append(1)
+            counted.append(len(running))
+            try:
+                yield from streams(*given, **chosen)
+            finally:
+                running.pop()
+
+        monkeypatch.setattr(trainer.inputs, "stream", stream)
+        trainings = [trainer.begin(Settings(1e-2, 0, 30, True, **LINEAR), 0) for _ in range(4)]
+        trainer.advance(trainings, [3, 3, 9, 14])
+        counted.clear()
+        trainer.advance(trainings, [30] * 4)
+        assert max(counted) == 1
+        assert [training.step for training in trainings] == [30] * 4
+
+    def test_blocks_are_read_in_few_lanes(self, problem, monkeypatch):
+        trainer = Trainer(ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel"), fine)
+        before = torch.get_num_threads()
+        torch.set_num_threads(9)
+        try:
+            assert trainer.lanes() == 9
+            trainer.inputs.large = True
+            assert trainer.lanes() == training_module.LANES_OF_LARGE
+        finally:
+            torch.set_num_threads(before)
 
 
 class TestSetAside:
@@ -386,16 +469,19 @@ class TestTrain:
     def test_predict_scores_every_row_also_the_last_partial_block(self, classes, monkeypatch):
         probe = train(SPEC, Settings(1e-2, 0, 50, True, **LINEAR), classes(), accuracy, seed=0)
         x = np.random.default_rng(1).normal(size=(23, 8)).astype(np.float32)
-        whole = probe.predict(x)
-        monkeypatch.setattr(training, "ROWS_AT_ONCE", 5)
+        whole, asked = probe.predict(x), []
+        monkeypatch.setattr(trained, "ROWS_AT_ONCE", 5)
+        monkeypatch.setattr(
+            trained, "forward", lambda probes, x, products: asked.append(len(x)) or forward(probes, x, products)
+        )
         blocks = probe.predict(x)
-        assert blocks.shape == (23, 3)
+        assert (blocks.shape, asked) == ((23, 3), [5, 5, 5, 5, 3])
         np.testing.assert_allclose(blocks, whole, rtol=1e-5)
 
     def test_large_valid_is_scored_in_blocks_to_the_same(self, problem, monkeypatch):
         spec, settings = ProbeSpec("multilabel", 5, "binary_cross_entropy"), Settings(1e-2, 0, 20, True, **SMALL)
         whole = train(spec, settings, problem("multilabel"), fine, seed=0)
-        monkeypatch.setattr(training, "ROWS_AT_ONCE", 7)
+        monkeypatch.setattr(training_module, "ROWS_AT_ONCE", 7)
         blocks = train(spec, settings, problem("multilabel"), fine, seed=0)
         assert [v for _, v in blocks.curve] == pytest.approx([v for _, v in whole.curve], rel=1e-6)
 

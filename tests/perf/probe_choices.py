@@ -1,0 +1,140 @@
+"""What pruning and bf16 cost in scores: searches of five seeds one way and the other, on the same splits.
+
+    python tests/perf/probe_choices.py pruning CASE...    with pruning against without
+    python tests/perf/probe_choices.py precision CASE...  in bf16 against fp32
+
+A case is ``mc`` or ``ml`` (generated; the quick protocol) or a card (its own protocol, embeddings of ``--encoder``).
+Differences are of the selected probe of each search on test, with the interval of the second and a paired one.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from probe_engine import KINDS, generated, score_of, searched
+
+from probes.data import SplitArrays
+from probes.protocol import Protocol, protocol_for
+from probes.statistics import percentile_interval, resample_weights
+from probes.training import ScoreFunction
+from tasks import metrics
+
+
+@dataclass(frozen=True)
+class Case:
+    """What searches are compared on: a generated kind, or a card with real embeddings."""
+
+    name: str
+    splits: dict[str, SplitArrays]
+    score: ScoreFunction
+    protocol: Protocol
+    kind: str
+    labels: list[str]
+    metric: str
+    groups: list[str] | None
+
+
+def generated_case(kind: str) -> Case:
+    """Return the quick protocol on generated data."""
+    task, count, metric = KINDS[kind]
+    labels = [str(i) for i in range(count)]
+    return Case(kind, generated(kind), score_of(kind), protocol_for("quick", kind), task, labels, metric, None)
+
+
+def cases(arguments: argparse.Namespace) -> Iterator[Case]:
+    """Yield generated kinds, and cards with the embeddings of an encoder."""
+    from benchmark.encoders.resolve import resolve
+    from benchmark.home import home_folder
+    from benchmark.material import gather
+    from benchmark.options import Options
+    from benchmark.pipeline import embed, prepare
+    from benchmark.plan import make_pairs
+    from benchmark.progress import Silent
+    from benchmark.scoring import objective
+    from tasks import registry
+
+    options = Options(home=home_folder(arguments.home), results=Path("results"), overwrite="always")
+    for name in arguments.cases:
+        if name in KINDS:
+            yield generated_case(name)
+            continue
+        asked = prepare(registry.find(name, options.home), options, Silent())
+        for pair in make_pairs(resolve(arguments.encoder, options.home), asked, options):
+            embed([pair], options, Silent())
+            with gather(pair, {}, options) as material:
+                splits = {split: material.arrays(split) for split in ("train", "valid", "test")}
+                task, labels = pair.asked.task.card, material.items.labels
+                yield Case(
+                    f"{pair.encoder.name} on {task.id}", splits,
+                    lambda targets, outputs, task=task, labels=labels: objective(task, targets, outputs, labels),
+                    pair.asked.protocol, task.kind, labels, task.metrics[0], material.groups("test"),
+                )  # fmt: skip
+
+
+def pruning(arguments: argparse.Namespace) -> None:
+    """Print steps and test scores with and without pruning, over five seeds."""
+    for case in cases(arguments):
+        _compare(case, arguments.first, ("halving", "fp32"), ("none", "fp32"))
+
+
+def precision(arguments: argparse.Namespace) -> None:
+    """Print test scores of searches in bf16 beside those in fp32, over five seeds."""
+    for case in cases(arguments):
+        _compare(case, arguments.first, ("halving", "bf16"), ("halving", "fp32"))
+
+
+def _compare(case: Case, first: int, *ways: tuple[str, str]) -> None:
+    """Print what the first way (pruner and precision) spends and scores beside the second."""
+    test, shares, differences, worse = case.splits["test"], [], [], 0
+    weights = resample_weights(len(test), case.groups, seed=0)
+    for seed in range(first, first + 5):
+        outputs, steps = [], []
+        for pruner, precision in ways:
+            found, _, _ = searched(
+                case.protocol, case.splits, (case.kind, len(case.labels), case.score),
+                seed=seed, precision=precision, pruner=pruner,
+            )  # fmt: skip
+            assert found.probe is not None
+            outputs.append(found.probe.predict(test.embeddings))
+            steps.append(found.steps_run)
+        ours, theirs = (metrics.scores(case.metric, test.targets, each, case.labels, weights) for each in outputs)
+        paired = percentile_interval(np.asarray(ours) - np.asarray(theirs))
+        low, high = percentile_interval(np.asarray(theirs))
+        shares.append(steps[0] / steps[1])
+        values = [float(metrics.scores(case.metric, test.targets, each, case.labels)) for each in outputs]
+        differences.append(values[0] - values[1])
+        worse += values[0] < low
+        print(
+            f"{case.name} seed {seed}: {steps[0]:,} of {steps[1]:,} steps ({shares[-1]:.2f}), test {case.metric} "
+            f"{values[0]:.4f} against {values[1]:.4f} ({low:.4f} to {high:.4f}), {differences[-1]:+.4f} "
+            f"({paired[0]:+.4f} to {paired[1]:+.4f})",
+            flush=True,
+        )
+    print(
+        f"{case.name}: share of steps {np.median(shares):.2f} (median), {np.mean(shares):.2f} (mean), difference "
+        f"{np.mean(differences):+.4f} (mean), below the interval of the second in {worse} of 5",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Compare what was asked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for work in (pruning, precision):
+        command = commands.add_parser(work.__name__)
+        command.add_argument("cases", nargs="+")
+        command.add_argument("--first", type=int, default=0, help="the first of five seeds")
+        command.add_argument("--home", type=Path)
+        command.add_argument("--encoder", default="logmel")
+        command.set_defaults(work=work)
+    arguments = parser.parse_args()
+    arguments.work(arguments)
+
+
+if __name__ == "__main__":
+    main()
