@@ -22,6 +22,9 @@ from probes.protocol import ProbeSpec
 #: Layers at least so wide reach the full rate of a product by themselves.
 WIDE = 128
 
+#: Fewer outputs than so many leave most of a processor's vector empty.
+NARROW = 16
+
 
 class Probes:
     """K probes of one shape.
@@ -218,12 +221,24 @@ def loss_slope(spec: ProbeSpec, logits: torch.Tensor, targets: torch.Tensor) -> 
     """
     n = len(targets)
     if spec.loss == "cross_entropy":
-        slope = torch.softmax(logits, dim=-1)
+        slope = _softmax(logits)
         slope[torch.arange(n, device=logits.device), :, targets] -= 1
         return slope.div_(n)
     if spec.loss == "binary_cross_entropy":
         return torch.sigmoid(logits).sub_(targets.unsqueeze(1)).div_(targets.numel())
     return (logits - targets.unsqueeze(1)).mul_(2 / targets.numel())
+
+
+def _softmax(logits: torch.Tensor) -> torch.Tensor:
+    """Return the softmax over the last dimension of ``logits`` [n, K, outputs].
+
+    Where outputs are less than a vector, torch takes ten times as long over the last dimension as over the first. There
+    its last digits depend on the number of threads, so a probe that must not depend on them, K = 1, has the slow one.
+    """
+    count, outputs = logits.shape[1:]
+    if count == 1 or outputs >= NARROW or logits.device.type != "cpu":
+        return torch.softmax(logits, dim=-1)
+    return torch.softmax(logits.movedim(-1, 0).contiguous(), dim=0).movedim(0, -1).contiguous()
 
 
 def activate(spec: ProbeSpec, logits: torch.Tensor) -> torch.Tensor:

@@ -20,10 +20,12 @@ class Halving:
     Attributes:
         shares: The rungs: increasing shares of a trial's own steps, between 0 and 1.
         keep: For each rung the share of all trials that pass it.
+        fewest: Of fewer trials than so many none is pruned: a share of them would be one, chosen by chance.
     """
 
     shares: tuple[float, ...] = (0.04, 0.08, 0.32)
     keep: tuple[float, ...] = (0.4, 0.125, 0.0625)
+    fewest: int = 10
 
     def survive(
         self, rung: int, scores: Sequence[float], earlier: Sequence[float], *, of: int | None = None, starts: int = 0
@@ -44,7 +46,8 @@ class Halving:
         scored = [(score, -i) for i, score in enumerate([*earlier, *scores])]
         if not scored:
             return []
-        places = min(len(scored), math.ceil(self.keep[rung] * (len(scored) if of is None else of)))
+        of = len(scored) if of is None else of
+        places = min(len(scored), of if of < self.fewest else math.ceil(self.keep[rung] * of))
         bar = sorted(scored, reverse=True)[places - 1]
         sane = max(scored[:starts], default=None)
         return [(one >= bar or one == sane) and one[0] > -math.inf for one in scored[len(earlier) :]]

@@ -159,7 +159,7 @@ def two_at_once(folder: Path, *, one_dies: bool) -> list[dict[str, Any]]:
 def main(folder: Path) -> None:
     """Print all outcomes."""
     os.fsync = lambda descriptor: None  # killed processes lose nothing that was written, and the disk is slow
-    PRUNERS["halving"] = Halving(shares=(0.1, 0.3), keep=(0.5, 0.3))
+    PRUNERS["halving"] = Halving(shares=(0.1, 0.3), keep=(0.5, 0.3), fewest=4)
     unbroken = {}
     for pruner in ("halving", "none"):
         run(folder / pruner, "unbroken", pruner=pruner)

@@ -5,7 +5,7 @@ import pytest
 
 from probes.pruning import PRUNERS, Halving
 
-QUARTER = Halving(shares=(0.1, 0.3), keep=(0.25, 0.5))
+QUARTER = Halving(shares=(0.1, 0.3), keep=(0.25, 0.5), fewest=1)
 
 
 class TestHalving:
@@ -83,7 +83,9 @@ def test_what_passes_is_a_share_of_all_trials_not_of_those_that_came():
     assert QUARTER.survive(0, scores[2:], scores[:2], of=9) == [True, False]
 
 
-@pytest.mark.parametrize(("trials", "passed"), [(1, [1, 1, 1]), (8, [4, 1, 1]), (16, [7, 2, 1]), (60, [24, 8, 4])])
+@pytest.mark.parametrize(
+    ("trials", "passed"), [(1, [1, 1, 1]), (9, [9, 9, 9]), (10, [4, 2, 1]), (16, [7, 2, 1]), (60, [24, 8, 4])]
+)
 def test_so_many_of_a_round_pass_the_rungs(trials, passed):
     halving, going, found = Halving(), [float(i) for i in range(trials)], []
     for rung in range(3):

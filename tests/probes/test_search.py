@@ -164,7 +164,8 @@ class TestPruning:
     def test_ends_trials_early_and_records_them(self, problem):
         data = problem("multiclass")
         spec = replace(SPEC, outputs=5, look_every=1)
-        pruned, whole = (find(data, spec=spec, trials=16, pruner=p) for p in ("halving", "none"))
+        protocol = replace(PROTOCOL, round=16)
+        pruned, whole = (find(data, protocol=protocol, spec=spec, trials=16, pruner=p) for p in ("halving", "none"))
         states, rungs = [trial.state for trial in pruned.trials], len(PRUNERS["halving"].shares)
         assert set(states) == {"pruned", "complete"}
         assert states.count("pruned") > 8
@@ -184,7 +185,7 @@ class TestPruning:
     def test_does_not_change_what_goes_on(self, problem):
         """A trial that was compared at each rung has the very score of one that was not."""
         data, spec = problem("multiclass"), replace(SPEC, outputs=5, look_every=1)
-        pruned, whole = (find(data, spec=spec, trials=8, sampler="random", pruner=p) for p in ("halving", "none"))
+        pruned, whole = (find(data, spec=spec, trials=16, sampler="random", pruner=p) for p in ("halving", "none"))
         for one, other in zip(pruned.trials, whole.trials, strict=True):
             assert one.settings == other.settings
             if one.state == "complete":
@@ -500,11 +501,11 @@ def test_valid_may_be_of_one_item(problem):
     assert math.isfinite(found.trials[found.selected].score)
 
 
-def test_a_round_that_is_not_held_between_rungs_comes_to_the_same(classes, monkeypatch):
-    data = classes(60)
-    held = find(data, trials=9)
+def test_a_round_that_is_not_held_between_rungs_comes_to_the_same(problem, monkeypatch):
+    asked = {"protocol": replace(WIDE, round=6), "spec": replace(SPEC, outputs=5), "trials": 18}
+    held = find(problem("multiclass"), **asked)
     monkeypatch.setattr("probes.search.HELD_BYTES", 0)
-    begun_anew = find(data, trials=9)
+    begun_anew = find(problem("multiclass"), **asked)
     assert [replace(trial, seconds=0) for trial in begun_anew.trials] == [
         replace(trial, seconds=0) for trial in held.trials
     ]
