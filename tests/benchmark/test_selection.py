@@ -139,8 +139,8 @@ class TestProtocols:
             benchmark.run(*make_vectors(), **places, seeds=1, **chosen)
 
     def test_without_pruning_every_trial_is_trained_to_its_end(self, make_vectors, places):
-        pruned = benchmark.run(*make_vectors(), **places, **{**FAST, "trials": 6})
-        whole = benchmark.run(*make_vectors("again"), **places, **{**FAST, "trials": 6}, pruner="none")
+        pruned = benchmark.run(*make_vectors(), **places, **{**FAST, "trials": 12})
+        whole = benchmark.run(*make_vectors("again"), **places, **{**FAST, "trials": 12}, pruner="none")
         assert {trial.state for trial in whole.search.trials} == {"complete"}
         assert whole.search.steps_run == whole.search.steps_asked
         assert pruned.search.steps_run < pruned.search.steps_asked

@@ -213,11 +213,13 @@ def grid(arguments: argparse.Namespace) -> None:
     splits, score = generated(kind), score_of(kind)
     protocol = protocol_for("jukemir", kind)
     if every == 1:
-        found, _, seconds = searched(replace(protocol, trials=216), splits, kind, sampler="grid", pruner="none")
+        found, _, seconds = searched(
+            replace(protocol, trials=216), splits, kind, precision=arguments.precision, sampler="grid", pruner="none"
+        )
         best, steps, count = found.trials[found.selected], found.steps_run, 216
     else:
         data = TrainValid(splits["train"], splits["valid"], frozenset())
-        trainer = Trainer(protocol.spec(KINDS[kind][0], KINDS[kind][1]), data, score)
+        trainer = Trainer(protocol.spec(*KINDS[kind][:2]), data, score, precision=arguments.precision)
         points = protocol.grid_settings()[arguments.first :: every]
         started, count = time.perf_counter(), len(points)
         trainings = [trainer.begin(settings, 0) for settings in points]
@@ -290,6 +292,7 @@ def main() -> None:
         else:
             command.add_argument("every", type=int, nargs="?", default=1)
             command.add_argument("--first", type=int, default=0)
+            command.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     large = commands.add_parser("scale")
     large.add_argument("rows", type=int)
     large.add_argument("--folder", type=Path)
