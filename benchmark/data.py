@@ -22,6 +22,7 @@ from benchmark.data_checks import (
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.progress import Advance, Reporter, Terminal
+from benchmark.tables import table
 from tasks import registry
 from tasks.archives import is_unpacked, obtain, pending
 from tasks.audit import Audit, findings
@@ -59,7 +60,7 @@ def ls(home: Path | None, data_roots: Sequence[str] = ()) -> None:
             continue
         size = f"{card.gigabytes:g}" if card.gigabytes else "?"
         rows.append([name, ids, *_state(card, tasks, where, data_roots), size, _clip(card.licence)])
-    print(_table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"]))
+    print(table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"]))
     print(f"\nData home {where}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK")
 
 
@@ -337,15 +338,9 @@ def _print_prevalence(found: Audit) -> None:
     rows = [[label, *(f"{shares[split][label]:.2%}" for split in SPLITS)] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:
         rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", "", "", ""]]
-    print(_table(rows, ["label", *SPLITS]))
+    print(table(rows, ["label", *SPLITS]))
 
 
 def _clip(text: str, width: int = 40) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
-
-
-def _table(rows: list[list[str]], headers: list[str]) -> str:
-    from tabulate import tabulate
-
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.tables import table
 
 if TYPE_CHECKING:
     from tasks.card import TaskCard
@@ -38,7 +39,7 @@ def tasks(name: str | None, home: Path | None = None) -> None:
         ]
         for task in found
     ]
-    print(_table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"]))
+    print(table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"]))
     if name is None:
         print("\nOne card: bench tasks ID. Your own data: bench run --encoder X --task path/to/card.toml")
 
@@ -265,9 +266,3 @@ def leaderboard(results: Path, output: Path, *, check: bool, show: bool) -> None
     if show:
         sys.stdout.write(output.read_text(encoding="utf-8"))
     print(f"{output} {'written' if changed else 'is up to date'}", file=sys.stderr)
-
-
-def _table(rows: list[list[str]], headers: list[str]) -> str:
-    from tabulate import tabulate
-
-    return tabulate(rows, headers, tablefmt="simple", disable_numparse=True)

@@ -210,7 +210,7 @@ class _Rounds:
             self._trainer.advance(found, [_rung(training, share) for training in found], crew)
             return found
 
-        costs = [sum(self._trainer.operations(settings[i]) * settings[i].steps for i in part) for part in parts]
+        costs = [self._trainer.cost(settings[i] for i in part) for part in parts]
         with closing(at_once([partial(work, part) for part in parts], costs, self._lanes(settings, parts))) as done:
             for place, trainings in done:
                 if held is not None:

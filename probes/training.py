@@ -12,7 +12,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -120,6 +120,10 @@ class Trainer:
         rows = min(settings.batch_size, len(self.inputs.targets))
         return 2.0 * rows * (2 * sum(products) + sum(products[1:]))
 
+    def cost(self, settings: Iterable[Settings]) -> float:
+        """Return the operations of trainings that go to their ends."""
+        return sum(self.operations(each) * each.steps for each in settings)
+
     def weights(self, settings: Settings) -> int:
         """Return the number of weights of a probe, biases aside."""
         widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
@@ -195,7 +199,7 @@ class Trainer:
         """Train all to their ends, of whatever shapes: in groups, as many at once as there are lanes."""
         parts = [[trainings[i] for i in part] for part in groups(self, [each.settings for each in trainings])]
         works = [partial(self.advance, part, [each.settings.steps for each in part]) for part in parts]
-        costs = [sum(self.operations(each.settings) * each.settings.steps for each in part) for part in parts]
+        costs = [self.cost(each.settings for each in part) for part in parts]
         with closing(at_once(works, costs, self.lanes())) as done:
             for _ in done:
                 pass
