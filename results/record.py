@@ -6,7 +6,9 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
+#: Versions that are read: fields that the older ones lack have defaults, which say that it is not known.
+READ_VERSIONS: Final = (2, 3)
 
 
 class Section(BaseModel):
@@ -59,6 +61,7 @@ class EncoderSection(Section):
     ``own_windows``: it could not take the windows of the task and, as the user asked, was given its own.
     ``sample_rate`` and ``channels`` are ``None`` where embeddings were given: how they were made is not known.
     ``fitted_on``: it took statistics of the training split; the sha256 of the task's id, the split's ids and its audio.
+    ``precision``: what it computed in, where it has a choice (``None`` in records of schema 2, which do not say).
     """
 
     id: str
@@ -72,6 +75,7 @@ class EncoderSection(Section):
     space: str
     own_windows: bool = False
     fitted_on: str | None = None
+    precision: Literal["fp32", "bf16"] | None = None
 
 
 class ProbeSection(Section):
@@ -122,6 +126,14 @@ class Trial(Section):
     seconds: float
 
 
+class RunnerUp(Section):
+    """The trial that would have been selected without the selected one, and how much better that one's score is."""
+
+    number: int
+    score: float
+    lead: float
+
+
 class SearchSection(Section):
     """The search on train and valid: its sampler, objective, every trial, and the index of the selected one.
 
@@ -129,7 +141,8 @@ class SearchSection(Section):
     products in these steps, and ``floor_seconds`` what they would take at the rate that was measured on this machine.
     ``section`` is the part of the protocol that served the task; ``layers`` the validation score of a ridge on each of
     the encoder's layers, where the layer was chosen by it. ``protocol_version`` is that of the protocols'
-    file.
+    file. Trials whose scores are at most ``tolerance`` below the best count as equal to it: of these the one of the
+    smallest number is selected. ``runner_up`` is the next in that order; ``None`` where no other trial was completed.
     """
 
     section: str
@@ -144,6 +157,8 @@ class SearchSection(Section):
     operations: float
     floor_seconds: float
     layers: dict[str, float] | None = None
+    tolerance: float | None = None
+    runner_up: RunnerUp | None = None
 
 
 class FloorScore(Section):
@@ -260,13 +275,24 @@ class SeedsSection(Section):
 
 
 class HardwareSection(Section):
-    """The machine in words, without its name."""
+    """The machine in words, without its name.
+
+    What decides how products are rounded: ``instructions`` is the instruction set that torch's kernels use, ``flags``
+    those of the processor that matter, ``onednn`` the version of oneDNN and the set that it may use, ``blas`` each
+    library of linear algebra that is loaded, with its version and kernel, and ``threads`` torch's threads. They are
+    not known (``None`` or empty) in records of schema 2.
+    """
 
     cpu: str
     cores: int
     memory_gb: float
     accelerator: str | None
     device: str
+    instructions: str | None = None
+    flags: list[str] = Field(default_factory=list)
+    onednn: str | None = None
+    blas: list[str] = Field(default_factory=list)
+    threads: int | None = None
 
 
 class SecondsSection(Section):
@@ -279,9 +305,14 @@ class SecondsSection(Section):
 
 
 class Record(Section):
-    """The result of one encoder on one task. ``run_key`` is equal for runs that must give equal numbers."""
+    """The result of one encoder on one task. ``run_key`` is equal for runs that must give equal numbers.
 
-    schema_version: Literal[2] = SCHEMA_VERSION
+    ``variant`` names the choices, other than the default ones, that change what is measured, joined by ``+``; it is
+    part of the record's file name. ``predictions_sha256`` is of the file that ``predictions`` names, ``sha256`` of the
+    record's own content (:func:`results.digests.content_digest`); ``None`` in records of schema 2.
+    """
+
+    schema_version: Literal[2, 3] = SCHEMA_VERSION
     run_key: Annotated[str, Field(pattern=r"^[0-9a-f]{12,}$")]
     created: str
     limit: Annotated[int, Field(gt=0)] | None
@@ -300,6 +331,14 @@ class Record(Section):
     predictions: str
     curve: CurvePoint | None = None
     robustness: list[Robustness] = Field(default_factory=list)
+    variant: Annotated[str, Field(pattern=r"^([a-z0-9_.~-]+(\+[a-z0-9_.~-]+)*)?$")] = ""
+    predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+
+    @property
+    def name(self) -> str:
+        """What names the record's row: the encoder's id, and the variant where there is one."""
+        return f"{self.encoder.id}+{self.variant}" if self.variant else self.encoder.id
 
     @model_validator(mode="after")
     def _has_its_metrics(self) -> Record:

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, NoReturn
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from results.record import SCHEMA_VERSION, Record, RecordError
+from results.record import READ_VERSIONS, Record, RecordError
 
 if TYPE_CHECKING:
     import pyarrow
@@ -279,9 +279,10 @@ def _decode(text: str, path: Path) -> Record:
     except ValueError as error:
         raise RecordError(f"{path} is not whole JSON: {error}. {_advice(path, None)}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
-    if version != SCHEMA_VERSION:
+    if version not in READ_VERSIONS or isinstance(version, bool | float):
         raise RecordError(
-            f"{path}: field schema_version is {version!r}, and this version of the package reads {SCHEMA_VERSION}. "
+            f"{path}: field schema_version is {version!r}, and this version of the package reads "
+            f"{' and '.join(map(str, READ_VERSIONS))}. "
             f"Install the version that wrote it. {_advice(path, content)}"
         )
     try:
@@ -327,7 +328,7 @@ def _command_of(path: Path, content: object) -> str:
     words = ["bench", "run", "--encoder", encoder, "--task", task]
     if (number := limit.partition(".")[0]).isdecimal():
         words += ["--limit", number]
-    protocol = known.get("protocol") if known.get("schema_version") == SCHEMA_VERSION else None
+    protocol = known.get("protocol") if known.get("schema_version") in READ_VERSIONS else None
     if isinstance(protocol, str) and protocol != "paper":  # of other versions, names of protocols mean nothing here
         words += ["--protocol", protocol]
     if point:

@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
+from results import leaderboard, store
+from results.predictions import read_split
 from results.record import SCHEMA_VERSION, Record, RecordError
+
+#: Records and predictions as the version of the package before schema 3 wrote them.
+SCHEMA_2 = Path(__file__).parent / "schema_2"
 
 
 def test_a_record_survives_json(make_record) -> None:
@@ -12,7 +19,7 @@ def test_a_record_survives_json(make_record) -> None:
 
 
 def test_the_schema_version_is_written(make_record) -> None:
-    assert make_record().model_dump()["schema_version"] == SCHEMA_VERSION == 2
+    assert make_record().model_dump()["schema_version"] == SCHEMA_VERSION == 3
 
 
 def test_a_record_cannot_be_changed(make_record) -> None:
@@ -45,3 +52,23 @@ def test_another_schema_version_is_refused(make_record) -> None:
 
 def test_a_record_error_is_a_value_error() -> None:
     assert issubclass(RecordError, ValueError)
+
+
+def test_records_of_schema_2_are_read_with_what_they_do_not_say_left_open() -> None:
+    records = store.read_all(SCHEMA_2)
+    assert [record.name for record in records] == ["chroma", "logmel"]
+    for record in records:
+        assert record.schema_version == 2
+        assert record.variant == ""
+        assert record.encoder.precision is None
+        assert record.hardware.instructions is None
+        assert record.search.runner_up is None
+        assert record.predictions_sha256 is None
+        assert record.sha256 is None
+    assert records[0].scores.test["r2_arousal"].value == 0.026801224846361937
+
+
+def test_predictions_and_tables_of_schema_2_are_read() -> None:
+    for record in store.read_all(SCHEMA_2):
+        assert len(read_split(SCHEMA_2, record).track_ids) == record.data.counts["test"]
+    assert "0.027" in leaderboard.render(store.read_all(SCHEMA_2))

@@ -85,7 +85,7 @@ def test_the_file_is_readable_json_with_the_permissions_of_any_new_file(tmp_path
     plain.touch()
     assert path.stat().st_mode == plain.stat().st_mode
     text = path.read_text(encoding="utf-8")
-    assert text.startswith('{\n  "schema_version": 2,')
+    assert text.startswith('{\n  "schema_version": 3,')
     assert text.endswith("}\n")
 
 
@@ -336,8 +336,10 @@ def test_a_record_changed_into_an_invalid_one_is_not_written(tmp_path: Path, mak
         ('"std": 0.01', '"std": NaN', "NaN is not JSON"),
         ('"std": 0.01', '"std": 1e999', r"field scores\.valid\.accuracy\.std"),
         ('"std": 0.01', '"std": "wide"', r"field scores\.valid\.accuracy\.std"),
-        ('"schema_version": 2', '"schema_version": 1', "field schema_version is 1.* reads 2"),
-        ('"schema_version": 2,', "", "field schema_version is None"),
+        ('"schema_version": 3', '"schema_version": 1', "field schema_version is 1.* reads 2 and 3"),
+        ('"schema_version": 3', '"schema_version": true', "field schema_version is True"),
+        ('"schema_version": 3', '"schema_version": [3]', "field schema_version is"),
+        ('"schema_version": 3,', "", "field schema_version is None"),
         ('"limit": null', '"limit": null, "colour": 1', "field colour"),
         ('"dim": 1728', '"size": 1728', r"field encoder\.dim"),
         ('"run_key"', "run_key", "not whole JSON"),
