@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -168,6 +169,35 @@ class TestResampling:
         assert len(samples) == 32000
         wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(32000) / 16000)
         np.testing.assert_allclose(samples[800:-800], wanted[800:-800], atol=1e-3)
+
+    @pytest.mark.parametrize(("rate", "target"), [(44100, 16000), (22050, 16000), (8000, 22050)])
+    def test_nothing_is_folded_down_and_nothing_dulled(self, tmp_path, rate, target):
+        """Two thousandths of the level are lost at most up to nine tenths of the band; what lies beyond it is gone."""
+        edge, t = min(rate, target) / 2, np.arange(2 * rate) / rate
+
+        def level(frequency):
+            path = write(
+                tmp_path / "a.wav", (0.5 * np.sin(2 * np.pi * frequency * t)).astype(np.float32), rate, subtype="FLOAT"
+            )
+            samples = load(path, AudioRule(target)).samples[0]
+            middle = samples[target // 4 : -target // 4]
+            return float(np.sqrt(np.mean(np.square(middle, dtype=np.float64)))) / (0.5 / np.sqrt(2))
+
+        for share in (0.5, 0.8, 0.88):
+            assert level(share * edge) == pytest.approx(1, abs=2e-3)  # soxr's MQ loses 6e-3, its LQ most of it
+        for share in (1.02, 1.2):
+            if share * edge < rate / 2:
+                assert level(share * edge) < 5e-7  # soxr's MQ and LQ leave 2e-6, linear interpolation far more
+
+    def test_it_is_soxr_at_hq_and_no_other_quality(self, tmp_path):
+        path = write(tmp_path / "a.wav", subtype="FLOAT")
+        found = load(path, AudioRule(16000)).samples[0]
+        apart = {
+            quality: np.abs(found - soxr.resample(music(), RATE, 16000, quality=quality)).max()
+            for quality in ("QQ", "LQ", "MQ", "HQ", "VHQ")
+        }
+        assert apart.pop("HQ") < 1e-6
+        assert min(apart.values()) > 1e-4
 
     def test_the_same_rate_is_left_alone(self, tmp_path):
         path = write(tmp_path / "a.wav", subtype="FLOAT")

@@ -15,9 +15,9 @@ from benchmark.options import Options
 from results import store
 from tasks import registry
 from tasks.errors import TaskError
+from tests.benchmark.conftest import CLASSES, split_and_class
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
-LABELS = ("high", "low", "middle")
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +43,8 @@ def write(tmp_path):
     def write(name="theirs.npz", without=(), beyond=(), shuffled=False, seed=0, scale=1.0):
         rng = np.random.default_rng(seed)
         ids = [one for one in [f"t{i:03d}" for i in range(60)] if one not in without]
-        matrix = rng.normal(size=(len(ids), 8)) + 4 * np.eye(3, 8)[[int(one[1:]) % 3 for one in ids]] * scale
+        classes = [CLASSES.index(split_and_class(int(one[1:]))[1]) for one in ids]
+        matrix = rng.normal(size=(len(ids), 8)) + 4 * np.eye(3, 8)[classes] * scale
         ids += beyond
         matrix = np.concatenate([matrix, np.full((len(beyond), 8), np.nan)])
         order = rng.permutation(len(ids)) if shuffled else np.arange(len(ids))
@@ -68,12 +69,12 @@ class TestRun:
         encoder, data = record.encoder, record.data
         assert (encoder.sample_rate, encoder.channels, encoder.window_seconds) == (None, None, None)
         assert (data.shared_audio, data.audio_seconds, data.clipped) == (None, None, None)
-        assert data.counts == {"train": 36, "valid": 12, "test": 12}
+        assert data.counts == {"train": 30, "valid": 18, "test": 12}
         assert record.seconds.embed == 0
         path = places["results"] / "runs" / "tones" / "theirs.json"
         assert store.read(path) == record
         predictions = store.read_predictions(places["results"], record)
-        assert predictions.num_rows == 24
+        assert predictions.num_rows == 30
         assert not (places["home"] / "embeddings").exists()
 
     def test_the_order_of_the_file_does_not_matter(self, write, card, places):

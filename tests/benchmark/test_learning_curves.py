@@ -55,14 +55,14 @@ class TestRecords:
         outcomes = run(0.1, 1.0, repeats=2, seed=3)
         points = [outcome.record.curve for outcome in outcomes]
         assert [(point.fraction, point.repeat, point.seed, point.items) for point in points] == [
-            (0.1, 0, 3, 9),
-            (0.1, 1, 4, 9),
-            (1.0, 0, 3, 90),
+            (0.1, 0, 3, 7),
+            (0.1, 1, 4, 7),
+            (1.0, 0, 3, 75),
         ]
         for outcome, point in zip(outcomes, points, strict=True):
-            assert outcome.record.data.counts == {"train": point.items, "valid": 30, "test": 30}
+            assert outcome.record.data.counts == {"train": point.items, "valid": 45, "test": 30}
             table = store.read_predictions(places["results"], outcome.record)
-            assert table.num_rows == 60
+            assert table.num_rows == 75
         assert outcomes[0].record.data.fingerprint != outcomes[1].record.data.fingerprint
         assert len({outcome.record.run_key for outcome in outcomes}) == 3
 
@@ -97,7 +97,7 @@ class TestRecords:
     def test_a_limited_curve_has_a_folder_of_its_own(self, run):
         (point,) = run(0.5, limit=60)
         assert point.path.parent.name == "given.limit-60"
-        assert point.record.curve.items == 18
+        assert point.record.curve.items == 15
         assert point.record.limit == 60
 
 
@@ -138,8 +138,8 @@ class TestCommand:
         out = capsys.readouterr().out
         lines = [re.split(r"  +", line.strip()) for line in out.splitlines() if line.startswith("vectors ")]
         assert [line[:6] for line in lines] == [
-            ["vectors", "given", "accuracy", "0.1", "9", "2"],
-            ["vectors", "given", "accuracy", "1", "90", "1"],
+            ["vectors", "given", "accuracy", "0.1", "7", "2"],
+            ["vectors", "given", "accuracy", "1", "75", "1"],
         ]
         scores = [
             store.read(path).scores.test["accuracy"].value

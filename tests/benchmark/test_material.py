@@ -16,6 +16,7 @@ from benchmark.options import Options, TrainPart
 from benchmark.plan import ask, make_pairs
 from probes.data import SplitArrays
 from tasks import registry
+from tests.benchmark.conftest import CLASSES, split_and_class
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
 
@@ -42,11 +43,12 @@ class TestArrays:
         stored = np.load(encoder.removeprefix("emb:"))
         rows = dict(zip(stored["ids"], stored["embeddings"], strict=True))
         with gather(pair_of(encoder, card, options), {}, options) as material:
-            for split, n in (("train", 36), ("valid", 12), ("test", 12)):
+            for split, n in (("train", 30), ("valid", 18), ("test", 12)):
                 arrays = material.arrays(split)
                 assert len(arrays) == n
                 np.testing.assert_array_equal(arrays.embeddings, [rows[one] for one in arrays.ids])
-                assert [int(one[1:]) % 3 for one in arrays.ids] == arrays.targets.tolist()
+                known = [split_and_class(int(one[1:])) for one in arrays.ids]
+                assert [(split, CLASSES[target]) for target in arrays.targets] == known
 
     def test_groups_are_of_the_split(self, make_vectors, options):
         encoder, card = make_vectors(group=True)
@@ -69,7 +71,7 @@ class TestLayers:
         pair = make_pairs([layered], [ask(task, task.items(options.home), options)], options)[0]
         with gather(pair, {}, options) as material:
             whole = material.arrays("valid").embeddings
-            assert whole.shape == (12, 32)
+            assert whole.shape == (18, 32)
             for layer in (0, 1):
                 part = material.arrays("valid", layer).embeddings
                 np.testing.assert_array_equal(part, whole[:, 16 * layer : 16 * (layer + 1)])
@@ -133,13 +135,13 @@ class TestScratch:
         encoder, card = make_vectors()
         with gather(pair_of(encoder, card, options), {}, options) as material:
             rows = material.arrays("train").embeddings
-        assert len(released) == 6  # 36 rows, 7 at a time
+        assert len(released) == 5  # 30 rows, 7 at a time
         assert all(each.filename == rows.filename for each in released)
 
     @pytest.mark.skipif(not hasattr(module.os, "posix_fallocate"), reason="the system cannot")
     def test_a_full_disk_is_an_error_and_not_a_signal(self, make_vectors, options, monkeypatch, small_memory):
         def full(_descriptor, _start, size):
-            assert size == 128 + 36 * 8 * 4
+            assert size == 128 + 30 * 8 * 4
             raise OSError(errno.ENOSPC, "No space left on device")
 
         monkeypatch.setattr(module.os, "posix_fallocate", full)
@@ -170,9 +172,11 @@ class TestPart:
                 with gather(of_part(pair, fraction, repeat), {}, options) as material:
                     arrays = material.arrays("train")
                     trains[repeat, fraction] = set(arrays.ids)
-                    assert len(arrays) == round(90 * fraction)
-                    assert np.bincount(arrays.targets).tolist() == [round(30 * fraction)] * 3
-                    assert material.items.counts()["valid"] == material.items.counts()["test"] == 30
+                    assert len(arrays) == int(75 * fraction)
+                    shares = np.bincount(arrays.targets) / len(arrays)
+                    np.testing.assert_allclose(shares, np.array([25, 20, 30]) / 75, atol=1 / len(arrays))
+                    counts = material.items.counts()
+                    assert (counts["valid"], counts["test"]) == (45, 30)
                     _checks(material)
             assert trains[repeat, 0.1] < trains[repeat, 0.3] < trains[repeat, 1.0]
         assert trains[0, 0.1] != trains[1, 0.1]
@@ -182,7 +186,7 @@ class TestPart:
         pair = pair_of(*make_vectors(group=True), options)
         with gather(of_part(pair, 0.5), {}, options) as material:
             drawn = material.groups("train")
-        assert len(drawn) == 18
+        assert len(drawn) == 15
         assert {drawn.count(name) for name in drawn} == {3}
 
     def test_the_seed_of_a_run_gives_other_samples(self, make_vectors, options):

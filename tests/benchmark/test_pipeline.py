@@ -47,7 +47,7 @@ class TestRecord:
             assert score.low <= score.value <= score.high
             assert len(score.seeds) == 2
             assert set(score.labels) == {"high", "low", "middle"}
-        assert record.data.counts == {"train": 36, "valid": 12, "test": 12}
+        assert record.data.counts == {"train": 30, "valid": 18, "test": 12}
         assert record.data.audio_seconds > 50
         assert len(record.search.trials) == 2
         assert record.probe.hidden == [16]

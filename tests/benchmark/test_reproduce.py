@@ -81,7 +81,7 @@ class TestReproduced:
         assert reproduce(path, home=places["home"], encoder=encoder, task=card)
 
     def test_a_point_of_a_learning_curve(self, make_vectors, places):
-        encoder, card = make_vectors()
+        encoder, card = make_vectors(items=150)
         options = Options(**places, **FAST, train_fraction=(0.5,), repeats=2)
         outcomes = pipeline.run_many(resolve(encoder), registry.find(str(card)), options)
         scores = [outcome.record.scores.test["accuracy"].seeds for outcome in outcomes]

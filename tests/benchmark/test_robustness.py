@@ -129,7 +129,7 @@ class TestScores:
         record = benchmark.run(Fragile(), card, **places, **FAST, deform="gain=-40")
         drop = record.robustness[0].metrics["accuracy"]
         assert record.scores.test["accuracy"].value > 0.9
-        assert drop.value < 0.5
+        assert drop.value <= 0.5  # no more than one class
         assert drop.drop == drop.value - record.scores.test["accuracy"].value
         assert drop.drop_low <= drop.drop <= drop.drop_high < -0.2
 

@@ -88,13 +88,16 @@ class TestEncoder:
 
 @pytest.fixture
 def material(tmp_path):
-    """Six items in three groups; the first of train is in test too, by its bytes and by its group."""
-    splits = ("train", "train", "valid", "valid", "test", "test")
-    groups = ("a", "b", "b", "b", "a", "c")
+    """Nine items in four groups. Of test, one is in train and one in valid too, each by its bytes and by its group.
+
+    Train and valid share a group and a file as well, which is no leak of test.
+    """
+    splits = ("train", "train", "valid", "valid", "test", "test", "test", "test", "train")
+    groups = ("a", "b", "b", "d", "a", "c", "d", "c", "b")
     items = Items(
-        tuple(f"t{i}" for i in range(6)), splits, (tmp_path / "x.wav",) * 6, groups, np.arange(6) % 2, ("x", "y")
+        tuple(f"t{i}" for i in range(9)), splits, (tmp_path / "x.wav",) * 9, groups, np.arange(9) % 2, ("x", "y")
     )
-    keys = ("k0", "k1", "k2", "k3", "k0", "k5")
+    keys = ("k0", "k1", "k2", "k3", "k0", "k5", "k3", "k7", "k2")
     places = {key: Place("shard", i, 1.5, key == "k2") for i, key in enumerate(dict.fromkeys(keys))}
     pair = SimpleNamespace(
         given=None, part=None, asked=SimpleNamespace(missing=("gone",)), store=SimpleNamespace(places=lambda: places)
@@ -105,10 +108,10 @@ def material(tmp_path):
 class TestData:
     def test_what_splits_share_and_what_was_clipped_is_named(self, material, options):
         section = sections.data_section(material, replace(options, allow_missing=2))
-        assert section.counts == {"train": 2, "valid": 2, "test": 2}
-        assert (section.groups, section.shared_groups) == (3, ["a"])
-        assert (section.shared_audio, section.clipped) == (["t4"], ["t2"])
-        assert section.audio_seconds == 9.0
+        assert section.counts == {"train": 3, "valid": 2, "test": 4}
+        assert (section.groups, section.shared_groups) == (4, ["a", "d"])
+        assert (section.shared_audio, section.clipped) == (["t4", "t6"], ["t2", "t8"])
+        assert section.audio_seconds == 13.5
         assert (section.missing, section.allow_missing) == (["gone"], 2)
 
     def test_of_given_embeddings_no_audio_is_known(self, material, options):
@@ -127,4 +130,4 @@ def test_a_point_of_a_curve(material, options):
     assert sections.curve_point(material, options) is None
     material.pair.part = TrainPart(0.1, 2)
     point = sections.curve_point(material, options)
-    assert (point.fraction, point.repeat, point.seed, point.items, point.lost) == (0.1, 2, 7, 2, ["y"])
+    assert (point.fraction, point.repeat, point.seed, point.items, point.lost) == (0.1, 2, 7, 3, ["y"])

@@ -75,7 +75,8 @@ class TestFloors:
     def test_stand_beside_the_probe(self, make_vectors, places):
         record = benchmark.run(*make_vectors(items=300, apart=3), **places, **FAST)
         floors, value = record.floors, record.scores.test["accuracy"].value
-        assert floors.constant["accuracy"].value == pytest.approx(1 / 3)
+        # Train says "middle", which a sixth of test is; test itself would say "high", and valid "low".
+        assert floors.constant["accuracy"].value == pytest.approx(1 / 6)
         assert floors.ridge["accuracy"].value > 0.8
         assert floors.ridge_penalty > 0
         # Its step is still chosen on true labels of valid, which lifts it above a third where there are three classes.

@@ -190,6 +190,11 @@ def test_mid_ranks_share_a_place():
     assert mid_ranks(np.array([[0.3], [0.1], [0.3], [9.0]])).ravel().tolist() == pytest.approx([0.625, 0.25, 0.625, 1])
 
 
+def test_mid_ranks_are_taken_within_a_label_and_not_over_all():
+    outputs = np.array([[0.1, 30.0, -7.0], [0.2, 10.0, -9.0], [0.3, 20.0, -8.0]])
+    assert mid_ranks(outputs) * 3 == pytest.approx(np.array([[1, 3, 3], [2, 1, 1], [3, 2, 2]]))
+
+
 def test_p_counts_the_observed_among_drawn_permutations_and_finds_it_among_all():
     permuted = np.array([0.1, -0.2, 0.3, -0.2 - 1e-15])
     assert p_value(0.2, permuted, exact=False) == 4 / 5

@@ -43,21 +43,32 @@ def build_record(
 ) -> Record:
     """Return a record whose test scores are ``scores`` (metric to value), each with an interval of ±0.05.
 
+    No two numbers that mean different things are equal: valid is lower than test by 0.0625, the two probes lie 0.007
+    below and above their mean, the floors differ from each other, and there are more labels than trials or probes.
+
     ``loses`` names metrics in which the ridge is the better one by 0.1; ``given`` embeddings came without audio.
     """
     scores = {"weighted_accuracy": 0.7} if scores is None else scores
     if run_key is None:
         run_key = hashlib.sha256(f"{task} {encoder} {limit} {curve or ''}".encode()).hexdigest()
-    parts = {
-        metric: {"value": value, "low": value - 0.05, "high": value + 0.05, "std": 0.01, "seeds": [value, value]}
-        for metric, value in scores.items()
-    }
+
+    def split(lower: float) -> dict[str, dict[str, Any]]:
+        found = {metric: value - lower for metric, value in scores.items()}
+        return {
+            metric: {
+                "value": value,
+                "low": value - 0.05,
+                "high": value + 0.05,
+                "std": 0.01,
+                "seeds": [value - 0.007, value + 0.007],
+            }
+            for metric, value in found.items()
+        }
 
     def floor(difference: dict[str, float]) -> dict[str, dict[str, float]]:
         found = {metric: value + difference[metric] for metric, value in scores.items()}
         return {metric: {"value": value, "low": value - 0.05, "high": value + 0.05} for metric, value in found.items()}
 
-    far = dict.fromkeys(scores, -0.5)
     content = {
         "schema_version": SCHEMA_VERSION,
         "run_key": run_key,
@@ -85,10 +96,10 @@ def build_record(
             "hop_seconds": None if given else 2.0,
             "space": "s" * 64,
         },
-        "scores": {"valid": parts, "test": parts},
+        "scores": {"valid": split(0.0625), "test": split(0.0)},
         "floors": {
-            "constant": floor(far),
-            "permuted": floor(far),
+            "constant": floor(dict.fromkeys(scores, -0.5)),
+            "permuted": floor(dict.fromkeys(scores, -0.375)),
             "ridge": floor({metric: 0.1 if metric in loses else -0.1 for metric in scores}),
             "ridge_penalty": 0.5,
             "loses_to_ridge": list(loses),
@@ -104,9 +115,9 @@ def build_record(
             "l2": 1e-4,
             "steps": 1000,
             "standardise": True,
-            "parameters": 1000,
+            "parameters": 897048,
             "best_steps": [500, 600],
-            "steps_run": [1000, 1000],
+            "steps_run": [1000, 900],
             "precision": "fp32",
             "layer": layer,
         },
@@ -128,8 +139,8 @@ def build_record(
                     "l2": 1e-4,
                     "steps": 1000,
                     "standardise": True,
-                    "score": 0.5,
-                    "best_step": 500,
+                    "score": 0.5 - number / 64,
+                    "best_step": 500 + number,
                     "steps_run": 1000,
                     "seconds": 1.5,
                 }
@@ -141,9 +152,9 @@ def build_record(
             "floor_seconds": 0.5,
         },
         "data": {
-            "fingerprint": "e" * 64,
+            "fingerprint": "d" * 64,
             "counts": {"train": 923, "valid": 236, "test": 604},
-            "labels": ["C major", "C minor"],
+            "labels": ["C major", "C minor", "G major"],
             "groups": 400,
             "shared_groups": [],
             "shared_audio": None if given else [],
@@ -157,7 +168,7 @@ def build_record(
             "allow_missing": 0,
             "allow_damaged": damaged,
         },
-        "seeds": {"search": 0, "probes": [0, 1]},
+        "seeds": {"search": 7, "probes": [8, 9]},
         "versions": {"python": "3.11"},
         "hardware": {"cpu": "a processor", "cores": 2, "memory_gb": 8.0, "accelerator": None, "device": "cpu"},
         "seconds": {"embed": 1.0, "search": 2.0, "probes": 3.0, "total": 6.0},

@@ -69,6 +69,24 @@ def test_our_row_follows_the_papers_with_its_interval(make_record) -> None:
     assert cell(text, "Table 3", "musicset-ularge", "gs_key weighted_accuracy") == "0.667"
 
 
+def test_a_cell_is_the_score_on_test_and_not_on_valid(make_record) -> None:
+    record = make_record("gs_key", "new", {"weighted_accuracy": 0.7})
+    valid, test = record.scores.valid["weighted_accuracy"], record.scores.test["weighted_accuracy"]
+    assert (valid.value, test.value) == (0.6375, 0.7)
+    text = leaderboard.render([record])
+    assert cell(text, "Table 3", "◆ new", "gs_key weighted_accuracy") == "0.700 (0.650–0.750)"
+    assert "0.637" not in text.partition("◆ new")[2]
+    assert "0.638" not in text.partition("◆ new")[2]
+
+
+def test_tables_of_groups_are_sorted_by_test_and_not_by_valid(make_record) -> None:
+    better, other = make_record("t", "a", {"accuracy": 0.5}), make_record("t", "b", {"accuracy": 0.52})
+    high = {"accuracy": other.scores.valid["accuracy"].model_copy(update={"value": 0.9})}
+    better = better.model_copy(update={"scores": better.scores.model_copy(update={"valid": high})})
+    lines = tables(leaderboard.render([better, other]))["Group paper"]
+    assert [line[:2] for line in lines[1:]] == [["◆ b", "**0.520** (0.470–0.570)"], ["◆ a", "0.500 (0.450–0.550)"]]
+
+
 def test_our_best_takes_the_bold_from_the_paper(make_record) -> None:
     text = leaderboard.render([make_record("gs_key", "new", {"weighted_accuracy": 0.9})])
     assert cell(text, "Table 3", "◆ new", "gs_key weighted_accuracy") == "**0.900** (0.850–0.950)"
@@ -133,7 +151,7 @@ def test_conditions_stand_below_our_rows(make_record) -> None:
     same = [make_record("t", name) for name in ("a", "b")]
     text = leaderboard.render(same)
     lines = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("| t ")]
-    assert lines == [["t", "923", "236", "604", "2", "2", "0", "0 1", "all"]]
+    assert lines == [["t", "923", "236", "604", "3", "2", "7", "8 9", "all"]]
     text = leaderboard.render([*same, make_record("t", "c", trials=9)])
     lines = [re.split(r" *\| *", line)[1:-1] for line in text.splitlines() if line.startswith("| t ")]
     assert [(line[5], line[-1]) for line in lines] == [("2", "a, b"), ("9", "c")]
