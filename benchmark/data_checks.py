@@ -16,7 +16,7 @@ from tasks.collection import CollectionCard, Source
 from tasks.download import is_here, problem_of
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.places import Place, empty_audio, items_of, missing_audio
+from tasks.places import Place, empty_audio, items_of, missing_audio, unreadable
 from tasks.registry import Task
 
 SAMPLE = 20  # audio files that are decoded unless all are wanted
@@ -97,6 +97,8 @@ def verify_audio(items: Items, everything: bool) -> int:
     """Look for the audio, and decode a sample of it, or ``everything``; return the number of problems."""
     problems, missing, empty = 0, missing_audio(items), empty_audio(items)
     print(f"  audio: {len(items) - len(missing)} of {len(items)} here")
+    for folder, count in unreadable(items, missing).items():
+        problems += complain(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
     for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
         if rows:
             names = "".join(f"\n      {items.audio[row]}" for row in rows[:SHOWN])

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -31,6 +32,9 @@ from results.record import Record
 from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.registry import Task
+
+if TYPE_CHECKING:
+    from tasks.places import Place
 
 SHOWN = 20
 
@@ -147,15 +151,25 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
     Raises:
         UserError: More is missing than ``--allow-missing`` says.
     """
-    from tasks.places import missing_audio
+    from tasks.places import as_named, folder_meant, missing_audio, unreadable
 
     absent = missing_audio(items)
+    shut = unreadable(items, absent)
+    if shut:
+        told = [f"  {folder}: {count} audio file(s)" for folder, count in shut.items()]
+        raise UserError(
+            f"{task.card.id} has audio in folders that may not be read:\n"
+            + "\n".join(told)
+            + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
+        )
+    place = _place(task, options) if absent else None
     differences = task.size_differences(items)
     total = len(absent) + sum(map(abs, differences.values()))
     missing = [items.track_ids[row] for row in absent]
     missing += differences_in_words(differences)
     if total > options.allow_missing:
-        paths = _real(items.audio[row] for row in absent)
+        paths = [items.audio[row] for row in absent]
+        paths = paths if place is None else as_named(paths, place)
         lines = [f"  {items.track_ids[row]}: {path}" for row, path in zip(absent[:SHOWN], paths, strict=False)]
         if len(absent) > SHOWN:
             listing = options.home / f"missing-{task.card.id}.txt"
@@ -163,11 +177,12 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
             listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
             lines.append(f"  … and {len(absent) - SHOWN} more: all are listed in {listing}")
         lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
+        elsewhere = "" if place is None else folder_meant(items, absent, place)
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
             + f", and --allow-missing is {options.allow_missing}:\n"
-            + "\n".join(lines)
+            + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
             + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
             "will name them, and the leaderboard will carry the mark)."
         )
@@ -182,15 +197,14 @@ def _where(task: Task) -> str:
     return f"'bench data where {task.card.id}'"
 
 
-def _real(paths: Iterable[Path]) -> list[Path]:
-    """Return paths with the links among their folders followed: into a user's folder, where that is linked to."""
-    folders: dict[Path, Path] = {}
-    real = []
-    for path in paths:
-        if path.parent not in folders:
-            folders[path.parent] = path.parent.resolve()
-        real.append(folders[path.parent] / path.name)
-    return real
+def _place(task: Task, options: Options) -> Place | None:
+    """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
+    from tasks.collection import read_collection
+    from tasks.places import place_of as place_of_collection
+
+    if task.loaded is not None:
+        return None
+    return place_of_collection(read_collection(task.collection), options.home, options.data_roots)
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:

@@ -12,9 +12,10 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.errors import TaskError
+from tasks.spelling import clashes, composed
 
 Kind = Literal["multiclass", "multilabel", "regression"]
 CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
@@ -22,7 +23,8 @@ CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
     "multilabel": ("map", "roc_auc"),
 }
 SPLITS = ("train", "valid", "test")
-Name = Annotated[str, Field(min_length=1)]
+Filled = Annotated[str, Field(min_length=1)]
+Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
 
 
 class Part(BaseModel):
@@ -62,7 +64,8 @@ class TaskCard(Part):
 
     A built-in card whose collection has a reader of its own has no ``columns``; it names its regression targets (or
     just what is predicted) in ``outputs``. ``documented`` holds the leaks that are known, as :mod:`tasks.audit` counts
-    them: any other is an error there.
+    them: any other is an error there. Labels that differ only in case, white space or enharmonic spelling are refused
+    unless ``distinct_labels`` says that they are meant so; ``distinct_groups`` says it of groups.
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
@@ -70,9 +73,11 @@ class TaskCard(Part):
     kind: Kind
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
     columns: Columns | None = None
-    manifest: Name | None = None
-    collection: Name | None = None
+    manifest: Filled | None = None
+    collection: Filled | None = None
     labels: tuple[Name, ...] | None = None
+    distinct_labels: bool = False
+    distinct_groups: bool = False
     window_seconds: Annotated[float, Field(gt=0)] | None = None
     hop_seconds: Annotated[float, Field(gt=0)] | None = None
     probe: ProbeSettings | None = None
@@ -129,6 +134,12 @@ class TaskCard(Part):
         for label in self.labels or ():
             if label != label.strip() or (self.kind == "multilabel" and "|" in label):
                 raise ValueError(f"no manifest can have the label {label!r}: its cells are stripped and split at '|'")
+        if not self.distinct_labels:
+            for clash in clashes(self.labels or (), notes=True):
+                raise ValueError(
+                    f"the labels {clash.first!r} and {clash.second!r} {clash.why}: leave one out, or write "
+                    "distinct_labels = true if they are two"
+                )
         if self.hop_seconds is not None and self.window_seconds is None:
             raise ValueError("hop_seconds needs window_seconds")
         return self

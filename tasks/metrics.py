@@ -6,9 +6,9 @@ outputs are values [n, T]. Every metric takes ``weights`` [R, n] (how often each
 which makes a bootstrap one vectorised call; several metrics asked for together share what they have in common.
 
 ``map`` and ``roc_auc`` are macro averages over labels; a label that has no positive (for ``roc_auc`` also: no negative)
-is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of ``mir_eval.key.weighted_score``
-(reference first), which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways,
-and so does ``weighted_accuracy_symmetric``.
+is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of :func:`tasks.keys.weighted_score`,
+which gives 0.5 to an estimate a fifth *above* the reference only; MIREX since 2017 counts both ways, and so does
+``weighted_accuracy_symmetric``.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from functools import lru_cache
 
 import numpy as np
 
+from tasks.keys import FIFTH, score_table
 from tasks.ranking import METRICS as RANKING
 from tasks.ranking import ranking_resamples, ranking_values
 
 MULTICLASS = ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric")
-FIFTH = 0.5  # what mir_eval gives to a key a fifth above the reference
 RESAMPLES_AT_ONCE = 1_000_000  # weights held at a time, as items x resamples: 8 MB of float64 stay near the cache
 
 
@@ -190,10 +190,8 @@ def item_scores(metric: str, targets: np.ndarray, outputs: np.ndarray, labels: S
 
 @lru_cache(maxsize=8)
 def key_scores(labels: tuple[str, ...]) -> np.ndarray:
-    """Return float64 [C, C]: ``mir_eval.key.weighted_score`` of reference row and estimated column."""
-    from mir_eval.key import weighted_score
-
-    table = np.array([[weighted_score(reference, estimate) for estimate in labels] for reference in labels])
+    """Return float64 [C, C]: :func:`tasks.keys.score_table` of the labels, which is not to be written to."""
+    table = score_table(labels)
     table.flags.writeable = False
     return table
 

@@ -14,17 +14,22 @@ import os
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
+import numpy as np
+
 from tasks.archives import is_unpacked, obtain, pending
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source
+from tasks.collections.annotations import NoAnnotationsError
 from tasks.download import is_here, is_sound, target_of
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.layout import denied, folder_with, near_miss
+from tasks.spelling import as_on_disk
 
 CONFIG = "config.toml"
 TABLES = ("data",)
@@ -69,8 +74,11 @@ def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] =
         root, origin = configured[collection.name], str(home / CONFIG)
     else:
         return Place(collection.name, own, own, False, "data home")
-    if not root.is_dir():
-        problem = "is not a folder" if root.exists() else "is not there"
+    root = as_on_disk([root])[0]
+    if not os.path.isdir(root):  # noqa: PTH112, pathlib raises where a folder above may not be read
+        shut = denied(root)
+        problem = f"cannot be looked for: the folder {shut} may not be read" if shut else "is not there"
+        problem = "is not a folder" if os.path.lexists(root) else problem
         raise TaskError(f"the folder {root} of the collection {collection.name!r} {problem} (named by {origin})")
     # What an archive of annotations held cannot be told from outside: it is unpacked into the data home.
     if all(source.unpack is None and is_here(source, root) for source in _fetchable(collection)):
@@ -127,12 +135,16 @@ def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
         _join(place, collection)
     module = importlib.import_module(f"tasks.collections.{collection.name}")
     try:
-        return module.items(card, place.annotations)
+        items = module.items(card, place.annotations)
+    except OSError as error:
+        raise TaskError(f"cannot read {error.filename or place.root}: {error.strerror or error}") from None
     except TaskError as error:
-        command = _next_command(card, collection, place, str(error))
+        command = _other_folder(error, place) or _next_command(card, collection, place, str(error))
         if not command:
             raise
         raise TaskError(f"{error}\n{command}") from None
+    _refuse_other_kind(card, items)
+    return replace(items, audio=as_on_disk(items.audio, place.annotations))
 
 
 @cache
@@ -216,7 +228,7 @@ def missing_audio(items: Items) -> list[int]:
             missing += [row for row, _ in rows]
             continue
         # A file system may spell a name in another way than it was asked for: only who is not listed is looked up.
-        missing += [row for row, name in rows if name not in names and not Path(folder, name).is_file()]
+        missing += [row for row, name in rows if name not in names and not os.path.isfile(Path(folder, name))]  # noqa: PTH113
     return sorted(missing)
 
 
@@ -230,6 +242,61 @@ def empty_audio(items: Items) -> list[int]:
         except OSError:
             continue
     return empty
+
+
+def unreadable(items: Items, rows: Iterable[int]) -> dict[Path, int]:
+    """Return the folders that may not be looked into, with how many of the files at ``rows`` are in each."""
+    found: dict[Path, int] = {}
+    known: dict[Path, Path | None] = {}
+    for row in rows:
+        path = items.audio[row]
+        if path.parent not in known:
+            known[path.parent] = denied(path)
+        folder = known[path.parent]
+        if folder is not None:
+            found[folder] = found.get(folder, 0) + 1
+    return found
+
+
+def as_named(paths: Iterable[Path], place: Place) -> list[Path]:
+    """Return paths as the user knows them: below the folder that was named, not below the one with links to it."""
+    folders: dict[Path, Path] = {}
+    named = []
+    for path in paths:
+        if path.parent not in folders:
+            real = path.parent.resolve()
+            joined = place.annotations.resolve()
+            inside = place.annotations != place.root and real.is_relative_to(joined)
+            folders[path.parent] = place.root / real.relative_to(joined) if inside else real
+        named.append(folders[path.parent] / path.name)
+    return named
+
+
+def folder_meant(items: Items, rows: Sequence[int], place: Place) -> str:
+    """Return in words which folder seems to be meant, where the files at ``rows`` are missing; nothing if none does."""
+    folder = near_miss([items.audio[row] for row in rows], place.annotations.absolute(), place.root)
+    if folder is None:
+        return ""
+    return f"Files of these names lie in {folder}: if that is meant, give --data-root {place.collection}={folder}"
+
+
+def _refuse_other_kind(card: TaskCard, items: Items) -> None:
+    """Refuse a card of one's own that asks a collection for a kind of task that it does not give."""
+    n, multiclass = len(items), card.kind == "multiclass"
+    fits = items.targets.shape == ((n,) if multiclass else (n, len(items.labels)))
+    whole = card.kind == "regression" or bool(np.isin(items.targets[:1000], (0, 1)).all()) or multiclass
+    if not fits or not whole or (card.kind == "regression") != (card.labels is None and items.labels == card.targets):
+        raise TaskError(f"the card {card.id!r} is of the kind {card.kind!r}, which {card.collection!r} does not give")
+
+
+def _other_folder(error: TaskError, place: Place) -> str:
+    """Return where an annotation file that is missing lies a level higher or lower; nothing where it does not."""
+    if not isinstance(error, NoAnnotationsError) or not error.path.is_relative_to(place.annotations):
+        return ""
+    folder = folder_with(place.root, str(error.path.relative_to(place.annotations)))
+    if folder is None:
+        return ""
+    return f"There is one in {folder}: if that is meant, give --data-root {place.collection}={folder}"
 
 
 def _fetchable(collection: CollectionCard, tasks: Collection[str] = ()) -> list[Source]:
@@ -299,6 +366,8 @@ def _files(folder: str) -> set[str] | None:
     try:
         with os.scandir(folder or ".") as entries:
             return {entry.name for entry in entries if entry.is_file()}
+    except PermissionError:
+        return set()  # one may not list it, but perhaps open a file in it
     except OSError:
         return None
 

@@ -17,15 +17,17 @@ from typing import Any
 from tasks.card import TaskCard, read_card
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.spelling import as_on_disk
 
 Progress = Callable[[int, int], None]
 
-COLLECTIONS = "tasks.collections"
+#: The built-in collections. Each is a module of ``tasks.collections`` of this name.
+COLLECTIONS = ("demo", "emomusic", "giantsteps", "gtzan", "jamendo", "msd", "mtt", "nsynth")
 
 
 def collection_exists(name: str | None) -> bool:
-    """Say whether ``name`` is a built-in collection: a module of ``tasks.collections`` with a reader."""
-    return name is not None and (Path(str(resources.files(COLLECTIONS))) / f"{name}.py").is_file()
+    """Say whether ``name`` is a built-in collection."""
+    return name in COLLECTIONS
 
 
 def collection_module(name: str) -> Any:
@@ -33,8 +35,20 @@ def collection_module(name: str) -> Any:
 
     It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, or
     ``items(card, root)``, which reads the annotations below its root.
+
+    Raises:
+        TaskError: There is no such collection.
     """
-    return importlib.import_module(f"{COLLECTIONS}.{name}")
+    if not collection_exists(name):
+        raise TaskError(unknown_collection(name))
+    return importlib.import_module(f"tasks.collections.{name}")
+
+
+def unknown_collection(name: str) -> str:
+    """Return in words that there is no collection ``name``, and which there are."""
+    near = difflib.get_close_matches(name.lower(), COLLECTIONS, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLLECTIONS)}"
+    return f"unknown collection {name!r}: {hint} (audio of your own is named by 'manifest')"
 
 
 @dataclass(frozen=True)
@@ -62,7 +76,7 @@ class Task:
     def manifest(self) -> Path:
         """The user's manifest; only for cards that name one."""
         assert self.card.manifest is not None
-        return (self.source.parent / self.card.manifest).resolve()
+        return as_on_disk([self.source.parent / self.card.manifest])[0].resolve()
 
     def items(
         self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = (), *, audio: bool = True
@@ -127,7 +141,7 @@ def builtin_tasks() -> Mapping[str, Task]:
     cards = {}
     for path in sorted(folder.glob("*.toml")):
         card = read_card(path)
-        if not collection_exists(card.collection):
+        if card.collection is None or not collection_exists(card.collection):
             raise TaskError(f"{path}: unknown collection {card.collection!r}")
         cards[card.id] = Task(card, path)
     return cards
@@ -168,10 +182,10 @@ def find(names: str | Iterable[str], home: Path | None = None, data_roots: Seque
 
 
 def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
-    from tasks.collections.mirdata_adapter import task_for
+    from tasks.collections.mirdata_adapter import loader_of, task_for
     from tasks.places import parse_data_roots
 
-    collection = f"mirdata_{name.split(':')[1]}"
+    collection = f"mirdata_{loader_of(name)}"
     root = parse_data_roots(data_roots).get(collection)
     if root is None:
         if home is None:
@@ -188,7 +202,7 @@ def _find_one(name: str) -> list[Task]:
         path = Path(name).expanduser().resolve()
         task = Task(read_card(path), path)
         if task.card.collection is not None and not collection_exists(task.card.collection):
-            raise TaskError(f"{path}: unknown collection {task.card.collection!r}")
+            raise TaskError(f"{path}: {unknown_collection(task.card.collection)}")
         builtin = builtin_tasks().get(task.card.id)
         if builtin is not None and builtin.source != path:
             raise TaskError(f"{path}: {task.card.id!r} is the id of a built-in task: choose another id for the card")

@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmark.audio import content_hash
 from benchmark.errors import UserError
+from tasks.spelling import AmbiguousNameError, composed, find
 
 FORMS = (
     "a .npz with arrays 'ids' and 'embeddings'; a .parquet with a column 'track_id' or 'id' and either a list column "
@@ -38,7 +39,7 @@ class Rows:
     """The rows of a file of embeddings.
 
     Attributes:
-        ids: n ids as texts, in the order of the file; they may repeat.
+        ids: n ids as texts in the composed Unicode form, in the order of the file; they may repeat.
         dim: Width D of a row.
         take: Reads the rows at the given indices: numbers [len(indices), D] of the type that the file has.
         digests: The sha256 of each file that was read.
@@ -56,6 +57,10 @@ def read_rows(path: Path) -> Rows:
     Raises:
         UserError: There is no such file, it is of none of the forms, or it is not what its form must be.
     """
+    try:
+        path = find(path) or path
+    except AmbiguousNameError as error:
+        raise UserError(str(error)) from None
     if path.is_dir():
         return _folder(path)
     if not path.is_file():
@@ -170,7 +175,7 @@ def _folder(path: Path) -> Rows:
     files = sorted(file for file in path.rglob("*.npy") if not file.name.startswith(".") and file.is_file())
     if not files:
         raise UserError(f"the folder {path} has no .npy files: emb: takes {FORMS}")
-    ids = tuple(file.relative_to(path).as_posix()[: -len(".npy")] for file in files)
+    ids = tuple(composed(file.relative_to(path).as_posix()[: -len(".npy")]) for file in files)
 
     def read(index: int) -> np.ndarray:
         row = _load(files[index])
@@ -256,7 +261,7 @@ def _rows(ids: tuple[str, ...], matrix: np.ndarray, path: Path, digests: tuple[s
 
 
 def _texts(ids: Sequence[Any], where: str) -> tuple[str, ...]:
-    """Return ids as texts: whole numbers as they are written, bytes as UTF-8."""
+    """Return ids as texts in the composed Unicode form: whole numbers as they are written, bytes as UTF-8."""
     texts = []
     for number, one in enumerate(ids, start=1):
         try:
@@ -265,5 +270,5 @@ def _texts(ids: Sequence[Any], where: str) -> tuple[str, ...]:
             raise UserError(f"{where}: id {number} is {one!r}, not UTF-8") from None
         if isinstance(text, bool) or not isinstance(text, str | int) or text == "":
             raise UserError(f"{where}: id {number} is {text!r}; ids are texts or whole numbers")
-        texts.append(str(text))
+        texts.append(composed(str(text)))
     return tuple(texts)

@@ -1,9 +1,10 @@
 """Small readers of annotation files, which say what is wrong with a file, in which file and on which line.
 
 Every reader refuses what a failed download leaves behind (a web page, a Git LFS pointer, half an archive, nothing at
-all) and text that is not UTF-8; none runs code that a file holds. To `read_lines`, `read_table` and `read_records`,
-line endings and spaces around cells do not count. `read_names` and `read_rows` are for lists whose line numbers mean
-something and for rows that differ in length: they take nothing but whole, clean lines.
+all) and text that is not UTF-8; none runs code that a file holds. Text comes in the composed Unicode form (NFC). To
+`read_lines`, `read_table` and `read_records`, line endings and spaces around cells do not count. `read_names` and
+`read_rows` are for lists whose line numbers mean something and for rows that differ in length: they take nothing but
+whole, clean lines.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from tasks.card import TaskCard
 from tasks.errors import TaskError
+from tasks.spelling import composed
 
 WHOLE = re.compile(r"[0-9]+")
 PAGE = re.compile(
@@ -62,11 +64,11 @@ class Record:
         return found
 
     def text(self, *names: str) -> str:
-        """Return a string without the spaces around it; it may be empty."""
+        """Return a string in the composed Unicode form, without the spaces around it; it may be empty."""
         found = self.value(*names)
         if not isinstance(found, str):
             raise self.error(f"{'.'.join(names)!r} is {found!r}, not a text")
-        return found.strip()
+        return composed(found.strip())
 
     def whole(self, *names: str) -> int:
         """Return a number of digits only, such as an id."""
@@ -85,6 +87,14 @@ class Record:
         if not math.isfinite(number):
             raise self.error(f"{'.'.join(names)!r} is {found!r}, not a finite number: are columns swapped?")
         return number
+
+
+class NoAnnotationsError(TaskError):
+    """An annotation file that is not there, at ``path``."""
+
+    def __init__(self, path: Path, advice: str) -> None:
+        super().__init__(f"there is no annotation file {path}: {advice}")
+        self.path = path
 
 
 class Ids:
@@ -111,7 +121,7 @@ def read_bytes(path: Path, advice: str = "") -> bytes:
         content = path.read_bytes()
     except FileNotFoundError:
         advice = advice or "put it there (the card of its collection says where it comes from)"
-        raise TaskError(f"there is no annotation file {path}: {advice}") from None
+        raise NoAnnotationsError(path, advice) from None
     except OSError as error:
         raise TaskError(f"cannot read the annotation file {path}: {error}") from None
     _refuse_no_data(path, content, advice or AGAIN)
@@ -142,7 +152,7 @@ def read_text(path: Path, advice: str = "") -> str:
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise TaskError(f"{path}, line {line}: this is binary data, not text: {advice}")
-    return text
+    return composed(text)
 
 
 def read_lines(path: Path, name: str = "line") -> Iterator[Record]:
@@ -213,11 +223,6 @@ def label_indices(card: TaskCard) -> dict[str, int]:
     if card.labels is None:
         raise TaskError(f"the card {card.id!r} must name its labels: the collection {card.collection!r} has many")
     return {label: index for index, label in enumerate(card.labels)}
-
-
-def choose_folder(root: Path, candidates: Sequence[str], sign: str = "") -> Path:
-    """Return the first of ``candidates`` below ``root`` that holds ``sign``; the first of all where none does."""
-    return next((root / name for name in candidates if (root / name / sign).exists()), root / candidates[0])
 
 
 def read_names(path: Path, advice: str = "") -> list[str]:

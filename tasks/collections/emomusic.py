@@ -19,9 +19,11 @@ from tasks.card import TaskCard
 from tasks.collections.annotations import Ids, Record, read_records, read_table
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.layout import choose_folder
 
 JUKEMIR, SONGS, RATINGS = "emomusic.json.gz", "annotations/songs_info.csv", "annotations/static_annotations.csv"
 LOWEST, HIGHEST = 1.0, 9.0
+TARGETS = ("arousal", "valence")
 
 
 @dataclass(frozen=True)
@@ -45,10 +47,14 @@ def items(card: TaskCard, root: Path) -> Items:
     ids = Ids()
     for song in songs:
         ids.take(str(song.number), song.record)
+    for target in card.targets:
+        if target not in TARGETS:
+            raise TaskError(f"the card {card.id!r} predicts {target!r}; EmoMusic has {', '.join(TARGETS)}")
+    folder = choose_folder(root, ("clips_45seconds", "audio"), [f"{song.number}.mp3" for song in songs])
     return Items(
         tuple(ids.taken),
         tuple(song.split for song in songs),
-        tuple((root / "clips_45seconds" / f"{song.number}.mp3").absolute() for song in songs),
+        tuple((folder / f"{song.number}.mp3").absolute() for song in songs),
         tuple(song.artist for song in songs),
         np.array([[song.ratings[target] for target in card.targets] for song in songs], np.float32),
         card.targets,

@@ -1,7 +1,8 @@
 """A manifest: a CSV with one row per track, beside the audio that it names. Nothing is filtered silently.
 
 Rows are numbered as a spreadsheet shows them: the header is row 1, an empty row counts (and is passed over), and a row
-whose quoted cells hold line breaks is one row. Spaces around cells and names of columns do not count.
+whose quoted cells hold line breaks is one row. Spaces around cells and names of columns do not count. Names are kept in
+the composed Unicode form, and files are found in whatever form the disk has.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import csv
 import io
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +20,12 @@ import numpy as np
 from tasks.card import SPLITS, Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.keys import parse_key
+from tasks.layout import denied
+from tasks.spelling import AmbiguousNameError, clashes, composed, find, folded, form_of, visible
 
 SHOWN = 20
-KEY = re.compile(r"(?i:[a-g](?:#|b)?)\s+(?:major|minor|other)|[xX]")
-NO_KEY = {"cb", "fb", "e#", "b#"}
+SEPARATORS = ",;，；、"  # what others put between the labels of a cell, in place of "|"
 LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -42,40 +46,41 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     _check_columns(path, header, card, columns)
     problems: list[tuple[int, str]] = []
     ids: dict[str, int] = {}
+    found: list[Path] = []
     for number, row in rows:
-        track_id, split = row[columns.id].strip(), row[columns.split].strip()
-        if not track_id:
+        track_id, split = composed(row[columns.id]), row[columns.split]
+        if not visible(track_id):
             problems.append((number, f"the {columns.id} is empty"))
-        elif track_id in ids:
-            problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[track_id]}"))
-        ids.setdefault(track_id, number)
+        elif visible(track_id) in ids:
+            problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[visible(track_id)]}"))
+        ids.setdefault(visible(track_id), number)
         if split not in SPLITS:
             problems.append((number, f"unknown split {split!r}: it is one of train, valid, test"))
-        if columns.group is not None and not row[columns.group].strip():
+        if columns.group is not None and not visible(row[columns.group]):
             problems.append((number, f"the group column {columns.group!r} is empty"))
-        name = row[columns.audio].strip()
-        if not name:
-            problems.append((number, f"the {columns.audio} is empty"))
-        elif audio and not _is_file(path.parent / name):
-            problems.append((number, f"missing file {name}"))
+        name = row[columns.audio]
+        file, problem = _audio(path.parent, name, wanted=audio) if name else (None, f"the {columns.audio} is empty")
+        found.append(file or path.parent / name)
+        problems += [(number, problem)] if problem else []
+    respelt = [
+        f"row {number}: a file of the name {name!r} is there in another Unicode form ({form_of(file.name)})"
+        for (number, row), file in zip(rows, found, strict=True)
+        if file.name != Path(name := row[columns.audio]).name
+    ]
+    groups = None if columns.group is None else tuple(composed(row[columns.group]) for _, row in rows)
+    if groups is not None and not card.distinct_groups:
+        problems += _clashes("group", _first_rows(rows, [[group] for group in groups]), "distinct_groups")
     _refuse(path, problems)
     targets, labels, target_problems = _targets(rows, card)
     problems.extend(target_problems)
-    splits = tuple(row[columns.split].strip() for _, row in rows)
+    splits = tuple(row[columns.split] for _, row in rows)
     for split in SPLITS:
         if split not in splits:
             problems.append((0, f"the split {split!r} is empty: the task needs train, valid and test"))
-    _refuse(path, problems)
+    _refuse(path, problems, respelt)
     problems.extend(_unseen_labels(rows, splits, targets, labels, card))
-    _refuse(path, problems)
-    return Items(
-        tuple(row[columns.id].strip() for _, row in rows),
-        splits,
-        tuple(path.parent / row[columns.audio].strip() for _, row in rows),
-        None if columns.group is None else tuple(row[columns.group].strip() for _, row in rows),
-        targets,
-        labels,
-    )
+    _refuse(path, problems, respelt)
+    return Items(tuple(composed(row[columns.id]) for _, row in rows), splits, tuple(found), groups, targets, labels)
 
 
 Row = tuple[int, dict[str, str]]
@@ -96,13 +101,13 @@ def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
     problems: list[tuple[int, str]] = []
     number = 0  # of the last row that was read
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [composed(name.strip()) for name in next(reader, [])]
         number = 1
         for number, cells in enumerate(reader, start=2):
             if not any(cell.strip() for cell in cells):
                 continue
             if len(cells) == len(header):
-                rows.append((number, dict(zip(header, cells, strict=True))))
+                rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
             else:
                 problems.append((number, f"{len(cells)} cells where the header has {len(header)}"))
     except csv.Error as error:
@@ -128,11 +133,41 @@ def _check_columns(path: Path, header: Sequence[str], card: TaskCard, columns: C
         raise TaskError(f"the manifest {path} has the column(s) {', '.join(twice)} more than once")
 
 
-def _is_file(path: Path) -> bool:
+def _audio(folder: Path, name: str, *, wanted: bool) -> tuple[Path | None, str]:
+    """Return the audio file as the disk spells it, and what is wrong with it if it is ``wanted``."""
+    if not wanted:
+        return None, ""
     try:
-        return path.is_file()
-    except OSError:  # a name that is too long, a folder that may not be looked into
-        return False
+        file = find(folder / name)
+        if file is not None and file.is_file():
+            return file, ""
+    except AmbiguousNameError as error:
+        return None, str(error)
+    except OSError:  # a name that is too long
+        return None, f"missing file {name}"
+    shut = denied(folder / name)
+    return None, f"the folder {shut} of {name} may not be read" if shut else f"missing file {name}"
+
+
+def _first_rows(rows: Sequence[Row], names: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return each name with the number of the first row that has it."""
+    first: dict[str, int] = {}
+    for (number, _), found in zip(rows, names, strict=True):
+        for name in found:
+            first.setdefault(name, number)
+    return first
+
+
+def _clashes(what: str, first: Mapping[str, int], key: str) -> list[tuple[int, str]]:
+    """Return the problems of names that may be meant as one; ``key`` of the card says that they are not."""
+    return [
+        (
+            first[clash.second],
+            f"the {what} {clash.second!r} and {clash.first!r} in row {first[clash.first]} {clash.why}: write them "
+            f"alike, or set {key} = true in the card if they are two",
+        )
+        for clash in clashes(first, notes=what == "label")
+    ]
 
 
 def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
@@ -140,27 +175,32 @@ def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str
         return _numbers(rows, card.targets)
     column = card.targets[0]
     names = [
-        [part.strip() for part in row[column].split("|") if part.strip()]
+        [composed(part.strip()) for part in row[column].split("|") if part.strip()]
         if card.kind == "multilabel"
-        else [row[column].strip()]
+        else [composed(row[column])]
         for _, row in rows
     ]
-    labels = card.labels or _sorted_labels({name for found in names for name in found})
+    first = _first_rows(rows, names)
+    labels = card.labels or _sorted_labels(set(first))
     index = {label: i for i, label in enumerate(labels)}
+    near = {folded(label): label for label in labels}
     problems = [
-        (number, f"the {column} is empty" if not name else f"label {name!r} is not in the card's labels")
+        (number, f"the {column} is empty" if not visible(name) else _unknown(name, near))
         for (number, _), found in zip(rows, names, strict=True)
         for name in found
-        if name not in index or not name
+        if name not in index or not visible(name)
     ]
     if not labels:
         problems.append((0, f"no row has a label in {column!r}"))
+    if card.kind == "multilabel" and card.labels is None:
+        problems += _unsplit(rows, names, column)
     if any(metric.startswith("weighted_accuracy") for metric in card.metrics):
         for label in labels:
-            if not KEY.fullmatch(label) or label.split()[0].lower() in NO_KEY:
-                first = next((number for (number, _), found in zip(rows, names, strict=True) if label in found), 0)
+            if parse_key(label) is None:
                 message = f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'"
-                problems.append((first, message))
+                problems.append((first.get(label, 0), message))
+    if card.labels is None and not card.distinct_labels and not problems:
+        problems += _clashes("label", first, "distinct_labels")
     if problems:
         return np.zeros(0), labels, problems
     if card.kind == "multiclass":
@@ -169,6 +209,44 @@ def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str
     for i, found in enumerate(names):
         targets[i, [index[name] for name in found]] = 1
     return targets, labels, []
+
+
+def _unknown(name: str, near: Mapping[str, str]) -> str:
+    known = near.get(folded(name))
+    hint = f"; {known!r} is, and differs only in spelling" if known is not None else ""
+    return f"label {name!r} is not in the card's labels{hint}"
+
+
+def _unsplit(rows: Sequence[Row], names: Sequence[Sequence[str]], column: str) -> list[tuple[int, str]]:
+    """Return the problem of cells whose labels seem to be separated by something else than ``|``, if there is one.
+
+    A separator within labels is suspicious where no cell has a ``|``, or where all that it parts are labels elsewhere.
+    """
+    every = {name for found in names for name in found}
+    barred = any("|" in row[column] for _, row in rows)
+    for sign in (sign for sign in SEPARATORS if any(sign in name for name in every)):
+        parts = {name: [part.strip() for part in name.split(sign) if part.strip()] for name in every}
+        joined = [name for name, found in parts.items() if len(found) > 1]
+        holders = Counter(part for name in every for part in set(parts[name]))
+        known = {part for part, names_with_it in holders.items() if names_with_it > 1 or not barred}
+        suspicious = [name for name in joined if known.issuperset(parts[name])]
+        if not suspicious:
+            continue
+        number, name = next(
+            (number, name)
+            for (number, _), found in zip(rows, names, strict=True)
+            for name in found
+            if name in suspicious
+        )
+        return [
+            (
+                number,
+                f"the {column} is {name!r}: labels stand between '|', so that {len(every)} labels arise, of which "
+                f"{len(suspicious)} hold {sign!r}; parted there too, they are {len(holders)}. Write '|' for "
+                f"{sign!r}, or, where {sign!r} belongs to the names, name all labels in the card's 'labels'",
+            )
+        ]
+    return []
 
 
 def _numbers(
@@ -212,10 +290,11 @@ def _unseen_labels(
                 yield number, f"label {labels[label]!r} is in {split} but never in train"
 
 
-def _refuse(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+def _refuse(path: Path, problems: Sequence[tuple[int, str]], notes: Sequence[str] = ()) -> None:
     if not problems:
         return
     lines = [f"  row {number}: {text}" if number else f"  {text}" for number, text in problems[:SHOWN]]
     if len(problems) > SHOWN:
         lines.append(f"  … and {len(problems) - SHOWN} more")
+    lines += [f"  (not a problem: {note})" for note in notes[:SHOWN]]
     raise TaskError(f"the manifest {path} cannot be used as it is:\n" + "\n".join(lines))

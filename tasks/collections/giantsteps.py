@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import Ids, Record, choose_folder, label_indices, read_records, read_table
+from tasks.collections.annotations import Ids, Record, label_indices, read_records, read_table
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.layout import choose_folder
 
 MTG, TEST = "giantsteps-mtg-key-dataset", "giantsteps-key-dataset"
 KEYS, ARTISTS = f"{MTG}/annotations/annotations.txt", f"{MTG}/annotations/beatport_metadata.txt"
@@ -59,9 +60,13 @@ def items(card: TaskCard, root: Path) -> Items:
         if track.key not in index:
             raise track.record.error(f"the key {track.key!r} is not one of the card's labels")
     group_of = circles(track.artists for track in tracks)
+    names = {
+        part: [f"{track.number}.LOFI.mp3" for track in tracks if (track.split == "test") == (part == "test")]
+        for part in ("test", "mtg")
+    }
     folders = {
-        "test": choose_folder(root, ("audio", f"{TEST}/audio")),
-        "mtg": choose_folder(root, ("audio", f"{MTG}/audio")),
+        "test": choose_folder(root, ("audio", f"{TEST}/audio"), names["test"]),
+        "mtg": choose_folder(root, ("audio", f"{MTG}/audio"), names["mtg"]),
     }
     return Items(
         tuple(ids.taken),

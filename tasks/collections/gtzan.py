@@ -1,7 +1,7 @@
 """GTZAN, fault-filtered: 930 of its 1,000 excerpts of 30 s in ten genres, with the split of Kereliuk et al. 2015.
 
 The split is three lists of paths such as ``blues/blues.00029.wav``. The audio may lie in ``genres/`` (the original
-archive), ``genres_original/`` or ``Data/genres_original/`` (the Kaggle copy), as WAV or AU.
+archive), ``genres_original/`` or ``Data/genres_original/`` (the Kaggle copy), or in the root itself, as WAV or AU.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import SPLITS, TaskCard
-from tasks.collections.annotations import Ids, choose_folder, label_indices, read_lines
+from tasks.collections.annotations import Ids, label_indices, read_lines
 from tasks.items import Items
+from tasks.layout import choose_folder
 
 FOLDERS = ("genres", "genres_original", "Data/genres_original")
 LINE = re.compile(r"(?P<folder>[a-z]+)/(?P<id>(?P<genre>[a-z]+)\.[0-9]{5})\.(?:wav|au)")
@@ -27,7 +28,7 @@ def items(card: TaskCard, root: Path) -> Items:
     """
     index = label_indices(card)
     ids, splits, targets, audio = Ids(), [], [], []
-    folder = choose_folder(root, FOLDERS)
+    folder = choose_folder(root, FOLDERS, index)
     for split in SPLITS:
         for record in read_lines(root / f"{split}_filtered.txt"):
             found = LINE.fullmatch(record.text("line"))

@@ -21,11 +21,13 @@ from tasks.card import TaskCard
 from tasks.collections.annotations import read_rows, refuse
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.layout import choose_folder
 
 TABLES = {"jam_50": "autotagging_top50tags", "jam_all": "autotagging", "jam_mt": "autotagging_moodtheme"}
 PARTS = {"train": "train", "valid": "validation", "test": "test"}
 HEADER = ["TRACK_ID", "ARTIST_ID", "ALBUM_ID", "PATH", "DURATION", "TAGS"]
 FULL, LOW = ".mp3", ".low.mp3"
+FOLDERS = tuple(f"{number:02d}" for number in range(100))  # below the folder of the audio
 ADVICE = "download it again, or run 'git checkout' in the clone of MTG/mtg-jamendo-dataset"
 
 TRACK, ARTIST, ALBUM = re.compile(r"track_(\d{7})"), re.compile(r"artist_\d{6}"), re.compile(r"album_\d{6}")
@@ -72,8 +74,8 @@ def items(card: TaskCard, root: Path) -> Items:
             raise TaskError(f"{path} has no tracks: {ADVICE}")
     targets = np.zeros((len(ids), len(column)), np.float32)
     targets[np.repeat(np.arange(len(ids)), [len(tags) for tags in found]), np.concatenate(found)] = 1
-    suffix = edition(root, paths)
-    audio = root.absolute() / "audio"
+    audio = choose_folder(root.absolute(), ("audio",), FOLDERS)
+    suffix = edition(audio, paths)
     return Items(
         tuple(ids),
         tuple(splits),
@@ -84,11 +86,11 @@ def items(card: TaskCard, root: Path) -> Items:
     )
 
 
-def edition(root: Path, paths: Iterable[str]) -> str:
-    """Return ``.mp3`` or ``.low.mp3``: the ending with which more of ``paths`` exist below ``root``, else ``.mp3``.
+def edition(audio: Path, paths: Iterable[str]) -> str:
+    """Return ``.mp3`` or ``.low.mp3``: the ending with which more of ``paths`` exist below ``audio``, else ``.mp3``.
 
     Args:
-        root: The collection's folder.
+        audio: The folder of the audio.
         paths: As the tables have them, such as ``14/214.mp3``.
     """
     stems: dict[str, set[str]] = {}
@@ -98,7 +100,7 @@ def edition(root: Path, paths: Iterable[str]) -> str:
     full = low = 0
     for folder, names in stems.items():
         try:
-            present = os.listdir(root / "audio" / folder)  # noqa: PTH208  # names only: the folders hold 55,000 files
+            present = os.listdir(audio / folder)  # noqa: PTH208  # names only: the folders hold 55,000 files
         except OSError:
             continue
         for name in present:

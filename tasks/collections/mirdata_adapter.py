@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 
 from tasks.card import SPLITS, TaskCard
-from tasks.collections.folder import KEY, NO_KEY
 from tasks.collections.mirdata_splits import SEED, SHOWN, deal
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.keys import parse_key
+from tasks.spelling import as_on_disk, clashes, composed, folded
 
 ALIASES = {("tinysol", "instrument"): "instrument_full"}
 GROUPS = ("artist_id", "artist", "artists", "song_id", "musician", "drummer", "singer", "composer")
@@ -58,7 +59,8 @@ def task_for(name: str, root: Path) -> tuple[TaskCard, Items]:
         tracks = {track_id: tracks[track_id] for track_id in tracks if track_id in splits}
     values = [_get(track, attribute, loader) for track in tracks.values()]
     kind, found = _kind(loader, attribute, list(tracks), values)
-    groups, grouping = _groups(loader, tracks)
+    groups, grouping, joined = _groups(loader, tracks)
+    notes += joined
     members: Sequence[Sequence[str]] = found if kind != "regression" else [("",)] * len(values)
     if not splits:
         parts, more = deal(groups, members, SHARES)
@@ -76,13 +78,25 @@ def task_for(name: str, root: Path) -> tuple[TaskCard, Items]:
     card = _card(dataset, loader, attribute, kind, found, rule, notes, {part: parts.count(part) for part in SPLITS})
     targets = _targets(card, values, found)
     _check_splits(card, parts, targets)
-    audio = tuple(_audio(track, loader, root) for track in tracks.values())
-    return card, Items(tuple(tracks), tuple(parts), audio, tuple(groups), targets, card.labels or card.targets)
+    audio = as_on_disk([_audio(track, loader, root) for track in tracks.values()])
+    ids = tuple(composed(track_id) for track_id in tracks)
+    return card, Items(ids, tuple(parts), audio, tuple(groups), targets, card.labels or card.targets)
 
 
 def items(card: TaskCard, root: Path) -> Items:
     """Return the items of a card that `task_for` made, read again."""
     return task_for(card.id.replace(".", ":"), root)[1]
+
+
+def loader_of(name: str) -> str:
+    """Return the loader of ``mirdata:<loader>:<attribute>``, before any data are looked for.
+
+    Raises:
+        TaskError: The name has another form, mirdata is not installed, or it does not have the loader.
+    """
+    loader = _parse(name)[0]
+    _library(loader)
+    return loader
 
 
 def _parse(name: str) -> tuple[str, str]:
@@ -92,7 +106,8 @@ def _parse(name: str) -> tuple[str, str]:
     return parts[1], parts[2]
 
 
-def _dataset(loader: str, root: Path) -> Any:
+def _library(loader: str) -> Any:
+    """Return mirdata, which has the loader."""
     try:
         mirdata = importlib.import_module("mirdata")
     except ImportError as error:
@@ -102,6 +117,11 @@ def _dataset(loader: str, root: Path) -> Any:
         near = difflib.get_close_matches(loader, known, n=3)
         hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(known))}"
         raise TaskError(f"mirdata has no loader {loader!r}: {hint}")
+    return mirdata
+
+
+def _dataset(loader: str, root: Path) -> Any:
+    mirdata = _library(loader)
     dataset = mirdata.initialize(loader, data_home=str(root))
     name = Path(dataset.index_path).name
     here = [root / name] if (root / name).is_file() else sorted(root.glob("*index*.json"))
@@ -198,15 +218,23 @@ def _own_splits(dataset: Any, loader: str, tracks: Mapping[str, Any]) -> tuple[d
     return splits, f"the loader's own ({source})", notes
 
 
-def _groups(loader: str, tracks: Mapping[str, Any]) -> tuple[list[str], str]:
-    """Return the group of each track, and what it is called; a list of artists is one group."""
+def _groups(loader: str, tracks: Mapping[str, Any]) -> tuple[list[str], str, list[str]]:
+    """Return the group of each track, what it is called, and notes; a list of artists is one group.
+
+    Spellings of a name that differ only in case, white space or signs that do not show are one group, named by the
+    first: else an artist could be in two splits.
+    """
     first = next(iter(tracks.values()))
     for name in (name for name in GROUPS if name in _attributes(first)):
         values = [_get(track, name, loader) for track in tracks.values()]
         found = [" & ".join(sorted(map(str, v))) if isinstance(v, list | tuple) else str(v).strip() for v in values]
         if all(found) and all(v is not None for v in values):
-            return found, name.removesuffix("_id").removesuffix("s")
-    return list(tracks), "track"
+            first_of: dict[str, str] = {}
+            joined = [first_of.setdefault(folded(group), composed(group)) for group in found]
+            called, spellings = name.removesuffix("_id").removesuffix("s"), len(set(found))
+            notes = [f"{spellings} spellings of the {called} are {len(first_of)}: only case or spaces differ."]
+            return joined, called, notes if spellings > len(first_of) else []
+    return list(tracks), "track", []
 
 
 def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]) -> tuple[str, list[list[str]]]:
@@ -228,10 +256,17 @@ def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]
     if not several and not whole and all(_is_real(v) for v in flat):
         return "regression", [[] for _ in values]
     lists = [sorted(v, key=str) if isinstance(v, set) else v if isinstance(v, list | tuple) else [v] for v in values]
-    names = [list(dict.fromkeys(str(part).strip() for part in parts)) for parts in lists]
+    names = [list(dict.fromkeys(composed(str(part).strip()) for part in parts)) for parts in lists]
     bad = [name for parts in names for name in parts if not name or (several and "|" in name)]
     if bad:
         raise TaskError(f"{what} has the label {bad[0]!r}, which no card can hold")
+    holder = {name: track for track, parts in zip(reversed(ids), reversed(names), strict=True) for name in parts}
+    for clash in clashes(dict.fromkeys(name for parts in names for name in parts), notes=True):
+        raise TaskError(
+            f"{what} has the labels {clash.first!r} (track {holder[clash.first]}) and {clash.second!r} (track "
+            f"{holder[clash.second]}), which {clash.why}: they would be two classes. Write a card and a manifest of "
+            "your own, in which they are one, or which says distinct_labels = true"
+        )
     return "multilabel" if several else "multiclass", names
 
 
@@ -276,7 +311,7 @@ def _card(
     labels = sorted({name for names in found for name in names})
     if labels and all(label.removeprefix("-").isdecimal() for label in labels):
         labels.sort(key=int)
-    keys = all(KEY.fullmatch(label) and label.split()[0].lower() not in NO_KEY for label in labels)
+    keys = all(parse_key(label) is not None for label in labels)
     metrics: tuple[str, ...] = ("map", "roc_auc")
     if kind == "regression":
         metrics = (f"r2_{attribute}",)

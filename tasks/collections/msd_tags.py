@@ -16,6 +16,7 @@ from tasks.card import TaskCard
 from tasks.collections.annotations import check_ids, load_array, load_binary, read_names, read_rows, refuse
 from tasks.collections.safe_pickle import read_list, read_vectors
 from tasks.errors import TaskError
+from tasks.spelling import composed
 
 TRACK = re.compile(r"TR[A-Z]{5}[0-9A-F]{11}")
 ARTIST = re.compile(r"AR[0-9A-Z]{16}")
@@ -127,7 +128,7 @@ def _texts(path: Path, advice: str) -> list[str]:
     if values.ndim != 1 or values.dtype.kind not in "US":
         raise TaskError(f"{path} should be a list of texts, but is {values.dtype} of the shape {values.shape}")
     try:
-        return values.astype(str).tolist()
+        return [composed(value) for value in values.astype(str).tolist()]
     except UnicodeDecodeError as error:
         raise TaskError(f"{path} holds text that is not ASCII ({error}): {advice}") from None
 

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import Ids, Record, choose_folder, label_indices, read_records, read_table
+from tasks.collections.annotations import Ids, Record, label_indices, read_records, read_table
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.layout import choose_folder
+from tasks.spelling import composed
 
 JUKEMIR, TAGS, CLIPS = "magnatagatune.json.gz", "annotations_final.csv", "clip_info_final.csv"
 CORRUPT = {35644, 55753, 57881}  # clips whose MP3 files are empty in the archive
@@ -61,7 +63,7 @@ def items(card: TaskCard, root: Path) -> Items:
             row[index[tag]] = 1
         if not clip.artist:
             raise clip.record.error("the artist is empty")
-    folder = choose_folder(root, ("mp3", "mp3s", "audio", "."), "0")
+    folder = choose_folder(root, ("mp3", "mp3s", "audio"), "0123456789abcdef")
     return Items(
         tuple(ids.taken),
         tuple(clip.split for clip in clips),
@@ -92,7 +94,7 @@ def _from_jukemir(path: Path) -> Iterator[Clip]:
         tags = record.value("y")
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise record.error(f"'y' is {tags!r}, not a list of tags")
-        clip = Clip(number, mp3_path, record.text("extra", "artist"), tags, record)
+        clip = Clip(number, mp3_path, record.text("extra", "artist"), [composed(tag) for tag in tags], record)
         if record.value("split") != clip.split:
             raise record.error(f"its split is {record.value('split')!r}, but its folder says {clip.split!r}")
         yield clip

@@ -2,6 +2,7 @@
 
 import io
 import json
+import unicodedata
 import zipfile
 
 import numpy as np
@@ -314,3 +315,15 @@ class TestPaths:
         refused(tmp_path / "nowhere.npz", "no embeddings at .*nowhere.npz: emb: takes a .npz")
         (tmp_path / "x.csv").touch()
         refused(tmp_path / "x.csv", "not a file of embeddings that is known: emb: takes a .npz")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_ids_and_files_are_found_in_any_unicode_form(tmp_path, form):
+    name, other = (unicodedata.normalize(each, "Señorita") for each in ("NFC", form))
+    np.savez(tmp_path / f"{other}.npz", ids=np.array([other, "b"]), embeddings=np.eye(2, dtype=np.float32))
+    assert read_rows(tmp_path / f"{name}.npz").ids == (name, "b")
+    (tmp_path / "folder").mkdir()
+    np.save(tmp_path / "folder" / f"{other}.npy", np.ones(3, np.float32))
+    rows = read_rows(tmp_path / "folder")
+    assert rows.ids == (name,)
+    assert rows.take(np.array([0])).shape == (1, 3)

@@ -9,7 +9,6 @@ from tasks.collections.annotations import (
     Ids,
     Record,
     check_ids,
-    choose_folder,
     first_duplicate,
     label_indices,
     load_array,
@@ -175,14 +174,6 @@ def test_labels_have_indices_and_must_be_named():
     assert label_indices(card.model_copy(update={"labels": ("x", "y")})) == {"x": 0, "y": 1}
     with pytest.raises(TaskError, match="'t' must name its labels"):
         label_indices(card)
-
-
-def test_the_folder_that_is_there_is_chosen_and_otherwise_the_first(tmp_path):
-    assert choose_folder(tmp_path, ("a", "b")) == tmp_path / "a"
-    (tmp_path / "b" / "0").mkdir(parents=True)
-    (tmp_path / "a").mkdir()
-    assert choose_folder(tmp_path, ("a", "b")) == tmp_path / "a"
-    assert choose_folder(tmp_path, ("a", "b"), "0") == tmp_path / "b"
 
 
 @pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html>", b"version https://git-lfs.github.com/spec/v1\n"])

@@ -108,7 +108,8 @@ deviations = ["one", "two"]
 
 def test_the_schema_has_no_key_that_these_tests_do_not_know():
     required = {"id", "title", "kind", "metrics"}
-    users = {"columns", "manifest", "labels", "window_seconds", "hop_seconds", "probe"}
+    users = {"columns", "manifest", "labels", "window_seconds", "hop_seconds", "probe", "distinct_labels"}
+    users |= {"distinct_groups"}
     extras = {"collection", "version", "description", "aliases", "groups", "sizes", "licence", "audio", "citation"}
     built_in = {"deviations", "outputs", "table1", "split_rule", "label_source", "counts_verified", "documented"}
     assert set(TaskCard.model_fields) == required | users | extras | built_in

@@ -19,11 +19,18 @@ HEADER = "track_id,path,split,pitch"
 ROWS = ("a,a.wav,train,60", "b,a.wav,train,61", "c,a.wav,valid,60", "d,a.wav,test,61")
 
 
-def card_of(kind="multiclass", metric=None, target="pitch", group=None, labels=None):
+def card_of(kind="multiclass", metric=None, target="pitch", group=None, labels=None, **distinct):
     metric = metric or {"multiclass": "accuracy", "multilabel": "map", "regression": f"r2_{target}"}[kind]
     columns = Columns(id="track_id", audio="path", split="split", target=target, group=group)
     return TaskCard(
-        id="mine", title="Mine", kind=kind, metrics=(metric,), columns=columns, manifest="m.csv", labels=labels
+        id="mine",
+        title="Mine",
+        kind=kind,
+        metrics=(metric,),
+        columns=columns,
+        manifest="m.csv",
+        labels=labels,
+        **distinct,
     )
 
 
@@ -153,7 +160,7 @@ def test_groups_are_read_where_the_card_names_them(read):
 def test_whole_numbers_are_sorted_by_value_and_other_labels_as_text(read):
     assert read(labelled("9", "10", "-2", "100")).labels == ("-2", "9", "10", "100")
     assert read(labelled("9", "10", "x")).labels == ("10", "9", "x")
-    assert read(labelled("b", "B", "a")).labels == ("B", "a", "b")
+    assert read(labelled("b", "Z", "a")).labels == ("Z", "a", "b")
 
 
 def test_labels_with_one_value_are_two_labels_in_one_order_whatever_the_hash_seed():
@@ -194,7 +201,7 @@ def test_a_label_that_is_not_the_cards_is_refused_row_by_row(refusal):
     ]
     rows = labelled("rock|pop", "rock|Pop|jazz")
     assert refusal(rows, card_of("multilabel", labels=("rock", "pop"))) == [
-        "row 3: label 'Pop' is not in the card's labels",
+        "row 3: label 'Pop' is not in the card's labels; 'pop' is, and differs only in spelling",
         "row 3: label 'jazz' is not in the card's labels",
     ]
 
@@ -245,12 +252,15 @@ def test_a_key_is_accepted_just_where_mir_eval_accepts_it(read, refusal, key):
     try:
         mir_eval.key.validate_key(key)
     except ValueError:
-        assert refusal(labelled("C major", key), KEY) == [
+        assert refusal(labelled("C major", key), card_of(metric="weighted_accuracy", distinct_labels=True)) == [
             f"row 3: label {key!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'"
         ]
-        assert key in read(labelled("C major", key)).labels  # without the metric any label goes
+        assert (
+            key in read(labelled("C major", key), card_of(distinct_labels=True)).labels
+        )  # without the metric any goes
     else:
-        assert set(read(labelled("C major", key), KEY).labels) == {"C major", key}
+        card = card_of(metric="weighted_accuracy", distinct_labels=True)
+        assert set(read(labelled("C major", key), card).labels) == {"C major", key}
 
 
 def test_a_key_that_only_the_card_has_is_refused_without_a_row(refusal):
@@ -460,3 +470,124 @@ def test_nothing_is_filtered(read):
     tags = ["", "x", "x|y"]
     rows = [f"{i},a.wav,{s},{t}" for i, (s, t) in enumerate(itertools.product(folder.SPLITS, tags))]
     assert read([HEADER, *rows], TAGS).counts() == {"train": 3, "valid": 3, "test": 3}
+
+
+# spellings
+
+NFC, NFD = "h\u00f6ch", "ho\u0308ch"
+
+
+def test_unicode_forms_of_ids_labels_groups_and_columns_are_one(read):
+    rows = [f"t{i},a.wav,{split},{label},{label}" for i, (split, label) in enumerate(
+        [("train", NFC), ("train", NFD), ("train", "tief"), ("valid", NFD), ("test", NFC)])]  # fmt: skip
+    items = read([f"{HEADER},{NFD}", *rows], card_of(group=NFC))
+    assert items.labels == (NFC, "tief")
+    assert items.targets.tolist() == [0, 0, 1, 0, 0]
+    assert set(items.groups) == {NFC, "tief"}
+    assert read([f"{HEADER},{NFD}", *rows], card_of(group=NFC, labels=("tief", NFD))).targets.tolist() == [
+        1,
+        1,
+        0,
+        1,
+        1,
+    ]
+
+
+def test_an_id_in_two_unicode_forms_is_a_duplicate(refusal, read):
+    assert refusal([HEADER, *ROWS, f"{NFC},a.wav,train,60", f"{NFD},a.wav,train,60", "a\u200b,a.wav,train,60"]) == [
+        f"row 7: duplicate id {NFC!r}, first seen in row 6",
+        "row 8: duplicate id 'a\\u200b', first seen in row 2",
+    ]
+    assert read([HEADER, *ROWS, f"{NFD},a.wav,train,60", "A,a.wav,train,60"]).track_ids[4:] == (NFC, "A")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "why"),
+    [
+        ("rock", "Rock", "differ only in case"),
+        ("hip hop", "hip  hop", "differ only in white space or signs that do not show"),
+        ("hip hop", "hip\u00a0hop", "differ only in white space or signs that do not show"),
+        ("hiphop", "hip\u200bhop", "differ only in white space or signs that do not show"),
+        ("A# minor", "Bb minor", "are one key in two spellings"),
+        ("C major", "c major", "differ only in case"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_labels_in_two_spellings_are_refused_with_both_rows_unless_the_card_says_so(
+    read, refusal, kind, first, second, why
+):
+    rows = labelled(first, "other", second)
+    assert refusal(rows, card_of(kind)) == [
+        f"row 4: the label {second!r} and {first!r} in row 2 {why}: write them alike, or set distinct_labels = true in "
+        "the card if they are two"
+    ]
+    assert len(read(rows, card_of(kind, distinct_labels=True)).labels) == 3
+    assert len(read(rows, card_of(kind, labels=(first, "other", second), distinct_labels=True)).labels) == 3
+
+
+def test_groups_in_two_spellings_are_refused_unless_the_card_says_so(read, refusal):
+    rows = [f"{line},{artist}" for line, artist in zip((HEADER, *ROWS), ("artist", *"xyz", "X"), strict=True)]
+    assert refusal(rows, card_of(group="artist")) == [
+        "row 5: the group 'X' and 'x' in row 2 differ only in case: write them alike, or set distinct_groups = true in "
+        "the card if they are two"
+    ]
+    assert read(rows, card_of(group="artist", distinct_groups=True)).groups == ("x", "y", "z", "X")
+
+
+def test_cells_of_signs_that_do_not_show_are_empty(refusal):
+    assert refusal([HEADER, *ROWS, "\u200b,a.wav,train,60"]) == ["row 6: the track_id is empty"]
+    assert refusal(labelled("60", "\u200b")) == ["row 3: the pitch is empty"]
+
+
+@pytest.mark.parametrize(("disk", "named"), [(NFC, NFD), (NFD, NFC)])
+def test_audio_is_found_in_another_unicode_form(read, tmp_path, disk, named):
+    (tmp_path / disk).mkdir()
+    (tmp_path / disk / f"{disk}.wav").touch()
+    items = read([HEADER, *ROWS, f"e,{named}/{named}.wav,train,60"])
+    assert items.audio[-1] == tmp_path / disk / f"{disk}.wav"
+
+
+def test_audio_in_two_other_unicode_forms_is_named(refusal, tmp_path):
+    for name in ("\u00e9\u00f6.wav", "e\u0301o\u0308.wav"):
+        (tmp_path / name).touch()
+    (problem,) = refusal([HEADER, *ROWS, "e,\u00e9o\u0308.wav,train,60"])
+    assert "2 files of the name" in problem
+    assert "other Unicode forms (NFD, NFC)" in problem
+
+
+# separators
+
+
+@pytest.mark.parametrize("sign", [",", ";", "、"])
+def test_cells_that_seem_to_be_separated_otherwise_are_refused(refusal, read, sign):
+    cells = [f'"rock{sign} pop"', "rock", f'"jazz{sign} pop{sign} rock"']
+    (problem,) = refusal(labelled(*cells), TAGS)
+    assert problem.startswith(
+        f"row 2: the pitch is 'rock{sign} pop': labels stand between '|', so that 3 labels arise, of which 2 hold "
+        f"{sign!r}; parted there too, they are 3. Write '|' for {sign!r}, or"
+    )
+    named = (f"rock{sign} pop", "rock", f"jazz{sign} pop{sign} rock")
+    assert read(labelled(*cells), card_of("multilabel", labels=named)).labels == named
+
+
+def test_one_cell_that_is_separated_otherwise_is_found_among_others(refusal):
+    (problem,) = refusal(labelled("rock|pop", "jazz", '"rock,jazz"'), TAGS)
+    assert problem.startswith("row 4: the pitch is 'rock,jazz'")
+
+
+def test_commas_that_belong_to_names_are_left_alone_beside_bars(read):
+    names = '"Folk, World, & Country"'
+    assert read(labelled(f'{names[:-1]}|Rock"', "Folk", names), TAGS).labels == (
+        "Folk",
+        "Folk, World, & Country",
+        "Rock",
+    )
+    assert read(labelled('"a, b"', "c")).labels == ("a, b", "c")  # one class is one cell
+
+
+def test_a_name_in_another_unicode_form_is_told_of_where_a_manifest_is_refused(refusal, tmp_path):
+    (tmp_path / f"{NFD}.wav").touch()
+    assert refusal([HEADER, *ROWS, f"e,{NFC}.wav,valid,62"]) == [
+        "row 6: label '62' is in valid but never in train",
+        f"(not a problem: row 6: a file of the name '{NFC}.wav' is there in another Unicode form (NFD))",
+    ]

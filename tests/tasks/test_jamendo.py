@@ -202,12 +202,12 @@ def test_the_edition_is_the_one_on_the_disk(read, tmp_path):
     (tmp_path / "audio" / "14" / "214.low.mp3").touch()
     found = read()
     assert [path.name for path in found.audio] == ["214.low.mp3", "1.low.mp3", "1009600.low.mp3"]
-    assert jamendo.edition(tmp_path, ["14/214.mp3"]) == ".low.mp3"
+    assert jamendo.edition(tmp_path / "audio", ["14/214.mp3"]) == ".low.mp3"
     (tmp_path / "audio" / "14" / "214.mp3").touch()
     (tmp_path / "audio" / "14" / "999.low.mp3").touch()  # of another task
     assert [path.name for path in read().audio] == ["214.mp3", "1.mp3", "1009600.mp3"]
     shutil.rmtree(tmp_path / "audio")
-    assert jamendo.edition(tmp_path, ["14/214.mp3"]) == ".mp3"
+    assert jamendo.edition(tmp_path / "audio", ["14/214.mp3"]) == ".mp3"
 
 
 ROW = TABLE["train"][0]

@@ -255,6 +255,32 @@ def test_single_keys_are_weighed_as_keys(tmp_path):
     assert card.metrics == ("weighted_accuracy", "accuracy")
 
 
+def giantsteps_keys(folder, keys, artists):
+    tracks = {}
+    for n, (key, artist) in enumerate(zip(keys, artists, strict=True)):
+        (folder / f"{n}.txt").write_text(f"{key}\n")
+        (folder / f"{n}.json").write_text(json.dumps({"artists": [{"name": artist}]}))
+        tracks[str(n)] = {"audio": [f"{n}.mp3", "0"], "key": [f"{n}.txt", "0"], "meta": [f"{n}.json", "0"]}
+    write_index(folder / "giantsteps_key_index.json", tracks)
+
+
+def test_an_artist_in_two_spellings_is_one_group(tmp_path):
+    names = [
+        ("Ana", "ANA ", "Ana\u200b")[n % 3] + f" {'é' if n % 2 else chr(101) + chr(0x301)}{n // 6}" for n in range(24)
+    ]
+    giantsteps_keys(tmp_path, ["F# minor", "Db major"] * 12, names)
+    card, found = task_for("mirdata:giantsteps_key:key", tmp_path)
+    assert len(set(found.groups)) == 4
+    assert len(set(zip(found.groups, found.splits, strict=True))) == 4
+    assert any("spellings of the artist are 4" in note for note in card.deviations)
+
+
+def test_two_spellings_of_a_key_are_refused_with_both_tracks(tmp_path):
+    giantsteps_keys(tmp_path, ["F# minor", "Gb minor", "C major"] * 8, [f"a{n}" for n in range(24)])
+    message = refusal("mirdata:giantsteps_key:key", tmp_path)
+    assert "'F# minor' (track 0) and 'Gb minor' (track 1), which are one key in two spellings" in message
+
+
 class TestRefusals:
     def test_names(self, tinysol):
         assert "is not of the form mirdata:<loader>:<attribute>" in refusal("mirdata:tinysol", tinysol)

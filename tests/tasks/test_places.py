@@ -198,7 +198,7 @@ class TestJoined:
         assert place_of(FAKE, home, [f"fake={tmp_path / 'second'}"]).annotations != place.annotations
 
     def test_without_annotations_the_reader_says_so(self, home, theirs):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(TaskError, match=r"cannot read .*list.txt: No such file"):
             items_of(CARD, FAKE, place_of(FAKE, home, [f"fake={theirs}"]))
 
 

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import re
 import subprocess
 import sys
 import types
@@ -12,7 +13,7 @@ from tasks import registry
 from tasks.card import Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.registry import Task, builtin_tasks, collection_exists, collection_module, find, groups
+from tasks.registry import COLLECTIONS, Task, builtin_tasks, collection_exists, collection_module, find, groups
 
 CARD = """\
 id = "mine"
@@ -200,10 +201,73 @@ def test_a_card_of_a_built_in_collection_may_be_ones_own(mine):
     assert (task.collection, task.group) == ("demo", "demo")
 
 
-def test_an_unknown_collection_is_refused(mine):
-    path = mine(CARD.replace('manifest = "data/manifest.csv"', 'collection = "nowhere"'))
-    with pytest.raises(TaskError, match=r"mine\.toml: unknown collection 'nowhere'"):
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("nowhere", "there are demo, emomusic"),
+        ("gtzann", "did you mean 'gtzan'"),
+        *(
+            (name, "")
+            for name in ("synthesis", "annotations", "mirdata_adapter", "safe_pickle", "__init__", "../x", "msd_tags")
+        ),
+        ("mirdata_tinysol", ""),
+        ("a\0b", ""),
+    ],
+)
+def test_an_unknown_collection_is_refused(mine, name, hint):
+    path = mine(CARD.replace('manifest = "data/manifest.csv"', f"collection = {json.dumps(name)}"))
+    with pytest.raises(TaskError, match=rf"mine\.toml: unknown collection {re.escape(repr(name))}: .*{hint}"):
         find(str(path))
+    with pytest.raises(TaskError, match="unknown collection"):
+        collection_module(name)
+
+
+def test_the_table_of_collections_is_that_of_the_readers():
+    for name in COLLECTIONS:
+        module = collection_module(name)
+        assert hasattr(module, "items") != hasattr(module, "prepare")
+    assert {task.collection for task in builtin_tasks().values()} == set(COLLECTIONS)
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        'kind = "regression"\nmetrics = ["r2_tempo"]\noutputs = ["tempo"]\ncollection = "emomusic"',
+        'kind = "multilabel"\nmetrics = ["map"]\noutputs = ["genre"]\ncollection = "gtzan"\nlabels = ["blues"]',
+    ],
+)
+def test_a_collection_that_is_asked_for_what_it_does_not_have_is_refused_in_words(mine, tmp_path, card):
+    (task,) = find(str(mine(f'id = "own"\ntitle = "Own"\n{card}\n')))
+    place = tmp_path / "collections" / task.collection
+    place.mkdir(parents=True)
+    for number, split in enumerate(("train", "valid", "test")):
+        (place / f"{split}_filtered.txt").write_text(f"blues/blues.0000{number}.wav\n")
+    (place / "annotations").mkdir()
+    (place / "annotations" / "songs_info.csv").write_text("song_id,Artist,Mediaeval 2013 set\n2,A,development\n")
+    (place / "annotations" / "static_annotations.csv").write_text("song_id,mean_arousal,mean_valence\n2,3.1,3.0\n")
+    with pytest.raises(TaskError, match=r"predicts 'tempo'|is of the kind 'multilabel', which 'gtzan' does not give"):
+        task.items(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("mirdata:tinysol", "not of the form mirdata:<loader>:<attribute>"),
+        ("mirdata:", "not of the form"),
+        ("mirdata::key", "not of the form"),
+        ("mirdata:tinysol:pitch:more", "not of the form"),
+        ("mirdata:nosuch:key", "mirdata has no loader 'nosuch'"),
+        ("mirdata:tinysoul:pitch", "did you mean tinysol"),
+        ("mirdata:../x:key", "mirdata has no loader '../x'"),
+        ("mirdata:tinysol:pitch", "no data for 'mirdata:tinysol:pitch' at"),
+    ],
+)
+def test_the_name_of_a_mirdata_task_is_looked_at_before_its_folder(tmp_path, name, said):
+    pytest.importorskip("mirdata")
+    with pytest.raises(TaskError) as error:
+        find(name, tmp_path)
+    assert said in str(error.value)
+    assert ("no data for" in str(error.value)) == ("no data for" in said)
 
 
 def test_a_card_that_is_not_there_or_not_valid_is_refused(mine, tmp_path):
