@@ -17,6 +17,7 @@ transformers = pytest.importorskip("transformers", reason="needs the extra [hf]"
 
 from safetensors.torch import load_file, save_file  # noqa: E402
 
+from benchmark import encoder_pages  # noqa: E402
 from benchmark.encoders import unsaved_state  # noqa: E402
 from benchmark.encoders.huggingface import open_huggingface  # noqa: E402
 from benchmark.encoders.reference import parse  # noqa: E402
@@ -269,6 +270,17 @@ def without(folder, name):
     tensors = load_file(folder / "model.safetensors")
     del tensors[name]
     save_file(tensors, folder / "model.safetensors", PT)
+
+
+def test_the_check_opens_it_twice(make, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "copies"))  # of the other process
+    name = f"hf:{make()}?remote_code=1&window=1"
+    arguments = {"arguments": (), "task": (), "data_roots": (), "device": "cpu", "batch_size": 2}
+    assert encoder_pages.check(name, tmp_path, **arguments), capsys.readouterr().out
+    assert "pass  opened twice" in capsys.readouterr().out
+    monkeypatch.setattr(unsaved_state, "restore", lambda *_: None)  # here alone, not in the other process
+    assert not encoder_pages.check(name, tmp_path, **arguments)
+    assert "FAIL  opened twice" in capsys.readouterr().out
 
 
 REFUSED = {
