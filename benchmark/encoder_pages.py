@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,7 @@ def check(
     """
     from benchmark.encoders.check import check as check_encoder
     from benchmark.encoders.precomputed import Precomputed, checked
+    from benchmark.encoders.reopening import Named, reopened
     from benchmark.encoders.resolve import resolve
     from benchmark.machine import device_of
     from benchmark.standard_streams import stdout_to_stderr
@@ -82,12 +84,17 @@ def check(
     (encoder,) = encoders
     if isinstance(encoder, Precomputed):
         checked(encoder, encoder.ids)
+        (again,) = resolve(name, where, arguments=arguments)
+        if again.fingerprint() != encoder.fingerprint():
+            raise UserError(f"{encoder.path} is not what it was a moment ago: is it still being written?")
         print(
-            f"{given_in_words(encoder)}\nEvery row is finite, and none is constant; nothing else can be checked here."
+            f"{given_in_words(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
+            "nothing else can be checked here."
         )
         return True
     used = device_of(device, encoder)
-    found = check_encoder(encoder, used, batch_size=batch_size)
+    named = Named(name, tuple(arguments), str(where), used)
+    found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
     print(f"{encoder.name} on {used}")
     print(findings_in_words(found))
     if task and not found.failures:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.encoders.base import Encoder, Padding
+from benchmark.encoders.declarations import check_windows
 from benchmark.errors import UserError
 
 
@@ -59,6 +60,7 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
                 f"the task asks for windows of {window_seconds:g} s, but the encoder {encoder.name!r} takes "
                 f"{shortest:g} to {longest:g} s: choose another encoder for it"
             )
+        check_windows(window_seconds, hop_seconds, None, None, "the task asks for ")
         seconds, hop = window_seconds, hop_seconds
     if seconds is None and most is not None:  # the whole of a track up to the maximum, pieces of it beyond
         seconds, hop, minimum = most, None, minimum or 0.0

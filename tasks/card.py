@@ -25,6 +25,10 @@ CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
 SPLITS = ("train", "valid", "test")
 Filled = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
+#: Of a window or between two: a thousandth is no window, and what is above an hour was meant in milliseconds.
+Seconds = Annotated[float, Field(ge=0.001, le=3600)]
+#: The distance between two windows, in windows, at least and at most.
+HOPS = (1 / 1000, 20.0)
 
 
 class Part(BaseModel):
@@ -78,8 +82,8 @@ class TaskCard(Part):
     labels: tuple[Name, ...] | None = None
     distinct_labels: bool = False
     distinct_groups: bool = False
-    window_seconds: Annotated[float, Field(gt=0)] | None = None
-    hop_seconds: Annotated[float, Field(gt=0)] | None = None
+    window_seconds: Seconds | None = None
+    hop_seconds: Seconds | None = None
     probe: ProbeSettings | None = None
 
     version: int = 1
@@ -142,6 +146,13 @@ class TaskCard(Part):
                 )
         if self.hop_seconds is not None and self.window_seconds is None:
             raise ValueError("hop_seconds needs window_seconds")
+        if self.hop_seconds is not None and self.window_seconds is not None:
+            least, most = (self.window_seconds * windows for windows in HOPS)
+            if not least <= self.hop_seconds <= most:
+                raise ValueError(
+                    f"hop_seconds is {self.hop_seconds:g}: for windows of {self.window_seconds:g} s it is from "
+                    f"{least:g} to {most:g} seconds"
+                )
         return self
 
 

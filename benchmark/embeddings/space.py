@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from benchmark.audio import AudioRule, pipeline_name
 from benchmark.deformations import Deformation
 from benchmark.encoders.base import Encoder
-from benchmark.errors import UserError
+from benchmark.encoders.declarations import check_declarations
 from benchmark.windows import WindowRule, window_rule
 
 POOLING = "mean"
@@ -106,42 +106,3 @@ def space_of(
         layers=encoder.layers,
         fitted_on=fitted_on,
     )
-
-
-def check_declarations(encoder: Encoder) -> None:
-    """Check what the encoder declares.
-
-    Raises:
-        UserError: A declaration is missing or of the wrong kind; it is named.
-    """
-    what = f"the encoder {type(encoder).__name__}"
-    for name in ("name", "sample_rate", "dim"):
-        if getattr(encoder, name, None) is None:
-            raise UserError(f"{what} does not declare {name}")
-    for name in ("name", "version"):
-        value = getattr(encoder, name)
-        if not isinstance(value, str) or not value.strip():
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a text")
-    for name in ("sample_rate", "dim"):
-        value = getattr(encoder, name)
-        if not isinstance(value, int) or value < 1:
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a whole number above 0")
-    for name in ("window_seconds", "hop_seconds", "minimum_seconds", "maximum_seconds"):
-        value = getattr(encoder, name)
-        if value is not None and not (isinstance(value, int | float) and 0 <= value < float("inf")):
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a number of seconds, or None")
-    layers = encoder.layers
-    if layers is not None and not (layers and isinstance(layers, tuple) and all(isinstance(n, str) for n in layers)):
-        raise UserError(f"{what} declares layers = {layers!r}: it must be a tuple of at least one name, or None")
-    choices = {
-        "channels": (1, 2),
-        "padding": ("repeat", "zero", "refuse"),
-        "arrays": ("torch", "numpy"),
-        "decoding": ("plain", "mule"),
-        "fitted": (False, True),
-    }
-    for name, allowed in choices.items():
-        if getattr(encoder, name) not in allowed:
-            raise UserError(f"{what} declares {name} = {getattr(encoder, name)!r}: it must be one of {allowed}")
-    if encoder.fitted and type(encoder).fit is Encoder.fit:
-        raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method: define it")

@@ -18,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, source_digest
+from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
@@ -155,12 +155,12 @@ class Encoder:
         Raises:
             UserError: An attribute of a kind that cannot be hashed.
         """
-        state: dict[str, Any] = {name: getattr(self, name) for name in DECLARED}
+        state: dict[str, Any] = {name: plain(getattr(self, name)) for name in DECLARED}
         attributes = vars(self)
         if is_module(self):  # torch's own attributes of a module say no more than the module does
             state["."] = describe_module(self, type(self).__name__, self.not_in_fingerprint, itself=False)
-            plain = vars(sys.modules["torch"].nn.Module())
-            attributes = {name: value for name, value in attributes.items() if name not in plain}
+            common = vars(sys.modules["torch"].nn.Module())
+            attributes = {name: value for name, value in attributes.items() if name not in common}
         for name, value in sorted(attributes.items()):
             if name not in (*self.not_in_fingerprint, *DECLARED, "text"):
                 where = f"{type(self).__name__}.{name}"

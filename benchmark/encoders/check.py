@@ -20,6 +20,8 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.check_rules import Finding
 from benchmark.encoders.check_sounds import clicks, noise, silence, sounds
 from benchmark.encoders.check_subject import SOUNDS, Subject, said
+from benchmark.encoders.declarations import check_declarations
+from benchmark.encoders.reopening import Reopened
 from benchmark.encoders.speed import Speed, timed
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
@@ -94,6 +96,7 @@ def check(
     fingerprint: str | None = None,
     fit: bool = True,
     seconds: float = math.inf,
+    again: Callable[[int, int], Reopened] | None = None,
 ) -> Check:
     """Run an encoder on a few seconds of made-up audio and hold it to every rule that there is time for.
 
@@ -106,11 +109,10 @@ def check(
         fit: Whether one that needs it is to be fitted first, on made-up audio; a copy of it then.
         seconds: What it may take from the first call on, which is made in any case, like a second one where the first
             is in time. Under such a limit the speed is not measured.
+        again: Opens it a second time and embeds so many sounds of so many samples, where it can be named.
 
     What the encoder prints goes to stderr. Where it does not run at all, the rules that need it to are left out.
     """
-    from benchmark.embeddings.space import check_declarations
-
     try:
         check_declarations(encoder)
         windows = windows or window_rule(encoder, None, None)
@@ -121,13 +123,13 @@ def check(
         findings = [_declared(encoder, windows)]
         if encoder.fitted and fit:
             try:
-                again = _fitted(encoder, windows).fingerprint()
-                encoder = _fitted(encoder, windows)
+                twice = fitted_for_check(encoder, windows).fingerprint()
+                encoder = fitted_for_check(encoder, windows)
                 before = encoder.fingerprint()
             except Exception as error:
                 return Check((*findings, Finding("fit", False, f"fit() {said(error)}")))
-            same = "the same state" if before == again else "two states: it must be deterministic"
-            findings.append(Finding("fit", before == again, f"on {FITTED_ON} made-up windows, twice, it left {same}"))
+            same = "the same state" if before == twice else "two states: it must be deterministic"
+            findings.append(Finding("fit", before == twice, f"on {FITTED_ON} made-up windows, twice, it left {same}"))
         subject = Subject(encoder, device, windows, seconds)
         try:
             encoder.to(device)
@@ -149,10 +151,12 @@ def check(
         if device != "cpu":
             findings += _on_the_cpu(subject, rows)
         findings += subject.tried("fingerprint", 0, lambda: rules.fingerprint_unchanged(before, encoder.fingerprint()))
+        if again is not None:
+            findings += _opened_twice(subject, answer, rows, before, again)
     return Check(tuple(findings), speed, tuple(subject.left_out))
 
 
-def _fitted(encoder: Encoder, windows: WindowRule) -> Encoder:
+def fitted_for_check(encoder: Encoder, windows: WindowRule) -> Encoder:
     """Return a copy of an encoder that is fitted on made-up windows; whatever :meth:`fit` raises passes through."""
     from benchmark.embeddings.fit_hook import copy_of
 
@@ -256,6 +260,19 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
     return subject.tried("device", len(batch) * subject.usual, compared, CPU_SLOWER)
 
 
+def _opened_twice(
+    subject: Subject, answer: Answer, rows: np.ndarray, fingerprint: str, again: Callable[[int, int], Reopened]
+) -> list[Finding]:
+    """Compare with a second opening, which has nothing of this one but what files hold."""
+    most = rules.tolerance_of(subject.encoder, answer)
+
+    def compared() -> Finding:
+        other = again(len(rows), subject.usual)
+        return rules.opened_twice((fingerprint, rows), (other.fingerprint, other.rows), most, subject.layers)
+
+    return subject.tried("opened twice", len(rows) * subject.usual, compared)
+
+
 def _speed(subject: Subject, batch_size: int) -> Speed | None:
     """Time a call: of ``batch_size`` windows, or of one long input where whole tracks come one by one.
 
@@ -287,7 +304,7 @@ def measure_speed(encoder: Encoder, device: str, windows: WindowRule, batch_size
         started = time.perf_counter()
         try:
             if encoder.fitted:
-                encoder = _fitted(encoder, windows)
+                encoder = fitted_for_check(encoder, windows)
             subject = Subject(encoder, device, windows)
             encoder.to(device)
             subject.rows(sounds(1, subject.usual, subject.rate, encoder.channels))

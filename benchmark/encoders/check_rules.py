@@ -126,3 +126,27 @@ def fingerprint_unchanged(before: str, after: str) -> Finding:
         False,
         f"{numbers}: load weights in __init__, and name counters and the like in not_in_fingerprint",
     )
+
+
+def opened_twice(
+    first: tuple[str, np.ndarray], second: tuple[str, np.ndarray], most: float, layers: int = 1
+) -> Finding:
+    """An encoder that is opened a second time must have the same fingerprint and give the same rows [B, W].
+
+    Args:
+        first: Fingerprint and rows of the one opening.
+        second: Those of the other.
+        most: Relative difference that rows may have.
+        layers: Layers side by side in a row.
+    """
+    if first[0] != second[0]:
+        numbers = f"fingerprint {first[0][:16]} the first time and {second[0][:16]} the second"
+    elif first[1].shape != second[1].shape:
+        numbers = f"one fingerprint, but rows of {list(first[1].shape)} and {list(second[1].shape)}"
+    else:
+        found = same("opened twice", first[1], second[1], most, layers)
+        if found.passed:
+            return Finding("opened twice", True, f"one fingerprint, {first[0][:16]}; {found.numbers}")
+        numbers = f"one fingerprint, {first[0][:16]}, but {found.numbers}"
+    reason = "something of it is in no file: set a seed for what is drawn, and keep weights in a file or an attribute"
+    return Finding("opened twice", False, f"{numbers}: {reason}")

@@ -163,6 +163,11 @@ def _code(value: Any) -> Any:
         return type(value).__name__
 
 
+def plain(value: Any) -> Any:
+    """Return a declaration as Python writes it: a number of numpy is the same declaration."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def is_module(value: Any) -> bool:
     """Say whether ``value`` is a torch module, without importing torch."""
     torch = sys.modules.get("torch")

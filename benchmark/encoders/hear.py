@@ -17,7 +17,8 @@ from types import ModuleType
 from typing import Any, Literal
 
 from benchmark.encoders.base import DECLARED, Encoder
-from benchmark.encoders.fingerprint import describe, describe_module, is_module, own_files
+from benchmark.encoders.declarations import check_rate
+from benchmark.encoders.fingerprint import describe, describe_module, is_module, own_files, plain
 from benchmark.encoders.packaged import WINDOW_OPTIONS, existing_file, importable, name_of, printing_aside, windows_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
@@ -81,6 +82,8 @@ class Hear(Encoder):
             number = 0
         if number < 1 or number != value:
             raise UserError(f"the model of {self._text!r} has {name} = {value!r}: HEAR wants a whole number above 0")
+        if name == "sample_rate":
+            check_rate(number, f"the model of {self._text!r} has sample_rate = {number}")
         return number
 
     def _digest(self, weights: Path | None) -> str:
@@ -93,7 +96,10 @@ class Hear(Encoder):
 
     def fingerprint(self) -> str:
         """Return the sha256 of the declarations, the module's source, and the model with its weights as loaded."""
-        state = {name: getattr(self, name) for name in DECLARED} | {"is": self._content, "embedding": self.embedding}
+        state = {name: plain(getattr(self, name)) for name in DECLARED} | {
+            "is": self._content,
+            "embedding": self.embedding,
+        }
         return hashlib.sha256(json.dumps(state, sort_keys=True, default=list).encode()).hexdigest()
 
     def to(self, device: str) -> None:

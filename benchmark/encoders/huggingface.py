@@ -12,7 +12,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -217,20 +217,54 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
         options = {"config": config, "key_mapping": {r"^audio_encoder\.": ""}}
     if made_by is transformers.AutoModel:
         options["trust_remote_code"] = source.remote
-    with _explained(source.who, source.place, source.pins.get("revision")):
+    from benchmark.encoders.unsaved_state import every_lack_told, restore, weights_left_alone
+
+    base, ignored = transformers.PreTrainedModel, set[str]()
+    with (
+        _explained(source.who, source.place, source.pins.get("revision")),
+        weights_left_alone(base),
+        every_lack_told(base, ignored),
+    ):
         model, report = made_by.from_pretrained(
             source.place, dtype="float32", weights_only=True, output_loading_info=True, **options, **source.pins
         )
-    missing = sorted(key for key in report["missing_keys"] if not key.endswith(UNUSED))
+    missing, computed = _missing(model, report["missing_keys"], ignored)
     if family is Whisper:
-        model, config = model.get_encoder(), model.config
         missing = [key for key in missing if "decoder" not in key]
     if missing:
         raise UserError(
             f"the weights of {source.who} lack {len(missing)} tensor(s) of {type(model).__name__}, which would be "
             f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Is it a model of another kind?"
         )
+    with _explained(source.who, source.place, source.pins.get("revision")):
+        restore(model, computed, source.who)
+    if family is Whisper:
+        model, config = model.get_encoder(), model.config
     return model.float().eval(), config
+
+
+def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the weights that no file holds, and the saved buffers that the model says it computes itself.
+
+    What only training uses is set to zero: it has to be the same every time. What a normalisation counts in training
+    is no such buffer.
+    """
+    import torch
+
+    names, buffers, patterns = sorted(keys), dict(model.named_buffers()), [re.compile(each) for each in ignored]
+    for name in [each for each in names if each.endswith(UNUSED)]:
+        torch.nn.init.zeros_(model.get_parameter(name))
+    names = [each for each in names if not each.endswith(UNUSED)]
+    counted = {
+        f"{name}.{each}"
+        for name, part in model.named_modules()
+        for each, _ in part.named_buffers(recurse=False)
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase)
+    }
+    computed = frozenset(
+        name for name in names if name in buffers and name not in counted and any(p.search(name) for p in patterns)
+    )
+    return [name for name in names if name not in computed], computed
 
 
 def _tensors(model: Any) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from benchmark.encoders.base import DECLARED, Encoder
+from benchmark.encoders.declarations import check_rate
+from benchmark.encoders.fingerprint import plain
 from benchmark.encoders.hidden_layers import Stack, check_heard, find_stack, listening
 from benchmark.encoders.packaged import name_of, printing_aside, windows_of
 from benchmark.encoders.reference import Reference
@@ -96,8 +98,7 @@ class HuggingFace(Encoder):
         if None not in (found, asked) and found != asked:
             raise UserError(f"{self._who} hears at {found} Hz, not {asked}: leave sample_rate out")
         rate = int(asked if found is None else found)
-        if rate < 1:
-            raise UserError(f"{self._who} has sample_rate={rate}: it must be above 0")
+        check_rate(rate, f"{self._who} has sample_rate={rate}")
         return rate
 
     def _longest(self) -> float | None:
@@ -130,7 +131,7 @@ class HuggingFace(Encoder):
 
     def fingerprint(self) -> str:
         """Return the sha256 of the declarations, the model with its configurations, and the options; not of names."""
-        state = {name: getattr(self, name) for name in DECLARED if name not in ("name", "version")}
+        state = {name: plain(getattr(self, name)) for name in DECLARED if name not in ("name", "version")}
         state |= {"is": self._content, "pool": self.pool, "wanted": self._wanted}
         state |= {"at": self._stack.where if self._stack else None}
         return hashlib.sha256(json.dumps(state, sort_keys=True, default=list).encode()).hexdigest()

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.declarations import WINDOWS, check_rate, check_width
 from benchmark.encoders.packaged import WINDOW_OPTIONS, Windows, windows_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
@@ -55,8 +56,7 @@ class ModelFile(Encoder):
                 f"hears, and at a wrong one every number would be wrong. Write {reference.text}?sample_rate=16000"
             )
         self.sample_rate = reference.option("sample_rate", int)
-        if self.sample_rate < 1:
-            raise UserError(f"the encoder {reference.text!r} has sample_rate={self.sample_rate}: it must be above 0")
+        check_rate(self.sample_rate, f"the encoder {reference.text!r} has sample_rate={self.sample_rate}")
         self.channels = reference.option("channels", Literal[1, 2], 1)
         self.frames = reference.option("frames", Literal["middle", "last"], "middle")
         self.content = content
@@ -69,6 +69,11 @@ class ModelFile(Encoder):
             UserError: No window is given where the model takes any length, or one that it does not take.
         """
         fixed = None if samples is None else samples / self.sample_rate
+        if fixed is not None and not WINDOWS[0] <= fixed <= WINDOWS[1]:
+            raise UserError(
+                f"the encoder {reference.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
+                "Hz, which is no window of audio: does it take a waveform, and is sample_rate right?"
+            )
         if fixed is None and "window" not in reference.options:
             raise UserError(
                 f"the encoder {reference.text!r} needs window=: how many seconds one input holds, such as window=3, or "
@@ -136,6 +141,7 @@ class ModelFile(Encoder):
                 )
         self.layout: Layout = first
         self.one_by_one, self.dim = one_by_one, answer.shape[-1]
+        check_width(self.dim, 1, f"the encoder {reference.text!r} answers {self.dim:,} numbers to a window")
         self._refuse_frames_last(reference, call, noise, answer)
 
     def _refuse_frames_last(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from benchmark.encoders.declarations import check_windows
 from benchmark.encoders.options import variant_name
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
@@ -57,6 +58,7 @@ def windows_of(
         least = minimum if minimum is None or length is None else min(minimum, length)
     elif length is not None and least > length:
         raise UserError(f"the encoder {reference.text!r} has minimum={least:g}, above its window of {length:g} s")
+    check_windows(length, hop, least, None, f"the encoder {reference.text!r} has ")
     return Windows(length, hop, least)
 
 

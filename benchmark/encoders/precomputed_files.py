@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.audio import content_hash
+from benchmark.encoders.declarations import check_width
 from benchmark.errors import UserError
 from tasks.spelling import AmbiguousNameError, composed, find
 
@@ -250,6 +251,7 @@ def _check_matrix(matrix: np.ndarray, where: str) -> None:
         raise UserError(f"{where} has the shape {list(matrix.shape)}; [n, D] is needed, one row a track")
     if matrix.dtype.kind not in NUMBERS:
         raise UserError(f"{where} is of the type {matrix.dtype}; real numbers are needed, best as float32")
+    check_width(matrix.shape[1], 1, f"{where} has the shape {list(matrix.shape)}")
 
 
 def _rows(ids: tuple[str, ...], matrix: np.ndarray, path: Path, digests: tuple[str, ...]) -> Rows:

@@ -1,0 +1,162 @@
+"""What an encoder declares, held against what can be meant: a rate in kHz or a window in milliseconds scores nothing.
+
+The bounds are far outside what any encoder is fed with, and inside what a wrong unit or a slipped digit gives.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
+
+#: Hz. Telephones hear at 8,000; 768,000 is the highest rate that converters have.
+RATES = (1_000, 768_000)
+#: Numbers of an embedding, and of all layers of one.
+MOST_DIM, MOST_WIDTH = 1_000_000, 10_000_000
+#: Seconds of a window, and of the longest input that may be declared.
+WINDOWS = (0.001, 3_600.0)
+LONGEST = 86_400.0
+#: Seconds between two windows, and that in windows: further apart, most of a track would not be heard.
+LEAST_HOP, HOPS = 0.001, (1 / 1000, 20.0)
+
+WHOLE_NUMBERS, SECONDS = ("sample_rate", "dim"), ("window_seconds", "hop_seconds", "minimum_seconds", "maximum_seconds")
+
+
+def check_declarations(encoder: Encoder) -> None:
+    """Check what the encoder declares; numbers of numpy become Python's.
+
+    Raises:
+        UserError: A declaration is missing, of the wrong kind, or cannot be meant; it is named.
+    """
+    what = f"the encoder {type(encoder).__name__}"
+    for name in ("name", "sample_rate", "dim"):
+        if getattr(encoder, name, None) is None:
+            raise UserError(f"{what} does not declare {name}")
+    for name in (*WHOLE_NUMBERS, *SECONDS, "channels", "fitted"):
+        _make_plain(encoder, name, what)
+    for name in ("name", "version"):
+        value = getattr(encoder, name)
+        if not isinstance(value, str) or not value.strip():
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a text")
+    for name in WHOLE_NUMBERS:
+        value = getattr(encoder, name)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a whole number above 0")
+    for name in SECONDS:
+        value = getattr(encoder, name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and not (is_number and 0 <= value < math.inf):
+            raise UserError(f"{what} declares {name} = {value!r}: it must be a number of seconds, or None")
+    layers = encoder.layers
+    if layers is not None and not (layers and isinstance(layers, tuple) and all(isinstance(n, str) for n in layers)):
+        raise UserError(f"{what} declares layers = {layers!r}: it must be a tuple of at least one name, or None")
+    choices = {
+        "channels": (1, 2),
+        "padding": ("repeat", "zero", "refuse"),
+        "arrays": ("torch", "numpy"),
+        "decoding": ("plain", "mule"),
+        "fitted": (False, True),
+    }
+    for name, allowed in choices.items():
+        value = getattr(encoder, name)
+        # True is 1 and 1.0 is too, but neither is a number of channels.
+        if value not in allowed or type(value) is not type(allowed[0]):
+            raise UserError(f"{what} declares {name} = {value!r}: it must be one of {allowed}")
+    if encoder.fitted and type(encoder).fit is Encoder.fit:
+        raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method: define it")
+    check_rate(encoder.sample_rate, f"{what} declares sample_rate = {encoder.sample_rate}")
+    check_width(encoder.dim, len(layers or ("",)), f"{what} declares dim = {encoder.dim}")
+    check_windows(
+        encoder.window_seconds, encoder.hop_seconds, encoder.minimum_seconds, encoder.maximum_seconds,
+        f"{what} declares ",
+    )  # fmt: skip
+
+
+def check_rate(rate: int, said: str) -> None:
+    """Refuse a sample rate that no encoder hears at.
+
+    Args:
+        rate: Hz.
+        said: Who said it, to begin the message with.
+
+    Raises:
+        UserError: It is below or above :data:`RATES`.
+    """
+    low, high = RATES
+    if low <= rate <= high:
+        return
+    meant = f" (was {rate * 1000:,} meant, {rate} kHz?)" if low <= rate * 1000 <= high else ""
+    raise UserError(f"{said}: a sample rate is in Hz, from {low:,} to {high:,}{meant}")
+
+
+def check_width(dim: int, layers: int, said: str) -> None:
+    """Refuse an embedding that has more numbers than any: a length of audio was perhaps taken for its width.
+
+    Args:
+        dim: Width D.
+        layers: Number of layers L, 1 where there are none.
+        said: Who said it, to begin the message with.
+
+    Raises:
+        UserError: D is above :data:`MOST_DIM`, or L * D above :data:`MOST_WIDTH`.
+    """
+    if dim > MOST_DIM:
+        raise UserError(f"{said}: an embedding has at most {MOST_DIM:,} numbers; average over time first")
+    if dim * layers > MOST_WIDTH:
+        raise UserError(f"{said} in each of {layers} layers: at most {MOST_WIDTH:,} numbers in all are kept of a track")
+
+
+def check_windows(
+    window: float | None, hop: float | None, minimum: float | None, maximum: float | None, said: str
+) -> None:
+    """Refuse lengths, in seconds, that cannot be meant.
+
+    Args:
+        window: Length of a window; ``None`` takes whole tracks.
+        hop: Distance between windows; ``None`` means one window.
+        minimum: Shortest input.
+        maximum: Longest input.
+        said: Who said it, to begin the message with; the name of the value follows.
+
+    Raises:
+        UserError: One is outside :data:`WINDOWS`, :data:`LONGEST`, or what a hop may be.
+    """
+    low, high = WINDOWS
+    for name, value, least, most in (
+        ("window_seconds", window, low, high), ("minimum_seconds", minimum, 0.0, high),
+        ("maximum_seconds", maximum, low, LONGEST),
+    ):  # fmt: skip
+        if value is not None and not least <= value <= most:
+            none = "" if name == "minimum_seconds" else "; None takes whole tracks, of any length"
+            bounds = f"from {least:g} to {most:,g}{none}{_thousandth(value, most)}"
+            raise UserError(f"{said}{name} = {value:g}: it is in seconds, {bounds}")
+    if hop is None:
+        return
+    least, most = LEAST_HOP, math.inf
+    if window is not None:
+        least, most = max(LEAST_HOP, window * HOPS[0]), window * HOPS[1]
+    if not least <= hop <= most:
+        beside = "" if window is None else f" for windows of {window:g} s"
+        raise UserError(
+            f"{said}hop_seconds = {hop:g}: it is in seconds, from {least:g} to {most:g}{beside}{_thousandth(hop, most)}"
+        )
+
+
+def _thousandth(value: float, most: float) -> str:
+    """Return the question whether milliseconds were written, where they could have been."""
+    return f" (was {value / 1000:g} meant, {value:g} ms?)" if most < value <= 1000 * most else ""
+
+
+def _make_plain(encoder: Encoder, name: str, what: str) -> None:
+    value: Any = getattr(encoder, name)
+    if isinstance(value, np.generic):
+        try:
+            setattr(encoder, name, value.item())
+        except AttributeError:  # a property
+            raise UserError(
+                f"{what} declares {name} = {value!r}, a number of numpy: return {value.item()!r} instead"
+            ) from None
