@@ -1,5 +1,7 @@
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
+# make gpu-check   every CUDA path as a test, with rates beside the card's; on a machine without network, from .whl
+# make gpu-wheels  what such a machine lacks, into .whl (Linux on x86-64, Python $(GPU_PYTHON))
 # make check  lint, format, types, and whether the generated pages are what records and cards give
 
 PYTHON ?= python3
@@ -11,7 +13,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check leaderboard install clean
+# Of the machine with the GPU: its interpreter, which has torch, and for gpu-wheels the version of that.
+GPU_PYTHON_BIN ?= python3
+GPU_PYTHON ?= 3.12
+GPU_DEVICE ?= cuda
+
+.PHONY: demo test gpu-check gpu-wheels check leaderboard install clean
 
 install: $(INSTALLED)
 
@@ -26,6 +33,17 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+gpu-check:
+	$(GPU_PYTHON_BIN) tests/gpu/check.py --device $(GPU_DEVICE)
+
+gpu-wheels:
+	rm -rf .whl
+	grep -v '^#' tests/gpu/wheels.txt | xargs $(PYTHON) -m pip download --quiet --disable-pip-version-check --no-deps \
+	  --only-binary=:all: --python-version $(GPU_PYTHON) --implementation cp \
+	  $(foreach level,39 35 34 31 28 27 24 17 5,--platform manylinux_2_$(level)_x86_64) \
+	  --platform manylinux2014_x86_64 --platform manylinux1_x86_64 --constraint constraints.txt --dest .whl
+	@du -sh .whl
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .

@@ -84,3 +84,28 @@ def test_a_graph_is_refused():
 
 def test_what_float32_cannot_hold_becomes_infinite():
     assert np.isinf(of(np.full((3, 2), 1e300))).all()
+
+
+def test_float32_convolutions_are_not_rounded_to_tf32_and_the_callers_choice_comes_back():
+    from torch.backends import cudnn
+
+    seen = []
+
+    def convolution(waveforms):
+        seen.append(cudnn.allow_tf32)
+        return torch.ones(3, 2)
+
+    def failing(waveforms):
+        raise ValueError("broken")
+
+    before = cudnn.allow_tf32
+    try:
+        for chosen in (True, False):
+            cudnn.allow_tf32 = chosen
+            ask(Given(convolution), WAVEFORMS, "cpu")
+            assert (seen.pop(), cudnn.allow_tf32) == (False, chosen)
+            with pytest.raises(ValueError, match="broken"):
+                ask(Given(failing), WAVEFORMS, "cpu")
+            assert cudnn.allow_tf32 == chosen
+    finally:
+        cudnn.allow_tf32 = before
