@@ -90,7 +90,14 @@ class TestFiles:
         (file,) = files(tmp_path)
         (row,) = pq.read_table(file).to_pylist()
         stat = song.stat()
-        assert row == {"path": str(song), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key": "a" * 64}
+        assert row == {
+            "path": str(song),
+            "size": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "key": "a" * 64,
+            "note": "",
+            "looked": 0,
+        }
 
     def test_many_files_are_merged_and_nothing_is_lost(self, tmp_path):
         songs = []
