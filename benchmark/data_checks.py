@@ -154,7 +154,7 @@ def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
     told: dict[str, list[Path]] = {}
     for path, one in zip(paths, found, strict=True):
         if one.note and not one.problem:
-            told.setdefault(one.note.split(",")[0], []).append(path)
+            told.setdefault(one.note.partition(", of which")[0], []).append(path)
     sound = [(path, one.seconds) for path, one in zip(paths, found, strict=True) if not one.problem]
     seconds = np.array([length for _, length in sound])
     for row in far_shorter(seconds):

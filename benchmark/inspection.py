@@ -24,7 +24,8 @@ REFUSED = "refused"
 CUT = "it ends inside an MPEG frame"
 JUNK = 1 << 16  # bytes before the first frame that libmpg123 passes over
 SLACK = 2  # MPEG frames by which encoders, tags and decoders differ
-TAGS_AT_END = 128  # bytes behind the last frame that libmpg123 knows: an ID3v1 tag
+TAG_AT_END = 128  # bytes behind the last frame that libmpg123 knows: an ID3v1 tag
+RESYNC = 1024  # bytes without a frame after which libmpg123 gives up
 
 
 @dataclass(frozen=True)
@@ -128,8 +129,10 @@ def _mpeg(data: Bytes, begin: int) -> Contents:
     if frames.start - begin > max(JUNK >> 4, (frames.end - frames.start)):
         return Contents(f"only {frames.end - frames.start} of its {size} bytes are MPEG frames", size=size)
     found = _frames(frames, size)
-    # The first version took bytes before the first frame for one, and left a part of some streams unheard.
-    if frames.kind.layer == 3 and not frames.counted and mpeg.first_plausible(data, begin) != frames.start:
+    # The first version took bytes before the first frame for one and left a part of some streams unheard; and of
+    # streams that much follows it played what libmpg123 gave before it gave up.
+    another = mpeg.first_plausible(data, begin) != frames.start or size - frames.end > RESYNC
+    if frames.kind.layer == 3 and not frames.counted and another:
         return replace(found, form=REPLAYED)
     return found
 
@@ -208,5 +211,5 @@ def _chunked(data: Bytes, samples: chunks.Samples) -> Contents:
         frames = mpeg.walk(data, samples.at, samples.at + samples.present)
         if frames is not None:
             found = _frames(frames, size)
-            return replace(found, samples=samples, form="" if frames.counted else REPLAYED)
+            return replace(found, samples=samples, form=REPLAYED)
     return Contents(size=size, samples=samples)

@@ -20,7 +20,7 @@ CRC16 = 0xA001  # x^16 + x^15 + x^2 + 1, its bits mirrored: over all frames
 CRC16_FRAME = 0x8005  # the same polynomial as it is written: over the side information of one
 BLOCK = 1 << 16  # samples
 LANES = 4096  # pieces of a checksum that are computed at once
-CHANGED = "its frames are not those that its encoder wrote: a bit is wrong, or a program changed its gain"
+CHANGED = "its frames are not those that its encoder wrote (a wrong bit, or a program that changed its gain)"
 
 
 def deep_problem(path: Path) -> tuple[str, str]:

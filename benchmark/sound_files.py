@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark import chunks
-from benchmark.inspection import REFUSED, TAGS_AT_END, Contents, look, unheard
+from benchmark.inspection import REFUSED, RESYNC, TAG_AT_END, Contents, look, unheard
 from benchmark.ogg import ogg_problem
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ MP3_SLACK = 2 * 1152  # frames: encoder delay and padding, where the header coun
 BLOCK_SECONDS = 10
 RESTART_SECONDS = 600  # an mp3 or Opus decoder is set anew so often, which leaves a faint artefact there
 SHORT_CHUNK = re.compile(r"^\s*(data|SSND|Data Size)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
+
+
+NO_HEADER = "it has no header, which would say its rate and channels. Convert it to flac or wav"
 
 
 class DamagedAudioError(Exception):
@@ -66,8 +69,9 @@ class Player:
         self.peak, self.played = 0.0, 0
         self._skip = 0
         self._promised, self._info = self._file.frames, (self._file.format, self._file.subtype)
+        self._limit = self._promised
         frames = self._contents.frames
-        if self._file.format == "MP3" and frames is not None and not frames.counted:
+        if frames is not None and (self._contents.samples is not None or not frames.counted):
             self._play_frames(frames)
 
     def __enter__(self) -> Player:
@@ -86,7 +90,7 @@ class Player:
         import soundfile
 
         try:
-            for block in _blocks(self._file, max(round(seconds * self.rate), 1), self._skip):
+            for block in _blocks(self._file, max(round(seconds * self.rate), 1), self._limit, self._skip):
                 self.peak = max(self.peak, _peak(block, self.played, self.rate))
                 self.played += len(block)
                 yield block
@@ -101,7 +105,7 @@ class Player:
             raise DamagedAudioError(problem, self.played / self.rate, REFUSED)
 
     def _play_frames(self, frames: Frames) -> None:
-        """Play an MPEG stream that does not count its frames from its first frame to its last.
+        """Play an MPEG stream that does not count its frames, or lies in a WAV file, from its first frame to its last.
 
         libsndfile guesses the length of such a file from the bit rate at its start and plays no further, which leaves
         most of a file of variable bit rate unheard. Behind one silent frame of the lowest bit rate the guess is never
@@ -109,17 +113,20 @@ class Player:
         """
         from benchmark.spans import Spans
 
-        kind, size = frames.kind, self._contents.size
-        stop = frames.end if size - frames.end > TAGS_AT_END else size
-        if kind.layer == 3 and frames.with_sound * kind.samples >= self._promised:
+        kind, sound, inside = frames.kind, frames.with_sound * frames.kind.samples, self._contents.samples is not None
+        trailer = self._contents.size - frames.end
+        stop = frames.end if inside or trailer > TAG_AT_END else self._contents.size
+        pieces: list[bytes | tuple[int, int]] = [(frames.start, stop)]
+        if kind.layer == 3 and not frames.counted and (inside or sound >= self._promised or trailer > RESYNC):
             head, length = self._head(frames.start), (144 * 32_000 if kind.version == 3 else 72 * 8_000) // kind.rate
-            silence = bytes([0xFF, head[1] | 1, 0x10 | head[2] & 0x0C, head[3]]).ljust(length, b"\0")
-            self._file.close()
-            self._file = _player(Spans(self._path, [silence, (frames.start, stop)]))
+            pieces.insert(0, bytes([0xFF, head[1] | 1, 0x10 | head[2] & 0x0C, head[3]]).ljust(length, b"\0"))
             self._skip = kind.samples
-        elif stop < size:
-            self._file.close()
-            self._file = _player(Spans(self._path, [(0, stop)]))
+        elif not inside and trailer <= RESYNC:
+            self._limit = min(sound, self._promised)
+            return
+        self._file.close()
+        self._file = _player(Spans(self._path, pieces))
+        self._limit = self._file.frames
 
     def _head(self, at: int) -> bytes:
         with self._path.open("rb") as file:
@@ -162,18 +169,21 @@ def _opened(path: Path, contents: Contents) -> SoundFile:
     """Open a file, or what of it libsndfile is to see."""
     import soundfile
 
-    from benchmark.spans import patched
+    from benchmark.spans import Spans, patched
 
     samples = contents.samples
     try:
         if samples is not None and samples.patches:
             return _player(patched(path, samples.patches, samples.at + samples.present))
-        file = _player(path)
-    except (soundfile.LibsndfileError, TypeError, ValueError) as error:  # a suffix such as .raw asks for arguments
+        try:
+            file = _player(path)
+        except TypeError:  # soundfile asks for arguments where a name ends in .raw, whatever the file holds
+            file = _player(Spans(path, [(0, contents.size)]))
+    except (soundfile.LibsndfileError, ValueError) as error:
         raise DamagedAudioError(_not_audio(path, _reason(error))) from None
     if file.format == "RAW":  # libsndfile's guess from a suffix, where there is no header
         file.close()
-        raise DamagedAudioError(_not_audio(path, "no header"))
+        raise DamagedAudioError(_not_audio(path, NO_HEADER))
     return file
 
 
@@ -188,11 +198,11 @@ def _player(source: object) -> SoundFile:
     return OnePass(source)
 
 
-def _blocks(file: SoundFile, size: int, skip: int = 0) -> Iterator[np.ndarray]:
-    """Yield the file's samples, float32 [up to size, channels], without the first ``skip``; none may follow a gap."""
+def _blocks(file: SoundFile, size: int, limit: int, skip: int = 0) -> Iterator[np.ndarray]:
+    """Yield the file's samples, float32 [up to size, channels], up to ``limit``, without the first ``skip``."""
     restart = RESTART_SECONDS * file.samplerate if file.format in ("MP3", "OGG") else 0
     found, short = 0, False
-    while asked := min(size, file.frames - found, restart - found % restart if restart else size):
+    while asked := min(size, limit - found, restart - found % restart if restart else size):
         block = file.read(asked, dtype="float32", always_2d=True)
         if not len(block):
             return
@@ -225,7 +235,7 @@ def _recoverable(path: Path, contents: Contents) -> int:
     frames = 0
     with _opened(path, contents) as file:
         try:
-            for block in _blocks(file, 4096):
+            for block in _blocks(file, 4096, file.frames):
                 frames += len(block)
         except (soundfile.LibsndfileError, DamagedAudioError):
             pass
@@ -237,7 +247,9 @@ def _not_audio(path: Path, reason: str) -> str:
         head = file.read(512)
     if not head.strip(b"\0"):
         return "it begins with zeros, and is no audio that libsndfile can read: fetch it again"
-    if "exist" in reason:  # libsndfile's words for what it does not know
+    if path.suffix.lower() in (".raw", ".pcm"):
+        reason = NO_HEADER
+    elif "exist" in reason:  # libsndfile's words for what it does not know
         reason = f"its first bytes are {head[:8].hex(' ')}, which no format that it knows begins with"
     return f"it is not audio that libsndfile can read: {reason}"
 

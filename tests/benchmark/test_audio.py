@@ -278,7 +278,7 @@ class TestNotAudio:
         page = b"<html><body>404 Not Found</body></html>" * 200
         assert damage(put(tmp_path / "a.au", page)).problem == "it is a web page saved as audio: fetch it again"
         assert damage(put(tmp_path / "b.au", b"404 Not Found" * 500)).problem == "it is text, not sound: fetch it again"
-        assert "no header" in damage(put(tmp_path / "c.au", bytes(range(256)) * 50)).problem
+        assert "it has no header" in damage(put(tmp_path / "c.au", bytes(range(256)) * 50)).problem
 
     def test_an_empty_file(self, tmp_path):
         found = damage(put(tmp_path / "a.mp3", b""))
