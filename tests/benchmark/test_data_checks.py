@@ -7,6 +7,7 @@ import pytest
 import soundfile
 
 from benchmark.data_checks import has, source_state, verify_audio, verify_items, verify_sources
+from benchmark.integrity import CHANGED
 from tasks.card import TaskCard
 from tasks.collection import Source
 from tasks.items import Items
@@ -90,10 +91,7 @@ def test_what_is_odd_and_no_problem_is_told(items, capsys):
     assert verify_audio(items, everything=False) == 0
     text = capsys.readouterr().out
     assert f"note: 1 file(s): it ends inside an MPEG frame:\n      {items.audio[0]}" in text
-    assert (
-        f"note: 1 file(s): its frames are not those that its encoder wrote: a bit is wrong:\n      {items.audio[1]}"
-        in text
-    )
+    assert f"note: 1 file(s): {CHANGED}:\n      {items.audio[1]}" in text
     assert f"far shorter than the others (under a tenth of the median, 2.0 s):\n      {items.audio[2]}" in text
 
 
