@@ -13,10 +13,11 @@ from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.lengths import RULE
 from benchmark.options import Options
 from benchmark.pipeline import Outcome, UnfinishedError, needs_audio, prepare, run_many
 from benchmark.pipeline import embed as embed_pairs
-from benchmark.plan import Pair, make_pairs
+from benchmark.plan import SHOWN, Pair, make_pairs
 from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
 from benchmark.run_key import trials_of
@@ -161,6 +162,11 @@ def _remarks(record: Record) -> list[str]:
         remarks.append(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
     if data.damaged:
         remarks.append(f"{what}: {len(data.damaged)} damaged track(s) left out, named in the record")
+    if data.cut_inside_frame:
+        names = _first(data.cut_inside_frame)
+        remarks.append(f"{what}: {len(data.cut_inside_frame)} file(s) end inside an MPEG frame and were used: {names}")
+    if data.short:
+        remarks.append(f"{what}: {len(data.short)} track(s) are {RULE} length and were used: {_first(data.short)}")
     if data.shared_groups:
         remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
     if data.shared_audio:
@@ -168,6 +174,11 @@ def _remarks(record: Record) -> list[str]:
     if record.limit is not None:
         remarks.append(f"{what}: limited to {record.limit} items; this record enters no leaderboard")
     return remarks
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first of many names."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
 
 
 def print_plan(pairs: Sequence[Pair], options: Options) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
+from benchmark.lengths import RULE, far_shorter
 from benchmark.progress import Terminal
 from tasks.archives import is_unpacked
 from tasks.card import SPLITS, TaskCard
@@ -21,6 +24,7 @@ from tasks.registry import Task
 
 SAMPLE = 20  # audio files that are decoded unless all are wanted
 SHOWN = 5
+T = TypeVar("T")
 
 
 def count_audio(card: CollectionCard, tasks: Sequence[Task], place: Place) -> tuple[int, int, int]:
@@ -116,26 +120,55 @@ def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> int:
     if not paths:
         print("  no audio file was decoded: there is none to decode")
         return 0
-    damaged = []
-    for path, problem in zip(paths, _in_threads(_decode_problem, paths, "decode"), strict=True):
-        damaged += [f"{path}: {problem}"] if problem else []
+    found = _in_threads(_checked, paths, "decode")
+    damaged = [f"{path}: {one.problem}" for path, one in zip(paths, found, strict=True) if one.problem]
     print(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
+    _tell(paths, found)
     return sum(complain(text) for text in damaged)
 
 
-def _decode_problem(path: Path) -> str:
+@dataclass(frozen=True)
+class _Checked:
+    """What decoding a file showed: its problem, what is to be told of it, and its length."""
+
+    problem: str = ""
+    note: str = ""
+    seconds: float = 0.0
+
+
+def _checked(path: Path) -> _Checked:
     from benchmark.audio import DamagedAudioError, decode
+    from benchmark.inspection import look
+    from benchmark.integrity import deep_problem
 
     try:
-        decode(path)
+        samples, rate, _ = decode(path)
+        problem, note = deep_problem(path)
+        return _Checked(problem, look(path).note or note, len(samples) / rate)
     except DamagedAudioError as error:
-        return error.problem
+        return _Checked(error.problem)
     except OSError as error:
-        return f"it cannot be read: {error.strerror or error}"
-    return ""
+        return _Checked(f"it cannot be read: {error.strerror or error}")
 
 
-def _in_threads(work: Callable[[Path], str], paths: Sequence[Path], verb: str) -> list[str]:
+def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
+    """Print what is to be told of files that are no problem: odd ends, and lengths far below the others'."""
+    told: dict[str, list[Path]] = {}
+    for path, one in zip(paths, found, strict=True):
+        if one.note and not one.problem:
+            told.setdefault(one.note.partition(", of which")[0], []).append(path)
+    sound = [(path, one.seconds) for path, one in zip(paths, found, strict=True) if not one.problem]
+    seconds = np.array([length for _, length in sound])
+    for row in far_shorter(seconds):
+        what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
+        told.setdefault(what, []).append(sound[row][0])
+    for what, which in told.items():
+        names = "".join(f"\n      {path}" for path in which[:SHOWN])
+        more = f"\n      and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
+        print(f"  note: {len(which)} file(s): {what}:{names}{more}")
+
+
+def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> list[T]:
     """Return ``work`` of each path; decoding and hashing leave the interpreter alone, so threads are enough."""
     done = []
     pool = ThreadPoolExecutor(os.cpu_count())
@@ -152,11 +185,11 @@ def _in_threads(work: Callable[[Path], str], paths: Sequence[Path], verb: str) -
 def contents(items: Items, home: Path) -> dict[Path, str]:
     """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
     from benchmark.audio import content_hash
-    from benchmark.embeddings.audio_index import AudioIndex, Seen
+    from benchmark.embeddings.audio_index import HASH, AudioIndex, Seen
 
     index, missing = AudioIndex(home), set(missing_audio(items))
     paths = list(dict.fromkeys(path for row, path in enumerate(items.audio) if row not in missing))
-    known = {path: key for path in paths if (key := index.key(path)) is not None}
+    known = {path: key[:HASH] for path in paths if (key := index.key(path)) is not None}
     fresh = [path for path in paths if path not in known]
     stats = [path.stat() for path in fresh]
     hashes = _in_threads(content_hash, fresh, "hash")

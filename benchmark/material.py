@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,7 @@ class Material:
         damaged: What was left out.
         scratch: A folder for what does not fit into memory.
         lost: Labels without an item in the part of train.
+        notes: What is to be told of audio that is used nevertheless, by the id of its item.
     """
 
     pair: Pair
@@ -45,6 +46,7 @@ class Material:
     damaged: tuple[Damage, ...]
     scratch: Path
     lost: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
     def arrays(self, split: str, layer: int | None = None) -> SplitArrays:
         """Read one split's embeddings, all of them or one layer's.
@@ -135,7 +137,12 @@ def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options, scratc
     for path, key in zip(items.audio, keys, strict=True):
         if key is None or key not in places:
             raise UserError(f"{path} changed while the run was under way: run the same command again")
-    return Material(pair, items, tuple(key for key in keys if key), left_out, scratch)
+    notes = {
+        name: seen.note
+        for name, path in zip(items.track_ids, items.audio, strict=True)
+        if (seen := index.seen(path)) is not None and seen.note
+    }
+    return Material(pair, items, tuple(key for key in keys if key), left_out, scratch, notes=notes)
 
 
 def _part_of(material: Material, options: Options) -> Material:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.deformations import texts
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.embeddings.audio_index import AudioIndex, look_again
 from benchmark.embeddings.extract import Track
 from benchmark.embeddings.fit_hook import training_split
 from benchmark.embeddings.space import Space, space_of
@@ -235,6 +235,8 @@ def make_pairs(
             ``--overwrite never``; given embeddings lack tracks or cannot be used.
     """
     index = AudioIndex(options.home)
+    if not all(isinstance(encoder, Precomputed) for encoder in encoders):
+        look_again(index, (path for each in asked for path in each.items.audio), report or Silent())
     stores: dict[str, EmbeddingStore] = {}
     pairs = []
     for encoder in encoders:

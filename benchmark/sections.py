@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from benchmark.inspection import CUT
+from benchmark.lengths import far_shorter
 from benchmark.material import Material, part_seed
 from benchmark.options import Options
 from benchmark.plan import Pair
@@ -160,7 +162,14 @@ def data_section(material: Material, options: Options) -> schema.DataSection:
             for damage in material.damaged
         ],
         allow_damaged=options.allow_damaged,
+        short=[] if seen is None else _short(items.track_ids, [place.seconds for place in seen]),
+        cut_inside_frame=[name for name in items.track_ids if CUT in material.notes.get(name, "")],
     )
+
+
+def _short(names: Sequence[str], seconds: Sequence[float]) -> list[str]:
+    """Return the tracks that are far shorter than the others."""
+    return [names[row] for row in far_shorter(np.array(seconds))]
 
 
 def content_of(material: Material) -> str:

@@ -245,6 +245,8 @@ class DataSection(Section):
     ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them;
     an entry of ``missing`` in round brackets says how the counts differ from the card instead.
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
+    ``short`` names the tracks that are under a tenth of the median length, and ``cut_inside_frame`` those whose file
+    ends inside an MPEG frame: they were scored.
     Where embeddings were given, ``fingerprint`` is over the hashes of ids and rows instead, and ``shared_audio``,
     ``audio_seconds`` and ``clipped`` are ``None``: no audio was looked at.
     """
@@ -261,6 +263,8 @@ class DataSection(Section):
     allow_missing: int
     damaged: list[Damaged]
     allow_damaged: int
+    short: list[str] = Field(default_factory=list)
+    cut_inside_frame: list[str] = Field(default_factory=list)
 
 
 class SeedsSection(Section):

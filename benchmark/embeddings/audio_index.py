@@ -1,32 +1,96 @@
-"""Which content an audio file has: path, size and mtime as the fast check, the sha256 of the bytes as the answer."""
+"""Which content an audio file has: path, size and mtime as the fast check, the sha256 of the bytes as the answer.
+
+What a look at a file's bytes said of it lies beside its hash, for no embedding depends on it. A file that was hashed
+before it was looked at, or looked at by an older version, is looked at again (:func:`look_again`), and not decoded.
+"""
 
 from __future__ import annotations
 
 import os
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.audio import content_hash
 from benchmark.embeddings.store import parquet_bytes
 from benchmark.errors import UserError
+from benchmark.inspection import INSPECTION_VERSION, Contents, look
 from results.store import replace_file
+
+if TYPE_CHECKING:
+    from benchmark.progress import Reporter
 
 FOLDER = "audio-index"
 MERGE_ABOVE = 16  # files
+COLUMNS = ("path", "size", "mtime_ns", "key", "note", "looked")
+HASH = 64  # letters of a sha256
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A file as it was when its content was hashed."""
+    """A file as it was when its content was hashed.
+
+    Attributes:
+        path: Where it lies.
+        size: Its bytes.
+        mtime_ns: When it was last changed.
+        key: Of its embeddings: the sha256 of its bytes, and its form where it has one.
+        note: What is to be told of it though it is used.
+        looked: The version of the inspection that looked at it; 0: none.
+    """
 
     path: str
     size: int
     mtime_ns: int
     key: str
+    note: str = ""
+    looked: int = 0
+
+
+def identify(path: Path) -> Seen:
+    """Hash a file and look at it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    stat = path.stat()
+    return _looked_at(path, Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path)))
+
+
+def _looked_at(path: Path, seen: Seen) -> Seen:
+    contents = look(path) if seen.size else Contents()
+    return replace(seen, key=contents.key(seen.key[:HASH]), note=contents.note, looked=INSPECTION_VERSION)
+
+
+def look_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> None:
+    """Look at the files among ``paths`` that were hashed before the present inspection could look at them.
+
+    Embeddings of a file that is refused now, or that is played in another way, are no longer found by its key.
+
+    Args:
+        index: What is known of the files; it is told.
+        paths: Audio files.
+        report: Is told of the work.
+
+    Raises:
+        UserError: The disk is full or not writable.
+    """
+    todo = index.not_looked_at(paths)
+    if not todo:
+        return
+    fresh = []
+    with report.stage("Looking at files that were embedded before", len(todo), "files") as advance:
+        for done, (path, seen) in enumerate(todo):
+            with suppress(OSError):  # the extraction will name it
+                fresh.append(_looked_at(path, seen))
+            advance(done + 1)
+    index.add(fresh)
 
 
 class AudioIndex:
@@ -41,13 +105,18 @@ class AudioIndex:
                 columns = pq.read_table(file).to_pydict()
             except (OSError, ValueError, pa.ArrowException):
                 continue  # merged away by another process, or torn: its files are hashed again
-            for path, size, mtime_ns, key in zip(
-                columns["path"], columns["size"], columns["mtime_ns"], columns["key"], strict=True
-            ):
-                self._seen[path] = Seen(path, size, mtime_ns, key)
+            names = [name for name in COLUMNS if name in columns]  # older files lack the last two
+            for values in zip(*(columns[name] for name in names), strict=True):
+                entry = Seen(**dict(zip(names, values, strict=True)))
+                self._seen[entry.path] = entry
 
     def key(self, path: Path) -> str | None:
         """Return the content hash of ``path`` if it was hashed at its present size and mtime."""
+        seen = self.seen(path)
+        return None if seen is None else seen.key
+
+    def seen(self, path: Path) -> Seen | None:
+        """Return what is known of ``path`` if it was hashed at its present size and mtime."""
         seen = self._seen.get(str(path))
         if seen is None:
             return None
@@ -55,7 +124,16 @@ class AudioIndex:
             stat = path.stat()
         except OSError:
             return None
-        return seen.key if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
+        return seen if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
+
+    def not_looked_at(self, paths: Iterable[Path]) -> list[tuple[Path, Seen]]:
+        """Return those of ``paths`` that are known, and that the present inspection has not looked at."""
+        old = (path for path in dict.fromkeys(paths) if self._looked(path) < INSPECTION_VERSION)
+        return [(path, seen) for path in old if (seen := self.seen(path)) is not None]
+
+    def _looked(self, path: Path) -> int:
+        seen = self._seen.get(str(path))
+        return INSPECTION_VERSION if seen is None else seen.looked
 
     def add(self, seen: Iterable[Seen]) -> None:
         """Remember ``seen`` in one new file, and merge the files when there are many.
@@ -74,6 +152,8 @@ class AudioIndex:
                 "size": pa.array([entry.size for entry in entries], pa.int64()),
                 "mtime_ns": pa.array([entry.mtime_ns for entry in entries], pa.int64()),
                 "key": [entry.key for entry in entries],
+                "note": [entry.note for entry in entries],
+                "looked": pa.array([entry.looked for entry in entries], pa.int32()),
             }
         )
         path = self.folder / f"{time.time_ns():020d}-{os.getpid()}.parquet"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.audio import Audio, AudioRule, DamagedAudioError, content_hash, load
 from benchmark.deformations import Deformation, NothingLeftError, deform
 from benchmark.embeddings.audio_index import Seen
+from benchmark.inspection import INSPECTION_VERSION
 
 AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
 
@@ -38,13 +39,20 @@ def decode_one(path: Path, rule: AudioRule, deformation: Deformation | None = No
             return Decoded(path, None, None, "it changed while it was read", audio.seconds)
         if deformation is not None and seen is not None:
             audio = _deformed(audio, rule, deformation, seen.key)
-        return Decoded(path, seen, audio)
+        return Decoded(path, _looked_at(seen, audio.form, audio.note), audio)
     except DamagedAudioError as damage:
-        return Decoded(path, seen, None, damage.problem, damage.seconds_recovered)
+        return Decoded(path, _looked_at(seen, damage.form), None, damage.problem, damage.seconds_recovered)
     except OSError as error:
         return Decoded(path, seen, None, f"it cannot be read: {error.strerror or error}")
     except MemoryError:
         return Decoded(path, None, None, "it does not fit into memory when decoded")
+
+
+def _looked_at(seen: Seen | None, form: str, note: str = "") -> Seen | None:
+    """Return what is known of a file, now that its bytes were looked at."""
+    if seen is None:
+        return None
+    return replace(seen, key=f"{seen.key}-{form}" if form else seen.key, note=note, looked=INSPECTION_VERSION)
 
 
 def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: str) -> Audio:
@@ -53,7 +61,7 @@ def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: 
         samples, clipped = deform(audio.samples, rule.sample_rate, deformation, content)
     except NothingLeftError as error:
         raise DamagedAudioError(f"{deformation.text} leaves nothing of it: {error}", audio.seconds) from None
-    return Audio(samples, audio.seconds, clipped)
+    return replace(audio, samples=samples, clipped=clipped)
 
 
 def decode_all(

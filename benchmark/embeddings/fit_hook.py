@@ -11,12 +11,12 @@ import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.audio import content_hash
-from benchmark.embeddings.audio_index import AudioIndex, Seen
+from benchmark.embeddings.audio_index import AudioIndex, Seen, identify
 from benchmark.embeddings.decoding import decode_all
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import shards
@@ -64,11 +64,8 @@ def training_split(task: str, ids: Sequence[str], paths: Sequence[Path], index: 
         seen: list[Seen] = []
         with report.stage(f"Hashing the training split of {task}", len(unknown), "files") as advance:
             for done, path in enumerate(unknown):
-                try:
-                    stat = path.stat()
-                    seen.append(Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path)))
-                except OSError:
-                    pass  # the extraction will name it among the damaged tracks
+                with suppress(OSError):  # the extraction will name it among the damaged tracks
+                    seen.append(identify(path))
                 advance(done + 1)
         index.add(seen)
     return _digest(task, ids, [index.key(path) for path in paths])

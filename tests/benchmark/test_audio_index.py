@@ -2,14 +2,20 @@
 
 import errno
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from benchmark.audio import AudioRule, content_hash
 from benchmark.embeddings import audio_index
-from benchmark.embeddings.audio_index import MERGE_ABOVE, AudioIndex, Seen
+from benchmark.embeddings.audio_index import MERGE_ABOVE, AudioIndex, Seen, identify, look_again
+from benchmark.embeddings.decoding import decode_one
 from benchmark.errors import UserError
+from benchmark.inspection import INSPECTION_VERSION
+from benchmark.progress import Silent
+from tests.benchmark.sound_bytes import mp3
 
 
 def seen(path: Path, key: str = "a" * 64) -> Seen:
@@ -90,7 +96,14 @@ class TestFiles:
         (file,) = files(tmp_path)
         (row,) = pq.read_table(file).to_pylist()
         stat = song.stat()
-        assert row == {"path": str(song), "size": stat.st_size, "mtime_ns": stat.st_mtime_ns, "key": "a" * 64}
+        assert row == {
+            "path": str(song),
+            "size": stat.st_size,
+            "mtime_ns": stat.st_mtime_ns,
+            "key": "a" * 64,
+            "note": "",
+            "looked": 0,
+        }
 
     def test_many_files_are_merged_and_nothing_is_lost(self, tmp_path):
         songs = []
@@ -160,3 +173,64 @@ class TestFiles:
         with pytest.raises(UserError, match=r"cannot write to .*audio-index: No space left on device"):
             index.add([seen(song)])
         assert not (tmp_path / "audio-index").exists()
+
+
+class TestLooks:
+    """What was hashed before it was looked at is looked at, once, and found under another key where that matters."""
+
+    def old(self, home: Path, path: Path) -> str:
+        key = content_hash(path)
+        AudioIndex(home).add([seen(path, key)])
+        return key
+
+    def put(self, folder: Path, name: str, data: bytes) -> Path:
+        (folder / name).write_bytes(data)
+        return folder / name
+
+    def test_an_index_without_the_columns_is_read(self, tmp_path, song):
+        self.old(tmp_path, song)
+        (file,) = files(tmp_path)
+        table = pq.read_table(file)
+        pq.write_table(table.drop_columns(["note", "looked"]), file)
+        assert AudioIndex(tmp_path).seen(song) == seen(song, content_hash(song))
+
+    def test_sound_files_keep_their_key(self, tmp_path):
+        path = self.put(tmp_path, "a.mp3", mp3())
+        key = self.old(tmp_path, path)
+        look_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).seen(path) == replace(seen(path, key), looked=INSPECTION_VERSION)
+
+    def test_what_is_refused_now_loses_its_embedding(self, tmp_path):
+        path = self.put(tmp_path, "a.mp3", mp3() + mp3())
+        key = self.old(tmp_path, path)
+        look_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).key(path) == f"{key}-refused"
+
+    def test_what_is_heard_otherwise_has_a_key_of_its_own(self, tmp_path):
+        path = self.put(tmp_path, "a.mp3", b"\xff\xfb\x90\xc4" + b"\x55" * 60 + mp3(tag=False))
+        key = self.old(tmp_path, path)
+        look_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).key(path) == f"{key}-mpeg2"
+        assert identify(path).key == f"{key}-mpeg2"
+        assert decode_one(path, AudioRule(16000)).seen == identify(path)
+
+    def test_a_note_is_kept(self, tmp_path):
+        path = self.put(tmp_path, "a.mp3", mp3(tag=False)[:-50])
+        self.old(tmp_path, path)
+        look_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).seen(path).note.startswith("it ends inside an MPEG frame")
+        assert decode_one(path, AudioRule(16000)).seen == AudioIndex(tmp_path).seen(path)
+
+    def test_nothing_is_looked_at_twice(self, tmp_path, monkeypatch):
+        path = self.put(tmp_path, "a.mp3", mp3())
+        self.old(tmp_path, path)
+        look_again(AudioIndex(tmp_path), [path, path], Silent())
+        monkeypatch.setattr(audio_index, "look", None)
+        look_again(AudioIndex(tmp_path), [path], Silent())
+
+    def test_a_file_that_has_gone_is_left_to_the_extraction(self, tmp_path):
+        path = self.put(tmp_path, "a.mp3", mp3())
+        self.old(tmp_path, path)
+        path.unlink()
+        look_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).seen(path) is None

@@ -7,10 +7,12 @@ import pytest
 import soundfile
 
 from benchmark.data_checks import has, source_state, verify_audio, verify_items, verify_sources
+from benchmark.integrity import CHANGED
 from tasks.card import TaskCard
 from tasks.collection import Source
 from tasks.items import Items
 from tasks.places import Place
+from tests.benchmark.sound_bytes import frame_starts, mp3, sound
 
 SOURCE = Source(file="list.txt", what="annotations", sha256=hashlib.sha256(b"abc").hexdigest(), size=3)
 CARD = TaskCard(
@@ -78,3 +80,23 @@ def test_audio_is_looked_for_and_decoded(items, capsys):
     items.audio[2].unlink()
     assert verify_audio(items, everything=False) == 2
     assert "no audio file was decoded" in capsys.readouterr().out
+
+
+def test_what_is_odd_and_no_problem_is_told(items, capsys):
+    items.audio[0].write_bytes(mp3(8000, tag=False)[:-30])
+    data = mp3(8000)
+    at = frame_starts(data)[10] + 30
+    items.audio[1].write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
+    soundfile.write(items.audio[2], np.full(900, 0.1), 8000)
+    assert verify_audio(items, everything=False) == 0
+    text = capsys.readouterr().out
+    assert f"note: 1 file(s): it ends inside an MPEG frame:\n      {items.audio[0]}" in text
+    assert f"note: 1 file(s): {CHANGED}:\n      {items.audio[1]}" in text
+    assert f"far shorter than the others (under a tenth of the median, 2.0 s):\n      {items.audio[2]}" in text
+
+
+def test_a_flac_file_whose_digest_is_another_is_a_problem(items, capsys):
+    data = sound("FLAC")
+    items.audio[0].write_bytes(data[:26] + bytes([data[26] ^ 1]) + data[27:])
+    assert verify_audio(items, everything=False) == 1
+    assert "its samples fail FLAC's MD5" in capsys.readouterr().out

@@ -9,12 +9,14 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmark import evaluation, pipeline, selection
-from benchmark.embeddings import decoding
+from benchmark import evaluation, pipeline, selection, sound_files
+from benchmark.commands import _remarks
+from benchmark.embeddings import audio_index, decoding
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
+from benchmark.inspection import Contents
 from benchmark.material import Material
 from benchmark.options import Options
 from probes.data import LeakError
@@ -22,6 +24,7 @@ from results import store
 from results.record import RecordError
 from tasks import registry
 from tasks.errors import TaskError
+from tests.benchmark.sound_bytes import mp3
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
 
@@ -71,6 +74,38 @@ class TestRecord:
             hits = [int(np.argmax(row[f"outputs_{seed}"])) == row["target"] for row in test]
             assert np.mean(hits) == pytest.approx(value)
         assert all(row["group"].startswith("artist") for row in rows)
+
+    def test_names_short_files_and_those_that_end_inside_a_frame(self, bands, make_task, places, capsys):
+        card = make_task()
+        audio = card.parent / "audio"
+        data = mp3(8000, tag=False)
+        (audio / "t004.flac").write_bytes(data[:-30])
+        soundfile.write(audio / "t009.flac", np.full(900, 0.1), 8000)
+        for overwrite in ("missing", "always"):  # the second finds all embeddings in the store
+            record = benchmark.run(bands, card, **places, **FAST, overwrite=overwrite)
+            assert (record.data.cut_inside_frame, record.data.short) == (["t004"], ["t009"])
+        assert _remarks(record) == [
+            "bands on tones: 1 file(s) end inside an MPEG frame and were used: t004",
+            "bands on tones: 1 track(s) are under a tenth of the median length and were used: t009",
+        ]
+
+    @pytest.mark.parametrize("spoil", [lambda data: data + data, lambda data: data[:3000] + bytes(900) + data[3900:]])
+    def test_an_embedding_of_a_file_that_would_be_refused_now_is_not_used(
+        self, bands, make_task, places, monkeypatch, spoil
+    ):
+        card = make_task()
+        path = card.parent / "audio" / "t004.flac"
+        path.write_bytes(spoil(mp3(8000)))
+        with monkeypatch.context() as before:  # as it was when nothing was looked at
+            for module in (audio_index, sound_files):
+                before.setattr(module, "look", lambda path: Contents(size=path.stat().st_size))
+            before.setattr(decoding, "INSPECTION_VERSION", 0)
+            first = benchmark.run(bands, card, **places, **FAST)
+        assert first.data.damaged == []
+        with pytest.raises(UserError, match="1 damaged track"):
+            benchmark.run(bands, card, **places, **FAST)
+        left = benchmark.run(bands, card, **places, **FAST, allow_damaged=1)
+        assert [each.track_id for each in left.data.damaged] == ["t004"]
 
     def test_equal_runs_give_equal_numbers(self, bands, make_task, places):
         card = make_task()
