@@ -1,16 +1,16 @@
 """How sure a score, or a difference of two, is: over items of this kind (or groups of them) and over probe seeds.
 
 Any metric is taken apart by a jackknife: it is computed once without each block of items, and what leaving a block out
-changes is that block's contribution. Contributions of the k probes to J blocks are a table, and its rows and columns say
+changes is that block's contribution. The contributions of J blocks to k probes are a table, whose rows and columns say
 what a mean over probes owes to the items and what to the seeds:
 
 - the part of the items is the variance of the blocks' mean contributions, over J;
 - the part of the seeds is the variance of the probes' whole scores, less what probes differ by only because they err on
   different items (the table's residual: it is in the items' part already), over k.
 
-Their sum has Satterthwaite's degrees of freedom, so that few seeds and few groups make an interval wider (Student's t). A
-block is an item, or a group where items are not independent; where there are more than :data:`BLOCKS`, they are dealt into
-as many. docs/protocol.md has how often such intervals cover and such tests err, by simulation.
+Their sum has Satterthwaite's degrees of freedom, so that few seeds and few groups make an interval wider (Student's t).
+A block is an item, or a group where items are not independent; where there are more than :data:`BLOCKS`, they are dealt
+into as many. docs/protocol.md has how often such intervals cover and such tests err, by simulation.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ import numpy as np
 
 BLOCKS = 400
 LEVEL = 0.95
-FEW_CLUSTERS = 30  # fewer groups (or items) than this, and intervals hold less often than they say
 
 Question = Literal["items", "items and seeds"]
-"""What was drawn, of which an interval or a p value speaks: items (or groups) for these very probes, or seeds as well."""
+"""What an interval or a p value takes for drawn: items (or groups), for these very probes, or seeds as well."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +89,8 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A difference of two means over probes, its intervals, and its two-sided p value.
+class Contrast:
+    """A difference of two means over probes, its intervals, and its two-sided p value with its degrees of freedom.
 
     ``p`` and the interval come of one t statistic: p is at most .05 exactly where 0 is outside.
     """
@@ -99,7 +98,6 @@ class Comparison:
     value: float
     interval: Interval
     p: float
-    items_p: float
     degrees: float
 
 
@@ -138,13 +136,16 @@ def blocks_of(n: int, groups: Sequence[str] | None, *, seed: int, most: int = BL
     return Blocks(member, np.bincount(member), clusters)
 
 
-def score_interval(scores: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Interval | None:
+def score_interval(
+    scores: Jackknifed, blocks: Blocks, bounds: tuple[float, float], clusters: int | None = None
+) -> Interval | None:
     """Return the interval of the expected score; ``None`` where it is undefined once some block is left out.
 
     Args:
         scores: The probes of one encoder.
         blocks: What was left out.
         bounds: The metric's range: two finite ends, or ``(-inf, 1)``. The interval stays inside.
+        clusters: How many groups (or items) the score is of, where it is not of all.
     """
     if not scores.defined:
         return None
@@ -156,12 +157,13 @@ def score_interval(scores: Jackknifed, blocks: Blocks, bounds: tuple[float, floa
         total = items + max(0.0, square - noise) / k
         degrees = _satterthwaite(total, (items, freedom), (square / k, k - 1))
     value = float(np.mean(scores.values))
-    narrow = _within(value, items, freedom, blocks, bounds)
-    wide = _within(value, total, degrees, blocks, bounds)
+    clusters = blocks.clusters if clusters is None else clusters
+    narrow = _within(value, items, freedom, clusters, bounds)
+    wide = _within(value, total, degrees, clusters, bounds)
     return Interval(*wide, *narrow, "items and seeds" if known else "items")
 
 
-def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Comparison | None:
+def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Contrast | None:
     """Compare the means over probes of two encoders on the same items; their numbers of probes may differ.
 
     Args:
@@ -190,9 +192,26 @@ def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple
         degrees = _satterthwaite(total, (items, freedom), *squares)
     widest = bounds[1] - bounds[0]
     p, low, high = _t_test(value, total, degrees, widest)
-    items_p, items_low, items_high = _t_test(value, items, freedom, widest)
+    _, items_low, items_high = _t_test(value, items, freedom, widest)
     interval = Interval(low, high, items_low, items_high, "items and seeds" if known and seeded else "items")
-    return Comparison(value, interval, p, items_p, degrees)
+    return Contrast(value, interval, p, degrees)
+
+
+def change(after: Jackknifed, before: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Interval | None:
+    """Return the interval of what a change of the inputs does to the mean over the same probes, ``after - before``.
+
+    Args:
+        after: The scores of k probes after the change.
+        before: Those of the same k probes, in the same order.
+        blocks: What was left out.
+        bounds: The metric's range.
+    """
+    moved = after.less(before)
+    if not moved.defined:
+        return None
+    none = Jackknifed(np.zeros(1), np.zeros((1, moved.without.shape[1])), seeded=False)
+    found = compare(moved, none, blocks, bounds)
+    return None if found is None else found.interval
 
 
 def sample_deviation(values: Sequence[float]) -> float | None:
@@ -233,12 +252,13 @@ def _satterthwaite(total: float, *parts: tuple[float, float]) -> float:
     They are at most those of the first part, the items: so the interval is never narrower than over items alone.
     """
     spread = sum(variance**2 / degrees for variance, degrees in parts)
-    fewest = min(degrees for _, degrees in parts)
-    return fewest if spread == 0 else min(parts[0][1], max(fewest, total**2 / spread))
+    if spread == 0:
+        return parts[0][1]
+    return min(parts[0][1], max(min(degrees for _, degrees in parts), total**2 / spread))
 
 
 def _within(
-    value: float, variance: float, degrees: float, blocks: Blocks, bounds: tuple[float, float]
+    value: float, variance: float, degrees: float, clusters: int, bounds: tuple[float, float]
 ) -> tuple[float, float]:
     """Return the t interval of ``value``, bent so that it stays within the metric's range and holds the value.
 
@@ -255,10 +275,8 @@ def _within(
         return high - distance * factor, high - distance / factor
     share = (value - low) / (high - low)
     spread = share * (1 - share)
-    if spread <= 0:  # all right, or all wrong: as many items as there are could not show a rare other case
-        ratio = t**2 / blocks.clusters
-    else:
-        ratio = t**2 * variance / (high - low) ** 2 / spread
+    # All right, or all wrong: so many items could not show a rare other case.
+    ratio = t**2 / clusters if spread <= 0 else t**2 * variance / (high - low) ** 2 / spread
     centre = (share + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * spread + ratio**2 / 4) / (1 + ratio)
     found = low + (high - low) * (centre - half), low + (high - low) * (centre + half)

@@ -202,15 +202,17 @@ class Drop(Section):
     """A metric on deformed test audio, with its interval, and how far that is from the score on clean audio.
 
     ``drop`` is deformed minus clean, below zero where the score fell; ``drop_low`` and ``drop_high`` bound its 95 %
-    interval, in resamples of items (or groups) that clean and deformed audio share.
+    interval: of the same items and the same probes, clean and deformed. ``question`` is that of both intervals, as in
+    :class:`Score`; their ends are ``None`` where the metric is undefined without some one item or group.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     drop: float
-    drop_low: float
-    drop_high: float
+    drop_low: float | None
+    drop_high: float | None
+    question: Literal["items", "items and seeds"] = "items"
 
 
 class Robustness(Section):
