@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -21,7 +22,8 @@ from benchmark.plan import SHOWN, Pair, make_pairs
 from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
 from benchmark.run_key import trials_of
-from benchmark.tables import table
+from benchmark.tables import WIDTH, table
+from results.intervals import interval_notes, map_note, meaning, span
 from results.record import Record
 from tasks import registry
 
@@ -102,8 +104,8 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                     record.encoder.id,
                     metric,
                     f"{score.value:.3f}",
-                    f"{score.low:.3f}–{score.high:.3f}",
-                    f"{score.std:.3f}" if len(score.seeds) > 1 else "-",
+                    span(score.low, score.high),
+                    "-" if score.std is None or len(score.seeds) == 1 else f"{score.std:.3f}",
                     f"{record.scores.valid[metric].value:.3f}",
                     "-" if ridge is None else f"{ridge[metric].value:.3f}{' !' * loses}",
                     record.data.counts["test"],
@@ -112,6 +114,8 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
     print(table(rows, headers, NAMES))
+    told = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
+    print("\n" + textwrap.fill(told, WIDTH))
     if lost:
         print("\n! a ridge regression on the same embeddings does better, by more than the interval")
     print_robustness([outcome.record for outcome in outcomes])
@@ -158,6 +162,7 @@ def _remarks(record: Record) -> list[str]:
     """Return what a reader of the scores must know of what was scored."""
     data, what = record.data, f"{record.encoder.id} on {record.task.id}"
     remarks = []
+    remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
     if data.missing:
         remarks.append(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
     if data.damaged:

@@ -22,6 +22,7 @@ from results.comparison import (
     pair_records,
     refusal,
     render,
+    row_notes,
 )
 from results.predictions import Predictions, read_split
 from results.record import Record
@@ -64,8 +65,8 @@ def compare_records(
         tasks: Ids, aliases, globs or groups; none for every task that both have.
         results: Folder of the records.
         metric: Look at this metric alone, and correct for it; otherwise at all, and correct for the primary ones.
-        permutations: How many; ``None`` for 2,000, or fewer where a task is too large, and then a note says so.
-        seed: Seed of resamples and permutations.
+        permutations: How many, for the test of these very probes; ``None`` for 2,000.
+        seed: Seed of permutations, and of the blocks of a jackknife where items are many.
         report: Where progress goes.
 
     Raises:
@@ -91,27 +92,13 @@ def compare_records(
             assert not isinstance(found, str)
             here, there = found
             metrics = [metric] if metric else pair.first.task.metrics
-            affordable = statistics.affordable_permutations(len(here.track_ids), len(here.labels), len(here.outputs))
-            if pair.first.task.kind != "multilabel":
-                affordable = statistics.PERMUTATIONS
-            rows += _rows(pair, here, there, metrics, permutations or affordable, seed)
+            rows += _rows(pair, here, there, metrics, permutations or statistics.PERMUTATIONS, seed)
             notes += condition_notes(pair)
             if pair.first.limit is not None:
                 notes.append(f"{pair.first.task.id}: both runs are limited to {pair.first.limit} items (--limit).")
-            if permutations is None and affordable < statistics.PERMUTATIONS and not rows[-1].exact:
-                notes.append(
-                    f"{pair.first.task.id}: {affordable:,} permutations in place of {statistics.PERMUTATIONS:,}, as "
-                    f"its {len(here.track_ids):,} items times {len(here.labels)} labels would take minutes; "
-                    f"--permutations {statistics.PERMUTATIONS} takes all."
-                )
-            if rows[-1].exact:
-                notes.append(
-                    f"{pair.first.task.id}: with {rows[-1].clusters} groups or items there are "
-                    f"{rows[-1].permutations:,} ways to exchange them, all of which were looked at; no p is smaller "
-                    f"than {1 / rows[-1].permutations:.2g}."
-                )
+            notes += row_notes(rows[-len(metrics) :])
             advance(number)
-    adjusted = iter(statistics.holm([row.p for row in rows if row.p_holm is not None]))
+    adjusted = iter(statistics.holm([row.p_holm for row in rows if row.p_holm is not None]))
     rows = [row if row.p_holm is None else row.model_copy(update={"p_holm": next(adjusted)}) for row in rows]
     of = metric or "the primary metric of each task"
     family = f"p (Holm) is adjusted for the {len(pairs)} task(s) compared, on {of}."
@@ -229,7 +216,7 @@ def _rows(
     try:
         found = statistics.differences(
             metrics_of(metrics, here.labels), here.targets, here.outputs, there.outputs, here.groups,
-            ranking=task.kind == "multilabel", permutations=permutations, seed=seed,
+            bounds={metric: task_metrics.bounds(metric) for metric in metrics}, permutations=permutations, seed=seed,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(f"{task.id} cannot be compared: {error}") from error
@@ -240,9 +227,14 @@ def _rows(
             first=difference.first,
             second=difference.second,
             difference=difference.value,
+            question=difference.question,
             low=difference.low,
             high=difference.high,
             p=difference.p,
+            items_low=difference.items_low,
+            items_high=difference.items_high,
+            items_p=difference.items_p,
+            probes=(len(here.outputs), len(there.outputs)),
             p_holm=difference.p if metric == metrics[0] else None,  # its place in the family, until all are known
             permutations=difference.permutations,
             exact=difference.exact,

@@ -22,12 +22,12 @@ from benchmark.plan import Pair
 from benchmark.progress import Reporter
 from benchmark.robustness import deformed_material, robustness
 from benchmark.run_key import run_key
-from benchmark.scoring import bootstrap, score_split
+from benchmark.scoring import LeftOut, leave_out, score_split
 from benchmark.selection import Selection, select
 from probes.floors import constant_outputs, loses
 from results import record as schema
 from results import store as records
-from tasks.metrics import Resampled
+from tasks.metrics import bounds
 
 if TYPE_CHECKING:
     import pyarrow
@@ -138,13 +138,14 @@ def _score_test(
     test = material.arrays("test", selection.layer_number)
     card, labels, groups = material.pair.asked.task.card, material.items.labels, material.groups("test")
     outputs = [probe.predict(test.embeddings) for probe in selection.probes]
-    resampled = {}
+    left_out = None
     if all(_finite(output) for output in outputs):  # else score_split refuses them
-        resampled = bootstrap(card, test.targets, outputs, labels, groups, seed=seed)
-    scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split="test", resampled=resampled)
+        left_out = leave_out(card, test.targets, outputs, labels, groups, seed=seed)
+    scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split="test", left_out=left_out)
+    assert left_out is not None
 
-    def floor(found: np.ndarray, resampled: Mapping[str, Resampled] | None = None) -> dict[str, schema.FloorScore]:
-        scored = score_split(card, test.targets, [found], labels, groups, seed=seed, split="test", resampled=resampled)
+    def floor(found: np.ndarray, left_out: LeftOut | None = None) -> dict[str, schema.FloorScore]:
+        scored = score_split(card, test.targets, [found], labels, groups, seed=seed, split="test", left_out=left_out)
         return {
             metric: schema.FloorScore(value=each.value, low=each.low, high=each.high) for metric, each in scored.items()
         }
@@ -153,7 +154,7 @@ def _score_test(
     chance = None if selection.permuted is None else selection.permuted.predict(test.embeddings)
     ridge, beside = selection.ridge.predict(test.embeddings), None
     if _finite(ridge):
-        beside = bootstrap(card, test.targets, [ridge], labels, groups, seed=seed)
+        beside = leave_out(card, test.targets, [ridge], labels, groups, seed=seed, seeded=False)
     floors = schema.Floors(
         constant=floor(constant),
         permuted=None if chance is None or not _finite(chance) else floor(chance),
@@ -161,13 +162,17 @@ def _score_test(
         ridge_penalty=None if beside is None else selection.ridge.penalty,
         loses_to_ridge=[]
         if beside is None
-        else [metric for metric in card.metrics if loses(resampled[metric].values, beside[metric].values)],
+        else [
+            metric
+            for metric in card.metrics
+            if loses(left_out.scores[metric], beside.scores[metric], left_out.blocks, bounds(metric))
+        ],
     )
     robust = []
     for deformation in deformations:
         deformed = deformed_material(material, deformation, home)
         arrays = deformed.arrays("test", selection.layer_number)
-        robust.append(robustness(deformed, arrays, selection.probes, scores, resampled, seed))
+        robust.append(robustness(deformed, arrays, selection.probes, scores, left_out, seed))
     return _Scored(scores, outputs), floors, robust
 
 

@@ -23,8 +23,9 @@ from benchmark.published_labels import (
     read_fetched,
     read_table,
 )
-from probes.statistics import percentile_interval, resample_weights
+from probes.statistics import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
+from results.intervals import meaning, span
 from results.predictions import Predictions, read_split
 from results.record import Record
 from tasks import metrics as task_metrics
@@ -40,7 +41,7 @@ class LabelScore:
     """One label on the test split: mean over retrained probes, 95 % interval, and what was published for it.
 
     ``items`` are the test items that have the label; ``value`` is ``None`` where the score is undefined, and so are
-    ``low`` and ``high`` where it is in every resample.
+    ``low`` and ``high`` where it is undefined for one of the probes, or without some one item or group.
     """
 
     label: str
@@ -138,22 +139,29 @@ def label_tables(
     if metric is not None and metric not in known:
         raise UserError(f"{record.task.id} has no metric {metric!r}: it has {', '.join(known)}")
     wanted = [metric] if metric else [name for name in known if name != PRECISION or PRECISION in published]
-    weights = resample_weights(len(predictions.track_ids), predictions.groups, seed=record.seeds.search)
-    return [_table(record, predictions, name, weights, published.get(name)) for name in wanted]
+    try:
+        blocks = blocks_of(len(predictions.track_ids), predictions.groups, seed=record.seeds.search)
+    except ValueError as error:
+        raise UserError(f"no interval can be given for {record.encoder.id} on {record.task.id}: {error}") from error
+    return [_table(record, predictions, name, blocks, published.get(name)) for name in wanted]
 
 
 def _table(
-    record: Record, predictions: Predictions, metric: str, weights: np.ndarray, published: PublishedLabels | None
+    record: Record, predictions: Predictions, metric: str, blocks: Blocks, published: PublishedLabels | None
 ) -> LabelTable:
     names = [metric.removeprefix("r2_")] if metric.startswith("r2_") else list(predictions.labels)
-    values = _mean([_by_label(metric, predictions, outputs, None)[None] for outputs in predictions.outputs])[0]
-    resampled = _mean([_by_label(metric, predictions, outputs, weights) for outputs in predictions.outputs])
+    each = np.stack([_by_label(metric, predictions, outputs, None) for outputs in predictions.outputs])
+    weights = blocks.weights()
+    without = np.stack([_by_label(metric, predictions, outputs, weights) for outputs in predictions.outputs])
+    values = _mean(each)
     counts = _items(record, predictions, names)
     rows = [_overall(record, metric, len(predictions.track_ids), published)]
     for i, label in enumerate(names):
         if metric.startswith("r2_"):
             break  # one target: it is the whole
-        low, high = _interval(resampled[:, i]) if np.isfinite(values[i]) else (None, None)
+        scores, clusters = Jackknifed(each[:, i], without[:, :, i]), _clusters(predictions, metric, i)
+        interval = score_interval(scores, blocks, (0.0, 1.0), clusters)
+        low, high = (None, None) if interval is None else (interval.low, interval.high)
         theirs = {model: own[label] for model, own in (published.labels if published else {}).items() if label in own}
         value = float(values[i]) if np.isfinite(values[i]) else None
         rows.append(LabelScore(label, counts[i], value, low, high, theirs))
@@ -188,16 +196,21 @@ def _by_label(metric: str, predictions: Predictions, outputs: np.ndarray, weight
     return found[0] if weights is None else found
 
 
-def _mean(values: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean over probes of [R, L], of those where it is defined; NaN where it is in none."""
-    stacked = np.stack(values)
-    counted = np.isfinite(stacked)
+def _clusters(predictions: Predictions, metric: str, label: int) -> int:
+    """Return of how many groups, or items, a label's score is: those that have it, or (precision) were called so."""
+    if metric == PRECISION:
+        chosen = np.any([outputs.argmax(1) == label for outputs in predictions.outputs], axis=0)
+    else:
+        chosen = predictions.targets == label if predictions.targets.ndim == 1 else predictions.targets[:, label] != 0
+    member = clusters_of(len(predictions.track_ids), predictions.groups)
+    return max(1, len(np.unique(member[chosen])))
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Return the mean over probes of [k, L], of those where it is defined; NaN where it is in none."""
+    counted = np.isfinite(values)
     with np.errstate(invalid="ignore"):
-        return np.where(counted, stacked, 0).sum(0) / counted.sum(0)
-
-
-def _interval(values: np.ndarray) -> tuple[float, float] | tuple[None, None]:
-    return percentile_interval(values) if np.isfinite(values).any() else (None, None)
+        return np.asarray(np.where(counted, values, 0).sum(0) / counted.sum(0))
 
 
 def _items(record: Record, predictions: Predictions, names: Sequence[str]) -> list[int]:
@@ -220,7 +233,7 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
                 row.label.replace("|", "\\|"),
                 str(row.items),
                 _number(row.value),
-                "-" if row.low is None or row.high is None else f"{row.low:.3f}–{row.high:.3f}",
+                span(row.low, row.high),
                 *(_number(row.published.get(model)) for model in models),
             ]
             for row in table.rows
@@ -245,6 +258,13 @@ def _notes(record: Record, table: LabelTable, models: Sequence[str]) -> list[str
     undefined = [row.label for row in table.rows if row.value is None and row.label != ALL]
     if undefined:
         notes.append(f"{len(undefined)} label(s) cannot be scored on this test split: {', '.join(undefined)}.")
+    alone = [row.label for row in table.rows if row.value is not None and row.low is None and row.label != ALL]
+    if alone:
+        notes.append(
+            f"No interval for {len(alone)} label(s), whose score hangs on a single item or group, or is undefined for "
+            f"one of the probes: {', '.join(alone)}."
+        )
+    notes.append(meaning(record.scores.test.values()))
     if models:
         shown = {label for row in table.rows if row.published for label in (row.label,)} - {ALL}
         if table.metric in ("map", "roc_auc"):

@@ -19,13 +19,13 @@ def compare(
     task: Annotated[list[str] | None, typer.Option("-t", "--task", help="Tasks (default: all that both have).")] = None,
     metric: Annotated[str | None, typer.Option(help="This metric alone (default: all).")] = None,
     permutations: Annotated[
-        int | None, typer.Option(help="Default 2000; fewer on very large tasks, and then said.")
+        int | None, typer.Option(help="How many, for the test of these very probes (default: 2000).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of resamples and permutations.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of permutations, and of how many items are dealt into blocks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     results: Results = Path("results"),
 ) -> None:
-    """Compare two encoders on saved predictions: difference, interval, permutation p, Holm over tasks."""
+    """Compare two encoders on saved predictions: difference, interval and p over items and seeds, Holm over tasks."""
     from benchmark import comparisons
 
     comparisons.compare(

@@ -1,7 +1,7 @@
 """The robustness view: how far a probe's scores on test move when the audio of test, and nothing else, is deformed.
 
 The probes are those of the normal run, trained on clean audio; nothing is selected by what they score here. Each item
-is scored clean and deformed in the same bootstrap resamples, so the interval is that of the change itself.
+is scored clean and deformed by the same probes, so the interval is that of the change itself, over items and seeds.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from benchmark.embeddings.store import EmbeddingStore
 from benchmark.errors import UserError
 from benchmark.options import Options
 from benchmark.plan import SHOWN, Pair
-from benchmark.scoring import bootstrap, score_split
+from benchmark.scoring import LeftOut, leave_out, score_split
 from probes.data import SplitArrays
-from probes.statistics import percentile_interval
+from probes.statistics import change
 from results.record import Drop, Record, Robustness, Score
-from tasks.metrics import Resampled
+from tasks.metrics import bounds
 
 if TYPE_CHECKING:
     from benchmark.material import Material
@@ -78,7 +78,7 @@ def robustness(
     test: SplitArrays,
     probes: Sequence[TrainedProbe],
     clean: Mapping[str, Score],
-    resampled: Mapping[str, Resampled],
+    left_out: LeftOut,
     seed: int,
 ) -> Robustness:
     """Score the probes on deformed test audio, beside their clean scores.
@@ -88,8 +88,8 @@ def robustness(
         test: Its embeddings of test.
         probes: The selected probes.
         clean: Their scores on clean test audio.
-        resampled: The replicates of these; see :func:`~benchmark.scoring.bootstrap`.
-        seed: Seed of the bootstrap.
+        left_out: These without each block; see :func:`~benchmark.scoring.leave_out`.
+        seed: Seed of the blocks.
 
     Raises:
         UserError: A probe's outputs are not finite.
@@ -98,17 +98,19 @@ def robustness(
     card, deformation = pair.asked.task.card, pair.space.deformation
     assert deformation is not None
     outputs = [probe.predict(test.embeddings) for probe in probes]
-    beside = {}
+    beside = None
     if all(np.isfinite(output).all() for output in outputs):  # else score_split refuses them
-        beside = bootstrap(card, test.targets, outputs, labels, groups, seed=seed)
+        beside = leave_out(card, test.targets, outputs, labels, groups, seed=seed)
     split = f"test ({deformation.text})"
-    scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split=split, resampled=beside)
+    scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split=split, left_out=beside)
+    assert beside is not None
     drops = {}
     for metric, score in scores.items():
-        low, high = percentile_interval(beside[metric].values - resampled[metric].values)
+        moved = change(beside.scores[metric], left_out.scores[metric], beside.blocks, bounds(metric))
         drops[metric] = Drop(
-            value=score.value, low=score.low, high=score.high,
-            drop=score.value - clean[metric].value, drop_low=low, drop_high=high,
+            value=score.value, low=score.low, high=score.high, drop=score.value - clean[metric].value,
+            drop_low=None if moved is None else moved.low, drop_high=None if moved is None else moved.high,
+            question=score.question,
         )  # fmt: skip
     places = pair.store.places()
     clipped = sum(places[material.keys[i]].clipped for i in material.items.rows("test"))
@@ -144,7 +146,9 @@ def print_robustness(records: Sequence[Record]) -> None:
             f"{record.scores.test[metric].value:.3f}",
             f"{drop.value:.3f}",
             _signed(drop.drop),
-            f"{_signed(drop.drop_low)} to {_signed(drop.drop_high)}",
+            "-"
+            if drop.drop_low is None or drop.drop_high is None
+            else f"{_signed(drop.drop_low)} to {_signed(drop.drop_high)}",
         ]
         for record in records
         for each in record.robustness

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 from benchmark.errors import UserError
-from probes.statistics import percentile_interval, resample_weights, sample_deviation
+from probes.statistics import Blocks, Jackknifed, blocks_of, sample_deviation, score_interval
 from results.record import Score
 from tasks import metrics as task_metrics
 from tasks.card import TaskCard
 from tasks.items import Items
-from tasks.metrics import Resampled
 
 
 def objective_name(card: TaskCard) -> str:
@@ -26,24 +26,26 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
     """Refuse a task whose scores or intervals could not be computed, before hours are spent.
 
     Raises:
-        UserError: There is one single class; on valid or test, ``map`` finds no label with a positive, ``roc_auc`` none
-            with both, or all items are of one group.
+        UserError: There is one single class; on valid or test there is one item, all items are of one group, or a
+            metric is undefined.
     """
     if card.kind == "multiclass" and len(items.labels) < 2:
         raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
     for split in ("valid", "test"):
         rows = items.rows(split)
+        for metric in card.metrics:
+            if task_metrics.why_undefined(metric, items.targets[rows], items.labels):
+                raise UserError(_undefined(metric, card, split, items.targets[rows], items.labels))
+        if len(rows) < 2:
+            raise UserError(
+                f"the {split} split of {card.id!r} has one item: how far its score would vary is not known, and no "
+                "interval can be given. Give it more items, or a larger --limit if there was one"
+            )
         if items.groups is not None and len({items.groups[row] for row in rows}) < 2:
             raise UserError(
                 f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no "
                 "interval can be drawn over groups. Give it more (a larger --limit), or leave the group out of the card"
             )
-        if card.kind == "multilabel":
-            found = items.targets[rows]
-            positive, negative = (found == 1).any(0), (found == 0).any(0)
-            for metric in card.metrics:
-                if not (positive & negative if metric == "roc_auc" else positive).any():
-                    raise UserError(_undefined(metric, card, split, len(found)))
 
 
 def objective(card: TaskCard, targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> float:
@@ -53,10 +55,23 @@ def objective(card: TaskCard, targets: np.ndarray, outputs: np.ndarray, labels: 
         UserError: It is undefined there, which no probe could change.
     """
     metrics = card.metrics if card.kind == "regression" else card.metrics[:1]
-    value = float(np.mean([task_metrics.scores(metric, targets, outputs, labels) for metric in metrics]))
-    if not np.isfinite(value):
-        raise UserError(_undefined(metrics[0], card, "valid", len(targets)))
-    return value
+    values = {metric: float(task_metrics.scores(metric, targets, outputs, labels)) for metric in metrics}
+    for metric, value in values.items():
+        if not np.isfinite(value):
+            raise UserError(_undefined(metric, card, "valid", targets, labels))
+    return float(np.mean(list(values.values())))
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The scores of S probes, whole and without each block of the items, by metric.
+
+    The blocks depend on the seed, the number of items and the groups alone: the scores of two encoders' probes (or of a
+    probe and a floor) on the same items are pairs.
+    """
+
+    blocks: Blocks
+    scores: Mapping[str, Jackknifed]
 
 
 def score_split(
@@ -68,12 +83,12 @@ def score_split(
     *,
     seed: int,
     split: str,
-    resampled: Mapping[str, Resampled] | None = None,
+    left_out: LeftOut | None = None,
 ) -> dict[str, Score]:
     """Score the outputs of S probes (one a seed) on one split.
 
-    The value is the mean over probes; its interval comes from resamples of items (of groups, where there are any), in
-    each of which all probes are scored on the same items and averaged.
+    The value is the mean over probes. Its interval is that of the expected score over items (groups, where there are
+    any) and over seeds; see :mod:`probes.statistics`.
 
     Args:
         card: The task's card.
@@ -81,9 +96,9 @@ def score_split(
         outputs: S arrays [n, L].
         labels: L names.
         groups: n names, or ``None``.
-        seed: Seed of the bootstrap.
+        seed: Seed by which items are dealt into blocks, where these are many.
         split: Its name, for messages.
-        resampled: What :func:`bootstrap` gives for the same arguments, where the caller has it.
+        left_out: What :func:`leave_out` gives for the same arguments, where the caller has it.
 
     Raises:
         UserError: A metric is undefined on this split, or a probe's outputs are not finite.
@@ -96,27 +111,28 @@ def score_split(
     evaluations = [task_metrics.evaluate_all(card.metrics, targets, output, labels) for output in outputs]
     for metric in card.metrics:
         if not all(np.isfinite(evaluation[metric].value) for evaluation in evaluations):
-            raise UserError(_undefined(metric, card, split, len(targets)))
-    if resampled is None:
-        resampled = bootstrap(card, targets, outputs, labels, groups, seed=seed)
+            raise UserError(_undefined(metric, card, split, targets, labels))
+    if left_out is None:
+        left_out = leave_out(card, targets, outputs, labels, groups, seed=seed)
     scores = {}
     for metric in card.metrics:
         found = [evaluation[metric] for evaluation in evaluations]
         values = [evaluation.value for evaluation in found]
-        low, high = percentile_interval(resampled[metric].values)
+        interval = score_interval(left_out.scores[metric], left_out.blocks, task_metrics.bounds(metric))
         scores[metric] = Score(
             value=float(np.mean(values)),
-            low=low,
-            high=high,
             std=sample_deviation(values),
             seeds=values,
+            **(asdict(interval) if interval else {"low": None, "high": None}),
+            clusters=left_out.blocks.clusters,
+            clustered=groups is not None,
             labels=_mean_labels([evaluation.labels for evaluation in found]),
             left_out=list(found[0].left_out),
         )
     return scores
 
 
-def bootstrap(
+def leave_out(
     card: TaskCard,
     targets: np.ndarray,
     outputs: Sequence[np.ndarray],
@@ -124,12 +140,9 @@ def bootstrap(
     groups: Sequence[str] | None,
     *,
     seed: int,
-) -> dict[str, Resampled]:
-    """Return each metric of the card in each bootstrap resample, averaged over the S probes.
-
-    The resamples are those of :func:`score_split`. They depend on the seed, the number of items and the groups alone:
-    the replicates of two probes (or of a probe and a floor) on the same items are pairs, and their differences are the
-    replicates of the difference.
+    seeded: bool = True,
+) -> LeftOut:
+    """Return the scores of each probe on all items, and without each block of them.
 
     Args:
         card: The task's card.
@@ -137,36 +150,26 @@ def bootstrap(
         outputs: S arrays [n, L], finite.
         labels: L names.
         groups: n names, or ``None``.
-        seed: Seed of the bootstrap.
+        seed: Seed by which items are dealt into blocks, where these are many.
+        seeded: Whether the outputs would differ with another seed; those of a constant or a ridge would not.
     """
-    weights = resample_weights(len(targets), groups, seed=seed)
+    blocks = blocks_of(len(targets), groups, seed=seed)
+    weights = blocks.weights()
+    whole = [task_metrics.evaluate_all(card.metrics, targets, output, labels) for output in outputs]
     each = [task_metrics.resample_all(card.metrics, targets, output, labels, weights) for output in outputs]
-    averaged = {}
-    for metric in card.metrics:
-        by_label = [one[metric].labels for one in each]
-        averaged[metric] = Resampled(
-            np.mean([one[metric].values for one in each], axis=0),
-            None if by_label[0] is None else np.mean([array for array in by_label if array is not None], axis=0),
+    scores = {
+        metric: Jackknifed(
+            np.array([one[metric].value for one in whole]), np.stack([one[metric].values for one in each]), seeded
         )
-    return averaged
+        for metric in card.metrics
+    }
+    return LeftOut(blocks, scores)
 
 
-def label_intervals(resampled: Resampled, labels: Sequence[str]) -> dict[str, tuple[float, float]]:
-    """Return the percentile interval of each label's score; a label defined in no resample is left out.
-
-    Raises:
-        ValueError: The metric has no labels.
-    """
-    if resampled.labels is None:
-        raise ValueError("a metric without labels has no intervals of labels")
-    columns = zip(labels, resampled.labels.T, strict=True)
-    return {label: percentile_interval(column) for label, column in columns if np.isfinite(column).any()}
-
-
-def _undefined(metric: str, card: TaskCard, split: str, items: int) -> str:
-    needs = "a positive" if metric == "map" else "both positives and negatives"
+def _undefined(metric: str, card: TaskCard, split: str, targets: np.ndarray, labels: Sequence[str]) -> str:
     return (
-        f"{metric} is undefined on the {split} split of {card.id!r} ({items} items): no label has {needs} there. "
+        f"{metric} is undefined on the {split} split of {card.id!r} ({len(targets)} items): "
+        f"{task_metrics.why_undefined(metric, targets, labels)}. "
         "Give it more items, or a larger --limit if there was one"
     )
 

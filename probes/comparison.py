@@ -1,18 +1,14 @@
-"""Are two encoders different on a task? A paired bootstrap interval of the difference, and a paired permutation test.
+"""Are two encoders different on a task? An interval and a p value over items and probe seeds, and one of these probes.
 
-Both respect clusters: where items come in groups (an artist's tracks), groups are drawn and groups are exchanged,
-because the tracks of a group tell the same thing twice. The test's null hypothesis: of a cluster's outputs, those of
-the first encoder's probes and those of the second's are exchangeable. So it exchanges all outputs of a cluster between
-the two with probability 1/2 and looks how often the metrics then differ by as much as they do (two-sided).
+The main question is whether one encoder is to be expected to score higher than the other, on items of this kind (or
+groups of them) and with any seeds of the probe: see :mod:`probes.statistics`. Beside it stands the narrower one,
+whether these very probes differ: a paired permutation test. Its null hypothesis is that what a cluster adds to the
+score of the first and to that of the second are exchangeable; so it exchanges them with probability 1/2, cluster by
+cluster, and looks how often the scores then differ by as much as they do (two-sided).
 
-A metric need not be a sum over items. Exchanging outputs is choosing n of the 2n items of both encoders, so a
-permutation is a weighting, 0 or 1, of those 2n items, and any metric that takes weights is computed for all
-permutations at once, with one sort a label.
-
-Ranking metrics compare the outputs of items with each other, and two models' outputs have scales of their own: a
-mixture would be ranked by scale, and both exchanged sets would score far below either model. So outputs are replaced by
-their mid-ranks within the model and label first: this changes no ranking metric of either model, and lets the mixture
-depend on nothing but their orders.
+A metric need not be a sum over items: what a cluster adds is what leaving it out takes away. For a mean over items that
+is exchanging the outputs themselves. For ranking metrics it is better than that, which makes a mixture of two models'
+outputs and needs their ranks in place of them; docs/protocol.md has the figures.
 """
 
 from __future__ import annotations
@@ -22,11 +18,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.statistics import percentile_interval, resample_weights
+from probes.statistics import Jackknifed, Question, blocks_of, compare, contributions
 
 PERMUTATIONS = 2000
-FEWEST_PERMUTATIONS = 200
-WORK = 1e11  # items x labels x probes x permutations x 4: about two minutes on one core
 TIES = 1e-9  # differences nearer than this are equal: sums in another order end in other digits
 
 Metrics = Callable[[np.ndarray, np.ndarray, "np.ndarray | None"], Mapping[str, np.ndarray]]
@@ -40,9 +34,15 @@ class Difference:
     Attributes:
         first: Mean over the first's probes.
         second: Mean over the second's.
-        low: Lower end of the 95 % percentile interval of ``first - second``.
+        question: What ``low``, ``high`` and ``p`` are over: ``items and seeds``, or ``items`` where an encoder has one
+            probe only.
+        low: Lower end of the 95 % interval of the expected difference; ``None``, as the other ends and p values are,
+            where the metric is undefined without some one item or group.
         high: Its upper end.
-        p: Two-sided p value of the permutation test.
+        p: Two-sided p value of the same t statistic: at most .05 exactly where 0 is outside the interval.
+        items_low: Lower end of the narrower interval, of these very probes over items alone.
+        items_high: Its upper end.
+        items_p: Two-sided p value of the permutation test of these very probes.
         permutations: How many it looked at.
         exact: Whether these were all there are.
         clusters: Number of groups, or of items where there are none.
@@ -50,9 +50,13 @@ class Difference:
 
     first: float
     second: float
-    low: float
-    high: float
-    p: float
+    question: Question
+    low: float | None
+    high: float | None
+    p: float | None
+    items_low: float | None
+    items_high: float | None
+    items_p: float | None
     permutations: int
     exact: bool
     clusters: int
@@ -70,67 +74,65 @@ def differences(
     second: Sequence[np.ndarray],
     groups: Sequence[str] | None,
     *,
-    ranking: bool,
+    bounds: Mapping[str, tuple[float, float]],
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> dict[str, Difference]:
-    """Compare the probes of two encoders on the same items.
-
-    The i-th probe of the first is paired with the i-th of the second; a metric's value is its mean over probes, and a
-    cluster is exchanged in all pairs together, since probes of one encoder are not independent of each other.
+    """Compare the probes of two encoders on the same items; their numbers of probes may differ.
 
     Args:
         metrics: The metrics, vectorised over weights.
         targets: [n, ...] in the metrics' convention.
         first: Outputs [n, L] of each probe of the first encoder.
-        second: Outputs [n, L] of each probe of the second, as many.
+        second: Outputs [n, L] of each probe of the second.
         groups: The group of each item, or ``None``.
-        ranking: Whether the metrics depend on the order of a label's outputs alone (see the head of this module).
+        bounds: The range of each metric.
         permutations: How many to draw; where there are no more than that, all are looked at, once each.
-        seed: Seed of resamples and permutations.
+        seed: Seed of permutations, and of the blocks where clusters are many.
 
     Raises:
-        ValueError: Different numbers of probes, outputs or groups that do not fit the targets, or a metric that is
-            undefined on these items.
+        ValueError: No probes, fewer than two clusters, outputs or groups that do not fit the targets, or a metric that
+            is undefined on these items.
     """
     n = len(targets)
-    if not first or len(first) != len(second):
-        raise ValueError(f"{len(first)} probes cannot be paired with {len(second)}")
+    if not first or not second:
+        raise ValueError(f"{len(first)} and {len(second)} probes cannot be compared")
     if any(len(outputs) != n for outputs in (*first, *second)):
         raise ValueError(f"outputs do not fit {n} targets")
     if permutations < 1:
         raise ValueError("a permutation test needs at least one permutation")
-    weights = resample_weights(n, groups, seed=seed)
-    here, there = ([metrics(targets, outputs, None) for outputs in probes] for probes in (first, second))
-    resampled = _mean_difference(
-        [metrics(targets, outputs, weights) for outputs in first],
-        [metrics(targets, outputs, weights) for outputs in second],
+    blocks = blocks_of(n, groups, seed=seed)
+    weights = blocks.weights()
+    here, there = (
+        [(metrics(targets, outputs, None), metrics(targets, outputs, weights)) for outputs in probes]
+        for probes in (first, second)
     )
-    member = clusters_of(n, groups)
-    patterns, exact = swap_patterns(int(member.max()) + 1, permutations, seed=seed)
-    swapped = swapped_differences(metrics, targets, first, second, patterns[:, member], ranking=ranking)
+    patterns, exact = swap_patterns(len(blocks.sizes), permutations, seed=seed)
+    signs = 1.0 - 2.0 * patterns
     found = {}
-    for metric, replicates in resampled.items():
-        a, b = (float(np.mean([values[metric] for values in probes])) for probes in (here, there))
-        if not np.isfinite(a - b):
+    for metric, limits in bounds.items():
+        a, b = (
+            Jackknifed(
+                np.array([float(whole[metric]) for whole, _ in side]), np.stack([each[metric] for _, each in side])
+            )
+            for side in (here, there)
+        )
+        means = float(np.mean(a.values)), float(np.mean(b.values))
+        if not np.isfinite(means[0] - means[1]):
             raise ValueError(f"{metric} is undefined on these {n} items")
-        low, high = percentile_interval(replicates)
-        p = p_value(a - b, swapped[metric], exact=exact)
-        found[metric] = Difference(a, b, low, high, p, len(patterns), exact, patterns.shape[1])
+        contrast = compare(a, b, blocks, limits)
+        if contrast is None:
+            none = (None,) * 6
+            found[metric] = Difference(*means, "items", *none, len(patterns), exact, blocks.clusters)
+            continue
+        permuted = signs @ (contrast.value + contributions(a) - contributions(b)) / len(blocks.sizes)
+        interval = contrast.interval
+        found[metric] = Difference(
+            *means, interval.question, interval.low, interval.high, contrast.p,
+            interval.items_low, interval.items_high, p_value(contrast.value, permuted, exact=exact),
+            len(patterns), exact, blocks.clusters,
+        )  # fmt: skip
     return found
-
-
-def clusters_of(n: int, groups: Sequence[str] | None) -> np.ndarray:
-    """Return int64 [n]: the number of each item's cluster, from 0; every item is its own without ``groups``.
-
-    Raises:
-        ValueError: The number of groups is not ``n``.
-    """
-    if groups is None:
-        return np.arange(n)
-    if len(groups) != n:
-        raise ValueError(f"{len(groups)} groups for {n} items")
-    return np.unique(np.asarray(groups), return_inverse=True)[1]
 
 
 def swap_patterns(clusters: int, permutations: int, *, seed: int) -> tuple[np.ndarray, bool]:
@@ -143,34 +145,6 @@ def swap_patterns(clusters: int, permutations: int, *, seed: int) -> tuple[np.nd
         return (numbers[:, None] >> np.arange(clusters) & 1).astype(np.uint8), True
     rng = np.random.default_rng([seed, 4])
     return rng.integers(0, 2, (permutations, clusters), dtype=np.uint8), False
-
-
-def swapped_differences(
-    metrics: Metrics,
-    targets: np.ndarray,
-    first: Sequence[np.ndarray],
-    second: Sequence[np.ndarray],
-    swaps: np.ndarray,
-    *,
-    ranking: bool,
-) -> dict[str, np.ndarray]:
-    """Return by metric float64 [P]: the difference after exchanging the outputs where ``swaps`` [P, n] is 1."""
-    both = np.concatenate([targets, targets])
-    kept = np.concatenate([1 - swaps, swaps], axis=1)
-    given = kept[:, np.r_[swaps.shape[1] : kept.shape[1], 0 : swaps.shape[1]]]
-    sides: tuple[list[Mapping[str, np.ndarray]], list[Mapping[str, np.ndarray]]] = ([], [])
-    for a, b in zip(first, second, strict=True):
-        outputs = np.concatenate([mid_ranks(a), mid_ranks(b)] if ranking else [a, b])
-        for side, weights in zip(sides, (kept, given), strict=True):
-            side.append(metrics(both, outputs, weights))
-    return _mean_difference(*sides)
-
-
-def mid_ranks(outputs: np.ndarray) -> np.ndarray:
-    """Return float32 [n, L] in (0, 1]: each output's rank within its column; equal outputs share their mean rank."""
-    from scipy.stats import rankdata
-
-    return (rankdata(outputs, axis=0) / len(outputs)).astype(np.float32)
 
 
 def p_value(observed: float, permuted: np.ndarray, *, exact: bool) -> float:
@@ -190,18 +164,3 @@ def holm(p: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p) - rank) * p[i]))
         adjusted[i] = largest
     return adjusted
-
-
-def affordable_permutations(items: int, labels: int, probes: int) -> int:
-    """Return :data:`PERMUTATIONS`, or fewer where ranking so many items and labels so often would take too long."""
-    return int(min(PERMUTATIONS, max(FEWEST_PERMUTATIONS, WORK // (4 * items * labels * probes))))
-
-
-def _mean_difference(
-    first: Sequence[Mapping[str, np.ndarray]], second: Sequence[Mapping[str, np.ndarray]]
-) -> dict[str, np.ndarray]:
-    return {
-        metric: np.mean([values[metric] for values in first], axis=0)
-        - np.mean([values[metric] for values in second], axis=0)
-        for metric in first[0]
-    }

@@ -16,7 +16,7 @@ import numpy as np
 
 from probes.data import BLOCK_ROWS, TrainValid, blocks, standardisation
 from probes.protocol import Kind
-from probes.statistics import percentile_interval
+from probes.statistics import Blocks, Jackknifed, compare
 
 if TYPE_CHECKING:  # floors need no torch
     from probes.training import ScoreFunction
@@ -148,27 +148,20 @@ def fit_ridge(kind: Kind, outputs: int, data: TrainValid, score: ScoreFunction) 
     return Ridge(best.kernel, best.bias, mean, scale, best.penalty, best.valid_score, tuple(reversed(tried)))
 
 
-def difference_interval(probe: np.ndarray, floor: np.ndarray) -> tuple[float, float]:
-    """Return the percentile interval of ``probe - floor``, given the replicates [R] of both in the same resamples.
-
-    Raises:
-        ValueError: The replicates are not pairs, or no pair is defined.
-    """
-    if probe.shape != floor.shape:
-        raise ValueError(f"{probe.shape} replicates of the probe and {floor.shape} of the floor are not pairs")
-    return percentile_interval(probe - floor)
-
-
-def loses(probe: np.ndarray, floor: np.ndarray) -> bool:
+def loses(probe: Jackknifed, floor: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> bool:
     """Say whether a probe loses to a floor (or the ridge) by more than its interval.
 
-    It does where the 95 % interval of their difference on test, in paired (and clustered) resamples, is wholly below 0.
+    It does where the 95 % interval of their difference on test, over items (or groups) and the probe's seeds, is wholly
+    below 0. Where there is no such interval it is not known to lose.
 
     Args:
-        probe: Replicates [R] of the probe's score.
-        floor: Replicates [R] of the floor's score in the same resamples.
+        probe: The scores of the probe, once a seed.
+        floor: The score of the floor, without the same blocks.
+        blocks: What was left out.
+        bounds: The metric's range.
     """
-    return difference_interval(probe, floor)[1] < 0
+    found = compare(probe, floor, blocks, bounds)
+    return found is not None and found.interval.high < 0
 
 
 class _Solver:

@@ -9,10 +9,11 @@ from typing import Final, Literal
 import numpy as np
 from tabulate import tabulate
 
+from results.intervals import FEW_CLUSTERS
 from results.predictions import Predictions
 from results.record import Record, Section
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 SIGNIFICANT = 0.05
 NAMED = 3  # ids shown of a longer list
 
@@ -20,9 +21,15 @@ NAMED = 3  # ids shown of a longer list
 class MetricDifference(Section):
     """One metric of one task. ``first`` and ``second`` are means over probes, ``difference`` the lead of the first.
 
-    ``low`` and ``high`` bound the 95 % percentile interval of the difference under a bootstrap that draws the same
-    items, or groups, for both. ``p`` is of the paired permutation test over as many ``clusters``; ``exact`` says that
-    ``permutations`` are all there are. ``p_holm`` is adjusted over the tasks, and ``None`` outside the family of tests.
+    ``low`` and ``high`` bound the 95 % interval of the difference that is to be expected, ``p`` is two-sided and of
+    the same t statistic: at most .05 exactly where 0 is outside. ``question`` says over what: ``items and seeds``,
+    items (or groups, ``clusters`` in number) of this kind and seeds of both probes, or ``items`` where an encoder has a
+    single probe (``probes`` says how many each has). ``p_holm`` is p adjusted over the tasks, and ``None`` outside the
+    family.
+
+    ``items_low``, ``items_high`` and ``items_p`` answer the narrower question whether these very probes differ: items
+    alone are drawn, and p is of a paired permutation test, of whose ``permutations`` ``exact`` says that these are all.
+    Intervals and p values are ``None`` where the metric is undefined without some one item or group.
     """
 
     task: str
@@ -30,10 +37,15 @@ class MetricDifference(Section):
     first: float
     second: float
     difference: float
-    low: float
-    high: float
-    p: float
+    question: Literal["items", "items and seeds"]
+    low: float | None
+    high: float | None
+    p: float | None
     p_holm: float | None
+    items_low: float | None
+    items_high: float | None
+    items_p: float | None
+    probes: tuple[int, int]
     permutations: int
     exact: bool
     items: int
@@ -45,7 +57,7 @@ class MetricDifference(Section):
 class Comparison(Section):
     """What ``bench compare`` found: a line a metric, what the family of Holm's correction is, and what to know."""
 
-    schema_version: Literal[1] = SCHEMA_VERSION
+    schema_version: Literal[2] = SCHEMA_VERSION
     first: str
     second: str
     family: str
@@ -118,13 +130,6 @@ def refusal(pair: RecordPair) -> str:
         return f"the task is not the same: its fingerprints differ ({versions})"
     if first.task.metrics != second.task.metrics:
         return f"metrics differ: {', '.join(first.task.metrics)} and {', '.join(second.task.metrics)}"
-    seeds = [len(record.seeds.probes) for record in (first, second)]
-    if seeds[0] != seeds[1]:
-        fewer = first if seeds[0] < seeds[1] else second
-        return (
-            f"{first.encoder.id} has {seeds[0]} retrained probes and {second.encoder.id} {seeds[1]}, which cannot be "
-            f"exchanged one for one: run {fewer.encoder.id} again with --seeds {max(seeds)}"
-        )
     return ""
 
 
@@ -147,8 +152,6 @@ def align(first: Predictions, second: Predictions) -> Predictions | str:
         return f"targets differ on {len(rows)} test items ({_named([first.track_ids[i] for i in rows])})"
     if first.groups != second.groups:
         return "groups of the test items differ"
-    if len(first.outputs) != len(second.outputs):
-        return f"{len(first.outputs)} and {len(second.outputs)} probes have predictions"
     return second
 
 
@@ -174,6 +177,33 @@ def condition_notes(pair: RecordPair) -> list[str]:
     return [f"{pair.first.task.id}: the records differ in {', '.join(told)}."] if told else []
 
 
+def row_notes(rows: Sequence[MetricDifference]) -> list[str]:
+    """Say what to know of the differences on one task; nothing where there is nothing."""
+    notes, row = [], rows[0]
+    if row.question == "items" and row.p is not None:
+        notes.append(
+            f"{row.task}: an encoder has one probe, so that what other seeds would give is not known: interval and p "
+            "are of these very probes. Run it again with more --seeds."
+        )
+    if row.clusters < FEW_CLUSTERS:
+        notes.append(
+            f"{row.task}: {row.clusters} {'groups' if row.clustered else 'items'} of test are few: intervals and p "
+            f"values of fewer than {FEW_CLUSTERS} are rough."
+        )
+    if row.exact:
+        notes.append(
+            f"{row.task}: with {row.clusters} groups or items there are {row.permutations:,} ways to exchange them, "
+            f"all of which were looked at; no p of these probes is smaller than {1 / row.permutations:.2g}."
+        )
+    without = [each.metric for each in rows if each.p is None]
+    if without:
+        notes.append(
+            f"{row.task}: no interval of {', '.join(without)}, undefined without some one item or group of test; it is "
+            "outside the family of tests."
+        )
+    return notes
+
+
 def render(comparison: Comparison) -> str:
     """Return the comparison as a Markdown table with what to know below it."""
     first, second = _escape(comparison.first), _escape(comparison.second)
@@ -184,13 +214,18 @@ def render(comparison: Comparison) -> str:
             f"{row.first:.3f}",
             f"{row.second:.3f}",
             f"{row.difference:+.3f}",
-            f"{row.low:+.3f} to {row.high:+.3f}",
-            f"{row.p:.4f}",
+            _span(row.low, row.high),
+            _p(row.p),
             "-" if row.p_holm is None else f"{row.p_holm:.4f}" + (" *" if row.p_holm < SIGNIFICANT else ""),
+            _span(row.items_low, row.items_high),
+            _p(row.items_p),
         ]
         for row in comparison.rows
     ]
-    headers = ["task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)"]
+    headers = [
+        "task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)",
+        "these probes", "p (these probes)",
+    ]  # fmt: skip
     table = tabulate(lines, headers, tablefmt="github", disable_numparse=True)
     family = [row for row in comparison.rows if row.p_holm is not None]
     significant = [row for row in family if row.p_holm is not None and row.p_holm < SIGNIFICANT]
@@ -200,8 +235,10 @@ def render(comparison: Comparison) -> str:
         f"(p (Holm) under {SIGNIFICANT}, marked *): {first} is ahead on {ahead[0]}, {second} on {ahead[1]}."
     )
     notes = [
-        f"Difference: {first} less {second}, means over retrained probes. Interval: paired bootstrap. p: paired "
-        "permutation test, two-sided. Both over groups where the task has them, else over items.",
+        f"Difference: {first} less {second}, means over retrained probes. Interval and p: of the difference that is to "
+        "be expected over items of this kind (groups, where the task has them) and seeds of both probes; two-sided.",
+        "These probes: whether these very probes differ, over items or groups alone; p by a paired permutation test. "
+        "Other seeds may turn such a difference round.",
         comparison.family,
         *comparison.notes,
     ]
@@ -210,6 +247,14 @@ def render(comparison: Comparison) -> str:
 
 def _named(ids: Sequence[str]) -> str:
     return ", ".join(ids[:NAMED]) + (", ..." if len(ids) > NAMED else "")
+
+
+def _span(low: float | None, high: float | None) -> str:
+    return "-" if low is None or high is None else f"{low:+.3f} to {high:+.3f}"
+
+
+def _p(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _escape(text: str) -> str:

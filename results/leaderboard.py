@@ -19,6 +19,7 @@ from pathlib import Path
 from tabulate import tabulate
 
 from results import published, store
+from results.intervals import interval_notes, span
 from results.published import Column, PublishedTable
 from results.record import Record, RecordError
 
@@ -31,9 +32,12 @@ INTRODUCTION = """\
 What a small probe reads from frozen embeddings: scores on the test split, higher is better. Rows of McCallum et al.
 2022 are copied from its Tables 3 and 4. This file is generated from the records by `bench leaderboard`; never edit it.
 
-- `◆` marks a run of this project: the mean over its retrained probes, then its 95 % bootstrap interval in round
-  brackets, `0.712 (0.650–0.760)`.
-- **Bold** is within 0.01 of the best of its column. `-` was not measured.
+- `◆` marks a run of this project: the mean over its retrained probes, then in round brackets the 95 % interval of the
+  score to be expected over test items (groups, where the task has them) and over seeds of the probe,
+  `0.712 (0.650–0.760)`. A note says where seeds are not in it.
+- **Bold** is within 0.01 of the best of its column, and rows are ordered by the values alone: whether one encoder is
+  better than another, `bench compare` says, over items and seeds. `-` was not measured.
+- `map` is that of its test items: of few it lies above what many would give. Compare it on the same items only.
 - `[37]` is a reference in the paper's bibliography, its mark (`*`, `†`) as printed in the paper.
 - `¹` and the like point to the notes below their table."""
 
@@ -159,7 +163,7 @@ def _our_rows(
         cells = {}
         for record in (record for record in ours if record.encoder.id == encoder):
             for metric, score in record.scores.test.items():
-                interval = f" ({score.low:z.3f}–{score.high:z.3f})"
+                interval = f" ({span(score.low, score.high)})"
                 cells[record.task.id, metric] = Cell(score.value, interval + signs.get(_place(record), ""))
         cells = {column: cells[column] for column in columns if column in cells}
         rows.append(Row(f"◆ {_escape(encoder)}{signs.get(('', encoder), '')}", cells))
@@ -231,6 +235,7 @@ def _own_notes(record: Record) -> list[str]:
         notes.append("embeddings that were given: of which audio is not known")
     if record.encoder.own_windows:
         notes.append("the encoder's own windows in place of the task's")
+    notes += [_escape(note) for note in interval_notes(record)]
     lost = record.floors.loses_to_ridge
     if lost:
         where = "" if list(lost) == record.task.metrics else f" in {_escape(', '.join(lost))}"

@@ -20,17 +20,26 @@ class Section(BaseModel):
 class Score(Section):
     """One metric on one split.
 
-    ``value`` is the mean over the retrained probes (``seeds`` lists each), ``std`` their sample deviation (0 for one
-    probe); ``low`` and ``high`` bound the 95 % percentile interval of ``value`` under a bootstrap over test items, or
-    over groups. ``labels`` holds the per-label values where the metric has them, ``left_out`` the labels without a
-    positive (or without a negative, for ROC AUC) in this split, which the macro average therefore leaves out.
+    ``value`` is the mean over the retrained probes (``seeds`` lists each), ``std`` their sample deviation (``None``
+    for one probe, of whose deviation nothing is known). ``low`` and ``high`` bound the 95 % interval of the expected
+    score; ``question`` says over what: ``items and seeds`` (items or groups of this kind, and probe seeds), or
+    ``items`` for these very probes, as with a single probe and in records before schema 3. ``items_low`` and
+    ``items_high`` bound that narrower interval of these probes. All four are ``None`` where the metric is undefined
+    without some one item or group. ``clusters`` is the number of groups drawn (of items, unless ``clustered``).
+    ``labels`` holds the per-label values where the metric has them, ``left_out`` the labels without a positive (or
+    without a negative, for ROC AUC) in this split, which the macro average therefore leaves out.
     """
 
     value: float
-    low: float
-    high: float
-    std: float
+    low: float | None
+    high: float | None
+    std: float | None
     seeds: list[float]
+    question: Literal["items", "items and seeds"] = "items"
+    items_low: float | None = None
+    items_high: float | None = None
+    clusters: int | None = None
+    clustered: bool | None = None
     labels: dict[str, float] | None = None
     left_out: list[str] = Field(default_factory=list)
 
@@ -162,11 +171,14 @@ class SearchSection(Section):
 
 
 class FloorScore(Section):
-    """A metric on test of something simpler than the probe, with its interval in the same resamples."""
+    """A metric on test of something simpler than the probe, with its 95 % interval over items (or groups) alone.
+
+    A constant and a ridge have no seeds; the probe of permuted labels has one, whose part is not known.
+    """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
 
 class Floors(Section):
@@ -176,7 +188,7 @@ class Floors(Section):
     labels (``None`` where that diverged); ``ridge`` a ridge regression on the same embeddings, of the best of four
     penalties on valid. ``permuted`` or ``ridge`` is ``None`` too where its outputs on test are not finite.
     ``loses_to_ridge`` names the metrics in which the probe is worse than the ridge by more than the 95 % interval of
-    their difference.
+    their difference, in which the seeds of the probe count as well as the items.
     """
 
     constant: dict[str, FloorScore]
@@ -190,15 +202,17 @@ class Drop(Section):
     """A metric on deformed test audio, with its interval, and how far that is from the score on clean audio.
 
     ``drop`` is deformed minus clean, below zero where the score fell; ``drop_low`` and ``drop_high`` bound its 95 %
-    interval, in resamples of items (or groups) that clean and deformed audio share.
+    interval: of the same items and the same probes, clean and deformed. ``question`` is that of both intervals, as in
+    :class:`Score`; their ends are ``None`` where the metric is undefined without some one item or group.
     """
 
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     drop: float
-    drop_low: float
-    drop_high: float
+    drop_low: float | None
+    drop_high: float | None
+    question: Literal["items", "items and seeds"] = "items"
 
 
 class Robustness(Section):

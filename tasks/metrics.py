@@ -27,6 +27,25 @@ MULTICLASS = ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric")
 RESAMPLES_AT_ONCE = 1_000_000  # weights held at a time, as items x resamples: 8 MB of float64 stay near the cache
 
 
+def bounds(metric: str) -> tuple[float, float]:
+    """Return the least and the largest value that a metric can have."""
+    return (-float("inf"), 1.0) if metric.startswith("r2_") else (0.0, 1.0)
+
+
+def why_undefined(metric: str, targets: np.ndarray, labels: Sequence[str]) -> str:
+    """Return why ``metric`` has no value on ``targets``, whatever the outputs are; nothing where it has one."""
+    if len(targets) == 0:
+        return "it has no items"
+    if metric.startswith("r2_"):
+        column = targets[:, list(labels).index(metric.removeprefix("r2_"))]
+        return "all its targets are equal" if column.min() == column.max() else ""
+    if metric in RANKING:
+        positive, negative = (targets != 0).any(0), (targets == 0).any(0)
+        if not (positive & negative if metric == "roc_auc" else positive).any():
+            return f"no label has {'a positive' if metric == 'map' else 'both positives and negatives'} there"
+    return ""
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """One metric on one split: its value, its per-label values where it has them, and the labels left out."""
@@ -199,16 +218,17 @@ def key_scores(labels: tuple[str, ...]) -> np.ndarray:
 def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the coefficient of determination of [n] values as a scalar array, or [R] with ``weights`` [R, n].
 
-    As in scikit-learn, a constant reference gives 1 for a perfect prediction and 0 otherwise.
+    Of a constant reference (a single item is one) nothing is explained and nothing left: the value is NaN, where
+    scikit-learn gives 1 or 0.
     """
     y, p = targets.astype(np.float64), outputs.astype(np.float64)
     w = np.ones((1, len(y))) if weights is None else weights.astype(np.float64)
-    with np.errstate(invalid="ignore"):
+    counted = w > 0
+    varies = np.where(counted, y, np.inf).min(1) < np.where(counted, y, -np.inf).max(1)  # a sum of squares would round
+    with np.errstate(invalid="ignore", divide="ignore"):
         mean = (w @ y / w.sum(1))[:, None]
-    residual = (w * (y - p) ** 2).sum(1)
-    total = (w * (y - mean) ** 2).sum(1)
-    safe = np.where(total == 0, 1, total)
-    values = np.where(total == 0, np.where(residual == 0, 1.0, 0.0), 1 - residual / safe)
+        values = 1 - (w * (y - p) ** 2).sum(1) / (w * (y - mean) ** 2).sum(1)
+    values = np.where(varies, values, np.nan)
     return values if weights is not None else np.asarray(values[0])
 
 

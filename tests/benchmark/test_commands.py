@@ -41,7 +41,7 @@ def test_a_score_stands_beside_its_ridge(printed):
     assert cells[0][-3:] == ["ridge", "items", "record"]
     assert cells[2] == ["t", "mine", "accuracy", "0.700", "0.650–0.750", "0.010", "0.637", "0.600", "604", "new"]
     assert cells[3][-3:] == ["0.400", "604", "kept"]
-    assert lines[-1] == "Records in results/runs/<task>/<encoder>.json"
+    assert "Records in results/runs/<task>/<encoder>.json" in lines
     assert "!" not in "".join(lines)
 
 
@@ -92,7 +92,7 @@ def test_a_curve_is_a_line_a_fraction(printed):
         ["t", "mine", "map", "0.1", "92–95", "2", "0.300", "0.250–0.350", "0.200", "1 kept"],
         ["t", "mine", "map", "1", "1,234", "1", "0.450", "-", "0.350", "kept"],
     ]
-    assert lines[-1] == "Records in results/curves/<task>/<encoder>/fraction-<train>.repeat-<number>.json"
+    assert "Records in results/curves/<task>/<encoder>/fraction-<train>.repeat-<number>.json" in lines
 
 
 def test_what_was_left_out_is_told_once(printed):

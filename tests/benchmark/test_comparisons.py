@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from benchmark import comparisons
 from benchmark.comparisons import compare, compare_records, task_ids
 from benchmark.errors import UserError
 from benchmark.progress import Silent
@@ -30,15 +29,20 @@ def save(
     items=60,
     groups=None,
     ids=None,
+    probes=2,
+    positives=None,
     **changes,
 ):
-    """Write a record and its predictions: two probes whose outputs hold the targets with the weight ``skill``."""
+    """Write a record and its predictions: probes whose outputs hold the targets with the weight ``skill``."""
     rng = np.random.default_rng(0)
     if kind == "multiclass":
         targets = rng.integers(2, size=items)
         shown = np.eye(2)[targets]
     else:
         shown = targets = (rng.random((items, 2)) < 0.4).astype(np.float32)
+        if positives is not None:
+            targets[:] = 0
+            targets[:positives, 0] = 1
     rng = np.random.default_rng(list(encoder.encode()))
     columns = {
         "split": ["test"] * items,
@@ -46,7 +50,7 @@ def save(
         "group": pa.array(groups or [None] * items, pa.string()),
         "target": list(targets) if targets.ndim > 1 else targets,
     }
-    for i in range(2):
+    for i in range(probes):
         outputs = (skill * shown + rng.normal(size=shown.shape)).astype(np.float32)
         columns[f"outputs_{i}"] = pa.FixedSizeListArray.from_arrays(pa.array(outputs.ravel()), 2)
     record = build_record(task, encoder, dict.fromkeys(metrics, 0.5), **changes)
@@ -82,7 +86,9 @@ def test_every_task_that_both_have(results):
     for row in found.rows:
         assert row.difference == pytest.approx(row.first - row.second)
         assert 0 < row.low < row.difference < row.high
-        assert row.p == 1 / 201
+        assert row.low <= row.items_low < row.difference < row.items_high <= row.high
+        assert row.items_p == 1 / 201
+        assert row.p <= 0.05  # of two probes each
     assert found.notes == ["pitch is not compared: good has a record, poor has none."]
 
 
@@ -113,18 +119,37 @@ def test_few_groups_are_said(tmp_path):
     for encoder, skill in (("good", 4.0), ("poor", 0.2)):
         save(tmp_path, "keys", encoder, skill, groups=[f"artist {i // 20}" for i in range(60)])
     found = compared(tmp_path)
-    assert found.rows[0].p == 0.25
-    assert "no p is smaller than 0.25" in found.notes[0]
+    assert found.rows[0].items_p == 0.25
+    assert "3 groups of test are few" in found.notes[0]
+    assert "no p of these probes is smaller than 0.25" in found.notes[1]
 
 
-def test_fewer_permutations_for_a_large_task_are_said_and_can_be_overruled(results, monkeypatch):
-    monkeypatch.setattr(comparisons.statistics, "affordable_permutations", lambda items, labels, probes: 250)
-    found = compared(results, permutations=None)
-    assert {row.task: row.permutations for row in found.rows} == {"keys": 2000, "tags": 250}
-    assert any("tags: 250 permutations in place of 2,000" in note for note in found.notes)
-    asked = compared(results, ["tags"], permutations=300)
-    assert {row.permutations for row in asked.rows} == {300}
-    assert asked.notes == []
+def test_permutations_are_those_asked_for(results):
+    assert {row.permutations for row in compared(results, permutations=None).rows} == {2000}
+    assert {row.permutations for row in compared(results, ["tags"], permutations=300).rows} == {300}
+
+
+def test_encoders_with_other_numbers_of_probes_are_compared_and_one_probe_is_said(results):
+    save(results, "keys", "poor", 0.2, probes=4)
+    found = compared(results, ["keys"])
+    assert found.rows[0].probes == (2, 4)
+    assert (found.rows[0].question, found.notes) == ("items and seeds", [])
+    save(results, "keys", "poor", 0.2, probes=1)
+    found = compared(results, ["keys"])
+    assert (found.rows[0].question, found.rows[0].probes) == ("items", (2, 1))
+    assert (found.rows[0].low, found.rows[0].high) == (found.rows[0].items_low, found.rows[0].items_high)
+    assert "keys: an encoder has one probe" in found.notes[0]
+
+
+def test_what_hangs_on_one_item_is_outside_the_family(tmp_path):
+    for encoder, skill in (("good", 4.0), ("poor", 0.2)):
+        save(tmp_path, "keys", encoder, skill)
+        save(tmp_path, "tags", encoder, skill, kind="multilabel", metrics=("map",), positives=1)
+    found = compared(tmp_path)
+    keys, tags = found.rows
+    assert (tags.p, tags.p_holm, tags.low) == (None, None, None)
+    assert keys.p_holm == keys.p
+    assert any("tags: no interval of map" in note for note in found.notes)
 
 
 def test_other_conditions_and_limits_are_noted(tmp_path):

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.scoring import bootstrap, label_intervals, objective, objective_name, refuse_undefined, score_split
-from probes.statistics import resample_weights
+from benchmark.scoring import leave_out, objective, objective_name, refuse_undefined, score_split
 from tasks import metrics
 from tasks.card import Columns, TaskCard
 from tasks.items import Items
@@ -75,8 +74,28 @@ def test_the_interval_brackets_the_value(card, clustered):
 def test_one_probe_has_no_deviation_but_an_interval():
     targets, outputs, labels = data_of(GENRE, probes=1)
     score = scored(GENRE, targets, outputs, labels)["accuracy"]
-    assert (score.std, score.seeds) == (0, [score.value])
+    assert (score.std, score.seeds, score.question) == (None, [score.value], "items")
     assert score.low < score.value < score.high
+    assert (score.low, score.high) == (score.items_low, score.items_high)
+
+
+def test_probes_that_lie_apart_by_their_seed_widen_the_interval_and_not_that_of_these_probes():
+    targets, outputs, labels = data_of(GENRE, probes=1)
+    alike = scored(GENRE, targets, [outputs[0]] * 3, labels)["accuracy"]
+    rng = np.random.default_rng(1)
+    apart = [np.where(rng.random(N)[:, None] < share, -outputs[0], outputs[0]) for share in (0.0, 0.25, 0.5)]
+    found = scored(GENRE, targets, apart, labels)["accuracy"]
+    assert alike.question == found.question == "items and seeds"
+    assert (alike.low, alike.high) == (alike.items_low, alike.items_high)
+    assert found.high - found.low > 2 * (found.items_high - found.items_low)
+    assert 0 <= found.low < found.items_low < found.value < found.items_high < found.high <= 1
+
+
+def test_the_interval_says_over_how_many_groups_or_items_it_is():
+    targets, outputs, labels = data_of(GENRE)
+    alone = scored(GENRE, targets, outputs, labels)["accuracy"]
+    grouped = scored(GENRE, targets, outputs, labels, [f"g{i % 12}" for i in range(N)])["accuracy"]
+    assert (alone.clusters, alone.clustered, grouped.clusters, grouped.clustered) == (N, False, 12, True)
 
 
 def test_the_interval_of_accuracy_is_as_wide_as_the_binomial_one():
@@ -102,7 +121,8 @@ def test_items_that_stand_or_fall_together_make_clustered_intervals_wider(card):
     alone, clustered = scored(card, targets, outputs, labels), scored(card, targets, outputs, labels, groups)
     for metric in card.metrics:
         assert clustered[metric].value == alone[metric].value
-        ratio = (clustered[metric].high - clustered[metric].low) / (alone[metric].high - alone[metric].low)
+        widths = [score[metric].items_high - score[metric].items_low for score in (clustered, alone)]
+        ratio = widths[0] / widths[1]
         assert ratio == pytest.approx(3, rel=0.2)  # nine copies of an item tell no more than one
 
 
@@ -117,7 +137,8 @@ def test_groups_that_say_nothing_leave_the_interval_as_wide_as_it_was():
 def test_groups_of_one_item_are_items():
     targets, outputs, labels = data_of(TAGS)
     groups = [f"track{i:03d}" for i in range(N)]
-    assert scored(TAGS, targets, outputs, labels, groups) == scored(TAGS, targets, outputs, labels)
+    grouped, alone = scored(TAGS, targets, outputs, labels, groups), scored(TAGS, targets, outputs, labels)
+    assert {metric: score.model_copy(update={"clustered": False}) for metric, score in grouped.items()} == alone
 
 
 def test_in_each_resample_all_probes_are_scored_on_the_same_items():
@@ -129,14 +150,16 @@ def test_in_each_resample_all_probes_are_scored_on_the_same_items():
     assert scored(GENRE, targets, [right], ("a", "b"))["accuracy"].low < 0.5
 
 
-def test_a_perfect_probe_has_an_interval_of_no_width():
+def test_a_perfect_probe_may_err_on_the_next_item():
     targets, _, labels = data_of(TAGS)
     for score in scored(TAGS, targets, [targets, targets], labels).values():
-        assert (score.value, score.low, score.high, score.std) == (1, 1, 1, 0)
+        assert (score.value, score.high, score.std) == (1, 1, 0)
+        assert 1 - 5 / N < score.low < 1 - 3 / N  # three in N is what "never in N" leaves open
 
 
-def test_the_seed_decides_the_interval_and_nothing_else():
+def test_the_seed_decides_the_interval_of_many_items_and_nothing_else():
     targets, outputs, labels = data_of(TAGS)
+    targets, outputs = np.tile(targets, (4, 1)), [np.tile(output, (4, 1)) for output in outputs]
     first, again, other = (scored(TAGS, targets, outputs, labels, seed=seed) for seed in (5, 5, 6))
     assert first == again
     for metric in TAGS.metrics:
@@ -179,46 +202,41 @@ def test_a_label_with_one_positive_leaves_resamples_without_it_out_of_its_own_av
         assert 0 <= score.low < score.high <= 1
 
 
-# bootstrap
+def test_a_score_that_hangs_on_one_item_has_no_interval():
+    targets, outputs, labels = data_of(TAGS)
+    targets[:] = 0
+    targets[7, 1] = 1
+    for score in scored(TAGS, targets, outputs, labels).values():
+        assert 0 < score.value <= 1
+        assert (score.low, score.high, score.items_low, score.items_high) == (None, None, None, None)
+
+
+# leave_out
 
 
 @pytest.mark.parametrize("card", [TAGS, GENRE, KEY, MOOD], ids=lambda card: card.kind + card.metrics[0])
 @pytest.mark.parametrize("clustered", [False, True])
-def test_replicates_are_the_mean_of_each_probes_own_and_give_the_interval(card, clustered):
+def test_each_block_left_out_gives_what_the_other_items_score(card, clustered):
     targets, outputs, labels = data_of(card)
-    groups = [f"artist{i // 4}" for i in range(N)] if clustered else None
-    found = bootstrap(card, targets, outputs, labels, groups, seed=3)
-    score = scored(card, targets, outputs, labels, groups, seed=3)
-    given = score_split(card, targets, outputs, labels, groups, seed=99, split="test", resampled=found)
-    weights = resample_weights(N, groups, seed=3)
-    for metric in card.metrics:
-        alone = [metrics.scores(metric, targets, output, labels, weights) for output in outputs]
-        np.testing.assert_allclose(found[metric].values, np.mean(alone, axis=0), rtol=1e-12)
-        interval = np.quantile(found[metric].values, [0.025, 0.975])
-        assert (score[metric].low, score[metric].high) == pytest.approx(tuple(interval), rel=1e-12)
-        assert given[metric] == score[metric]
+    groups = [f"artist{i // 4:02d}" for i in range(N)] if clustered else None
+    found = leave_out(card, targets, outputs, labels, groups, seed=3)
+    assert len(found.blocks.sizes) == found.blocks.clusters == (N // 4 if clustered else N)
+    for block in (0, 7):
+        rest = found.blocks.member != block
+        assert rest.sum() == N - (4 if clustered else 1)
+        for metric in card.metrics:
+            alone = [metrics.evaluate(metric, targets[rest], output[rest], labels).value for output in outputs]
+            np.testing.assert_allclose(found.scores[metric].without[:, block], alone, rtol=1e-12)
+    given = score_split(card, targets, outputs, labels, groups, seed=99, split="test", left_out=found)
+    assert given == scored(card, targets, outputs, labels, groups, seed=3)
 
 
-def test_replicates_of_two_probes_are_pairs():
-    targets, outputs, labels = data_of(GENRE, probes=2)
-    both = [bootstrap(GENRE, targets, [output], labels, None, seed=1)["accuracy"].values for output in outputs]
-    right = [outputs[i].argmax(1) == targets for i in range(2)]
-    weights = resample_weights(N, None, seed=1)
-    np.testing.assert_allclose(both[0] - both[1], weights @ (right[0] * 1.0 - right[1]) / N, atol=1e-6)
-
-
-def test_a_label_has_the_interval_of_its_own_items():
-    targets, outputs, labels = data_of(TAGS, probes=1)
-    targets[:, 1] = 0
-    found = bootstrap(TAGS, targets, outputs, labels, None, seed=2)
-    intervals = label_intervals(found["map"], labels)
-    assert list(intervals) == ["a", "c", "d"]
-    for label, j in zip(intervals, (0, 2, 3), strict=True):
-        alone = card_of("multilabel", "map")
-        score = scored(alone, targets[:, [j]], [outputs[0][:, [j]]], [label], seed=2)["map"]
-        assert intervals[label] == (score.low, score.high)
-    with pytest.raises(ValueError, match="without labels"):
-        label_intervals(bootstrap(MOOD, *data_of(MOOD), None, seed=0)["r2_valence"], ("valence", "arousal"))
+def test_the_items_part_of_the_mean_over_probes_is_that_of_their_mean_item():
+    targets, outputs, labels = data_of(GENRE)
+    right = np.mean([output.argmax(1) == targets for output in outputs], axis=0)
+    score = scored(GENRE, targets, outputs, labels)["accuracy"]
+    half = (score.items_high - score.items_low) / 2
+    assert half == pytest.approx(1.97 * right.std(ddof=1) / np.sqrt(N), rel=0.02)
 
 
 # what is undefined
@@ -304,6 +322,30 @@ class TestRefuseUndefined:
         refuse_undefined(card, self.items(targets, ("x", "y", "x", "y", "z", "w")))
         with pytest.raises(UserError, match="2 items of the test split of 'mine' are of one group"):
             refuse_undefined(card, self.items(targets, ("x", "y", "x", "y", "z", "z")))
+
+    def test_a_split_of_one_item_has_no_interval(self):
+        items = self.items([0, 1, 0, 1, 1, 0])
+        with pytest.raises(UserError, match="the test split of 'mine' has one item"):
+            refuse_undefined(self.card("multiclass", ("accuracy",)), items.take(np.arange(5)))
+
+    @pytest.mark.parametrize("kept", [[0, 1, 2, 3, 4, 5], [0, 1, 2, 3, 4]], ids=["equal targets", "one item"])
+    def test_r2_of_equal_targets_is_undefined_on_test_and_on_valid(self, kept):
+        columns = Columns(id="i", audio="a", split="s", target=("x", "y"))
+        card = TaskCard(id="mine", title="Mine", kind="regression", metrics=("r2_x", "r2_y"), columns=columns,
+                        manifest="m.csv")  # fmt: skip
+        targets = np.array([[0, 1], [1, 2], [2, 3], [3, 4], [4, 0.1], [5, 0.1]], np.float32)
+        items = self.items(targets, labels=("x", "y")).take(np.array(kept))
+        metric = "r2_y" if len(kept) == 6 else "r2_x"
+        words = rf"{metric} is undefined on the test split of 'mine' \(\d items\): all its targets are equal"
+        with pytest.raises(UserError, match=words):
+            refuse_undefined(card, items)
+        with pytest.raises(UserError, match=r"r2_y is undefined on the valid split .*: all its targets are equal"):
+            refuse_undefined(card, self.items(targets[[0, 1, 4, 5, 2, 3]], labels=("x", "y")))
+        with pytest.raises(UserError, match="r2_y is undefined on the valid split"):
+            objective(card, targets[4:], targets[4:], ("x", "y"))
+        with pytest.raises(UserError, match="r2_y is undefined on the test split"):
+            score_split(card, targets[4:], [targets[4:]], ("x", "y"), None, seed=0, split="test")
+        refuse_undefined(card, self.items(targets[[0, 1, 2, 4, 3, 5]], labels=("x", "y")))
 
     def test_a_metric_without_positives_or_negatives_is_named_with_its_split(self):
         some = [[1, 0], [0, 1]]

@@ -19,7 +19,7 @@ from probe_engine import KINDS, generated, score_of, searched
 
 from probes.data import SplitArrays
 from probes.protocol import Protocol, protocol_for
-from probes.statistics import percentile_interval, resample_weights
+from probes.statistics import Jackknifed, blocks_of, compare, score_interval
 from probes.training import ScoreFunction
 from tasks import metrics
 
@@ -90,7 +90,8 @@ def precision(arguments: argparse.Namespace) -> None:
 def _compare(case: Case, first: int, *ways: tuple[str, str]) -> None:
     """Print what the first way (pruner and precision) spends and scores beside the second."""
     test, shares, differences, worse = case.splits["test"], [], [], 0
-    weights = resample_weights(len(test), case.groups, seed=0)
+    blocks = blocks_of(len(test), case.groups, seed=0)
+    weights = blocks.weights()
     for seed in range(first, first + 5):
         outputs, steps = [], []
         for pruner, precision in ways:
@@ -101,11 +102,20 @@ def _compare(case: Case, first: int, *ways: tuple[str, str]) -> None:
             assert found.probe is not None
             outputs.append(found.probe.predict(test.embeddings))
             steps.append(found.steps_run)
-        ours, theirs = (metrics.scores(case.metric, test.targets, each, case.labels, weights) for each in outputs)
-        paired = percentile_interval(np.asarray(ours) - np.asarray(theirs))
-        low, high = percentile_interval(np.asarray(theirs))
-        shares.append(steps[0] / steps[1])
         values = [float(metrics.scores(case.metric, test.targets, each, case.labels)) for each in outputs]
+        ours, theirs = (
+            Jackknifed(
+                np.array([value]),
+                np.asarray(metrics.scores(case.metric, test.targets, each, case.labels, weights))[None],
+            )
+            for value, each in zip(values, outputs, strict=True)
+        )
+        contrast = compare(ours, theirs, blocks, metrics.bounds(case.metric))
+        alone = score_interval(theirs, blocks, metrics.bounds(case.metric))
+        assert contrast is not None
+        assert alone is not None
+        paired, low, high = (contrast.interval.low, contrast.interval.high), alone.low, alone.high
+        shares.append(steps[0] / steps[1])
         differences.append(values[0] - values[1])
         worse += values[0] < low
         print(

@@ -8,7 +8,8 @@ from sklearn.preprocessing import StandardScaler
 
 from probes import floors
 from probes.data import SplitArrays, TrainValid, blocks
-from probes.floors import constant_outputs, difference_interval, fit_ridge, loses, permuted
+from probes.floors import constant_outputs, fit_ridge, loses, permuted
+from probes.statistics import Jackknifed, blocks_of
 
 
 def split_of(name, x, y):
@@ -218,28 +219,42 @@ def test_equations_that_rounding_left_unsolvable_are_told_in_words():
 # losing to a floor
 
 
+def scores_of(right, seeded=True):
+    """Turn what probes do on each item [k, n] into scores, whole and without each item."""
+    right = np.asarray(right, float)
+    n = right.shape[1]
+    return Jackknifed(right.mean(1), (right.sum(1, keepdims=True) - right) / (n - 1), seeded)
+
+
 def test_a_probe_loses_where_the_whole_interval_of_the_difference_is_below_zero():
-    rng = np.random.default_rng(0)
-    floor = rng.normal(0.5, 0.05, 1000)
-    noise = rng.normal(0, 0.001, 1000)
+    rng, blocks = np.random.default_rng(0), blocks_of(300, None, seed=0)
+    floor = rng.random(300)
+    noise = rng.normal(0, 0.05, (3, 300))
+    ridge = scores_of([floor], seeded=False)
     # Their own intervals overlap widely; the pairs tell.
-    assert loses(floor - 0.01 + noise, floor)
-    assert not loses(floor + 0.01 + noise, floor)
-    assert not loses(floor - 0.001 + noise, floor)
-    low, high = difference_interval(floor - 0.01 + noise, floor)
-    assert (low, high) == pytest.approx((-0.012, -0.008), abs=2e-4)
+    assert loses(scores_of(floor - 0.02 + noise), ridge, blocks, (0.0, 1.0))
+    assert not loses(scores_of(floor + 0.02 + noise), ridge, blocks, (0.0, 1.0))
+    assert not loses(scores_of(floor - 0.001 + noise), ridge, blocks, (0.0, 1.0))
 
 
-def test_resamples_in_which_either_is_undefined_are_left_out_and_others_must_be_pairs():
-    floor = np.linspace(0.4, 0.6, 100)
-    probe = floor - 0.1
-    probe[3] = floor[7] = np.nan
-    assert loses(probe, floor)
-    with pytest.raises(ValueError, match="not pairs"):
-        loses(probe, floor[:50])
-    with pytest.raises(ValueError, match="undefined"):
-        loses(probe * np.nan, floor)
+def test_a_probe_whose_seeds_lie_apart_is_not_said_to_lose():
+    rng, blocks = np.random.default_rng(0), blocks_of(300, None, seed=0)
+    floor = rng.random(300)
+    ridge = scores_of([floor], seeded=False)
+    apart = floor - 0.02 + rng.normal(0, 0.05, (3, 300)) + np.array([[-0.04], [0.0], [0.04]])
+    assert apart.mean() < floor.mean() - 0.01
+    assert not loses(scores_of(apart), ridge, blocks, (0.0, 1.0))
+
+
+def test_what_is_undefined_without_a_block_is_not_said_to_lose():
+    blocks = blocks_of(20, None, seed=0)
+    probe, ridge = scores_of(np.zeros((2, 20))), scores_of(np.ones((1, 20)), seeded=False)
+    assert loses(probe, ridge, blocks, (0.0, 1.0))
+    probe.without[0, 3] = np.nan
+    assert not loses(probe, ridge, blocks, (0.0, 1.0))
 
 
 def test_equal_probe_and_floor_do_not_lose():
-    assert not loses(np.full(1000, 0.7), np.full(1000, 0.7))
+    blocks = blocks_of(20, None, seed=0)
+    same = np.random.default_rng(0).random((1, 20))
+    assert not loses(scores_of(same), scores_of(same, seeded=False), blocks, (0.0, 1.0))

