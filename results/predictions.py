@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from results import store
+from results.commands import rerun
 from results.record import Record, RecordError
 
 SEPARATOR = "\x1f"
@@ -78,14 +78,6 @@ def read_split(results: Path, record: Record, split: str = "test") -> Prediction
         raise RecordError(_malformed(path, record, problem))
     grouped = all(group is not None for group in groups)
     return Predictions(ids, tuple(groups) if grouped else None, wanted, outputs, labels)
-
-
-def rerun(record: Record) -> str:
-    """Return the command that makes a record and its predictions again."""
-    words = ["bench", "run", "--encoder", record.encoder.id, "--task", record.task.id]
-    if record.limit is not None:
-        words += ["--limit", str(record.limit)]
-    return shlex.join([*words, "--overwrite", "always"])
 
 
 def _columns(values: object, width: int) -> np.ndarray:

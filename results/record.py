@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from results.files import is_plain_name
 
 SCHEMA_VERSION: Final = 3
 #: Versions that are read: fields that the older ones lack have defaults, which say that it is not known.
@@ -326,8 +328,9 @@ class Record(Section):
     """The result of one encoder on one task. ``run_key`` is equal for runs that must give equal numbers.
 
     ``variant`` names the choices, other than the default ones, that change what is measured, joined by ``+``; it is
-    part of the record's file name. ``predictions_sha256`` is of the file that ``predictions`` names, ``sha256`` of the
-    record's own content (:func:`results.digests.content_digest`); ``None`` in records of schema 2.
+    part of the record's file name. ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
+    records of schema 2. The digest of a record's own content stands in its file beside these fields
+    (:func:`results.digests.content_digest`).
     """
 
     schema_version: Literal[2, 3] = SCHEMA_VERSION
@@ -351,12 +354,23 @@ class Record(Section):
     robustness: list[Robustness] = Field(default_factory=list)
     variant: Annotated[str, Field(pattern=r"^([a-z0-9_.~-]+(\+[a-z0-9_.~-]+)*)?$")] = ""
     predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @property
     def name(self) -> str:
         """What names the record's row: the encoder's id, and the variant where there is one."""
         return f"{self.encoder.id}+{self.variant}" if self.variant else self.encoder.id
+
+    @property
+    def checked(self) -> bool:
+        """Whether digests vouch for it and for its predictions: records of schema 2 have none."""
+        return self.schema_version >= 3 and self.predictions_sha256 is not None
+
+    @field_validator("predictions")
+    @classmethod
+    def _lie_beside_it(cls, name: str) -> str:
+        if not is_plain_name(name):
+            raise ValueError(f"{name!r} is not the name of a file in the record's own folder")
+        return name
 
     @model_validator(mode="after")
     def _has_its_metrics(self) -> Record:

@@ -1,5 +1,8 @@
 """Where records live: ``<results>/runs/<task>/<encoder>.json``, written atomically, one file a run.
 
+A run with other than the default choices has them in its name, ``<encoder>+<variant>.json`` (``logmel+quick.json``), so
+that it never displaces the plain one.
+
 Predictions lie beside their record as ``<encoder>.<run_key[:12]>.parquet``. They are written first and the record names
 them, so replacing the JSON file is the only commit: whenever a run is cut off, each record still names its own
 predictions. A record that another run displaces is copied to ``<results>/runs/<task>/history/`` before that commit; its
@@ -24,12 +27,16 @@ from typing import TYPE_CHECKING, NoReturn
 from filelock import FileLock, Timeout
 from pydantic import ValidationError
 
-from results.record import READ_VERSIONS, Record, RecordError
+from results.commands import advice, command_of, rerun
+from results.digests import content_digest, file_digest
+from results.files import is_plain_name, read_regular
+from results.record import READ_VERSIONS, SCHEMA_VERSION, Record, RecordError
 
 if TYPE_CHECKING:
     import pyarrow
 
 LOCK_SECONDS = 60.0
+SIGNED_SINCE = 3  # the schema whose records hold the digest of their content
 KEY_LENGTH = 12
 SLUG_LENGTH = 100
 
@@ -58,24 +65,29 @@ def slug(name: str) -> str:
     return f"{safe}~{hashlib.sha256(name.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
 
 
-def record_path(results: Path, task: str, encoder: str, limit: int | None = None, curve: str | None = None) -> Path:
+def record_path(
+    results: Path, task: str, encoder: str, limit: int | None = None, curve: str | None = None, variant: str = ""
+) -> Path:
     """Return the file of a record. A run limited to N tracks has a file of its own and never displaces the full one.
 
-    The points of a learning curve, by name, have a folder of their own: ``<results>/curves/<task>/<encoder>/``.
+    So has a variant; no slug holds its ``+``. The points of a learning curve, by name, have a folder of their own:
+    ``<results>/curves/<task>/<encoder>/``.
 
     >>> record_path(Path("results"), "gs_key", "musicset-ularge", limit=50).as_posix()
     'results/runs/gs_key/musicset-ularge.limit-50.json'
+    >>> record_path(Path("results"), "gs_key", "musicset-ularge", variant="bf16+quick").as_posix()
+    'results/runs/gs_key/musicset-ularge+bf16+quick.json'
     """
     if curve is not None:
-        return results / "curves" / slug(task) / _stem(encoder, limit) / f"{curve}.json"
-    return results / "runs" / slug(task) / f"{_stem(encoder, limit)}.json"
+        return results / "curves" / slug(task) / _stem(encoder, limit, variant) / f"{curve}.json"
+    return results / "runs" / slug(task) / f"{_stem(encoder, limit, variant)}.json"
 
 
 def place_of(results: Path, record: Record) -> Path:
     """Return the file of ``record``."""
     point = record.curve
     curve = None if point is None else f"fraction-{point.fraction:g}.repeat-{point.repeat}"
-    return record_path(results, record.task.id, record.encoder.id, record.limit, curve)
+    return record_path(results, record.task.id, record.encoder.id, record.limit, curve, record.variant)
 
 
 def predictions_path(results: Path, record: Record) -> Path:
@@ -84,27 +96,33 @@ def predictions_path(results: Path, record: Record) -> Path:
 
 
 def write(results: Path, record: Record) -> Path:
-    """Write a record and return its file. The file is replaced as a whole or not at all.
+    """Write a record and return its file: see :func:`displace`."""
+    return displace(results, record)[0]
 
-    A record of another ``run_key`` in its place is first copied to ``history/<encoder>.<run_key[:12]>.json`` there; a
-    record of the same ``run_key`` is replaced. Writers take turns by a lock, so none loses what another has written.
+
+def displace(results: Path, record: Record) -> tuple[Path, Path | None]:
+    """Write a record; return its file, and that in the history of the one that it displaces, if there is one.
+
+    The file is replaced as a whole or not at all. A record of another ``run_key`` in its place is first copied to
+    ``history/<encoder>.<run_key[:12]>.json`` there; a record of the same ``run_key`` is replaced. Writers take turns by
+    a lock, so none loses what another has written.
 
     Raises:
         RecordError: a number is NaN or infinite, a key is malformed, or the results folder stays locked.
     """
     path = place_of(results, record)
     _check_key(record.run_key)
-    if record.predictions != Path(record.predictions).name:
+    if not is_plain_name(record.predictions):
         raise RecordError(
             f"Record of {record.encoder.id} on {record.task.id}: predictions is {record.predictions!r}, not the name "
             "of a file in the record's own folder. Pass the name that write_predictions returns."
         )
-    data = _encode(record, path)
+    data = _encode(signed(results, record), path)
     lock = results / path.relative_to(results).parts[0] / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock, timeout=LOCK_SECONDS):
-            _keep_displaced(path, record.run_key)
+            displaced = _keep_displaced(path, record.run_key)
             replace_file(path, data)
     except Timeout as error:
         raise RecordError(
@@ -112,7 +130,20 @@ def write(results: Path, record: Record) -> Path:
         ) from error
     except OSError as error:
         raise RecordError(_unwritable(path, error)) from error
-    return path
+    return path, displaced
+
+
+def signed(results: Path, record: Record) -> Record:
+    """Return a record of the present schema with the digest of its predictions, where they are, as they are now.
+
+    The digest of its own content follows when it is written.
+    """
+    path = predictions_path(results, record)
+    try:
+        digest = file_digest(read_regular(path))
+    except OSError:
+        digest = None
+    return record.model_copy(update={"predictions_sha256": digest, "schema_version": SCHEMA_VERSION})
 
 
 def write_predictions(
@@ -123,11 +154,12 @@ def write_predictions(
     table: pyarrow.Table,
     limit: int | None = None,
     curve: str | None = None,
+    variant: str = "",
 ) -> str:
     """Write the predictions of a run beside where its record will be, and return their file name.
 
-    Call it before ``write`` and put the name into ``record.predictions``. The name holds the run key: the predictions
-    that the present record names are not touched.
+    Call it before ``write`` and put the name into ``record.predictions``. The name holds the run key, and the digest
+    too where other predictions of this run key lie there: those that the present record names are not touched.
 
     Raises:
         RecordError: ``run_key`` is malformed.
@@ -136,12 +168,15 @@ def write_predictions(
     import pyarrow.parquet as pq
 
     _check_key(run_key)
-    record = record_path(results, task, encoder, limit, curve)
-    path = record.with_name(f"{record.stem if curve else _stem(encoder, limit)}.{run_key[:KEY_LENGTH]}.parquet")
+    record = record_path(results, task, encoder, limit, curve, variant)
+    path = record.with_name(f"{record.stem}.{run_key[:KEY_LENGTH]}.parquet")
     buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
+    data = buffer.getvalue().to_pybytes()
     try:
-        replace_file(path, memoryview(buffer.getvalue()))
+        if path.exists() and read_regular(path) != data:
+            path = path.with_name(f"{path.stem}-{file_digest(data)[:8]}.parquet")
+        replace_file(path, data)
     except OSError as error:
         raise RecordError(_unwritable(path, error)) from error
     return path.name
@@ -151,36 +186,48 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
     """Read the predictions that a record names.
 
     Raises:
-        RecordError: the file is missing or is not whole Parquet.
+        RecordError: the file is missing, is not the one whose digest the record holds, or is not whole Parquet.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = predictions_path(results, record)
+    what = f"{path}, the predictions of {record.encoder.id} on {record.task.id},"
+    again = f"compute it again: {rerun(record)}"
+    sign = shlex.join(["bench", "results", "verify", "--sign", str(place_of(results, record))])
     try:
-        return pq.read_table(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        problem = "is not there" if not path.is_file() else f"cannot be read ({error})"
-        raise RecordError(
-            f"{path}, the predictions of {record.encoder.id} on {record.task.id}, {problem}. "
-            f"Restore it, or compute it again: {_command_of(path, record.model_dump())} --overwrite always"
-        ) from error
+        data = read_regular(path)
+        if record.predictions_sha256 not in (None, file_digest(data)):
+            raise RecordError(
+                f"{what} is not the file that its record was written with: its sha256 differs. Restore it, or {again}; "
+                f"if it was changed on purpose, {sign!r} says what differs and signs it anew"
+            )
+        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+    except FileNotFoundError as error:
+        raise RecordError(f"{what} is not there. Restore it, or {again}") from error
+    except (OSError, pa.ArrowException) as error:
+        raise RecordError(f"{what} cannot be read ({error}). Restore it, or {again}") from error
 
 
 def read(path: Path) -> Record:
     """Read one record.
 
     Raises:
-        RecordError: the file is missing, is not JSON, has another schema version, or breaks the schema. The message
-            names the file, the field and the command that makes the record again.
+        RecordError: the file is missing, is not JSON, has another schema version, breaks the schema, or is not what
+            its digest says. The message names the file, the field and the command that makes the record again.
     """
+    return read_unchecked(path, checked=True)
+
+
+def read_unchecked(path: Path, *, checked: bool = False) -> Record:
+    """Read one record, whatever its digest says; see :func:`read`."""
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
-        raise RecordError(f"{path} is not there. Make it with: {_command_of(path, None)}") from error
+        raise RecordError(f"{path} is not there. Make it with: {command_of(path, None)}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read: {error}. {_advice(path, None)}") from error
-    return _decode(text, path)
+        raise RecordError(f"{path} cannot be read: {error}. {advice(path, None)}") from error
+    return _decode(text, path, checked=checked)
 
 
 def read_all(results: Path) -> list[Record]:
@@ -201,7 +248,7 @@ def read_all(results: Path) -> list[Record]:
                 "Move it there or delete it."
             )
         records.append(record)
-    return sorted(records, key=lambda record: (record.task.id, record.encoder.id, record.limit or 0))
+    return sorted(records, key=lambda record: (record.task.id, record.name, record.limit or 0))
 
 
 def replace_file(path: Path, data: bytes | memoryview) -> None:
@@ -226,8 +273,9 @@ def _unwritable(path: Path, error: OSError) -> str:
     )
 
 
-def _stem(encoder: str, limit: int | None) -> str:
-    return slug(encoder) if limit is None else f"{slug(encoder)}.limit-{limit}"
+def _stem(encoder: str, limit: int | None, variant: str) -> str:
+    name = f"{slug(encoder)}+{variant}" if variant else slug(encoder)
+    return name if limit is None else f"{name}.limit-{limit}"
 
 
 def _check_key(run_key: str) -> None:
@@ -238,23 +286,31 @@ def _check_key(run_key: str) -> None:
         )
 
 
-def _keep_displaced(path: Path, run_key: str) -> None:
-    """Copy the record at ``path`` into the history unless it is of the same run.
+def history_path(path: Path, run_key: str) -> Path:
+    """Return where the record at ``path`` goes when another run displaces it."""
+    return path.parent / "history" / f"{path.stem}.{run_key[:KEY_LENGTH]}.json"
+
+
+def _keep_displaced(path: Path, run_key: str) -> Path | None:
+    """Copy the record at ``path`` into the history unless it is of the same run, and return the copy.
 
     It is copied, not moved, so that a crash before the new record is in place leaves the old one there.
     """
     try:
-        data = path.read_bytes()
+        data = read_regular(path)
     except FileNotFoundError:
-        return
+        return None
     try:
         key = json.loads(data)["run_key"]
         _check_key(key)
-        name = key[:KEY_LENGTH]
+        kept = history_path(path, key)
     except (ValueError, TypeError, KeyError):
         key, name = None, f"unreadable-{hashlib.sha256(data).hexdigest()[:8]}"
-    if key != run_key:
-        replace_file(path.parent / "history" / f"{path.stem}.{name}.json", data)
+        kept = path.parent / "history" / f"{path.stem}.{name}.json"
+    if key == run_key:
+        return None
+    replace_file(kept, data)
+    return kept
 
 
 def _encode(record: Record, path: Path) -> bytes:
@@ -265,34 +321,42 @@ def _encode(record: Record, path: Path) -> bytes:
             f"{path} was not written: field {field} is NaN or infinite, which JSON cannot hold. Look for constant "
             "labels or a diverged probe in this run."
         )
+    content["sha256"] = content_digest(json.loads(json.dumps(content, allow_nan=False)))
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     _decode(text, path)
     return text.encode("utf-8")
 
 
-def _decode(text: str, path: Path) -> Record:
+def _decode(text: str, path: Path, *, checked: bool = True) -> Record:
     def refuse(constant: str) -> NoReturn:
         raise ValueError(f"{constant} is not JSON")
 
     try:
         content = json.loads(text, parse_constant=refuse)
     except ValueError as error:
-        raise RecordError(f"{path} is not whole JSON: {error}. {_advice(path, None)}") from error
+        raise RecordError(f"{path} is not whole JSON: {error}. {advice(path, None)}") from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version not in READ_VERSIONS or isinstance(version, bool | float):
         raise RecordError(
             f"{path}: field schema_version is {version!r}, and this version of the package reads "
             f"{' and '.join(map(str, READ_VERSIONS))}. "
-            f"Install the version that wrote it. {_advice(path, content)}"
+            f"Install the version that wrote it. {advice(path, content)}"
         )
+    digest = content.pop("sha256", None)
     try:
         record = Record.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: field {field}: {first['msg']}. {_advice(path, content)}") from error
+        raise RecordError(f"{path}: field {field}: {first['msg']}. {advice(path, content)}") from error
     for field in _not_finite(content):  # 1e999 is JSON, and infinite
-        raise RecordError(f"{path}: field {field} is not a finite number. {_advice(path, content)}")
+        raise RecordError(f"{path}: field {field} is not a finite number. {advice(path, content)}")
+    if checked and (version >= SIGNED_SINCE or digest is not None) and digest != content_digest(content):
+        sign = shlex.join(["bench", "results", "verify", "--sign", str(path)])
+        raise RecordError(
+            f"{path} is not as it was written: field sha256 does not fit its content. If it was changed on purpose, "
+            f"{sign!r} says what differs and signs it anew. Else: {advice(path, content)}"
+        )
     return record
 
 
@@ -304,34 +368,3 @@ def _not_finite(value: object, field: str = "") -> Iterator[str]:
         parts = value.items() if isinstance(value, dict) else enumerate(value)
         for key, part in parts:
             yield from _not_finite(part, f"{field}.{key}" if field else str(key))
-
-
-def _advice(path: Path, content: object) -> str:
-    return f"Restore the file, or move it away and run again: {_command_of(path, content)}"
-
-
-def _command_of(path: Path, content: object) -> str:
-    """Name the command that makes the record at ``path``, from its content where that says it, else from its place."""
-    name, folder = path.name.removesuffix(".json"), path.parent
-    folder = folder.parent if folder.name == "history" else folder
-    point = re.match(r"fraction-(?P<fraction>[0-9.e-]+)\.repeat-(?P<repeat>\d+)", name)
-    if folder.parent.parent.name == "curves" and point:
-        task, placed = folder.parent.name, folder.name
-    else:
-        task, placed, point = folder.name, name, None
-    encoder, _, limit = placed.partition(".limit-")
-    known = content if isinstance(content, dict) else {}
-    encoder, task = (
-        section["id"] if isinstance(section, dict) and isinstance(section.get("id"), str) else otherwise
-        for section, otherwise in ((known.get("encoder"), encoder), (known.get("task"), task))
-    )
-    words = ["bench", "run", "--encoder", encoder, "--task", task]
-    if (number := limit.partition(".")[0]).isdecimal():
-        words += ["--limit", number]
-    protocol = known.get("protocol") if known.get("schema_version") in READ_VERSIONS else None
-    if isinstance(protocol, str) and protocol != "paper":  # of other versions, names of protocols mean nothing here
-        words += ["--protocol", protocol]
-    if point:
-        words += ["--train-fraction", point["fraction"]]
-        words += ["--repeats", str(int(point["repeat"]) + 1)] if int(point["repeat"]) else []
-    return shlex.join(words)

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from results import store
-from results.predictions import read_split, rerun
+from results.commands import rerun
+from results.predictions import read_split
 from results.record import Record, RecordError
 
 

@@ -297,10 +297,17 @@ def test_lost_predictions_are_named_with_the_command(tmp_path: Path, make_record
     assert str(caught.value).endswith("bench run --encoder example --task gs_key --limit 5 --overwrite always")
 
 
-@pytest.mark.parametrize("name", ["../x.parquet", "/x.parquet", "a/b.parquet"])
+@pytest.mark.parametrize("name", ["../x.parquet", "/x.parquet", "a/b.parquet", "..", "a\\b", "C:x"])
 def test_predictions_elsewhere_are_refused(tmp_path: Path, make_record, name: str) -> None:
+    record = make_record()
     with pytest.raises(RecordError, match="not the name"):
-        store.write(tmp_path, make_record(predictions=name))
+        store.write(tmp_path, record.model_copy(update={"predictions": name}))
+    path = store.write(tmp_path, record)
+    content = json.loads(path.read_text(encoding="utf-8")) | {"predictions": name}
+    for version in (2, 3):
+        path.write_text(json.dumps(content | {"schema_version": version}), encoding="utf-8")
+        with pytest.raises(RecordError, match=r"field predictions: .* is not the name of a file in"):
+            store.read(path)
 
 
 @pytest.mark.parametrize("key", ["", "abc", "../../../../x", "G" * 64])
