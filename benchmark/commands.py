@@ -21,8 +21,9 @@ from benchmark.pipeline import embed as embed_pairs
 from benchmark.plan import SHOWN, Pair, make_pairs
 from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
-from benchmark.run_key import trials_of
+from benchmark.run_key import place_of, trials_of
 from benchmark.tables import WIDTH, table
+from benchmark.variants import variant_of
 from results.intervals import interval_notes, map_note, meaning, span
 from results.record import Record
 from tasks import registry
@@ -89,6 +90,10 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
         _print_curves(curves)
     for line in dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record)):
         print(line)
+    for outcome in outcomes:
+        if outcome.displaced is not None:
+            what = f"{outcome.record.name} on {outcome.record.task.id}"
+            print(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
 
 
 def _print_scores(outcomes: Sequence[Outcome]) -> None:
@@ -101,7 +106,7 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
             rows.append(
                 [
                     record.task.id,
-                    record.encoder.id,
+                    record.name,
                     metric,
                     f"{score.value:.3f}",
                     span(score.low, score.high),
@@ -109,7 +114,7 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                     f"{record.scores.valid[metric].value:.3f}",
                     "-" if ridge is None else f"{ridge[metric].value:.3f}{' !' * loses}",
                     record.data.counts["test"],
-                    "kept" if outcome.kept else "new",
+                    "kept" if outcome.kept else "new" if outcome.displaced is None else "displaces",
                 ]
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
@@ -130,7 +135,7 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
         record = outcome.record
         assert record.curve is not None
         for metric in record.task.metrics:
-            lines.setdefault((record.task.id, record.encoder.id, metric, record.curve.fraction), []).append(outcome)
+            lines.setdefault((record.task.id, record.name, metric, record.curve.fraction), []).append(outcome)
     rows = []
     for (task, encoder, metric, fraction), repeats in sorted(lines.items(), key=lambda line: line[0]):
         values = [outcome.record.scores.test[metric].value for outcome in repeats]
@@ -160,7 +165,7 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
 
 def _remarks(record: Record) -> list[str]:
     """Return what a reader of the scores must know of what was scored."""
-    data, what = record.data, f"{record.encoder.id} on {record.task.id}"
+    data, what = record.data, f"{record.name} on {record.task.id}"
     remarks = []
     remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
     if data.missing:
@@ -202,13 +207,15 @@ def print_plan(pairs: Sequence[Pair], options: Options) -> None:
         counted.update((space.key, track.path) for track in todo)
         megabytes = len(fresh) * space.width * 4 / 1e6
         probes = trials_of(pair, options) + (options.seeds or protocol.seeds)
-        work = "record kept" if pair.kept else f"{probes} probes"
+        path = place_of(pair, options)
+        name = pair.encoder.name if not (variant := variant_of(pair, options)) else f"{pair.encoder.name}+{variant}"
+        work = pair.standing.in_words(path) if pair.kept else f"{probes} probes, {pair.standing.in_words(path)}"
         if pair.part is not None:
             work += f", {pair.part.fraction:g} of train, repeat {pair.part.repeat}"
         rows.append(
             [
                 card.id,
-                pair.encoder.name,
+                name,
                 len(pair.asked.items),
                 "given" if pair.given else f"{len(fresh)}",
                 f"{megabytes:.1f}",
@@ -220,5 +227,7 @@ def print_plan(pairs: Sequence[Pair], options: Options) -> None:
         print()
         print_estimates(estimates(pairs, options))
     print_deformed(pairs, options)
+    for refusal in dict.fromkeys(pair.standing.refusal for pair in pairs if pair.standing.refusal):
+        print(f"\nRefused: {refusal}")
     folder = "curves" if options.train_fraction else "runs"
     print(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")

@@ -137,7 +137,7 @@ def refuse_unknown(encoder: str, records: Sequence[Record], results: Path) -> No
     Raises:
         UserError: There is none; the message names those that are near.
     """
-    known = sorted({record.encoder.id for record in records})
+    known = sorted({record.name for record in records})
     if encoder in known:
         return
     if not known:

@@ -24,6 +24,7 @@ from benchmark.robustness import deformed_material, robustness
 from benchmark.run_key import run_key
 from benchmark.scoring import LeftOut, leave_out, score_split
 from benchmark.selection import Selection, select
+from benchmark.variants import variant_of
 from probes.floors import constant_outputs, loses
 from results import record as schema
 from results import store as records
@@ -43,8 +44,11 @@ class _Scored:
 
 def evaluate(
     pair: Pair, damaged: Mapping[Path, Damage], embed_seconds: float, options: Options, report: Reporter
-) -> tuple[schema.Record, Path]:
-    """Search, retrain and score a pair whose embeddings are in the store; write and return its record.
+) -> tuple[schema.Record, Path, Path | None]:
+    """Search, retrain and score a pair whose embeddings are in the store; write its record.
+
+    Returns:
+        The record, its file, and where the record of another run that lay there went.
 
     Raises:
         UserError: A split is empty or a metric undefined, embeddings are not usable, or nothing can be written.
@@ -55,7 +59,7 @@ def evaluate(
 
 def _evaluate(
     material: Material, embed_seconds: float, options: Options, report: Reporter
-) -> tuple[schema.Record, Path]:
+) -> tuple[schema.Record, Path, Path | None]:
     started = time.monotonic()
     pair = material.pair
     card = pair.asked.task.card
@@ -65,10 +69,11 @@ def _evaluate(
     valid = _score_valid(material, selection, options.seed)
     test, floors, robust = _score_test(material, selection, options.seed, options.deform, options.home)
     finished = time.monotonic()
-    key = run_key(pair, keys, options)
+    key, variant = run_key(pair, keys, options), variant_of(pair, options)
     name = records.write_predictions(
         options.results, card.id, pair.encoder.name, key,
         _predictions(material, valid.outputs, test.outputs), options.limit, pair.part.name if pair.part else None,
+        variant,
     )  # fmt: skip
     record = schema.Record(
         run_key=key,
@@ -98,8 +103,10 @@ def _evaluate(
         predictions=name,
         curve=sections.curve_point(material, options),
         robustness=robust,
+        variant=variant,
     )
-    path = records.write(options.results, record)
+    record = records.signed(options.results, record)
+    path, displaced = records.displace(options.results, record)
     if options.export is not None:
         from benchmark.probe_files import export_probe
 
@@ -117,7 +124,7 @@ def _evaluate(
             f"{card.id}: {metric} of the probe is below that of a ridge regression on the same embeddings "
             f"({floors.ridge[metric].value:.3f}) by more than the interval: search longer, or suspect the protocol"
         )
-    return record, path
+    return record, path, displaced
 
 
 def _score_valid(material: Material, selection: Selection, seed: int) -> _Scored:

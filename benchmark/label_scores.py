@@ -114,10 +114,10 @@ def find_record(asked: str, encoder: str | None, results: Path) -> tuple[Record,
     if encoder is None:
         raise UserError(
             f"name the encoder too: bench labels {ids[0]} ENCODER; there are records of "
-            f"{', '.join(dict.fromkeys(record.encoder.id for record in of_task))}"
+            f"{', '.join(dict.fromkeys(record.name for record in of_task))}"
         )
     refuse_unknown(encoder, of_task, results)
-    found = [record for record in of_task if record.encoder.id == encoder]
+    found = [record for record in of_task if record.name == encoder]
     return min(found, key=lambda record: (record.limit is not None, -(record.limit or 0))), results
 
 
@@ -225,7 +225,7 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
     """Return the tables as Markdown; ``hint`` says how to get published scores that are not here."""
     from tabulate import tabulate
 
-    parts = [f"{record.encoder.id} on {record.task.id}, test" + (f", --limit {record.limit}" if record.limit else "")]
+    parts = [f"{record.name} on {record.task.id}, test" + (f", --limit {record.limit}" if record.limit else "")]
     for table in tables:
         models = [model for model in MODELS.values() if any(model in row.published for row in table.rows)]
         lines = [
@@ -241,10 +241,12 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
         headers = ["label", "items", table.metric, "95 % interval", *models]
         parts.append(tabulate(lines, headers, tablefmt="github", disable_numparse=True))
         parts += _notes(record, table, models)
+    if record.unchecked_in_words:
+        parts.append(f"{record.unchecked_in_words[0].upper()}{record.unchecked_in_words[1:]}.")
     if hint:
         parts.append(
             f"The paper's per-label scores of six models are not here. {LICENCE} Fetch them: "
-            f"bench labels {record.task.id} {record.encoder.id} --fetch"
+            f"bench labels {record.task.id} {record.name} --fetch"
         )
     return "\n\n".join(parts)
 

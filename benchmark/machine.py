@@ -13,6 +13,7 @@ from typing import Any
 from benchmark.audio import pipeline_name
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
+from benchmark.processor import arithmetic
 
 
 def workers_of(asked: int | None) -> int:
@@ -66,19 +67,28 @@ def threads_for(encoder: Encoder) -> AbstractContextManager[object]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of what computes a record."""
-    names = ("numpy", "torch", "optuna", "mir_eval", "soundfile", "soxr", "pyarrow")
+    """Return the versions of what computes a record; of what only some encoders need, where it is in use.
+
+    ``training`` and ``scoring`` are those of our own code.
+    """
+    from benchmark.run_key import SCORING_VERSION
+    from probes.protocol import TRAINING_VERSION
+
+    names = ["numpy", "scipy", "scikit-learn", "torch", "optuna", "mir_eval", "soundfile", "soxr", "pyarrow"]
+    names += [name for name in ("transformers", "onnxruntime", "opensmile") if name in sys.modules]
     found = {name: version(name) for name in names}
     return {
         "python": platform.python_version(),
         "benchmark": version("music-probe-benchmark"),
         **found,
         "audio": pipeline_name(),
+        "training": str(TRAINING_VERSION),
+        "scoring": str(SCORING_VERSION),
     }
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """Return the machine in words, without its name: cpu, cores, memory in GiB, accelerator and device."""
+    """Return the machine in words, without its name: cpu, cores, memory in GiB, accelerator, device and arithmetic."""
     accelerator = None
     if device.startswith("cuda"):
         import torch
@@ -90,6 +100,7 @@ def hardware(device: str) -> dict[str, Any]:
         "memory_gb": _memory_gb(),
         "accelerator": accelerator,
         "device": device,
+        **arithmetic(),
     }
 
 

@@ -22,6 +22,7 @@ from benchmark.plan import SHOWN, Asked, Pair, ask, make_pairs, train_of
 from benchmark.progress import Reporter, Silent
 from benchmark.robustness import deformed_pair, refuse_unusable, tracks_to_deform
 from benchmark.run_key import place_of
+from benchmark.standing import refuse_standing
 from results.record import Record, RecordError
 from tasks import registry
 from tasks.errors import TaskError
@@ -30,11 +31,15 @@ from tasks.registry import Task
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one pair: its record, where it lies, and whether it was there before."""
+    """What became of one pair: its record, where it lies, and whether it was there before.
+
+    ``displaced`` is where the record of another run went that lay there.
+    """
 
     record: Record
     path: Path
     kept: bool
+    displaced: Path | None = None
 
 
 class UnfinishedError(UserError):
@@ -170,6 +175,7 @@ def run_many(
     refuse_unwritable(options.results, "--results")
     asked = prepare(tasks, options, report, audio=needs_audio(encoders))
     pairs = make_pairs(encoders, asked, options, report)
+    refuse_standing(pairs)
     open_pairs = [pair for pair in pairs if pair.kept is None]
     if open_pairs:
         device_of(options.device)
@@ -189,14 +195,14 @@ def run_many(
         key = pair.source.space.key
         damaged, seconds = embedded.damaged.get(key, {}), embedded.seconds.get(key, 0.0)  # nothing, where given
         try:
-            record, path = evaluate(pair, damaged, seconds, options, report)
+            record, path, displaced = evaluate(pair, damaged, seconds, options, report)
         except (UserError, RecordError, TaskError) as error:
             if len(pairs) == 1:
                 raise
             failed.append(f"{_name(pair)}: {error}")
             report.say(f"Failed, the others go on: {failed[-1]}")
         else:
-            outcomes.append(Outcome(record, path, kept=False))
+            outcomes.append(Outcome(record, path, kept=False, displaced=displaced))
     if failed:
         lines = "".join(f"\n  {each}" for each in failed)
         raise UnfinishedError(

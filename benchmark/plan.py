@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.deformations import texts
 from benchmark.embeddings.audio_index import AudioIndex, look_again
 from benchmark.embeddings.extract import Track
 from benchmark.embeddings.fit_hook import training_split
@@ -23,11 +22,10 @@ from benchmark.given import GivenStore, differences_in_words, given_rows
 from benchmark.options import Options, TrainPart
 from benchmark.progress import Reporter, Silent
 from benchmark.protocols import protocol_of
-from benchmark.run_key import place_of, run_key
 from benchmark.scoring import refuse_undefined
+from benchmark.standing import Standing, standing_of
 from benchmark.windows import WindowError
 from probes.protocol import Protocol
-from results import store as records
 from results.record import Record
 from tasks.card import TaskCard
 from tasks.items import Items
@@ -62,7 +60,7 @@ class Asked:
 
 @dataclass
 class Pair:
-    """One encoder on one task. ``kept`` is the record that makes the run unnecessary, if there is one.
+    """One encoder on one task, and what lies in the place of its record.
 
     ``own_windows`` says that the encoder could not take the task's windows and, as asked, was given its own. ``part``
     is the part of train that its probe sees, where that is not all.
@@ -71,9 +69,14 @@ class Pair:
     encoder: Encoder
     asked: Asked
     source: EmbeddingStore | GivenStore
-    kept: Record | None = None
+    standing: Standing = field(default_factory=Standing)
     own_windows: bool = False
     part: TrainPart | None = None
+
+    @property
+    def kept(self) -> Record | None:
+        """The record that makes the run unnecessary, if there is one."""
+        return self.standing.kept
 
     @property
     def given(self) -> GivenStore | None:
@@ -231,8 +234,9 @@ def make_pairs(
         report: Is told which given embeddings are left aside.
 
     Raises:
-        UserError: An encoder breaks the contract or cannot take a task's window, or a record stands in the way of
-            ``--overwrite never``; given embeddings lack tracks or cannot be used.
+        UserError: An encoder breaks the contract or cannot take a task's window; given embeddings lack tracks or
+            cannot be used.
+        RecordError: What lies in the place of a record cannot be read.
     """
     index = AudioIndex(options.home)
     if not all(isinstance(encoder, Precomputed) for encoder in encoders):
@@ -262,7 +266,7 @@ def make_pairs(
             pairs += [Pair(used, each, store, own_windows=fell_back, part=part) for part in options.parts]
     for pair in pairs:
         refuse_layer(pair, options)
-        pair.kept = _kept(pair, index, options)
+        pair.standing = standing_of(pair, index, options)
     return pairs
 
 
@@ -326,37 +330,3 @@ def _fed(encoder: Encoder, card: TaskCard, options: Options, fitted_on: str | No
         if not options.own_windows:
             raise UserError(f"{error}, or --own-windows to give it its own (the record will say so)") from None
         return encoder, space_of(encoder, None, None, fitted_on), True
-
-
-def _kept(pair: Pair, index: AudioIndex, options: Options) -> Record | None:
-    if options.overwrite == "always":
-        return None
-    path = place_of(pair, options)
-    if not path.is_file():
-        return None
-    record = records.read(path)
-    keys, deformed = pair.keys(index), _deformed(record)
-    # A record with more deformations than are asked for has the same numbers beside them.
-    same = (
-        None not in keys
-        and set(texts(options.deform)) <= set(deformed)
-        and record.run_key == run_key(pair, [key for key in keys if key], options, deformed)
-    )
-    if same and len(record.data.damaged) <= options.allow_damaged and _predictions_exist(options, record):
-        return record if options.export is None else None  # a probe to export is in no record
-    if options.overwrite == "never":
-        raise UserError(
-            f"{path} holds the record of a different run, and --overwrite never keeps it: choose another --results "
-            "folder, or --overwrite missing (the old record moves to history/)"
-        )
-    return None
-
-
-def _deformed(record: Record) -> list[str]:
-    """Return the deformations that a record tells of, as :func:`~benchmark.deformations.texts` writes them."""
-    return sorted(f"{each.spec}; version {each.version}" for each in record.robustness)
-
-
-def _predictions_exist(options: Options, record: Record) -> bool:
-    """Say whether the predictions that ``record`` names are there."""
-    return records.predictions_path(options.results, record).is_file()

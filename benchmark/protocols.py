@@ -6,6 +6,8 @@ from benchmark.errors import UserError
 from probes.protocol import Protocol, ProtocolError, protocol_for
 from tasks.card import TaskCard
 
+DEFAULT = "paper"
+
 
 def protocol_of(name: str, card: TaskCard) -> Protocol:
     """Return the protocol ``name`` for the task of ``card``.

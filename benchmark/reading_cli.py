@@ -65,14 +65,20 @@ def reproduce(
     task: Annotated[str | None, typer.Option("-t", "--task", help="What names the task, if its id does not.")] = None,
     data_root: DataRoots = None,
     device: Device = "auto",
+    workers: Workers = None,
+    search: Annotated[
+        bool, typer.Option("--search", help="Search once more too: would another trial be chosen here?")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Retrain a recorded probe from the cache and report the difference; exit 1 if there is one."""
+    """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
     from benchmark import reproduce as work
 
-    if not work.reproduce(
-        record, home=home, encoder=encoder, task=task, data_roots=tuple(data_root or ()), device=device
-    ):
+    verdict = work.reproduce(
+        record, home=home, encoder=encoder, task=task, data_roots=tuple(data_root or ()), device=device,
+        workers=workers, search=search,
+    )  # fmt: skip
+    if verdict == "other":
         raise typer.Exit(1)
 
 

@@ -1,26 +1,32 @@
-"""Train a recorded probe once more from the stored embeddings, and say how far its scores are from the record's."""
+"""Train a recorded probe once more from the stored embeddings, and judge how far its scores are from the record's.
+
+What is not embedded yet is embedded first. A difference is ``same`` (rounding), ``same within seeds`` (what other seeds
+of the same probe would do too), or ``other``; beside it stands what differs between the record's machine and this one.
+"""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from benchmark.embeddings.extract import Damage, missing_tracks
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
-from benchmark.options import Options
-from benchmark.pipeline import needs_audio, prepare
+from benchmark.options import Options, Sampler
+from benchmark.pipeline import embed, needs_audio, prepare
 from benchmark.plan import Pair, make_pairs
 from benchmark.progress import Reporter, Terminal
+from benchmark.same_again import Verdict, judge, machine_differences, version_differences, worst
 from results import store as records
 from results.record import Record
+from results.text import SIGNED_SINCE
 from tasks import registry
 from tasks.errors import TaskError
 
-#: Differences up to this come from the order in which products are summed, not from another probe.
-TOLERANCE = 1e-4
+if TYPE_CHECKING:
+    from probes.training import Trainer
 
 
 def reproduce(
@@ -31,47 +37,72 @@ def reproduce(
     task: str | None = None,
     data_roots: Sequence[str] = (),
     device: str = "auto",
-) -> bool:
-    """Retrain the probe of the record at ``path``, print the differences, and say whether all are within tolerance.
+    workers: int | None = None,
+    search: bool = False,
+) -> Verdict:
+    """Retrain the probe of the record at ``path``, print how its scores differ and what may be the cause.
 
     Args:
         path: The JSON file of a record.
-        home: Data home, with the embeddings.
+        home: Data home, with the embeddings; what is missing is embedded into it.
         encoder: What names the encoder, where its id alone does not (a plug-in in a file).
         task: What names the task, where its id alone does not (a card in a file).
         data_roots: ``COLLECTION=DIR``, where datasets lie.
         device: torch's name of the device.
+        workers: Decoding processes, where something must be embedded.
+        search: Search once more too, and say which trial would be chosen here.
 
     Raises:
-        UserError: The task, the encoder or the embeddings are not those of the record.
+        UserError: The task, the encoder or the audio are not those of the record.
     """
     from tabulate import tabulate
 
     record, report = records.read(path), Terminal()
-    options = _options(record, home_folder(home), tuple(data_roots), device)
-    names = encoder or record.encoder.id, task or record.task.id
-    pair = _pair(record, options, *names, report)
+    options = _options(record, home_folder(home), tuple(data_roots), device, workers)
+    pair = _pair(record, options, encoder or record.encoder.id, task or record.task.id, report)
+    damaged = _damaged(record, pair)
     if pair.given is None:
-        _refuse_lacking(record, pair, options, _embed_command(record, *names, home, data_roots))
-    found = _retrained(record, pair, options)
-    rows, alike = [], True
-    for split, recorded in (("valid", record.scores.valid), ("test", record.scores.test)):
-        for metric, score in recorded.items():
-            differences = [new - old for new, old in zip(found[split][metric], score.seeds, strict=True)]
-            worst = max(differences, key=abs)
-            alike = alike and abs(worst) <= TOLERANCE
-            new = sum(found[split][metric]) / len(score.seeds)
-            rows.append([split, metric, f"{score.value:.6f}", f"{new:.6f}", f"{worst:+.1e}"])
-    print(
-        tabulate(rows, ["split", "metric", "recorded", "now", "worst seed"], tablefmt="simple", disable_numparse=True)
-    )
-    verdict = "reproduced" if alike else f"not reproduced: some difference is beyond {TOLERANCE:g}"
-    print(f"\n{record.encoder.id} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
-    return alike
+        _embed_lacking(pair, damaged, options, report)
+    found, chosen = _retrained(record, pair, damaged, options, search=search)
+    judged = judge(record, found)
+    rows = [
+        [
+            each.split, each.metric, f"{each.recorded:.6f}", f"{each.now:.6f}", f"{each.worst_seed:+.1e}",
+            f"{each.difference:+.1e}", f"{each.allowed:.1e}", each.verdict,
+        ]
+        for each in judged
+    ]  # fmt: skip
+    headers = ["split", "metric", "recorded", "now", "worst seed", "difference", "seeds' noise", "verdict"]
+    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    print()
+    for line in _circumstances(record, options.device, chosen):
+        print(line)
+    verdict = worst(each.verdict for each in judged)
+    print(f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
+    return verdict
 
 
-def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: str) -> Options:
-    curve = record.curve
+def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]:
+    """Return what differs between the record's run and this one, in words."""
+    from benchmark.machine import device_of
+
+    lines = []
+    if record.schema_version < SIGNED_SINCE:
+        lines.append(
+            f"The record is of schema {record.schema_version}: it has no digests, so that it is not checked for "
+            "damage, and does not say what its machine computed with"
+        )
+    for what, found in (
+        ("machine", machine_differences(record, device_of(device))),
+        ("versions", version_differences(record)),
+    ):
+        lines.append(f"Differs, {what}: {'; '.join(found)}" if found else f"Alike: {what}")
+    return lines if chosen is None else [*lines, chosen]
+
+
+def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: str, workers: int | None) -> Options:
+    curve, search = record.curve, record.search
+    chosen_on_valid = search.layers is not None
     return Options(
         home=home,
         results=Path("results"),
@@ -79,17 +110,29 @@ def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: st
         seeds=len(record.seeds.probes),
         limit=record.limit,
         device=device,
+        workers=workers,
         overwrite="always",
         allow_damaged=record.data.allow_damaged,
         allow_missing=record.data.allow_missing,
         data_roots=data_roots,
         own_windows=record.encoder.own_windows,
         protocol=record.protocol,
+        precision=None if record.encoder.precision == "fp32" else record.encoder.precision,
+        sampler=_sampler(search.sampler),
+        pruner=search.pruner,
+        trials=len(search.trials),
         probe_precision=record.probe.precision,
-        layer=record.probe.layer,
+        layer=None if chosen_on_valid else record.probe.layer,
         train_fraction=() if curve is None else (curve.fraction,),
         repeats=1 if curve is None else max(1, curve.repeat + 1),
     )
+
+
+def _sampler(name: str) -> Sampler:
+    for known in get_args(Sampler):
+        if name == known:
+            return known
+    raise UserError(f"the record's sampler {name!r} is not one of {', '.join(get_args(Sampler))}")
 
 
 def _pair(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Pair:
@@ -99,7 +142,7 @@ def _pair(record: Record, options: Options, encoder: str, task: str, report: Rep
         UserError: Something is not as it was; it is named.
     """
     try:
-        encoders = resolve(encoder, options.home)
+        encoders = resolve(encoder, options.home, options.precision)
     except UserError as error:
         raise UserError(
             f"{error}\nIf the encoder of the record has another name here, give it with --encoder"
@@ -119,43 +162,35 @@ def _pair(record: Record, options: Options, encoder: str, task: str, report: Rep
         ("encoder", pair.source.space.fingerprint, record.encoder.fingerprint),
         ("space of embeddings", pair.source.space.key, record.encoder.space),
     ):
-        _refuse_other(what, now, then)
+        _refuse_other(record, what, now, then)
     return pair
 
 
-def _refuse_other(what: str, now: str, then: str) -> None:
+def _refuse_other(record: Record, what: str, now: str, then: str) -> None:
     if now != then:
+        versions = version_differences(record)
+        differ = f" (versions differ: {'; '.join(versions)})" if versions else ""
         raise UserError(
             f"the {what} is not that of the record: its fingerprint is {now[:12]}, there {then[:12]}. The package, a "
-            "file or the data has changed since; 'bench run' makes a record of what is here"
+            f"file or the data has changed since{differ}; 'bench run' makes a record of what is here"
         )
 
 
-def _embed_command(record: Record, encoder: str, task: str, home: Path | None, data_roots: Sequence[str]) -> str:
-    """Return the command that embeds what the record's probe was trained on."""
-    words = ["bench", "embed", "--encoder", encoder, "--task", task]
-    if record.limit is not None:
-        words += ["--limit", str(record.limit), "--seed", str(record.seeds.search)]
-    words += ["--own-windows"] if record.encoder.own_windows else []
-    words += ["--home", str(home)] if home is not None else []
-    return shlex.join([*words, *(word for root in data_roots for word in ("--data-root", root))])
-
-
-def _refuse_lacking(record: Record, pair: Pair, options: Options, command: str) -> None:
+def _embed_lacking(pair: Pair, damaged: Mapping[Path, Damage], options: Options, report: Reporter) -> None:
+    """Embed what is not in the store, but for what the record left out."""
     from benchmark.embeddings.audio_index import AudioIndex
 
-    damaged = _damaged(record, pair)
     missing = missing_tracks(pair.asked.tracks, pair.store, AudioIndex(options.home))
     lacking = [track for track in missing if track.path not in damaged]
     if lacking:
-        raise UserError(
-            f"{len(lacking)} of {len(pair.asked.items)} embeddings are not in {pair.store.folder}: make them with "
-            f"'{command}'"
-        )
+        report.say(f"{len(lacking)} of {len(pair.asked.items)} embeddings are not there yet")
+        embed([pair], options, report)
 
 
-def _retrained(record: Record, pair: Pair, options: Options) -> dict[str, dict[str, list[float]]]:
-    """Return the scores of each seed by split and metric."""
+def _retrained(
+    record: Record, pair: Pair, damaged: Mapping[Path, Damage], options: Options, *, search: bool
+) -> tuple[dict[str, dict[str, list[float]]], str | None]:
+    """Return the scores of each seed by split and metric, and, with ``search``, which trial would be chosen."""
     from benchmark.machine import device_of
     from benchmark.material import gather
     from benchmark.scoring import objective
@@ -166,8 +201,8 @@ def _retrained(record: Record, pair: Pair, options: Options) -> dict[str, dict[s
     from tasks import metrics
 
     card, probe, labels = pair.asked.task.card, record.probe, record.data.labels
-    with gather(pair, _damaged(record, pair), options) as material:
-        _refuse_other("audio", content_of(material), record.data.fingerprint)
+    with gather(pair, damaged, options) as material:
+        _refuse_other(record, "audio", content_of(material), record.data.fingerprint)
         layers = pair.source.space.layers
         number = list(layers).index(probe.layer) if layers and probe.layer in layers else None
         data = split_data(material, number)
@@ -190,7 +225,33 @@ def _retrained(record: Record, pair: Pair, options: Options) -> dict[str, dict[s
                 metric: [float(metrics.scores(metric, arrays.targets, each, labels)) for each in outputs]
                 for metric in card.metrics
             }
-    return found
+        chosen = _choice(record, trainer, pair, options) if search else None
+    return found, chosen
+
+
+def _choice(record: Record, trainer: Trainer, pair: Pair, options: Options) -> str:
+    """Search once more, with the record's budget and seed, and say which trial would be chosen."""
+    from benchmark.run_key import trials_of
+    from probes.search import search
+    from probes.studies import open_study
+
+    with open_study(None, None, "reproduce") as study:
+        found = search(
+            trainer, pair.asked.protocol, study,
+            trials=trials_of(pair, options), seed=record.seeds.search, sampler=options.sampler,
+            pruner=options.pruner or "none",
+        )  # fmt: skip
+    then = record.search.trials[record.search.selected]
+    now = found.trials[found.selected]
+    if now.number == then.number:
+        return f"Choice of trial: {now.number}, as in the record"
+    score = "none" if then.score is None else f"{then.score:.4f}"
+    there = record.search.trials[now.number].score if now.number < len(record.search.trials) else None
+    return (
+        f"Differs, choice of trial: here {now.number} (valid {now.score:.4f}, in the record "
+        f"{'none' if there is None else f'{there:.4f}'}), in the record {then.number} (valid {score}, here "
+        f"{found.trials[then.number].score:.4f})"
+    )
 
 
 def _damaged(record: Record, pair: Pair) -> dict[Path, Damage]:

@@ -21,6 +21,7 @@ from benchmark.errors import UserError
 from benchmark.options import Options
 from benchmark.plan import SHOWN, Pair
 from benchmark.scoring import LeftOut, leave_out, score_split
+from benchmark.standing import Standing
 from probes.data import SplitArrays
 from probes.statistics import change
 from results.record import Drop, Record, Robustness, Score
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 def deformed_pair(pair: Pair, deformation: Deformation, home: Path) -> Pair:
     """Return the pair with the store of the deformed audio's embeddings, a space of their own."""
     space = replace(pair.space, deformation=deformation)
-    return replace(pair, source=EmbeddingStore(home, space), kept=None)
+    return replace(pair, source=EmbeddingStore(home, space), standing=Standing())
 
 
 def tracks_to_deform(pairs: Sequence[Pair], damaged: Collection[Path]) -> list[Track]:
@@ -139,7 +140,7 @@ def print_robustness(records: Sequence[Record]) -> None:
 
     rows = [
         [
-            record.encoder.id,
+            record.name,
             record.task.id + (f" ({record.curve.fraction:g} of train)" if record.curve else ""),
             each.spec,
             metric,
@@ -162,7 +163,7 @@ def print_robustness(records: Sequence[Record]) -> None:
         for each in record.robustness:
             if each.clipped:
                 print(
-                    f"{record.encoder.id} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
+                    f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
                     f"track(s) were clipped under {each.spec}"
                 )
 

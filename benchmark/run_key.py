@@ -13,10 +13,10 @@ from benchmark.deformations import texts
 from benchmark.errors import UserError
 from benchmark.machine import kind_of
 from benchmark.options import Options
+from benchmark.variants import layer_asked, pruner_of, variant_of
 from probes.protocol import TRAINING_VERSION, ProtocolError
 from probes.pruning import PRUNERS
 from results import store as records
-from results.record import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from benchmark.plan import Pair
@@ -28,7 +28,8 @@ SCORING_VERSION = 3
 def place_of(pair: Pair, options: Options) -> Path:
     """Return the file of a pair's record."""
     curve = None if pair.part is None else pair.part.name
-    return records.record_path(options.results, pair.asked.task.card.id, pair.encoder.name, options.limit, curve)
+    task, variant = pair.asked.task.card.id, variant_of(pair, options)
+    return records.record_path(options.results, task, pair.encoder.name, options.limit, curve, variant)
 
 
 def run_key(pair: Pair, audio_keys: Iterable[str], options: Options, deformed: Sequence[str] | None = None) -> str:
@@ -80,19 +81,13 @@ def trials_of(pair: Pair, options: Options) -> int:
     return wanted
 
 
-def pruner_of(options: Options) -> str:
-    """Return what ends trials early: halving unless the user says otherwise, but nothing in a grid."""
-    return options.pruner or ("none" if options.sampler == "grid" else "halving")
-
-
 def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> dict[str, object]:
     return {
-        "schema": SCHEMA_VERSION,
         "scoring": SCORING_VERSION,
         "training": TRAINING_VERSION,
         "encoder": pair.encoder.name,
         "space": pair.source.space.key,
-        "layer": _layer(pair, options),
+        "layer": layer_asked(pair, options),
         "task": pair.asked.fingerprint,
         "audio": hashlib.sha256("".join(audio_keys).encode()).hexdigest(),
         "protocol": asdict(pair.asked.protocol),
@@ -104,12 +99,3 @@ def _search_state(pair: Pair, audio_keys: Iterable[str], options: Options) -> di
         "limit": options.limit,
         "device": None if (kind := kind_of(options.device)) == "cpu" else kind,
     }
-
-
-def _layer(pair: Pair, options: Options) -> str | None:
-    """Return the layer that is asked for by its name: a number, and no choice at all, have one too."""
-    layers = pair.source.space.layers
-    if layers is None:
-        return None
-    wanted = options.layer or "auto"
-    return layers[int(wanted)] if wanted not in layers and wanted.isdecimal() else wanted

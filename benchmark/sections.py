@@ -12,9 +12,9 @@ from benchmark.lengths import far_shorter
 from benchmark.material import Material, part_seed
 from benchmark.options import Options
 from benchmark.plan import Pair
-from benchmark.run_key import pruner_of
 from benchmark.scoring import objective_name
 from benchmark.selection import Selection
+from benchmark.variants import precision_of, pruner_of
 from results import record as schema
 
 
@@ -55,6 +55,7 @@ def encoder_section(pair: Pair) -> schema.EncoderSection:
         space=space.key,
         own_windows=pair.own_windows,
         fitted_on=space.fitted_on,
+        precision=precision_of(pair.encoder),
     )
 
 
@@ -116,6 +117,12 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
         operations=found.operations,
         floor_seconds=round(selection.floor_seconds, 3),
         layers=None if selection.layers is None else dict(selection.layers),
+        tolerance=found.tolerance,
+        runner_up=None
+        if (second := found.runner_up) is None
+        else schema.RunnerUp(
+            number=second.number, score=second.score, lead=found.trials[found.selected].score - second.score
+        ),
     )
 
 

@@ -15,13 +15,15 @@ from benchmark.material import Material
 from benchmark.options import Options
 from benchmark.plan import layer_index
 from benchmark.progress import Reporter
-from benchmark.run_key import pruner_of, study_name, trials_of
+from benchmark.run_key import study_name, trials_of
 from benchmark.scoring import objective
+from benchmark.variants import pruner_of
 from probes.data import TrainValid
 from probes.floors import Ridge, fit_ridge, permuted
 from probes.protocol import ProbeSpec
 from probes.search import search
 from probes.studies import SearchStudy, StorageError, open_study
+from probes.ties import first_within, tolerance
 from probes.trained import TrainedProbe
 from probes.training import ScoreFunction, Trainer, Training
 from probes.trials import SearchResult
@@ -162,9 +164,8 @@ def _layer(
     scores = {
         name: fit_ridge(card.kind, outputs, split_data(material, i), score).valid_score for i, name in enumerate(layers)
     }
-    name = max(scores, key=lambda each: scores[each])
-    number = layers.index(name)
-    return name, number, split_data(material, number), scores
+    number = first_within(list(scores.values()), tolerance(len(material.items.rows("valid"))))
+    return layers[number], number, split_data(material, number), scores
 
 
 def split_data(material: Material, layer: int | None) -> TrainValid:

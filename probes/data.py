@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 BLOCK_ROWS = 8192
+CONSTANT, NOISE = 1e-6, 1e-12
+SMALLEST = 1 / float(np.finfo(np.float32).max)  # of which float32 has no inverse
 
 
 class LeakError(ValueError):
@@ -91,7 +93,9 @@ def release(embeddings: np.ndarray) -> None:
 def standardisation(embeddings: np.ndarray, *, on: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return float32 mean [D] and scale [D] of the z-score on ``embeddings`` [n, D]; 0 and 1 when it is off.
 
-    A constant dimension is only centred.
+    A constant dimension has the scale 0, so that it says nothing, also where it is another constant elsewhere. One
+    counts as constant when it deviates by at most :data:`CONSTANT` of its mean or :data:`NOISE` of the dimension that
+    deviates most: relative to both, so that the unit of the embeddings does not matter.
     """
     n, dim = embeddings.shape
     if not on:
@@ -104,5 +108,6 @@ def standardisation(embeddings: np.ndarray, *, on: bool) -> tuple[np.ndarray, np
     for _, block in blocks(embeddings):
         square += np.square(block - mean).sum(axis=0)
     deviation = np.sqrt(square / n)
-    constant = deviation <= 1e-6 * np.maximum(np.abs(mean), 1e-6)
-    return mean.astype(np.float32), (1 / np.where(constant, 1, deviation)).astype(np.float32)
+    least = np.maximum(CONSTANT * np.abs(mean), NOISE * deviation.max())
+    constant = (deviation <= least) | (deviation < SMALLEST)
+    return mean.astype(np.float32), np.where(constant, 0, 1 / np.where(constant, 1, deviation)).astype(np.float32)

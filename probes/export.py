@@ -1,15 +1,20 @@
 """A trained probe as files: ``probe.safetensors``, ``probe.onnx`` and ``probe.json`` in a folder of its own.
 
 The ONNX graph is the whole function from stored embeddings [n, D] to outputs [n, outputs]: standardisation, layers,
-activation, and the targets' own units. Whatever is read back is checked as if a stranger had written it.
+activation, and the targets' own units. Whatever is read back is checked as if a stranger had written it, and against
+the digests that ``probe.json`` holds of the other two files and of itself.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
+import stat
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +31,8 @@ if TYPE_CHECKING:
     from probes.trained import TrainedProbe
 
 WEIGHTS, GRAPH, CARD = "probe.safetensors", "probe.onnx", "probe.json"
-LARGEST_CARD = 2**26
+LARGEST_CARD, LARGEST_WEIGHTS = 2**26, 2**32
+SIGNED_SINCE = 2  # the version of a card whose digests must fit
 
 
 class ProbeFileError(ValueError):
@@ -76,10 +82,12 @@ class EncoderPart(Part):
 class ProbeCard(Part):
     """What ``probe.json`` says: whose probe this is, what it answers, and how well.
 
-    ``scores`` are those of this one probe, by split and metric; ``settings`` is what its search chose.
+    ``scores`` are those of this one probe, by split and metric; ``settings`` is what its search chose. ``digests``
+    holds the sha256 of the files beside it, by name; that of its own content stands beside these fields. Version 1 has
+    none.
     """
 
-    format_version: Literal[1] = 1
+    format_version: Literal[1, 2] = 2
     kind: Kind
     activation: Activation
     labels: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -92,6 +100,12 @@ class ProbeCard(Part):
     scores: dict[str, dict[str, float]]
     versions: dict[str, str]
     licence: str = ""
+    digests: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def checked(self) -> bool:
+        """Whether digests vouch for it and the files beside it."""
+        return self.format_version >= SIGNED_SINCE
 
 
 def require_onnx() -> None:
@@ -159,8 +173,7 @@ def export(probe: StoredProbe, card: ProbeCard, directory: Path) -> Path:
         save_file(probe.tensors(), new / WEIGHTS)
         graph = onnx_graph(probe, card.labels, f"{card.task.title}: a probe on embeddings of {card.encoder.id}")
         (new / GRAPH).write_bytes(graph.SerializeToString())
-        text = json.dumps(card.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        (new / CARD).write_text(text + "\n", encoding="utf-8")
+        (new / CARD).write_bytes(signed(card, new))
         for file in new.iterdir():
             with file.open("rb") as written:
                 os.fsync(written.fileno())
@@ -188,11 +201,14 @@ def load(directory: Path) -> tuple[StoredProbe, ProbeCard]:
         ProbeFileError: There is none, its files are damaged, or they do not belong together.
     """
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load as tensors_of
 
     card, path = read_card(directory), directory / WEIGHTS
     try:
-        tensors = load_file(path)
+        data = _read(path, LARGEST_WEIGHTS)
+        if card.checked and card.digests.get(WEIGHTS) != _digest(data):
+            raise ProbeFileError(_changed(path, directory))
+        tensors = tensors_of(data)
     except FileNotFoundError:
         raise ProbeFileError(f"{directory} has a {CARD} but no {WEIGHTS}: export the probe again") from None
     except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -203,17 +219,17 @@ def load(directory: Path) -> tuple[StoredProbe, ProbeCard]:
         raise ProbeFileError(f"{path} holds no probe that fits its {CARD}: {error}") from None
 
 
-def read_card(directory: Path) -> ProbeCard:
-    """Read ``probe.json`` of a folder.
+def read_card(directory: Path, *, checked: bool = True) -> ProbeCard:
+    """Read ``probe.json`` of a folder; ``checked`` says whether its own digest must fit.
 
     Raises:
-        ProbeFileError: There is none, or it is not one.
+        ProbeFileError: There is none, it is not one, or it is not as it was written.
     """
     path = directory / CARD
     try:
-        if path.stat().st_size > LARGEST_CARD:
-            raise ProbeFileError(f"{path} is too large to be the card of a probe")
-        return ProbeCard.model_validate_json(path.read_bytes(), strict=True)
+        content = json.loads(_read(path, LARGEST_CARD))
+        digest = content.pop("sha256", None) if isinstance(content, dict) else None
+        card = ProbeCard.model_validate_json(json.dumps(content), strict=True)
     except (FileNotFoundError, NotADirectoryError):
         raise ProbeFileError(f"no probe at {directory}: there is no {CARD} in it") from None
     except OSError as error:
@@ -222,6 +238,74 @@ def read_card(directory: Path) -> ProbeCard:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise ProbeFileError(f"{path} is no card of a probe: {f'{where}: ' if where else ''}{first['msg']}") from None
+    except (ValueError, RecursionError) as error:
+        raise ProbeFileError(f"{path} is no card of a probe: {error}") from None
+    if checked and (card.checked or digest is not None) and digest != content_digest(content):
+        raise ProbeFileError(_changed(path, directory))
+    return card
+
+
+def signed(card: ProbeCard, directory: Path) -> bytes:
+    """Return ``probe.json`` with the digests of the files in ``directory`` as they are now, and of itself."""
+    digests = {name: _digest(_read(directory / name, LARGEST_WEIGHTS)) for name in (WEIGHTS, GRAPH)}
+    card = card.model_copy(update={"format_version": SIGNED_SINCE, "digests": digests})
+    content = json.loads(json.dumps(card.model_dump(mode="json"), allow_nan=False))
+    content["sha256"] = content_digest(content)
+    return (json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def changed_files(directory: Path) -> list[str]:
+    """Return the names of the files of a probe that are not what its digests say; nothing for one without digests.
+
+    Raises:
+        ProbeFileError: There is no probe, or its card is none.
+    """
+    card = read_card(directory, checked=False)
+    if not card.checked:
+        return []
+    content = json.loads(_read(directory / CARD, LARGEST_CARD))
+    found = [CARD] if content.pop("sha256", None) != content_digest(content) else []
+    for name in (WEIGHTS, GRAPH):
+        try:
+            digest = _digest(_read(directory / name, LARGEST_WEIGHTS))
+        except OSError:
+            digest = None
+        found += [name] if card.digests.get(name) != digest else []
+    return found
+
+
+def content_digest(content: Mapping[str, object]) -> str:
+    """Return the sha256 of a card's content without its own digest, as JSON with sorted keys."""
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _changed(path: Path, directory: Path) -> str:
+    sign = shlex.join(["bench", "results", "verify", "--sign", str(directory)])
+    return (
+        f"{path} is not as it was written: its sha256 differs. Export the probe again, or, if it was changed on "
+        f"purpose, sign it anew: {sign}"
+    )
+
+
+def _read(path: Path, largest: int) -> bytes:
+    """Return the content of a regular file; a fifo or a device is not waited for.
+
+    Raises:
+        OSError: It is not there, is no regular file, is too large, or cannot be read.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, so that what was looked at is what is read
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+        if found.st_size > largest:
+            raise OSError(errno.EFBIG, f"it is too large: at most {largest:,} bytes are read", str(path))
+        return file.read(largest)
 
 
 def _probe_of(tensors: Mapping[str, np.ndarray], card: ProbeCard) -> StoredProbe:

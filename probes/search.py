@@ -4,6 +4,9 @@ Trials are asked for in rounds. Those of a round train side by side where that p
 and with earlier ones when they are pruned. What a round holds depends on the protocol and the seed alone; so a search
 that is killed and resumed, or whose trials are grouped otherwise on another machine, comes to the same result: for
 wide probes to the last bit, for narrow ones, whose products are shared, to rounding.
+
+Another processor rounds otherwise. So that it comes to the same settings where it can, samplers and the pruner see
+scores on a grid, and scores that valid cannot tell apart are taken in a fixed order (:mod:`probes.ties`).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from probes.protocol import Protocol, Settings
 from probes.pruning import PRUNERS, Halving
 from probes.sampling import Sampler, StudySampler, settings_of, suggest
 from probes.studies import SearchStudy
+from probes.ties import first_within, rounded, tolerance
 from probes.together import groups
 from probes.trained import TrainedProbe
 from probes.training import Trainer, Training
@@ -74,11 +78,15 @@ def search(
     while run.round() or run.others_go_on():
         pass
     done = run.results()
-    selected = max(range(len(done)), key=lambda i: (done[i].state == "complete", done[i].score, -i))
-    if done[selected].score == -math.inf:
+    complete = [trial for trial in done if trial.state == "complete" and trial.score > -math.inf]
+    if not complete:
         raise FloatingPointError(f"all {trials} trials diverged: the embeddings may be of an extreme scale")
+    chosen = complete.pop(first_within([trial.score for trial in complete], run.tolerance))
+    runner_up = complete[first_within([trial.score for trial in complete], run.tolerance)] if complete else None
     operations = sum(trainer.operations(trial.settings) * trial.steps_run for trial in done)
-    return SearchResult(tuple(done), selected, operations, run.probe_of(done[selected].number))
+    return SearchResult(
+        tuple(done), done.index(chosen), operations, run.probe_of(chosen.number), run.tolerance, runner_up
+    )
 
 
 class _Rounds:
@@ -102,7 +110,9 @@ class _Rounds:
         self._first = {replace(settings, warm_rate=None): settings for settings in first}
         self._starts = 0 if sampler == "grid" else len(first)
         self._size = trials if sampler == "grid" else protocol.round
-        self._best: tuple[int, TrainedProbe] | None = None
+        #: Scores as near as this count as equal; samplers and the pruner see them on a grid of this step.
+        self.tolerance = tolerance(len(trainer.valid))
+        self._best: dict[int, TrainedProbe] = {}
 
     def round(self) -> bool:
         """Take up what was left behind, ask for what is still wanted, train it; say whether there was anything."""
@@ -171,6 +181,7 @@ class _Rounds:
                 reached[number].append(stand.best_score)
             scores = {each.number: each.rungs[rung] for each in company if len(each.rungs) > rung}
             scores |= {number: stand.best_score for number, stand in here.items()}
+            scores = {number: rounded(score, self.tolerance) for number, score in scores.items()}
             numbers = sorted(scores)
             starts = sum(number < self._starts for number in numbers)
             survive = pruner.survive(rung, [scores[n] for n in numbers], [], of=everyone, starts=starts)
@@ -242,21 +253,23 @@ class _Rounds:
             reported = self._study.trials[trial.number].intermediate_values  # by a process that was killed just then
             for step, reached in enumerate(rungs):
                 if math.isfinite(reached) and step not in reported:
-                    trial.report(reached, step)
+                    trial.report(rounded(reached, self.tolerance), step)
             trial.set_user_attr("outcome", outcome)
-            value = score if state == "complete" else None
+            value = rounded(score, self.tolerance) if state == "complete" else None
             self._study.study.tell(trial, value, state=told, skip_if_finished=True)
         except UpdateFinishedTrialError:
             pass  # this process was silent for long, another one took the trial up and was faster: it found the same
-        if training is not None and state == "complete" and self._is_best(trial.number, score):
-            self._best = trial.number, self._trainer.finish(training)
+        if training is not None and state == "complete":
+            self._hold(trial.number, training)
         if self._progress is not None:
             done = sum(_is_done(each) for each in self._study.trials)
             self._progress(min(done, self._wanted), self._wanted)
 
-    def _is_best(self, number: int, score: float) -> bool:
-        """Say whether a trial is the best that this process trained, the earliest of equals."""
-        return self._best is None or (score, -number) > (self._best[1].valid_score, -self._best[0])
+    def _hold(self, number: int, training: Training) -> None:
+        """Keep the probes of this process that may be selected: those as good as the best so far."""
+        self._best[number] = self._trainer.finish(training)
+        least = max(probe.valid_score for probe in self._best.values()) - self.tolerance
+        self._best = {number: probe for number, probe in self._best.items() if probe.valid_score >= least}
 
     def results(self, *, whole: bool = True) -> list[TrialResult]:
         """Return the trials that are done, in order; with ``whole``, of the first ones, as many as were wanted."""
@@ -278,8 +291,8 @@ class _Rounds:
         )
 
     def probe_of(self, number: int) -> TrainedProbe | None:
-        """Return the probe of a trial, if this process trained it and it is the best it trained."""
-        return self._best[1] if self._best is not None and self._best[0] == number else None
+        """Return the probe of the selected trial, if this process trained it."""
+        return self._best.get(number)
 
 
 def _is_done(trial: FrozenTrial) -> bool:

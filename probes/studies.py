@@ -11,7 +11,6 @@ locked or read-only database, a full disk. What Optuna itself answers through it
 from __future__ import annotations
 
 import logging
-import os
 import re
 import threading
 import time
@@ -27,8 +26,9 @@ import optuna
 from filelock import FileLock, Timeout
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError, UpdateFinishedTrialError
 from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
+
+from probes.journal import Journal, JournalLock, mend
 
 #: In a database, a process leaves the time so often, and is gone when it was silent for so long.
 BEAT_SECONDS, SILENT_SECONDS = 30.0, 180.0
@@ -37,45 +37,10 @@ CLAIM_SECONDS = 30.0
 #: One that ends signs off, unless the database does not answer for so long.
 GOODBYE_SECONDS = 5.0
 WORKER, BEATING = "worker", "beating"
-TAIL_BYTES = 2**16  # read at a time to find the end of a journal's last whole line
 
 
 class StorageError(ValueError):
     """A storage that cannot be opened, or fails in the middle of a search. The message is written for the user."""
-
-
-class _JournalLock:
-    """A lock of the journal that ends with its process, where Optuna's own would have to be waited for."""
-
-    def __init__(self, path: Path) -> None:
-        self._lock = FileLock(path)
-
-    def acquire(self) -> bool:
-        self._lock.acquire()
-        return True
-
-    def release(self) -> None:
-        self._lock.release()
-
-
-class _Journal(JournalFileBackend):
-    """A journal that takes back what it could not write whole: another process would write on behind it."""
-
-    def __init__(self, path: Path, lock: _JournalLock) -> None:
-        super().__init__(str(path), lock_obj=lock)  # type: ignore[arg-type]
-        self._path, self._whole = path, lock
-
-    def append_logs(self, logs: list[dict[str, Any]]) -> None:
-        """Append ``logs``, or nothing."""
-        self._whole.acquire()  # once more than Optuna does: it counts
-        try:
-            super().append_logs(logs)
-        except OSError:
-            with suppress(OSError):  # then the next opening does it
-                _mend(self._path, self._whole)
-            raise
-        finally:
-            self._whole.release()
 
 
 class SearchStudy:
@@ -188,9 +153,9 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 path = folder / f"{name}.journal"
                 locks = folder / f"{name}.workers"
                 locks.mkdir(exist_ok=True)
-                lock = _JournalLock(folder / f"{name}.lock")
-                _mend(path, lock)
-                opened = JournalStorage(_Journal(path, lock))
+                lock = JournalLock(folder / f"{name}.lock")
+                mend(path, lock)
+                opened = JournalStorage(Journal(path, lock))
             else:
                 opened = optuna.storages.InMemoryStorage()
             study = optuna.create_study(
@@ -237,31 +202,6 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
     for name, what in vars(BaseStorage).items():
         if callable(what) and not name.startswith("_"):
             setattr(storage, name, watched(getattr(storage, name)))
-
-
-def _mend(path: Path, lock: _JournalLock) -> None:
-    """Cut off a last line without its end: a process that was killed, or found the disk full, did not write it whole.
-
-    Optuna would refuse the journal, or take the next line for the rest of that one.
-    """
-    if not path.exists():
-        return
-    lock.acquire()
-    try:
-        with path.open("rb+") as file:
-            end = file.seek(0, os.SEEK_END)
-            size = end
-            while size:  # from the end on, to the last line that is whole
-                start = max(0, size - TAIL_BYTES)
-                file.seek(start)
-                newline = file.read(size - start).rfind(b"\n")
-                size = start + newline + 1 if newline >= 0 else start
-                if newline >= 0:
-                    break
-            if size < end:
-                file.truncate(size)
-    finally:
-        lock.release()
 
 
 def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:

@@ -43,15 +43,19 @@ class SearchResult:
 
     Attributes:
         trials: In the order of their numbers.
-        selected: Index of the best complete one, the earliest of equals.
+        selected: Index of the best complete one, the earliest of those that count as equal.
         operations: Operations of all products of all steps that were trained, for the arithmetic floor of the search.
         probe: The selected trial's probe, where this process trained it.
+        tolerance: How far below the best a score counts as equal; see :func:`probes.ties.tolerance`.
+        runner_up: What would have been selected without the selected one.
     """
 
     trials: tuple[TrialResult, ...]
     selected: int
     operations: float
     probe: TrainedProbe | None = None
+    tolerance: float = 0.0
+    runner_up: TrialResult | None = None
 
     @property
     def settings(self) -> Settings:

@@ -89,9 +89,9 @@ def pair_records(
     """
     by_task: dict[str, tuple[dict[int | None, Record], dict[int | None, Record]]] = {}
     for record in records:
-        if record.encoder.id in (first, second) and (tasks is None or record.task.id in tasks):
+        if record.name in (first, second) and (tasks is None or record.task.id in tasks):
             sides = by_task.setdefault(record.task.id, ({}, {}))
-            sides[record.encoder.id == second][record.limit] = record
+            sides[record.name == second][record.limit] = record
     pairs, notes = [], []
     for task in sorted(by_task):
         here, there = by_task[task]
@@ -161,6 +161,8 @@ def condition_notes(pair: RecordPair) -> list[str]:
         "protocol": lambda record: record.protocol,
         "trials": lambda record: len(record.search.trials),
         "sampler": lambda record: record.search.sampler,
+        "pruner": lambda record: record.search.pruner,
+        "variant": lambda record: record.variant or "none",
         "search seed": lambda record: record.seeds.search,
         "probe seeds": lambda record: " ".join(map(str, record.seeds.probes)),
         "hidden layers": lambda record: " ".join(map(str, record.probe.hidden)) or "none",
@@ -174,7 +176,9 @@ def condition_notes(pair: RecordPair) -> list[str]:
         first, second = of(pair.first), of(pair.second)
         if first != second:
             told.append(f"{name} {first} and {second}")
-    return [f"{pair.first.task.id}: the records differ in {', '.join(told)}."] if told else []
+    notes = [f"{pair.first.task.id}: the records differ in {', '.join(told)}."] if told else []
+    unchecked = [text for record in (pair.first, pair.second) if (text := record.unchecked_in_words)]
+    return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in unchecked)]
 
 
 def row_notes(rows: Sequence[MetricDifference]) -> list[str]:

@@ -21,7 +21,7 @@ from tabulate import tabulate
 from results import published, store
 from results.intervals import interval_notes, span
 from results.published import Column, PublishedTable
-from results.record import Record, RecordError
+from results.record import SCHEMA_VERSION, Record, RecordError
 
 NEAR_BEST = 0.01
 """Values at most this far below the best of their column are printed bold."""
@@ -69,7 +69,7 @@ def render(records: Sequence[Record]) -> str:
     full = sorted((record for record in records if record.limit is None and record.curve is None), key=_place)
     for before, after in itertools.pairwise(full):
         if _place(before) == _place(after):
-            raise RecordError(f"Two records of {after.encoder.id} on {after.task.id}. Give the leaderboard one.")
+            raise RecordError(f"Two records of {after.name} on {after.task.id}. Give the leaderboard one.")
     sections = [INTRODUCTION]
     in_paper: set[str] = set()
     for name in published.TITLES:
@@ -85,6 +85,11 @@ def render(records: Sequence[Record]) -> str:
     for group, ours in sorted(groups.items()):
         columns = tuple(dict.fromkeys((record.task.id, metric) for record in ours for metric in record.task.metrics))
         sections.append(_section(f"Group {_escape(group)}", columns, [], ours))
+    older = sum(record.schema_version < SCHEMA_VERSION for record in full)
+    if older:
+        sections.append(
+            f"{older} of {len(full)} records are of an older schema, without digests: they were not checked for damage."
+        )
     return "\n\n".join(sections) + "\n"
 
 
@@ -117,7 +122,7 @@ def check(results: Path, target: Path) -> str:
 
 
 def _place(record: Record) -> tuple[str, str]:
-    return record.task.id, record.encoder.id
+    return record.task.id, record.name
 
 
 def _section(title: str, columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record]) -> str:
@@ -138,7 +143,7 @@ def _section(title: str, columns: Sequence[Column], paper: Sequence[Row], ours: 
 
 
 def _encoders(ours: Iterable[Record]) -> list[str]:
-    return sorted({record.encoder.id for record in ours})
+    return sorted({record.name for record in ours})
 
 
 def _paper_rows(table: PublishedTable) -> list[Row]:
@@ -161,7 +166,7 @@ def _our_rows(
     rows = []
     for encoder in _encoders(ours):
         cells = {}
-        for record in (record for record in ours if record.encoder.id == encoder):
+        for record in (record for record in ours if record.name == encoder):
             for metric, score in record.scores.test.items():
                 interval = f" ({span(score.low, score.high)})"
                 cells[record.task.id, metric] = Cell(score.value, interval + signs.get(_place(record), ""))
@@ -254,7 +259,7 @@ def _encoder_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
     states: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for record in (record for record in ours if record.encoder.fitted_on is None):  # else one state a task
         state = _escape(f"version {record.encoder.version}, fingerprint {record.encoder.fingerprint[:12]}")
-        states[record.encoder.id][state].append(_escape(record.task.id))
+        states[record.name][state].append(_escape(record.task.id))
     return {
         ("", encoder): "more than one state of this encoder in its row: "
         + "; ".join(f"{state} on {', '.join(tasks)}" for state, tasks in sorted(found.items()))
@@ -272,7 +277,7 @@ def _conditions(columns: Sequence[Column], ours: Sequence[Record]) -> str:
             counts = (str(record.data.counts.get(split, "-")) for split in ("train", "valid", "test"))
             seeds = " ".join(str(seed) for seed in record.seeds.probes)
             conditions = len(record.data.labels), len(record.search.trials), record.seeds.search, seeds
-            alike[*counts, *map(str, conditions)].append(_escape(record.encoder.id))
+            alike[*counts, *map(str, conditions)].append(_escape(record.name))
         for found, encoders in sorted(alike.items()):
             lines.append([_escape(task), *found, "all" if len(alike) == 1 else ", ".join(encoders)])
     return _markdown(

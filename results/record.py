@@ -138,7 +138,11 @@ class Trial(Section):
 
 
 class RunnerUp(Section):
-    """The trial that would have been selected without the selected one, and how much better that one's score is."""
+    """The trial that would have been selected without the selected one.
+
+    ``lead`` is the selected one's score less this one's; it is below zero where the selected one came first among
+    scores that count as equal.
+    """
 
     number: int
     score: float
@@ -299,8 +303,9 @@ class HardwareSection(Section):
 
     What decides how products are rounded: ``instructions`` is the instruction set that torch's kernels use, ``flags``
     those of the processor that matter, ``onednn`` the version of oneDNN and the set that it may use, ``blas`` each
-    library of linear algebra that is loaded, with its version and kernel, and ``threads`` torch's threads. They are
-    not known (``None`` or empty) in records of schema 2.
+    library of linear algebra that is loaded, with its version and kernel, ``threads`` torch's threads, and ``limits``
+    the variables of the environment that lower any of it. They are not known (``None`` or empty) in records of schema
+    2.
     """
 
     cpu: str
@@ -313,6 +318,7 @@ class HardwareSection(Section):
     onednn: str | None = None
     blas: list[str] = Field(default_factory=list)
     threads: int | None = None
+    limits: dict[str, str] = Field(default_factory=dict)
 
 
 class SecondsSection(Section):
@@ -330,7 +336,7 @@ class Record(Section):
     ``variant`` names the choices, other than the default ones, that change what is measured, joined by ``+``; it is
     part of the record's file name. ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
     records of schema 2. The digest of a record's own content stands in its file beside these fields
-    (:func:`results.digests.content_digest`).
+    (:func:`results.digests.content_digests`).
     """
 
     schema_version: Literal[2, 3] = SCHEMA_VERSION
@@ -364,6 +370,14 @@ class Record(Section):
     def checked(self) -> bool:
         """Whether digests vouch for it and for its predictions: records of schema 2 have none."""
         return self.schema_version >= 3 and self.predictions_sha256 is not None
+
+    @property
+    def unchecked_in_words(self) -> str:
+        """What to know of a record of an older schema, which has no digests; else nothing."""
+        if self.schema_version >= SCHEMA_VERSION:
+            return ""
+        what = f"{self.name} on {self.task.id}"
+        return f"the record of {what} is of schema {self.schema_version}, without digests: not checked for damage"
 
     @field_validator("predictions")
     @classmethod

@@ -15,28 +15,25 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 import re
 import secrets
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
-from pydantic import ValidationError
 
+from results import text
 from results.commands import advice, command_of, rerun
-from results.digests import content_digest, file_digest
+from results.digests import file_digest
 from results.files import is_plain_name, read_regular
-from results.record import READ_VERSIONS, SCHEMA_VERSION, Record, RecordError
+from results.record import SCHEMA_VERSION, Record, RecordError
 
 if TYPE_CHECKING:
     import pyarrow
 
 LOCK_SECONDS = 60.0
-SIGNED_SINCE = 3  # the schema whose records hold the digest of their content
 KEY_LENGTH = 12
 SLUG_LENGTH = 100
 
@@ -117,7 +114,7 @@ def displace(results: Path, record: Record) -> tuple[Path, Path | None]:
             f"Record of {record.encoder.id} on {record.task.id}: predictions is {record.predictions!r}, not the name "
             "of a file in the record's own folder. Pass the name that write_predictions returns."
         )
-    data = _encode(signed(results, record), path)
+    data = text.encode(signed(results, record), path)
     lock = results / path.relative_to(results).parts[0] / ".lock"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -219,15 +216,27 @@ def read(path: Path) -> Record:
     return read_unchecked(path, checked=True)
 
 
+def changed_parts(path: Path) -> list[str]:
+    """Return the parts of the record at ``path`` that are not what its digests say.
+
+    Raises:
+        RecordError: as ``read`` does, but for the digests.
+    """
+    return text.changed_parts(_text(path), path)
+
+
 def read_unchecked(path: Path, *, checked: bool = False) -> Record:
-    """Read one record, whatever its digest says; see :func:`read`."""
+    """Read one record, whatever its digests say; see :func:`read`."""
+    return text.decode(_text(path), path, checked=checked)
+
+
+def _text(path: Path) -> str:
     try:
-        text = read_regular(path).decode("utf-8")
+        return read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
         raise RecordError(f"{path} is not there. Make it with: {command_of(path, None)}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(f"{path} cannot be read: {error}. {advice(path, None)}") from error
-    return _decode(text, path, checked=checked)
 
 
 def read_all(results: Path) -> list[Record]:
@@ -311,60 +320,3 @@ def _keep_displaced(path: Path, run_key: str) -> Path | None:
         return None
     replace_file(kept, data)
     return kept
-
-
-def _encode(record: Record, path: Path) -> bytes:
-    """Serialise a record and read it back, so that nothing is written which ``read`` would refuse."""
-    content = record.model_dump(warnings=False)  # what is wrong, _decode refuses
-    for field in _not_finite(content):
-        raise RecordError(
-            f"{path} was not written: field {field} is NaN or infinite, which JSON cannot hold. Look for constant "
-            "labels or a diverged probe in this run."
-        )
-    content["sha256"] = content_digest(json.loads(json.dumps(content, allow_nan=False)))
-    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    _decode(text, path)
-    return text.encode("utf-8")
-
-
-def _decode(text: str, path: Path, *, checked: bool = True) -> Record:
-    def refuse(constant: str) -> NoReturn:
-        raise ValueError(f"{constant} is not JSON")
-
-    try:
-        content = json.loads(text, parse_constant=refuse)
-    except ValueError as error:
-        raise RecordError(f"{path} is not whole JSON: {error}. {advice(path, None)}") from error
-    version = content.get("schema_version") if isinstance(content, dict) else None
-    if version not in READ_VERSIONS or isinstance(version, bool | float):
-        raise RecordError(
-            f"{path}: field schema_version is {version!r}, and this version of the package reads "
-            f"{' and '.join(map(str, READ_VERSIONS))}. "
-            f"Install the version that wrote it. {advice(path, content)}"
-        )
-    digest = content.pop("sha256", None)
-    try:
-        record = Record.model_validate(content)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: field {field}: {first['msg']}. {advice(path, content)}") from error
-    for field in _not_finite(content):  # 1e999 is JSON, and infinite
-        raise RecordError(f"{path}: field {field} is not a finite number. {advice(path, content)}")
-    if checked and (version >= SIGNED_SINCE or digest is not None) and digest != content_digest(content):
-        sign = shlex.join(["bench", "results", "verify", "--sign", str(path)])
-        raise RecordError(
-            f"{path} is not as it was written: field sha256 does not fit its content. If it was changed on purpose, "
-            f"{sign!r} says what differs and signs it anew. Else: {advice(path, content)}"
-        )
-    return record
-
-
-def _not_finite(value: object, field: str = "") -> Iterator[str]:
-    """Yield the dotted name of every NaN or infinity in nested dictionaries and lists."""
-    if isinstance(value, float) and not math.isfinite(value):
-        yield field
-    elif isinstance(value, dict | list):
-        parts = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, part in parts:
-            yield from _not_finite(part, f"{field}.{key}" if field else str(key))

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmark import run_key as run_key_module
+from benchmark import variants
 from benchmark.errors import UserError
 from benchmark.options import Options, TrainPart
 from benchmark.plan import ask, layer_index, limited_rows, make_pairs
@@ -92,11 +92,11 @@ class TestLayerInTheKey:
     )
     def test_a_layer_has_one_name(self, options, asked, name):
         layers = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=("low", "high", "7"))))
-        assert run_key_module._layer(layers, replace(options, layer=asked)) == name
+        assert variants.layer_asked(layers, replace(options, layer=asked)) == name
 
     def test_none_where_there_are_no_layers(self, options):
         plain = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=None)))
-        assert run_key_module._layer(plain, options) is None
+        assert variants.layer_asked(plain, options) is None
 
 
 class TestPruner:
@@ -110,7 +110,7 @@ class TestPruner:
         ],
     )
     def test_is_halving_but_for_a_grid_unless_the_user_says(self, options, sampler, asked, pruner):
-        assert run_key_module.pruner_of(replace(options, sampler=sampler, pruner=asked)) == pruner
+        assert variants.pruner_of(replace(options, sampler=sampler, pruner=asked)) == pruner
 
 
 class TestStudyName:
