@@ -31,6 +31,7 @@ from benchmark.parameters import (
 )
 from benchmark.pretrain_cli import pretrain_app
 from benchmark.reading_cli import reading_app
+from benchmark.results_cli import results_app
 
 INTERRUPTED = 130
 
@@ -46,6 +47,7 @@ app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")
 app.add_typer(pretrain_app, name="pretrain")
 app.add_typer(encoders_app, name="encoders")
+app.add_typer(results_app, name="results")
 
 
 class Overwrite(StrEnum):

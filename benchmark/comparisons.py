@@ -11,6 +11,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, Terminal
+from benchmark.result_checks import refuse_altered
 from probes import comparison as statistics
 from results import store
 from results.comparison import (
@@ -180,11 +181,14 @@ def _refuse_incomparable(pairs: Sequence[RecordPair], results: Path) -> None:
 
     Raises:
         UserError: Pairs that must not be compared, each with its reason.
-        RecordError: Predictions that are missing or cannot be read.
+        RecordError: Predictions that are missing or cannot be read, or are not those of the record's scores.
     """
     problems = {}
     for pair in pairs:
         found = _aligned(pair, results)
+        if not isinstance(found, str):
+            for record in (pair.first, pair.second):
+                refuse_altered(results, record)
         if isinstance(found, str):
             problems[pair.first.task.id] = found
     if problems:

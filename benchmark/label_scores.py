@@ -23,6 +23,7 @@ from benchmark.published_labels import (
     read_fetched,
     read_table,
 )
+from benchmark.result_checks import refuse_altered
 from probes.statistics import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
 from results.intervals import meaning, span
@@ -78,6 +79,7 @@ def labels(
     if fetch and published is None:
         Terminal().say(LICENCE)
         fetch_published(task, where)
+    refuse_altered(results, record)
     known = read_table(published, task) if published is not None else read_fetched(task, where)
     tables = label_tables(record, read_split(results, record), known, metric)
     if as_json:

@@ -18,7 +18,7 @@ Verdict = Literal["same", "same within seeds", "other"]
 #: Differences of each seed up to this come from the order in which products are summed.
 ROUNDING = 1e-4
 #: Two means of seeds differ by more than the noise with this chance where nothing but the seeds' luck differs.
-LEVEL = 0.01
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)

@@ -206,12 +206,15 @@ def load(directory: Path) -> tuple[StoredProbe, ProbeCard]:
     card, path = read_card(directory), directory / WEIGHTS
     try:
         data = _read(path, LARGEST_WEIGHTS)
-        if card.checked and card.digests.get(WEIGHTS) != _digest(data):
-            raise ProbeFileError(_changed(path, directory))
-        tensors = tensors_of(data)
     except FileNotFoundError:
         raise ProbeFileError(f"{directory} has a {CARD} but no {WEIGHTS}: export the probe again") from None
-    except (OSError, SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except OSError as error:
+        raise ProbeFileError(f"{path} cannot be read: {error.strerror or error}") from None
+    if card.checked and card.digests.get(WEIGHTS) != _digest(data):
+        raise ProbeFileError(_changed(path, directory))
+    try:
+        tensors = tensors_of(data)
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise ProbeFileError(f"{path} cannot be read: {error}") from None
     try:
         return _probe_of(tensors, card), card

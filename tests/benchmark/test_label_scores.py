@@ -13,12 +13,22 @@ from benchmark import label_scores
 from benchmark.errors import UserError
 from benchmark.label_scores import ALL, find_record, label_tables, labels, render
 from benchmark.published_labels import PublishedLabels
+from benchmark.result_checks import recomputed
 from results import store
 from results.predictions import read_split
 from results.record import RecordError
 
 build_record = runpy.run_path(str(Path(__file__).parents[1] / "results" / "conftest.py"))["build_record"]
 NAMES = ("calm", "wild", "odd")
+
+
+def honest(results, record):
+    """Return the record with the test scores that its predictions give."""
+    test = {
+        metric: record.scores.test[metric].model_copy(update={"seeds": seeds, "value": sum(seeds) / len(seeds)})
+        for metric, seeds in recomputed(results, record, "test").items()
+    }
+    return record.model_copy(update={"scores": record.scores.model_copy(update={"test": test})})
 
 
 def save(results, task="moods", encoder="mine", kind="multilabel", metrics=("map", "roc_auc"), **changes):
@@ -47,7 +57,7 @@ def save(results, task="moods", encoder="mine", kind="multilabel", metrics=("map
     table = pa.table(columns).replace_schema_metadata({"labels": "\x1f".join(names)})
     name = store.write_predictions(results, task, encoder, record.run_key, table, record.limit)
     section = record.task.model_copy(update={"kind": kind})
-    record = record.model_copy(update={"predictions": name, "task": section})
+    record = honest(results, record.model_copy(update={"predictions": name, "task": section}))
     store.write(results, record)
     return record
 

@@ -121,7 +121,8 @@ class TestDifferences:
         def better(content):
             score = content["scores"]["test"]["accuracy"]
             score["seeds"] = [value - 0.5 for value in score["seeds"]]
-            score["value"] -= 0.5
+            for bound in ("value", "low", "high"):
+                score[bound] -= 0.5
 
         other = changed(path, better)
         assert reproduce(other, home=places["home"], encoder=encoder, task=card) == "other"
