@@ -69,15 +69,15 @@ def judge(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]]) ->
             verdict: Verdict = "other"
             if abs(worst_seed) <= ROUNDING:
                 verdict = "same"
-            elif abs(mean - score.value) <= allowed and _inside(score, mean):
+            elif abs(mean - score.value) <= allowed and _inside(mean, score):
                 verdict = "same within seeds"
             judged.append(Judged(split, metric, score.value, mean, worst_seed, allowed, verdict))
     return judged
 
 
-def _inside(score: Score, mean: float) -> bool:
-    """Say whether ``mean`` lies in the record's interval; a score without one cannot refuse it."""
-    return score.low is None or score.high is None or score.low <= mean <= score.high
+def _inside(value: float, score: Score) -> bool:
+    """Say whether a value lies in the interval of a score; where there is none, it is no objection."""
+    return score.low is None or score.high is None or score.low <= value <= score.high
 
 
 def seeds_noise(first: Sequence[float], second: Sequence[float], items: int) -> float:
