@@ -25,6 +25,7 @@ from benchmark.run_key import place_of, trials_of
 from benchmark.tables import WIDTH, table
 from benchmark.variants import variant_of
 from results.intervals import interval_notes, map_note, meaning, span
+from results.partial import in_words
 from results.record import Record
 from tasks import registry
 
@@ -171,15 +172,15 @@ def _remarks(record: Record) -> list[str]:
     data, what = record.data, f"{record.name} on {record.task.id}"
     remarks = []
     remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
-    if data.missing:
-        remarks.append(f"{what}: {len(data.missing)} missing track(s) or differing counts, named in the record")
-    if data.damaged:
-        remarks.append(f"{what}: {len(data.damaged)} damaged track(s) left out, named in the record")
     if data.cut_inside_frame:
         names = _first(data.cut_inside_frame)
         remarks.append(f"{what}: {len(data.cut_inside_frame)} file(s) end inside an MPEG frame and were used: {names}")
     if data.short:
         remarks.append(f"{what}: {len(data.short)} track(s) are {RULE} length and were used: {_first(data.short)}")
+    if data.partial:
+        remarks.append(f"{what} is partial, {in_words(data)}. The record names them; the leaderboard keeps it apart")
+    elif data.missing:
+        remarks.append(f"{what}: counts that differ from the card's, named in the record")
     if data.shared_groups:
         remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
     if data.shared_audio:

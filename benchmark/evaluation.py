@@ -15,6 +15,7 @@ from benchmark import sections
 from benchmark.deformations import Deformation
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage
+from benchmark.left_out import tell
 from benchmark.machine import device_of, hardware, versions
 from benchmark.material import Material, gather
 from benchmark.options import Options
@@ -54,6 +55,9 @@ def evaluate(
         UserError: A split is empty or a metric undefined, embeddings are not usable, or nothing can be written.
     """
     with gather(pair, damaged, options) as material:
+        if material.damaged:
+            left = [damage.track_id for damage in material.damaged]
+            tell(pair.asked.task.card, pair.asked.whole or pair.asked.items, pair.asked.missing, left, report)
         return _evaluate(material, embed_seconds, options, report)
 
 

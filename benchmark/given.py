@@ -112,7 +112,7 @@ def given_rows(
             missing,
             encoder.listing(f"missing-{task}"),
             f"\nAdd them, or leave them out with --allow-missing {total} (the record will name them, and the "
-            "leaderboard will carry the mark).",
+            "leaderboard will keep it apart).",
         )
     surplus = len(encoder.ids) - int(has.sum())
     if surplus:

@@ -16,6 +16,7 @@ from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder, refuse_unwritable
+from benchmark.left_out import tell
 from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.options import Options, Overwrite, Sampler
 from benchmark.plan import SHOWN, Asked, Pair, ask, make_pairs, train_of
@@ -230,7 +231,7 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
     Args:
         tasks: The tasks.
         options: What the user chose.
-        report: Is told of the rendering.
+        report: Is told of the rendering, and of what is missing.
         audio: Whether audio is needed; without, annotations are all that must be there.
     """
     asked = []
@@ -240,6 +241,7 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
                 options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots, audio=audio
             )
         asked.append(ask(task, items, options, audio=audio))
+        tell(task.card, items, asked[-1].missing, (), report)
     return asked
 
 

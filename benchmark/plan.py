@@ -19,6 +19,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed import Precomputed
 from benchmark.errors import UserError
 from benchmark.given import GivenStore, differences_in_words, given_rows
+from benchmark.left_out import tell
 from benchmark.options import Options, TrainPart
 from benchmark.progress import Reporter, Silent
 from benchmark.protocols import protocol_of
@@ -138,6 +139,7 @@ def ask_given(asked: Asked, encoder: Precomputed, options: Options, report: Repo
     differences = task.size_differences(whole)
     rows, missing = given_rows(encoder, whole, task.card.id, differences, options.allow_missing, report)
     items = whole.take(rows)
+    tell(task.card, whole, missing, (), report)
     _refuse_empty(items, f"{encoder.path} has no track of", f"of {task.card.id}")
     return _asked(task, whole, items, missing, options)
 
@@ -187,7 +189,7 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
             + f", and --allow-missing is {options.allow_missing}:\n"
             + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
             + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
-            "will name them, and the leaderboard will carry the mark)."
+            "will name them, and the leaderboard will keep it apart)."
         )
     there = np.setdiff1d(np.arange(len(items)), absent)
     return items.take(there), tuple(missing)

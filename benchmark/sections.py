@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.inspection import CUT
+from benchmark.left_out import left_out
 from benchmark.lengths import far_shorter
 from benchmark.material import Material, part_seed
 from benchmark.options import Options
@@ -171,6 +172,12 @@ def data_section(material: Material, options: Options) -> schema.DataSection:
         allow_damaged=options.allow_damaged,
         short=[] if seen is None else _short(items.track_ids, [place.seconds for place in seen]),
         cut_inside_frame=[name for name in items.track_ids if CUT in material.notes.get(name, "")],
+        left_out=left_out(
+            pair.asked.task.card,
+            pair.asked.whole or pair.asked.items,
+            pair.asked.missing,
+            {damage.track_id for damage in material.damaged},
+        ),
     )
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from results.intervals import FEW_CLUSTERS
+from results.partial import in_words, is_partial
 from results.predictions import Predictions
 from results.record import Record, Section
 
@@ -121,6 +122,11 @@ def pair_records(
 def refusal(pair: RecordPair) -> str:
     """Return why two records must not be compared, or nothing."""
     first, second = pair.first, pair.second
+    if first.task.fingerprint != second.task.fingerprint and (is_partial(first) or is_partial(second)):
+        told = [
+            f"{record.encoder.id}: {in_words(record.data) or 'all items were scored'}" for record in (first, second)
+        ]
+        return f"the items are not the same, as a run is partial ({'; '.join(told)})"
     if first.task.fingerprint != second.task.fingerprint:
         versions = (
             f"versions {first.task.version} and {second.task.version} of the task"
@@ -156,7 +162,7 @@ def align(first: Predictions, second: Predictions) -> Predictions | str:
 
 
 def condition_notes(pair: RecordPair) -> list[str]:
-    """Say in one sentence how the conditions of two comparable records differ; nothing when they are alike."""
+    """Say how the conditions of two comparable records differ, and which of them is partial; else nothing."""
     conditions: dict[str, Callable[[Record], object]] = {
         "protocol": lambda record: record.protocol,
         "trials": lambda record: len(record.search.trials),
@@ -171,12 +177,18 @@ def condition_notes(pair: RecordPair) -> list[str]:
         "audio": lambda record: "none" if record.data.audio_seconds is None else record.data.fingerprint[:12],
         "own windows": lambda record: "yes" if record.encoder.own_windows else "no",
     }
+    notes = [
+        f"{record.task.id}: the run of {record.encoder.id} is partial, {in_words(record.data)}."
+        for record in (pair.first, pair.second)
+        if is_partial(record)
+    ]
     told = []
     for name, of in conditions.items():
         first, second = of(pair.first), of(pair.second)
         if first != second:
             told.append(f"{name} {first} and {second}")
-    notes = [f"{pair.first.task.id}: the records differ in {', '.join(told)}."] if told else []
+    if told:
+        notes.append(f"{pair.first.task.id}: the records differ in {', '.join(told)}.")
     unchecked = [text for record in (pair.first, pair.second) if (text := record.unchecked_in_words)]
     return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in unchecked)]
 

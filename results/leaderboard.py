@@ -3,7 +3,8 @@
 A record enters Table 3 or 4 where the paper has its task; a metric that the paper does not print stays in the record.
 Every other task stands in the table of its group. In the paper's tables our rows follow the paper's, by encoder id. In
 the tables of groups rows are sorted by their mean over the columns, best first, when every cell is there, else by
-encoder id. Limited runs and points of learning curves never enter.
+encoder id. Limited runs and points of learning curves never enter. Partial runs, which left out items of their task,
+stand in a table of their own below that of the full ones, by encoder id, and decide no bold.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tabulate import tabulate
 
 from results import published, store
 from results.intervals import interval_notes, span
+from results.partial import in_words, is_partial
 from results.published import Column, PublishedTable
 from results.record import SCHEMA_VERSION, Record, RecordError
 
@@ -38,6 +40,7 @@ What a small probe reads from frozen embeddings: scores on the test split, highe
 - **Bold** is within 0.01 of the best of its column, and rows are ordered by the values alone: whether one encoder is
   better than another, `bench compare` says, over items and seeds. `-` was not measured.
 - `map` is that of its test items: of few it lies above what many would give. Compare it on the same items only.
+- Partial runs left out items of their task that are missing or damaged. They stand apart: they compare with no row.
 - `[37]` is a reference in the paper's bibliography, its mark (`*`, `†`) as printed in the paper.
 - `¹` and the like point to the notes below their table."""
 
@@ -126,20 +129,34 @@ def _place(record: Record) -> tuple[str, str]:
 
 
 def _section(title: str, columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record]) -> str:
-    """Return one table with its heading, its notes and the conditions of our runs."""
+    """Return the table of the full runs with its heading, and below it that of the partial ones."""
+    whole, partial = ([record for record in ours if is_partial(record) is part] for part in (False, True))
+    parts = [f"## {title}"]
+    if paper or whole:
+        parts += _tables(columns, paper, whole)
+    if partial:
+        ours_alone = tuple(column for column in columns if column[0] in {record.task.id for record in partial})
+        parts += [f"### Partial runs: {title}", *_tables(ours_alone, [], partial, apart=True)]
+    return "\n\n".join(parts)
+
+
+def _tables(
+    columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record], *, apart: bool = False
+) -> list[str]:
+    """Return one table, its notes and the conditions of our runs; ``apart`` ranks nothing and prints nothing bold."""
     notes = {**_encoder_notes(ours), **_column_notes(ours)}
     columns_of_notes = ["", *(task for task, _ in columns)]
     order = [(task, encoder) for encoder in _encoders(ours) for task in columns_of_notes]
     texts = dict.fromkeys(notes[place] for place in order if place in notes)
     numbers = {text: str(number).translate(_SUPERSCRIPT) for number, text in enumerate(texts, start=1)}
     signs = {place: numbers[notes[place]] for place in order if place in notes}
-    rows = [*paper, *_our_rows(columns, ours, signs, ranked=not paper)]
-    parts = [f"## {title}", _table(columns, rows)]
+    rows = [*paper, *_our_rows(columns, ours, signs, ranked=not paper and not apart)]
+    parts = [_table(columns, rows, bold=not apart)]
     if numbers:
         parts.append("\n".join(f"- {number} {text}" for text, number in numbers.items()))
     if ours:
         parts += ["Items, labels, trials and seeds of our runs:", _conditions(columns, ours)]
-    return "\n\n".join(parts)
+    return parts
 
 
 def _encoders(ours: Iterable[Record]) -> list[str]:
@@ -177,7 +194,7 @@ def _our_rows(
     return rows
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
+def _table(columns: Sequence[Column], rows: Sequence[Row], *, bold: bool = True) -> str:
     best = {
         column: max((row.cells[column].value for row in rows if column in row.cells), default=0.0) for column in columns
     }
@@ -187,7 +204,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:
             return "-"
         cell = row.cells[column]
         # The tolerance is for values such as 0.42 - 0.41, which is a little more than 0.01 in binary.
-        mark = "**" if best[column] - cell.value <= NEAR_BEST + 1e-9 else ""
+        mark = "**" if bold and best[column] - cell.value <= NEAR_BEST + 1e-9 else ""
         return f"{mark}{cell.value:z.3f}{mark}{cell.detail}"
 
     headers = ["encoder", *(_escape(f"{task} {metric}") for task, metric in columns)]
@@ -245,13 +262,10 @@ def _own_notes(record: Record) -> list[str]:
     if lost:
         where = "" if list(lost) == record.task.metrics else f" in {_escape(', '.join(lost))}"
         notes.append(f"below a ridge on the same embeddings{where}")
-    absent = [name for name in record.data.missing if not name.startswith("(")]
-    if len(absent) < len(record.data.missing):  # notes such as "(413 fewer items of train than the card)"
+    if any(name.startswith("(") for name in record.data.missing):  # "(413 fewer items of train than the card)"
         notes.append("counts differ from the card's")
-    for count, what in ((len(absent), "missing"), (len(record.data.damaged), "damaged")):
-        if count:
-            notes.append(f"{count} {what} {'track' if count == 1 else 'tracks'} left out")
-    return notes
+    left = _escape(in_words(record.data))
+    return [*notes, left] if left and left not in notes else notes
 
 
 def _encoder_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:

@@ -258,12 +258,29 @@ class Damaged(Section):
     seconds_recovered: float
 
 
+class LeftOut(Section):
+    """Items of the task that were not scored, counted by split and class.
+
+    ``of`` are the items that each split should have; ``missing`` are those without audio or embedding (and those that
+    the annotations lack), ``damaged`` those whose audio is. An item of several classes counts for each of them;
+    ``emptied`` names by split the classes of which nothing is left. A regression has no classes.
+    """
+
+    of: dict[str, int]
+    missing_by_split: dict[str, int]
+    missing_by_class: dict[str, dict[str, int]]
+    damaged_by_split: dict[str, int]
+    damaged_by_class: dict[str, dict[str, int]]
+    emptied: dict[str, list[str]]
+
+
 class DataSection(Section):
     """What was scored: tracks per split, labels, groups, and what was left out or looks wrong.
 
     ``fingerprint`` is the sha256 over the content hashes of the audio that was scored, in the order of the items.
     ``missing`` and ``damaged`` name the tracks that were left out, as the user allowed up to the numbers beside them;
-    an entry of ``missing`` in round brackets says how the counts differ from the card instead.
+    an entry of ``missing`` in round brackets says how the counts differ from the card instead. ``left_out`` counts
+    them by split and class; it is ``None`` where nothing was left out, and in records of schema 2.
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
     ``short`` names the tracks that are under a tenth of the median length, and ``cut_inside_frame`` those whose file
     ends inside an MPEG frame: they were scored.
@@ -285,6 +302,13 @@ class DataSection(Section):
     allow_damaged: int
     short: list[str] = Field(default_factory=list)
     cut_inside_frame: list[str] = Field(default_factory=list)
+    left_out: LeftOut | None = None
+
+    @property
+    def partial(self) -> bool:
+        """Whether any item of the task was left out, be it missing or damaged."""
+        absent = any(not name.startswith("(") or " fewer items " in name for name in self.missing)
+        return absent or bool(self.damaged)
 
 
 class SeedsSection(Section):

@@ -99,7 +99,7 @@ def test_what_was_left_out_is_told_once(printed):
     curves = [outcome("t", "mine", curve={"fraction": share, "repeat": 0}, damaged=2, limit=50) for share in (0.1, 0.2)]
     _, lines = printed(*curves)
     assert lines[-2:] == [
-        "mine on t: 2 damaged track(s) left out, named in the record",
+        "mine on t is partial, 2 damaged tracks left out. The record names them; the leaderboard keeps it apart",
         "mine on t: limited to 50 items; this record enters no leaderboard",
     ]
 

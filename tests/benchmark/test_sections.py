@@ -13,6 +13,7 @@ from benchmark.material import Material
 from benchmark.options import Options, TrainPart
 from probes.protocol import Settings
 from probes.trials import SearchResult, TrialResult
+from tasks.card import TaskCard
 from tasks.items import Items
 
 
@@ -99,9 +100,14 @@ def material(tmp_path):
     )
     keys = ("k0", "k1", "k2", "k3", "k0", "k5", "k3", "k7", "k2")
     places = {key: Place("shard", i, 1.5, key == "k2") for i, key in enumerate(dict.fromkeys(keys))}
-    pair = SimpleNamespace(
-        given=None, part=None, asked=SimpleNamespace(missing=("gone",)), store=SimpleNamespace(places=lambda: places)
-    )
+    card = TaskCard(id="t", title="T", kind="multiclass", metrics=("accuracy",), collection="c", outputs=("o",))
+    gone = replace(items.take(np.array([1])), track_ids=("gone",))
+    whole = Items(
+        (*items.track_ids, *gone.track_ids), (*splits, "test"), (tmp_path / "x.wav",) * 10, None,
+        np.array([*items.targets, 2]), ("x", "y", "z"),
+    )  # fmt: skip
+    asked = SimpleNamespace(task=SimpleNamespace(card=card), items=items, whole=whole, missing=("gone",))
+    pair = SimpleNamespace(given=None, part=None, asked=asked, store=SimpleNamespace(places=lambda: places))
     return Material(pair, items, keys, (), tmp_path, lost=("y",))
 
 
@@ -113,6 +119,8 @@ class TestData:
         assert (section.shared_audio, section.clipped) == (["t4", "t6"], ["t2", "t8"])
         assert section.audio_seconds == 13.5
         assert (section.missing, section.allow_missing) == (["gone"], 2)
+        assert section.left_out.missing_by_class == {"test": {"z": 1}}
+        assert section.left_out.emptied == {"test": ["z"]}
 
     def test_of_given_embeddings_no_audio_is_known(self, material, options):
         material.pair.given = object()

@@ -56,6 +56,21 @@ class TestPairs:
         assert "a has full, b has --limit 40, --limit 50" in notes[0]
 
 
+class TestPartial:
+    def test_a_partial_run_is_not_compared_with_other_items(self, make_record):
+        first, second = make_record(encoder="a", damaged=2), make_record(encoder="b", task_fingerprint="0" * 64)
+        assert refusal(RecordPair(first, second)) == (
+            "the items are not the same, as a run is partial (a: 2 damaged tracks left out; b: all items were scored)"
+        )
+
+    def test_partial_runs_of_the_same_items_are_compared_and_marked(self, make_record):
+        pair = RecordPair(make_record(encoder="a", damaged=2), make_record(encoder="b", damaged=2))
+        assert refusal(pair) == ""
+        assert condition_notes(pair) == [
+            f"gs_key: the run of {name} is partial, 2 damaged tracks left out." for name in ("a", "b")
+        ]
+
+
 class TestRefusals:
     def test_alike_records_are_comparable(self, make_record):
         assert refusal(RecordPair(make_record(encoder="a"), make_record(encoder="b"))) == ""

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import leaderboard, published, store
-from results.record import RecordError
+from results.record import LeftOut, RecordError
 
 PAPER_COLUMNS = [column for name in published.TITLES for column in published.table(name).columns]
 
@@ -181,11 +181,77 @@ def test_records_that_differ_within_a_column_are_marked(make_record, change: dic
     ]
 
 
-def test_damaged_tracks_left_out_are_counted_at_the_cell(make_record) -> None:
-    text = leaderboard.render([make_record("emo", "a", {"r2_valence": 0.5, "r2_arousal": 0.5}, damaged=3)])
-    assert cell(text, "Table 3", "◆ a", "emo r2_valence") == "0.500 (0.450–0.550)¹"
-    assert cell(text, "Table 3", "◆ a", "emo r2_arousal") == "0.500 (0.450–0.550)¹"
+def apart(text: str) -> str:
+    """Return the leaderboard with its tables of partial runs alone, as tables of their own."""
+    blocks = re.split(r"^(?=#{2,3} )", text, flags=re.M)
+    return "".join(block.removeprefix("#") for block in blocks if block.startswith("### Partial runs"))
+
+
+def test_partial_runs_stand_apart_and_are_neither_bold_nor_ranked(make_record) -> None:
+    """A record of 4 of 290 test tracks with the best score of all changes nothing for the others."""
+    scores = {"r2_valence": 0.99, "r2_arousal": 0.99}
+    partial, whole = make_record("emo", "a", scores, damaged=3), make_record("emo", "b", dict.fromkeys(scores, 0.5))
+    text = leaderboard.render([partial, whole])
+    alone = leaderboard.render([whole])
+    assert (
+        tables(text)["Table 3: tags, genre, pitch, instrument, emotion and key"]
+        == (tables(alone)["Table 3: tags, genre, pitch, instrument, emotion and key"])
+    )
+    (title,) = tables(apart(text))
+    assert title.startswith("Partial runs: Table 3")
+    lines = tables(apart(text))[title]
+    assert lines[0] == ["encoder", "emo r2_valence", "emo r2_arousal"]
+    assert lines[1:] == [["◆ a", "0.990 (0.940–1.040)¹", "0.990 (0.940–1.040)¹"]]
     assert "\n- ¹ 3 damaged tracks left out\n" in text
+
+
+def test_partial_runs_of_a_group_are_in_order_of_their_names(make_record) -> None:
+    records = [make_record("t", name, {"accuracy": value}, damaged=1) for name, value in (("a", 0.1), ("b", 0.9))]
+    text = leaderboard.render([*records, make_record("t", "c", {"accuracy": 0.5})])
+    assert [line[0] for line in tables(text)["Group paper"][1:]] == ["◆ c"]
+    assert [line[0] for line in tables(apart(text))["Partial runs: Group paper"][1:]] == ["◆ a", "◆ b"]
+    assert "**" not in apart(text)
+
+
+def test_an_encoder_may_have_full_and_partial_cells(make_record) -> None:
+    text = leaderboard.render([make_record("gs_key", "a"), make_record("gtzan", "a", {"accuracy": 0.9}, damaged=1)])
+    assert cell(text, "Table 3", "◆ a", "gtzan accuracy") == "-"
+    assert cell(apart(text), "Partial runs: Table 3", "◆ a", "gtzan accuracy") == "0.900 (0.850–0.950)¹"
+
+
+def test_what_is_missing_is_counted_by_split_and_class(make_record) -> None:
+    record = make_record("gtzan", "a", {"accuracy": 0.9})
+    left = LeftOut(
+        of={"train": 443, "valid": 197, "test": 290},
+        missing_by_split={"train": 0, "valid": 1, "test": 286},
+        missing_by_class={"test": {"blues": 29, "rock": 257}, "valid": {"rock": 1}},
+        damaged_by_split={"train": 2, "valid": 0, "test": 0},
+        damaged_by_class={"train": {"jazz": 2}},
+        emptied={"test": ["blues", "a|b"], "train": ["jazz"]},
+    )
+    data = record.data.model_copy(update={"missing": ["x"], "left_out": left})
+    text = leaderboard.render([record.model_copy(update={"data": data})])
+    assert (
+        "- ¹ left out: 2 of 443 train items (2 damaged), 1 of 197 valid items (1 missing), 286 of 290 test items (286 "
+        "missing); no train item is left of jazz; no test item is left of blues, a\\|b\n"
+    ) in apart(text)
+
+
+@pytest.mark.parametrize(
+    ("missing", "partial"),
+    [
+        ([], False),
+        (["a"], True),
+        (["(2 fewer items of test than the card)"], True),
+        (["(2 more items of test than the card)"], False),
+    ],
+)
+def test_what_makes_a_record_partial(make_record, missing: list[str], partial: bool) -> None:
+    record = make_record("gs_key", "a")
+    record = record.model_copy(update={"data": record.data.model_copy(update={"missing": missing})})
+    assert record.data.partial is partial
+    assert ("### Partial runs" in leaderboard.render([record])) is partial
+    assert ("counts differ from the card's" in leaderboard.render([record])) is bool(missing and missing[0][0] == "(")
 
 
 def test_a_probe_that_loses_to_its_ridge_is_marked(make_record) -> None:
