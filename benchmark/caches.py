@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,13 +34,23 @@ from benchmark.scratch import scratch_folders
 from benchmark.tables import table
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
+PRUNED = ".pruned-"  # how the name of a folder begins that is being deleted
 
 
 @dataclass(frozen=True)
 class CachedSpace:
     """One folder of the cache, as far as it can be read without its embeddings.
 
-    ``state`` says what was done to the audio, and on which training split the encoder was fitted, where that is so.
+    Attributes:
+        folder: Where it lies.
+        encoder: The encoder's name; ``?`` where the space has no description that can be read.
+        version: The encoder's version.
+        width: Floats in an embedding; 0 without a description.
+        tracks: Embeddings.
+        size: Bytes.
+        changed: When its last shard was written.
+        state: What was done to the audio, and on which training split the encoder was fitted, where that is so.
+        described: Whether it has a description.
     """
 
     folder: Path
@@ -49,17 +61,19 @@ class CachedSpace:
     size: int
     changed: float
     state: str = ""
+    described: bool = True
 
 
 def cached_spaces(home: Path) -> list[CachedSpace]:
     """Return the spaces below ``home``, by folder name."""
     found = []
-    for folder in sorted((home / FOLDER).glob("*/")):
+    for folder in sorted(each for each in (home / FOLDER).glob("*/") if not each.name.startswith(PRUNED)):
         try:
             text = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
         except (OSError, ValueError):
             text = None
-        text = text if isinstance(text, dict) else {}
+        described = isinstance(text, dict) and isinstance(text.get("encoder"), str)
+        text = text if described else {}
         files = shards(folder)
         tracks = 0
         for file in files:
@@ -77,6 +91,7 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
                 sum(file.stat().st_size for file in folder.iterdir()),
                 max((file.stat().st_mtime for file in files), default=folder.stat().st_mtime),
                 _state(text),
+                described,
             )
         )
     return found
@@ -153,46 +168,93 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
     if everything and (encoder is not None or older_than is not None):
         raise UserError("--all leaves nothing to choose: give it alone, or give --encoder and --older-than")
     spaces = cached_spaces(where)
-    if encoder is not None and encoder not in {space.encoder for space in spaces}:
-        raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
-    chosen = [
-        space
-        for space in spaces
-        if everything
-        or (
-            (encoder is not None or older_than is not None)
-            and (encoder is None or space.encoder == encoder)
-            and (older_than is None or now - space.changed > older_than * 86400)
-        )
-    ]
+    begun = sorted((where / FOLDER).glob(f"{PRUNED}*/"))
+    known = encoder is None or encoder in {space.encoder for space in spaces}
+    chosen = [space for space in spaces if everything or _fits(space, encoder, older_than, now)]
+    lost = [space for space in spaces if not space.described and space not in chosen and _is_lost(space, now)]
     files = [
         file
         for space in spaces
-        if space not in chosen
+        if space not in chosen and space not in lost
         for file in leftovers(space.folder)
         if file.name.endswith(TORN) or now - file.stat().st_mtime > STALE_SECONDS
     ]
     scratch = scratch_folders(where)
     abandoned = [folder for folder in scratch if folder.abandoned(now)]
-    size = sum(space.size for space in chosen) + sum(file.stat().st_size for file in files)
-    size += sum(folder.size for folder in abandoned)
+    size = sum(space.size for space in (*chosen, *lost)) + sum(file.stat().st_size for file in files)
+    size += sum(folder.size for folder in abandoned) + sum(_size(folder) for folder in begun)
     verb = "Deleted" if yes else "Would delete"
+    for folder in begun:
+        print(f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB")
+        if yes:
+            _delete([folder])
     for space in chosen:
         print(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
         if yes:
-            shutil.rmtree(space.folder)
+            _delete_space(space.folder)
+    for space in lost:
+        print(
+            f"{verb} {space.folder.name}: {space.tracks} embeddings without a description ({DESCRIPTION}), "
+            f"{space.size / 1e6:.1f} MB"
+        )
+        if yes:
+            _delete_space(space.folder)
     for file in files:
         print(f"{verb} {file.relative_to(where)}")
         if yes:
-            file.unlink(missing_ok=True)
-    for folder in scratch:
-        if folder not in abandoned:
-            why = (
-                "a run is at work there" if folder.run == "alive" else "a run may be at work there; it goes after a day"
-            )
-            print(f"Kept {folder.path.name}: {why}")
-    for folder in abandoned:
-        print(f"{verb} {folder.path.name}: left by a run that was killed, {folder.size / 1e6:.1f} MB")
+            _delete([file])
+    for held in scratch:
+        if held not in abandoned:
+            why = "a run is at work there" if held.run == "alive" else "a run may be at work there; it goes after a day"
+            print(f"Kept {held.path.name}: {why}")
+    for held in abandoned:
+        print(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
         if yes:
-            shutil.rmtree(folder.path)
+            _delete([held.path])
     print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
+    if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
+        raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
+
+
+def _fits(space: CachedSpace, encoder: str | None, older_than: float | None, now: float) -> bool:
+    """Say whether a space fits all conditions that were given, and any was."""
+    return (
+        (encoder is not None or older_than is not None)
+        and (encoder is None or space.encoder == encoder)
+        and (older_than is None or now - space.changed > older_than * 86400)
+    )
+
+
+def _is_lost(space: CachedSpace, now: float) -> bool:
+    """Say whether a space without description is one that lost it, and not one that a run is just beginning."""
+    return bool(shards(space.folder)) or now - space.changed > STALE_SECONDS
+
+
+def _delete_space(folder: Path) -> None:
+    """Delete a space: renamed first, so that one that is half gone is never taken for a space."""
+    aside = folder.with_name(f"{PRUNED}{folder.name}-{secrets.token_hex(4)}")
+    try:
+        folder.replace(aside)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise UserError(f"cannot delete {folder}: {error.strerror or error}. Nothing of it was deleted") from error
+    _delete([aside])
+
+
+def _delete(paths: Sequence[Path]) -> None:
+    """Delete files and folders that another process may delete just now."""
+    for path in paths:
+        try:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise UserError(
+                f"cannot delete {path}: {error.strerror or error}. Mend that and run the same command again"
+            ) from error
+
+
+def _size(folder: Path) -> int:
+    """Return the bytes of the files in a folder."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

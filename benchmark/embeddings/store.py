@@ -79,7 +79,11 @@ class EmbeddingStore:
         A shard that cannot be read, or is not of this space, is renamed to ``*.torn`` and named in a warning; its rows
         are simply not there, and the next extraction makes them again.
         """
-        for path in shards(self.folder):
+        found = shards(self.folder)
+        if found and not self._seen:
+            with suppress(OSError):  # it is for people, who may have mounted the store read-only
+                self._describe()
+        for path in found:
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
@@ -168,9 +172,10 @@ class EmbeddingStore:
         )
 
     def _describe(self) -> None:
-        path = self.folder / DESCRIPTION
-        if not path.exists():
-            replace_file(path, (json.dumps(self.space.describe(), indent=2) + "\n").encode())
+        """Write the description unless it is there: it may have been lost, or damaged."""
+        path, text = self.folder / DESCRIPTION, (json.dumps(self.space.describe(), indent=2) + "\n").encode()
+        if not path.exists() or path.read_bytes() != text:
+            replace_file(path, text)
 
 
 def parquet_bytes(table: pa.Table) -> memoryview:

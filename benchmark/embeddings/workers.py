@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -25,6 +26,8 @@ from benchmark.errors import UserError
 
 READY = "ready"
 ATTEMPTS = 2
+#: Seconds between attempts to start a worker: memory or a process may be short for a moment only.
+PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 
 # A clean interpreter that does not import the caller's main module: a script or a notebook needs no __main__ guard.
 BOOT = (
@@ -41,7 +44,7 @@ class DecodingPool:
         self._own = threading.local()
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
-        self._closed = False
+        self._closed = threading.Event()
 
     def submit(self, path: Path) -> Future[Decoded]:
         """Return the future of one file's :class:`~benchmark.embeddings.decoding.Decoded`."""
@@ -52,7 +55,7 @@ class DecodingPool:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         with self._lock:
-            self._closed = True
+            self._closed.set()
             for process in self._processes:
                 process.kill()
         self._threads.shutdown(cancel_futures=True)
@@ -78,19 +81,27 @@ class DecodingPool:
         process: subprocess.Popen[bytes] | None = getattr(self._own, "process", None)
         if process is not None:
             return process
-        for _ in range(ATTEMPTS):
+        reason = ""
+        for pause in PAUSES:
+            self._closed.wait(pause)
             with self._lock:
-                if self._closed:
+                if self._closed.is_set():
                     raise CancelledError
-                process = self._own.process = _start()
+                try:
+                    process = self._own.process = _start()
+                except OSError as error:
+                    reason = f"the system says {error.strerror or error}"
+                    continue
                 self._processes.add(process)
             try:
                 if _receive(process) == READY:
                     return process
             except (EOFError, OSError, pickle.UnpicklingError):
                 self._forget(process)
+                reason = f"the last one ended with status {process.returncode} before it began"
         raise UserError(
-            "a decoding process ended before it began (is memory short?): --workers 0 decodes without processes"
+            f"no decoding process can be started: {reason} (is memory short?). What was finished is kept: run the same "
+            "command again with fewer --workers; --workers 0 decodes without processes"
         )
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:
@@ -102,12 +113,7 @@ class DecodingPool:
 
 def _start() -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", BOOT, json.dumps([str(entry) for entry in sys.path])]
-    try:
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    except OSError as error:
-        raise UserError(
-            f"no decoding process can be started ({error.strerror}): --workers 0 decodes without processes"
-        ) from error
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -147,14 +153,25 @@ def serve() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
+    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(questions, asked), name="listening", daemon=True).start()
     try:
         _send(answers, READY)
         while True:
-            path, rule, deformation = pickle.load(questions)
+            path, rule, deformation = asked.get()
             try:
                 answer: Any = decode_one(path, rule, deformation)
             except Exception as error:  # not damage: a fault of this program, for the parent to raise
                 answer = error
             _send(answers, answer)
-    except (EOFError, BrokenPipeError):
+    except BrokenPipeError:
+        os._exit(0)
+
+
+def _listen(questions: BinaryIO, asked: queue.SimpleQueue[Any]) -> None:
+    """Hand on what the parent asks; end the process when the pipe does, also while a file is decoded, or hangs."""
+    try:
+        while True:
+            asked.put(pickle.load(questions))
+    finally:
         os._exit(0)

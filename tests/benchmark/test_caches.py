@@ -294,3 +294,83 @@ class TestPrune:
         other.write_bytes(b"index")
         prune(home, everything=True, yes=True)
         assert other.exists()
+
+
+class TestPruneIsEnded:
+    """A prune that is killed in the middle: the next one finds what is left, whatever it was."""
+
+    def stopped(self, monkeypatch, after: int) -> None:
+        """Let the deletion of a folder end behind so many files, the description first."""
+
+        def rmtree(folder: Path) -> None:
+            files = sorted(folder.rglob("*"), key=lambda path: path.name != "space.json")
+            for file in files[:after]:
+                file.unlink()
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(caches.shutil, "rmtree", rmtree)
+
+    @pytest.mark.parametrize("after", [0, 1, 2])
+    def test_the_same_command_deletes_the_rest_and_leftovers_of_others(self, home, three, monkeypatch, capsys, after):
+        torn = three[0].folder / "0.parquet.torn"
+        torn.touch()
+        with monkeypatch.context() as patch:
+            self.stopped(patch, after)
+            with pytest.raises(KeyboardInterrupt):
+                prune(home, encoder="beta", yes=True)
+        assert three[2].folder.name not in {space.folder.name for space in caches.cached_spaces(home)}
+        assert EmbeddingStore(home, three[2].space).places() == {}
+        capsys.readouterr()
+        prune(home, encoder="beta", yes=True)
+        assert "left by a prune that was ended" in capsys.readouterr().out
+        assert {path.name for path in (home / "embeddings").iterdir()} == {three[0].folder.name, three[1].folder.name}
+        assert not torn.exists()
+        with pytest.raises(UserError, match="no cached embeddings of 'beta'"):
+            prune(home, encoder="beta", yes=True)
+
+    def test_leftovers_go_before_an_unknown_name_is_refused(self, home, three):
+        torn = three[0].folder / "0.parquet.torn"
+        torn.touch()
+        with pytest.raises(UserError, match="no cached embeddings of 'gamma'"):
+            prune(home, encoder="gamma", yes=True)
+        assert not torn.exists()
+        assert len(caches.cached_spaces(home)) == 3
+
+    @pytest.mark.parametrize("text", [None, b"{", b"[]", b'{"encoder": 7}'])
+    def test_a_space_without_description_is_shown_and_removed(self, home, three, capsys, text):
+        description = three[2].folder / "space.json"
+        description.unlink() if text is None else description.write_bytes(text)
+        prune(home)
+        assert f"Would delete {three[2].folder.name}: 1 embeddings without a description" in capsys.readouterr().out
+        assert three[2].folder.exists()
+        prune(home, yes=True)
+        assert [space.folder for space in caches.cached_spaces(home)] == sorted(s.folder for s in three[:2])
+
+    def test_a_folder_that_a_run_is_just_making_stays(self, home, three):
+        fresh = home / "embeddings" / "fresh"
+        fresh.mkdir()
+        prune(home, yes=True)
+        assert fresh.exists()
+        os.utime(fresh, (time.time() - DAY,) * 2)
+        prune(home, yes=True)
+        assert not fresh.exists()
+
+    def test_a_run_that_uses_a_space_describes_it_again(self, home, three):
+        description = three[2].folder / "space.json"
+        before = description.read_bytes()
+        for damaged in (None, before[:-5]):
+            description.unlink() if damaged is None else description.write_bytes(damaged)
+            assert len(EmbeddingStore(home, three[2].space).places()) == 1
+            assert description.read_bytes() == before
+
+    def test_what_the_system_refuses_is_told(self, home, three, monkeypatch):
+        def refused(*_: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "replace", refused)
+        with pytest.raises(UserError, match=r"cannot delete .*Permission denied. Nothing of it was deleted"):
+            prune(home, encoder="beta", yes=True)
+        monkeypatch.undo()
+        monkeypatch.setattr(caches.shutil, "rmtree", refused)
+        with pytest.raises(UserError, match=r"cannot delete .*Permission denied. Mend that"):
+            prune(home, encoder="beta", yes=True)

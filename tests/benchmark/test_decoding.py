@@ -232,8 +232,37 @@ class TestCrashes:
 
     def test_a_worker_that_never_starts(self, songs, monkeypatch):
         monkeypatch.setattr(workers_module, "BOOT", "raise SystemExit(1)")
-        with pytest.raises(UserError, match=r"ended before it began.*--workers 0"):
+        with pytest.raises(UserError, match=r"status 1 before it began.*finished is kept.*--workers 0"):
             list(decode_all(songs, RULE, 2))
+
+    def test_workers_that_are_killed_at_their_start_are_replaced(self, songs, tmp_path, monkeypatch):
+        boot = (
+            f"import os, tempfile\nif len(os.listdir({str(tmp_path)!r})) < 20 + 4:\n"
+            f"    tempfile.mkstemp(dir={str(tmp_path)!r})\n    os.kill(os.getpid(), 9)\n"
+        )
+        monkeypatch.setattr(workers_module, "PAUSES", (0.0, 0.01, 0.01, 0.01, 0.01))
+        monkeypatch.setattr(workers_module, "BOOT", boot + workers_module.BOOT)
+        found = list(decode_all(songs, RULE, 1))
+        assert len(list(tmp_path.iterdir())) == 20 + 4  # the songs, and a mark of each of the four that were killed
+        assert levels(found) == [i / 100 for i in range(20)]
+
+    def test_a_system_that_starts_no_process_for_a_moment(self, songs, monkeypatch):
+        start, refused = workers_module._start, []
+
+        def sometimes() -> subprocess.Popen:
+            if len(refused) < 4:
+                refused.append(None)
+                raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+            return start()
+
+        monkeypatch.setattr(workers_module, "_start", sometimes)
+        monkeypatch.setattr(workers_module, "PAUSES", (0.0, 0.01, 0.01, 0.01, 0.01))
+        assert levels(list(decode_all(songs, RULE, 1))) == [i / 100 for i in range(20)]
+        refused.clear()
+        refused.append(None)
+        monkeypatch.setattr(workers_module, "PAUSES", (0.0, 0.01))
+        with pytest.raises(UserError, match=r"Resource temporarily unavailable.*finished is kept.*--workers 0"):
+            list(decode_all(songs, RULE, 1))
 
     def test_a_fault_of_the_program_is_raised(self, songs):
         with pytest.raises(AttributeError):
@@ -285,6 +314,25 @@ class TestEnd:
         assert workers
         parent.kill()
         parent.communicate()
+        assert wait_until(lambda: not any(map(runs, workers)))
+
+    def test_workers_that_hang_end_with_a_parent_that_is_killed(self, tmp_path):
+        """What hangs is no reader of its pipe: a thread of its own sees that the parent is gone."""
+        code = (
+            "import sys\nfrom pathlib import Path\nfrom benchmark.audio import AudioRule\n"
+            "from benchmark.embeddings.decoding import decode_all\n"
+            "class Hanging(type(Path())):\n    def __reduce__(self):\n"
+            "        return eval, (\"type('P', (type(__import__('pathlib').Path()),), \"\n"
+            "            \"{'is_file': lambda self: [open(sys.argv[1], 'w'), __import__('time').sleep(600)]})('x')\"\n"
+            "            .replace('sys.argv[1]', repr(sys.argv[1])),)\n"
+            "next(decode_all([Hanging('x')], AudioRule(8000), 1))\n"
+        )
+        parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "began")])
+        assert wait_until((tmp_path / "began").exists)
+        workers = workers_of(parent.pid)
+        assert workers
+        parent.kill()
+        parent.wait()
         assert wait_until(lambda: not any(map(runs, workers)))
 
     def test_a_script_needs_no_main_guard_and_hears_no_chatter(self, songs, tmp_path):
