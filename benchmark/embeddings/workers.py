@@ -6,12 +6,10 @@ hold the pipe open, and the reader waits for the rest of a message. With a pipe 
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import signal
 import subprocess
-import sys
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -22,14 +20,13 @@ from benchmark.audio import AudioRule
 from benchmark.deformations import Deformation
 from benchmark.embeddings.decoding import Decoded, decode_one
 from benchmark.errors import UserError
+from benchmark.interpreter import python_code
 
 READY = "ready"
 ATTEMPTS = 2
 
 # A clean interpreter that does not import the caller's main module: a script or a notebook needs no __main__ guard.
-BOOT = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from benchmark.embeddings.workers import serve; serve()"
-)
+BOOT = "from benchmark.embeddings.workers import serve; serve()"
 
 
 class DecodingPool:
@@ -101,7 +98,7 @@ class DecodingPool:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", BOOT, json.dumps([str(entry) for entry in sys.path])]
+    command = python_code(BOOT)
     try:
         return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     except OSError as error:
