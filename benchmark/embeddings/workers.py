@@ -6,13 +6,11 @@ hold the pipe open, and the reader waits for the rest of a message. With a pipe 
 
 from __future__ import annotations
 
-import json
 import os
 import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
@@ -23,6 +21,7 @@ from benchmark.audio import AudioRule
 from benchmark.deformations import Deformation
 from benchmark.embeddings.decoding import Decoded, decode_one
 from benchmark.errors import UserError
+from benchmark.interpreter import python_code
 
 READY = "ready"
 ATTEMPTS = 2
@@ -30,9 +29,7 @@ ATTEMPTS = 2
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 
 # A clean interpreter that does not import the caller's main module: a script or a notebook needs no __main__ guard.
-BOOT = (
-    "import sys, json; sys.path[:] = json.loads(sys.argv[1]); from benchmark.embeddings.workers import serve; serve()"
-)
+BOOT = "from benchmark.embeddings.workers import serve; serve()"
 
 
 class DecodingPool:
@@ -112,8 +109,7 @@ class DecodingPool:
 
 
 def _start() -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-c", BOOT, json.dumps([str(entry) for entry in sys.path])]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(python_code(BOOT), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

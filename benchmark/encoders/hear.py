@@ -19,7 +19,8 @@ from typing import Any, Literal
 from benchmark.encoders.base import DECLARED, Encoder
 from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, own_files, plain
-from benchmark.encoders.packaged import WINDOW_OPTIONS, existing_file, importable, name_of, printing_aside, windows_of
+from benchmark.encoders.neighbours import importable
+from benchmark.encoders.packaged import WINDOW_OPTIONS, existing_file, name_of, printing_aside, windows_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -92,14 +91,3 @@ def printing_aside() -> Iterator[None]:
     """Send what foreign code prints to stderr: stdout holds results."""
     with stdout_to_stderr():
         yield
-
-
-@contextmanager
-def importable(folder: str) -> Iterator[None]:
-    """Let foreign code import its neighbours in ``folder``, also while it runs."""
-    sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # it took the entry out itself
-            sys.path.remove(folder)

@@ -8,12 +8,12 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.reference import FILE, PLAIN, SCHEMES, Reference, parse, parse_arguments, split
 from benchmark.errors import UserError
@@ -313,24 +313,13 @@ def _load(target: str) -> type:
             f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{kinds_in_words()}"
         )
     try:
-        with _beside(Path.cwd()):
+        with importable(str(Path.cwd())):
             module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module does when it is imported
         unknown = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])
         hint = (meant or ". It must be installed, or lie in the current folder") if unknown else ""
         raise UserError(f"cannot import the encoder {target!r}: {type(error).__name__}: {error}{hint}") from error
     return _class_in(module, cls, target)
-
-
-@contextmanager
-def _beside(folder: Path) -> Iterator[None]:
-    """Let an encoder import its neighbours while it is loaded."""
-    entry = str(folder)
-    sys.path.insert(0, entry)
-    try:
-        yield
-    finally:
-        sys.path.remove(entry)
 
 
 def _module_from(path: Path) -> ModuleType:
@@ -344,7 +333,7 @@ def _module_from(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        with _beside(path.parent):
+        with importable(str(path.parent)):
             spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]

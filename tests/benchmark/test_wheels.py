@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark import interpreter
 from benchmark.encoders import wheels
 from benchmark.encoders.wheels import Member, Wheel, are_here, fetch_wheel
 from benchmark.errors import UserError
@@ -94,7 +95,7 @@ class TestRefusals:
             fetch_wheel(wheel, tmp_path / "home")
         message = str(caught.value)
         assert "No matching distribution found for tiny-weights==1.0" in message
-        assert "python -m pip download --no-deps tiny-weights==1.0" in message
+        assert "\n  pip download --no-deps tiny-weights==1.0" in message
         assert str(tmp_path / "home") in message
         assert not [path for path in (tmp_path / "home").iterdir() if path.suffix == ".whl"]
 
@@ -116,7 +117,7 @@ class TestRefusals:
             f"#!/bin/sh\nexec {sys.executable} -S -s -E -c 'import sys; sys.exit(\"No module named pip\")'\n"
         )
         script.chmod(0o755)
-        monkeypatch.setattr(wheels.sys, "executable", str(script))
+        monkeypatch.setattr(interpreter.sys, "executable", str(script))
         with pytest.raises(UserError, match=r"this Python has no pip\nRun the same command again"):
             fetch_wheel(write_wheel(tmp_path / "elsewhere"), tmp_path / "home")
 

@@ -1,0 +1,82 @@
+"""Let a plug-in import its neighbours, and nobody take the place of what is installed.
+
+A script has its folder first on the path. So would a plug-in, while it is loaded, and there a ``torch.py`` would be
+run in place of torch by the first module that imports it, be it the user's or not. So a neighbour comes first only
+where its name is none of Python's, of this program's, or of what it needs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import cache
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+
+DISTRIBUTION = "music-probe-benchmark"
+
+#: Folders that packages leave among the installed modules by mistake: a neighbour of such a name is meant.
+STRAYS = frozenset({"docs", "examples", "licensing", "misc", "scripts", "test", "tests", "tools", "utils"})
+
+
+@contextmanager
+def importable(folder: str) -> Iterator[None]:
+    """Let foreign code import its neighbours in ``folder``, also while it runs."""
+    finder = _Neighbours(folder)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):
+            sys.meta_path.remove(finder)
+
+
+class _Neighbours:
+    """Finds the modules of a folder, before those elsewhere, but for names that Python and this program bring.
+
+    The folder is not on the path: there it would answer for what is not installed too, such as ``_winapi``.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return where a neighbour is; ``None`` leaves any other module to Python."""
+        if path is not None or name in sys.stdlib_module_names - STRAYS:
+            return None
+        found = PathFinder.find_spec(name, [self._folder], target)
+        return None if found is None or name in brought() else found
+
+
+@cache
+def brought() -> frozenset[str]:
+    """Return the names of the modules of this program and of all packages that it needs or may need."""
+    distributions: dict[str, metadata.Distribution] = {}
+    waiting = [DISTRIBUTION, "pip", "setuptools"]
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in distributions:
+            continue
+        with suppress(metadata.PackageNotFoundError):
+            distributions[name] = metadata.distribution(name)
+            waiting += [_project(each) for each in distributions[name].requires or ()]
+    modules = {"benchmark", "tasks", "probes", "results"}
+    for distribution in distributions.values():
+        for file in distribution.files or ():
+            first = file.parts[0]
+            if len(file.parts) > 1 and first.isidentifier():
+                modules.add(first)
+            elif len(file.parts) == 1 and file.suffix in (".py", ".so", ".pyd"):
+                modules.add(first.partition(".")[0])
+    return frozenset(modules - STRAYS)
+
+
+def _project(requirement: str) -> str:
+    """Return the name in a requirement such as ``numpy>=2.0; extra == 'hf'``."""
+    found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
+    return found[1] if found else requirement
