@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.media_tags import Bytes
+from benchmark.media_tags import Bytes, find
 
 MARK = b"fLaC"
 HEADER = 16  # bytes of a frame's header at most
 TAIL = 1 << 20  # bytes at the end of a file in which its last frame begins
+PROBES, PROBED = 16, 1 << 16  # places that are looked at, and bytes before each in which a frame begins
 
 
 @dataclass(frozen=True)
@@ -107,11 +108,10 @@ def frame_header(data: Bytes, at: int, info: StreamInfo) -> FrameHeader | None:
     return FrameHeader(at, number if head[1] & 1 else number * (info.block or samples), samples)
 
 
-def last_frame(data: Bytes, info: StreamInfo, stop: int) -> FrameHeader | None:
-    """Return the last frame of a stream that ends by ``stop``, as far as its header lies in the last :data:`TAIL`."""
+def last_frame(data: Bytes, info: StreamInfo, stop: int, reach: int = TAIL) -> FrameHeader | None:
+    """Return the last frame that begins before ``stop``, and in the ``reach`` bytes before it."""
     sync = data[info.frames_at : info.frames_at + 2]
-    begin = max(info.frames_at, stop - TAIL)
-    at = stop
+    begin, at = max(info.frames_at, stop - reach), stop
     while (at := data.rfind(sync, begin, at)) >= 0:
         found = frame_header(data, at, info)
         if found is not None:
@@ -120,9 +120,29 @@ def last_frame(data: Bytes, info: StreamInfo, stop: int) -> FrameHeader | None:
     return None
 
 
+def ends_as_promised(data: Bytes, info: StreamInfo, last: FrameHeader | None) -> bool:
+    """Say whether the frames of a file run to the sample that its header promises, and no others are among them.
+
+    Frames at some places all over the file are looked at: in one stream their numbers rise, and of joined ones they
+    begin anew.
+    """
+    if last is None or last.first + last.samples != info.total:
+        return False
+    before = at = -1
+    # Parts of the golden ratio: places at equal distances would fall into the same place of each of many copies.
+    for part in sorted((place * 0.6180339887) % 1 for place in range(1, PROBES)):
+        stop = info.frames_at + round((last.at - info.frames_at) * part)
+        found = last_frame(data, info, stop, PROBED)
+        if found is not None:
+            if found.first < before or (found.first == before and found.at != at):
+                return False
+            before, at = found.first, found.at
+    return before < last.first or info.frames_at == last.at
+
+
 def next_stream(data: Bytes, at: int) -> StreamInfo | None:
     """Return the next stream that begins behind ``at``: a second file that was joined to the first."""
-    while (at := data.find(MARK, at)) >= 0:
+    while (at := find(data, MARK, at)) >= 0:
         info = stream_info(data, at)
         if info is not None and info.rate and frame_header(data, info.frames_at, info) is not None:
             return info

@@ -173,7 +173,8 @@ def _flac(data: Bytes, begin: int) -> Contents:
     size, stream = len(data), flac.stream_info(data, begin)
     if stream is None or not stream.rate:
         return Contents(size=size)
-    another = flac.next_stream(data, stream.frames_at)
+    last = flac.last_frame(data, stream, size)
+    another = None if flac.ends_as_promised(data, stream, last) else flac.next_stream(data, stream.frames_at)
     if another is not None:
         seconds = stream.total / stream.rate
         return Contents(
@@ -182,7 +183,6 @@ def _flac(data: Bytes, begin: int) -> Contents:
             seconds,
             size=size,
         )
-    last = flac.last_frame(data, stream, size)
     if last is not None and stream.total and last.first + last.samples > stream.total:
         return Contents(
             f"its header promises {stream.total} samples, but its last frame ends with sample "

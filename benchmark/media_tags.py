@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import mmap
-from pathlib import Path
 
 Bytes = bytes | mmap.mmap
 
@@ -70,11 +69,12 @@ def _zeros(data: Bytes, at: int, stop: int) -> int:
     return at - began
 
 
-def sound_begins(path: Path, head: int = 4096) -> tuple[int, bytes]:
-    """Return where a file begins behind its ID3v2 tags, and the first ``head`` bytes from there."""
-    at = 0
-    with path.open("rb") as file:
-        while size := id3v2_size(file.read(10)):
-            at = file.seek(at + size)
-        file.seek(at)
-        return at, file.read(head)
+def find(data: Bytes, mark: bytes, at: int) -> int:
+    """Return where ``mark`` lies from ``at`` on, or -1. A mapped file's own search is several times as slow."""
+    size, step = len(data), 1 << 20
+    while at < size:
+        found = data[at : at + step + len(mark) - 1].find(mark)
+        if found >= 0:
+            return at + found
+        at += step
+    return -1

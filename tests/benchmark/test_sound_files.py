@@ -239,6 +239,19 @@ class TestFlac:
             assert "two FLAC streams, joined" in found.problem
             assert found.seconds_recovered == 2
 
+    @pytest.mark.parametrize("times", [2, 3, 5, 8, 16, 17, 32, 55])
+    @pytest.mark.parametrize("length", [0.05, 0.5, 2])
+    def test_copies_of_one_file(self, put, times, length):
+        assert "joined" in refusal(put(sound("FLAC", seconds=length) * times, "a.flac")).problem
+
+    @pytest.mark.parametrize("length", [0.01, 0.0929, 0.1, 5])
+    def test_one_file_of_any_length(self, put, length):
+        quiet = np.concatenate([np.zeros((int(length * RATE), 1), np.float32), noise(seconds=length)])
+        for samples in (quiet, quiet[::-1]):
+            path = put(b"", "a.flac")
+            soundfile.write(path, samples, RATE)
+            assert seconds(path) == len(samples) / RATE
+
     @pytest.mark.parametrize("total", [1, 20_000, 80_000])
     def test_a_total_that_is_too_small(self, put, total):
         found = refusal(put(with_total(sound("FLAC"), total), "a.flac"))
