@@ -44,8 +44,8 @@ class Blocks:
     clusters: int
 
     def weights(self) -> np.ndarray:
-        """Return float32 [J, n]: row j counts every item once but those of block j."""
-        found = np.ones((len(self.sizes), len(self.member)), np.float32)
+        """Return uint8 [J, n]: row j counts every item once but those of block j."""
+        found = np.ones((len(self.sizes), len(self.member)), np.uint8)
         found[self.member, np.arange(len(self.member))] = 0
         return found
 

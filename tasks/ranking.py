@@ -148,7 +148,9 @@ def _sums(items: np.ndarray, edges: np.ndarray, weights: np.ndarray) -> np.ndarr
 
 def _dtype_of_sums(weights: np.ndarray, total: np.ndarray) -> type:
     """Return the narrowest type in which the sums of ``weights`` [R, n] are exact: narrow sums are the faster ones."""
-    whole = all((block == np.rint(block)).all() and block.min(initial=0) >= 0 for block in weights)
+    whole = weights.dtype.kind == "u" or all(
+        (block == np.rint(block)).all() and block.min(initial=0) >= 0 for block in weights
+    )
     if not whole or total.max(initial=0) > np.iinfo(np.uint32).max:
         return np.float64
     return np.uint16 if total.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32
