@@ -177,7 +177,7 @@ class TestFit:
             embed_alone(Standardised(), [card], tmp_path)
         (pair,) = embed_alone(Standardised(), [card], tmp_path, allow_damaged=1)
         assert len(pair.store.places()) == 29
-        assert whole == 18
+        assert whole == 15
 
 
 class TestRecord:

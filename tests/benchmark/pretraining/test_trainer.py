@@ -22,7 +22,7 @@ from benchmark.pretraining.recipes import Recipe
 from benchmark.pretraining.run import Choices, pretrain
 from benchmark.pretraining.sampling import Batch
 from benchmark.pretraining.shards import write_store
-from benchmark.pretraining.trainer import Interrupt, Progress, Trainer, learning_rate, train
+from benchmark.pretraining.trainer import Interrupt, Outcome, Progress, Trainer, learning_rate, train
 from benchmark.pretraining.watch import TrainingStopped, Watch
 from benchmark.progress import Silent
 
@@ -192,6 +192,21 @@ def test_the_log_and_the_checkpoints_of_a_run(tmp_path: Path) -> None:
 def test_checkpoints_that_stay_are_written_between_the_others(tmp_path: Path) -> None:
     go(make_trainer(small(keep_every=4)), tmp_path)  # checkpoint_every is 3
     assert checkpoint.steps_kept(tmp_path) == [4, 8]
+
+
+def test_the_best_checkpoint_is_that_of_the_lowest_loss(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean loss between two checkpoints counts, so that one lucky step does not decide."""
+    losses = iter([0.1, 5.0, 2.0, 1.0, 0.05, 9.0])
+    gradients = Trainer.gradients
+
+    def told(self: Trainer, batch: Batch) -> Outcome:
+        return replace(gradients(self, batch), loss=next(losses))
+
+    monkeypatch.setattr(Trainer, "gradients", told)
+    progress = go(make_trainer(small(steps=6, checkpoint_every=2, keep_every=99)), tmp_path)
+    assert checkpoint.load(checkpoint.path_of(tmp_path, "best"))["step"] == 4
+    assert checkpoint.load(checkpoint.path_of(tmp_path, "last"))["step"] == 6
+    assert progress.best == pytest.approx(1.5)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights_are_touched(tmp_path: Path) -> None:

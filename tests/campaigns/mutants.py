@@ -1,0 +1,205 @@
+"""Planted protocol errors, each of which a named test must notice: the campaign behind ``make mutants``.
+
+    python tests/campaigns/mutants.py [--only NAME ...] [--jobs 2] [--dry-run]
+
+Every mutant of mutants.toml is planted into a copy of the tree, in which its tests are run. It is killed when each of
+them fails by an assertion (or by the product's own exception that the mutant names), not by an import or a crash. Tests
+that fail on the unchanged copy count for nothing; a mutant that can no longer be planted is stale. Printed as Markdown;
+the exit status is 0 when all are killed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+TREE = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TREE))
+
+from tests.campaigns.outcomes import FILE  # noqa: E402
+from tests.campaigns.planting import Mutant, StaleError, find_tests, plant, read_mutants  # noqa: E402
+
+MUTANTS = Path(__file__).with_name("mutants.toml")
+SECONDS = 240  # for the tests of one mutant
+#: How a test may fail: a false assertion, ``pytest.raises`` that saw nothing raised, ``pytest.fail``.
+ASSERTED = {"AssertionError", "Failed"}
+LEFT_OUT = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".demo", ".hypothesis")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: ``killed``, ``survived`` or ``stale``; why, where it was not killed; and seconds."""
+
+    mutant: Mutant
+    state: str
+    why: str
+    seconds: float
+
+
+class Copy:
+    """A copy of the tree with an interpreter of its own, whose only product is the copy."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tree = folder / "tree"
+        shutil.copytree(TREE, self.tree, ignore=LEFT_OUT, symlinks=True)
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", self.tree / ".venv"], check=True)
+        self.python = self.tree / ".venv" / "bin" / "python"
+        (packages,) = (self.tree / ".venv").glob("lib/python*/site-packages")
+        # Lines of a .pth are searched in order, also by child interpreters that ignore the environment; links that an
+        # editable installation left in the folders named here are not followed, so the product is the copy's.
+        found = [self.tree, *(path for path in map(Path, sys.path) if path.name == "site-packages")]
+        (packages / "copy.pth").write_text("".join(f"{path}\n" for path in found), encoding="utf-8")
+        self._outcomes = folder / "outcomes.jsonl"
+        self._written = time.time()
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file of the copy, with a time that no compiled file of it has."""
+        path.write_text(text, encoding="utf-8")
+        self._written += 10
+        os.utime(path, (self._written, self._written))
+
+    def run(self, tests: Sequence[str], *, every: bool) -> list[dict[str, object]]:
+        """Run tests and return how they ended, one entry a case; without ``every`` up to the first failure."""
+        self._outcomes.unlink(missing_ok=True)
+        command = [self.python, "-m", "pytest", "-p", "tests.campaigns.outcomes", "-p", "no:cacheprovider", *tests]
+        try:
+            subprocess.run(
+                command if every else [*command, "-x"], cwd=self.tree, capture_output=True, timeout=SECONDS * (1 + 9 * every),
+                env={**os.environ, FILE: str(self._outcomes), "PYTHONDONTWRITEBYTECODE": "1"}, check=False,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return [{"test": tests[0], "when": "call", "outcome": "failed", "kinds": [], "message": "no end in time"}]
+        if not self._outcomes.exists():
+            return []
+        return [json.loads(line) for line in self._outcomes.read_text(encoding="utf-8").splitlines()]
+
+
+def judge(mutant: Mutant, tests: Sequence[str], outcomes: Sequence[dict[str, object]]) -> tuple[str, str]:
+    """Return the state of a planted mutant, and why it is not ``killed``, from how its tests ended."""
+    if not outcomes:
+        return "survived", "no test ran: the tests cannot be imported"
+    accepted = ASSERTED | ({mutant.error} if mutant.error else set())
+    for test in tests:
+        failed = [each for each in outcomes if each["test"] == test and each["outcome"] == "failed"]
+        if not failed:
+            return "survived", f"{test} passes"
+        for each in failed:
+            names = each["kinds"]
+            assert isinstance(names, list)
+            if each["when"] != "call" or not accepted & set(names):
+                return "survived", f"{test} fails by something else: {each['message']}"
+    return "killed", ""
+
+
+def examine(copy: Copy, mutant: Mutant, sound: set[str]) -> Verdict:
+    """Plant a mutant, run its tests, and take it out again."""
+    started = time.monotonic()
+    try:
+        planted, tests = plant(copy.tree, mutant), find_tests(copy.tree, mutant.tests)
+    except StaleError as error:
+        return Verdict(mutant, "stale", str(error), 0.0)
+    unsound = [test for test in tests if test not in sound]
+    if unsound:
+        return Verdict(mutant, "stale", f"{unsound[0]} fails without the mutant", 0.0)
+    try:
+        copy.write(planted.path, planted.after)
+        outcomes = copy.run(tests, every=len(tests) > 1)
+    finally:
+        copy.write(planted.path, planted.before)
+    state, why = judge(mutant, tests, outcomes)
+    return Verdict(mutant, state, why, time.monotonic() - started)
+
+
+def sound_tests(copies: Sequence[Copy], mutants: Sequence[Mutant]) -> set[str]:
+    """Return the ids of the mutants' tests that pass on the unchanged copies."""
+    ids = set()
+    for mutant in mutants:
+        try:
+            ids.update(find_tests(TREE, mutant.tests))
+        except StaleError:
+            continue  # told with the mutant
+    shares = [sorted(ids)[start :: len(copies)] for start in range(len(copies))]
+    with ThreadPoolExecutor(len(copies)) as pool:
+        parts = pool.map(lambda copy, share: copy.run(share, every=True) if share else [], copies, shares)
+        outcomes = [each for part in parts for each in part]
+    ran = {str(each["test"]) for each in outcomes if each["outcome"] == "passed"}
+    return ran - {str(each["test"]) for each in outcomes if each["outcome"] == "failed"}
+
+
+def table(verdicts: Sequence[Verdict]) -> str:
+    """Return the verdicts as Markdown: one line a mutant, then one an area."""
+    lines = ["| mutant | planted in | noticed by | verdict | s |", "| --- | --- | --- | --- | --- |"]
+    for each in verdicts:
+        tests = ", ".join(f"`{test.rpartition('.')[2]}`" for test in each.mutant.tests)
+        verdict = each.state + (f": {' '.join(each.why.split())}".replace("|", "\\|") if each.why else "")
+        lines.append(f"| {each.mutant.name} | `{each.mutant.where}` | {tests} | {verdict} | {each.seconds:.0f} |")
+    lines += ["", "| area | planted | killed | survived | stale |", "| --- | --- | --- | --- | --- |"]
+    areas = list(dict.fromkeys(each.mutant.area for each in verdicts))
+    for area in [*areas, "all"]:
+        states = [each.state for each in verdicts if area in (each.mutant.area, "all")]
+        counts = " | ".join(str(states.count(state)) for state in ("killed", "survived", "stale"))
+        lines.append(f"| {area} | {len(states)} | {counts} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Run the campaign as the command line asks; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="mutants whose names contain one of these texts")
+    parser.add_argument("--jobs", type=int, default=2, help="copies of the tree at work at once")
+    parser.add_argument("--dry-run", action="store_true", help="only see whether all can be planted")
+    chosen = parser.parse_args()
+    mutants = [
+        mutant
+        for mutant in read_mutants(MUTANTS)
+        if chosen.only is None or any(text in mutant.name for text in chosen.only)
+    ]
+    if chosen.dry_run:
+        stale = 0
+        for mutant in mutants:
+            try:
+                plant(TREE, mutant)
+                find_tests(TREE, mutant.tests)
+            except StaleError as error:
+                stale += 1
+                print(f"stale: {mutant.name}: {error}")
+        print(f"{len(mutants) - stale} of {len(mutants)} mutants can be planted")
+        return int(stale > 0)
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copies = [Copy(Path(folder) / str(number)) for number in range(max(1, chosen.jobs))]
+        sound = sound_tests(copies, mutants)
+        idle: queue.SimpleQueue[Copy] = queue.SimpleQueue()
+        for copy in copies:
+            idle.put(copy)
+
+        def work(mutant: Mutant) -> Verdict:
+            copy = idle.get()
+            try:
+                verdict = examine(copy, mutant, sound)
+            finally:
+                idle.put(copy)
+            print(f"{verdict.state:<9}{verdict.seconds:5.0f} s  {mutant.name}  {verdict.why}", file=sys.stderr)
+            return verdict
+
+        with ThreadPoolExecutor(len(copies)) as pool:
+            verdicts = list(pool.map(work, mutants))
+    print(table(verdicts))
+    killed = sum(each.state == "killed" for each in verdicts)
+    print(f"\n{killed} of {len(verdicts)} mutants killed in {(time.monotonic() - started) / 60:.1f} min")
+    return int(killed < len(verdicts))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
