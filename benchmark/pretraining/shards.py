@@ -24,12 +24,12 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import UserError
 from benchmark.pretraining.seen import SeenFiles
@@ -85,7 +85,7 @@ class ShardCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^shard-[0-9]{5,}$")]  # of files in the store's own folder
     tracks: int
     frames: int
     sha256: str
@@ -104,7 +104,7 @@ class StoreCard(BaseModel):
     left_out: int
     labels: tuple[str, ...] | None
     ids: str
-    arrays: dict[str, str]
+    arrays: dict[Annotated[str, Field(pattern=r"^[a-z_]+\.npy$")], str]
     shards: tuple[ShardCard, ...]
     fingerprint: str
 

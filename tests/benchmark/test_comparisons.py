@@ -67,7 +67,7 @@ def save(
     table = pa.table(columns).replace_schema_metadata({"labels": "a\x1fb"})
     name = store.write_predictions(results, task, encoder, record.run_key, table, record.limit)
     section = record.task.model_copy(update={"kind": kind})
-    record = honest(results, record.model_copy(update={"predictions": name, "task": section}))
+    record = store.signed(results, honest(results, record.model_copy(update={"predictions": name, "task": section})))
     store.write(results, record)
     return record
 

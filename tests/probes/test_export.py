@@ -8,10 +8,26 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from probes import export as module
-from probes.export import ProbeFileError, best_of, export, load, read_card, refuse_occupied, require_onnx
+from probes.export import (
+    ProbeFileError,
+    best_of,
+    changed_files,
+    export,
+    load,
+    read_card,
+    refuse_occupied,
+    require_onnx,
+    signed,
+)
 
 MADE = run_path(str(Path(__file__).with_name("stored_probes.py")))
 card_of, probe_of = MADE["card_of"], MADE["probe_of"]
+
+
+def sign(folder):
+    """Sign what lies there, as a stranger may."""
+    (folder / "probe.json").write_bytes(signed(read_card(folder), folder))
+
 
 X = np.random.default_rng(0).normal(size=(7, 6)).astype(np.float32)
 
@@ -30,7 +46,8 @@ def test_what_is_read_is_what_was_written(activation, tmp_path):
     assert sorted(file.name for file in folder.iterdir()) == ["probe.json", "probe.onnx", "probe.safetensors"]
     assert [path.name for path in tmp_path.iterdir()] == ["probe"]
     found, its_card = load(folder)
-    assert its_card == card
+    assert its_card == card.model_copy(update={"digests": its_card.digests})
+    assert sorted(its_card.digests) == ["probe.onnx", "probe.safetensors"]
     np.testing.assert_array_equal(found.predict(X), probe.predict(X))
     assert "Tönes" in (folder / "probe.json").read_text(encoding="utf-8")
 
@@ -144,7 +161,7 @@ def test_a_card_that_is_none_is_refused(written, content):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("format_version", 2),
+        ("format_version", 3),
         ("kind", "ranking"),
         ("activation", "relu"),
         ("labels", []),
@@ -172,6 +189,7 @@ def test_a_card_of_gigabytes_is_not_read(written, monkeypatch):
 )
 def test_weights_that_are_none_are_refused(written, content):
     (written / "probe.safetensors").write_bytes(content)
+    sign(written)
     with pytest.raises(ProbeFileError, match=r"probe\.safetensors"):
         load(written)
 
@@ -179,6 +197,7 @@ def test_weights_that_are_none_are_refused(written, content):
 def test_weights_that_lack_or_are_cut_short_are_refused(written):
     whole = (written / "probe.safetensors").read_bytes()
     (written / "probe.safetensors").write_bytes(whole[:-5])
+    sign(written)
     with pytest.raises(ProbeFileError, match="cannot be read"):
         load(written)
     (written / "probe.safetensors").unlink()
@@ -209,9 +228,34 @@ def test_weights_that_do_not_fit_the_card_are_refused(written, change, message):
     path = written / "probe.safetensors"
     tensors = {name: array for name, array in {**load_file(path), **change}.items() if array is not None}
     save_file(tensors, path)
+    with pytest.raises(ProbeFileError, match="is not as it was written"):
+        load(written)
+    sign(written)
     with pytest.raises(ProbeFileError, match=message):
         load(written)
 
 
 def test_the_best_on_valid_is_exported_and_the_earliest_of_equals():
     assert best_of([SimpleNamespace(valid_score=score) for score in (0.1, 0.5, 0.3, 0.5)]) == 1
+
+
+def test_a_probe_of_version_1_is_read_unchecked(written):
+    path = written / "probe.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["sha256"], content["digests"]
+    path.write_text(json.dumps(content | {"format_version": 1}), encoding="utf-8")
+    _, card = load(written)
+    assert not card.checked
+    assert changed_files(written) == []
+    path.write_text(json.dumps(content | {"format_version": 2}), encoding="utf-8")
+    with pytest.raises(ProbeFileError, match="is not as it was written"):
+        load(written)
+
+
+def test_what_changed_is_named(written):
+    assert changed_files(written) == []
+    for name in ("probe.onnx", "probe.safetensors"):
+        (written / name).write_bytes((written / name).read_bytes() + b"x")
+    path = written / "probe.json"
+    path.write_text(path.read_text(encoding="utf-8").replace("Tönes", "Tones"), encoding="utf-8")
+    assert changed_files(written) == ["probe.json", "probe.safetensors", "probe.onnx"]

@@ -194,6 +194,20 @@ class TestRefusals:
         with pytest.raises(UserError, match="is torn"):
             open_store(given.path)
 
+    @pytest.mark.parametrize("name", ["../../shard-00000", "/shard-00000", "shard-00000/../x", "x"])
+    def test_files_elsewhere_are_not_read(self, given, tmp_path, name):
+        path = tmp_path / "given" / "store.json"
+        card = shards.StoreCard.model_validate_json(path.read_text())
+        for change in (
+            {"shards": (card.shards[0].model_copy(update={"name": name}), *card.shards[1:])},
+            {"arrays": {name: "0" * 64, **card.arrays}},
+        ):
+            other = card.model_copy(update=change)
+            other = other.model_copy(update={"fingerprint": other.expected_fingerprint()})
+            path.write_text(other.model_dump_json())
+            with pytest.raises(UserError, match=r"is torn .(shards\.0\.name|arrays)"):
+                open_store(given.path)
+
     def test_an_empty_store(self, given, tmp_path):
         path = tmp_path / "given" / "store.json"
         card = shards.StoreCard.model_validate_json(path.read_text()).model_copy(
