@@ -88,7 +88,11 @@ def run(
     home: Home = None,
     results: Results = Path("results"),
     overwrite: Annotated[
-        Overwrite, typer.Option(help="missing: keep a record of the same run; always: run again; never: replace none.")
+        Overwrite,
+        typer.Option(
+            help="missing: keep a record of the same run, refuse to displace one of more trials or seeds; always: run "
+            "again and displace whatever is there (into history/); never: displace none."
+        ),
     ] = Overwrite.missing,
     allow_damaged: AllowDamaged = 0,
     allow_missing: AllowMissing = 0,

@@ -72,7 +72,10 @@ def embed(
             "'bench run', which needs no audio for it"
         )
     pairs = make_pairs(
-        encoders, prepare(registry.find(task, options.home, options.data_roots), options, report), options
+        encoders,
+        prepare(registry.find(task, options.home, options.data_roots), options, report),
+        options,
+        records=False,
     )
     done = embed_pairs(pairs, options, report)
     for pair in {pair.space.key: pair for pair in pairs}.values():

@@ -142,7 +142,10 @@ def _print_estimate(
         data_roots=tuple(data_roots),
     )  # fmt: skip
     pairs = make_pairs(
-        [encoder], prepare(registry.find(list(task), home, tuple(data_roots)), options, Terminal()), options
+        [encoder],
+        prepare(registry.find(list(task), home, tuple(data_roots)), options, Terminal()),
+        options,
+        records=False,
     )
     print()
     estimate.print_estimates(estimate.estimates(pairs, options, found.speed))

@@ -223,7 +223,12 @@ def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
 
 
 def make_pairs(
-    encoders: Sequence[Encoder], asked: Sequence[Asked], options: Options, report: Reporter | None = None
+    encoders: Sequence[Encoder],
+    asked: Sequence[Asked],
+    options: Options,
+    report: Reporter | None = None,
+    *,
+    records: bool = True,
 ) -> list[Pair]:
     """Return every pair of the run, one store shared by all pairs of one space.
 
@@ -232,6 +237,7 @@ def make_pairs(
         asked: Tasks; see :func:`ask`.
         options: What the user chose.
         report: Is told which given embeddings are left aside.
+        records: Whether the pairs' records matter: what lies in their places is then looked at.
 
     Raises:
         UserError: An encoder breaks the contract or cannot take a task's window; given embeddings lack tracks or
@@ -266,7 +272,8 @@ def make_pairs(
             pairs += [Pair(used, each, store, own_windows=fell_back, part=part) for part in options.parts]
     for pair in pairs:
         refuse_layer(pair, options)
-        pair.standing = standing_of(pair, index, options)
+        if records:
+            pair.standing = standing_of(pair, index, options)
     return pairs
 
 

@@ -120,7 +120,6 @@ def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: st
         precision=None if record.encoder.precision == "fp32" else record.encoder.precision,
         sampler=_sampler(search.sampler),
         pruner=search.pruner,
-        trials=len(search.trials),
         probe_precision=record.probe.precision,
         layer=None if chosen_on_valid else record.probe.layer,
         train_fraction=() if curve is None else (curve.fraction,),
@@ -154,7 +153,7 @@ def _pair(record: Record, options: Options, encoder: str, task: str, report: Rep
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
     asked = prepare(tasks, options, report, audio=needs_audio(encoders))
-    pairs = make_pairs(encoders, asked, options, report)
+    pairs = make_pairs(encoders, asked, options, report, records=False)
     repeat = 0 if record.curve is None else record.curve.repeat
     pair = pairs[repeat]
     for what, now, then in (
@@ -231,14 +230,13 @@ def _retrained(
 
 def _choice(record: Record, trainer: Trainer, pair: Pair, options: Options) -> str:
     """Search once more, with the record's budget and seed, and say which trial would be chosen."""
-    from benchmark.run_key import trials_of
     from probes.search import search
     from probes.studies import open_study
 
     with open_study(None, None, "reproduce") as study:
         found = search(
             trainer, pair.asked.protocol, study,
-            trials=trials_of(pair, options), seed=record.seeds.search, sampler=options.sampler,
+            trials=len(record.search.trials), seed=record.seeds.search, sampler=options.sampler,
             pruner=options.pruner or "none",
         )  # fmt: skip
     then = record.search.trials[record.search.selected]

@@ -68,5 +68,5 @@ def make_probe(
 def _forget(encoder: Pretrained, tasks: Sequence[registry.Task], options: Options) -> None:
     """Delete the embeddings of a network that nobody will ask for again."""
     asked = prepare(tasks, options, Silent())
-    for pair in make_pairs([encoder], asked, options, Silent()):
+    for pair in make_pairs([encoder], asked, options, Silent(), records=False):
         shutil.rmtree(pair.store.folder, ignore_errors=True)
