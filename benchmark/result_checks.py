@@ -175,6 +175,18 @@ def sign_probe(directory: Path) -> None:
         raise UserError(f"{directory} cannot be signed: {error}") from None
 
 
+def journal_state(path: Path) -> State:
+    """Return whether the journal of a search is as it was written."""
+    from probes.journal import problem_of
+
+    try:
+        problem = problem_of(path)
+    except OSError as error:
+        problem = error.strerror or str(error)
+    unchecked = "it is of an older version, without digests, and no search goes on from it" if problem is None else ""
+    return State(path, (problem,) if problem else (), unchecked)
+
+
 def record_files(results: Path) -> Iterator[Path]:
     """Yield the files of all records, of runs, curves and history, in order."""
     for pattern in ("runs/*/*.json", "runs/*/history/*.json", "curves/*/*/*.json", "curves/*/*/history/*.json"):

@@ -21,7 +21,7 @@ def results_group() -> None:
 def verify(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Records' JSON files, or folders of exported probes (default: all of --results)."),
+        typer.Argument(help="Records, journals of searches, folders of exported probes (default: all of --results)."),
     ] = None,
     sign: Annotated[
         bool, typer.Option("--sign", help="Say what differs, and sign it as it is now: for changes made on purpose.")

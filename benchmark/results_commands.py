@@ -6,22 +6,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.result_checks import State, probe_state, record_files, record_state, sign_probe, sign_record
+from benchmark.result_checks import (
+    State,
+    journal_state,
+    probe_state,
+    record_files,
+    record_state,
+    sign_probe,
+    sign_record,
+)
 from results.record import RecordError
+from results.store import STUDIES
 
 
 def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> bool:
     """Print what differs from what was written; with ``sign``, sign it anew. Say whether all is well, or signed.
 
     Args:
-        paths: Records and folders of probes; none for all records of ``results``.
+        paths: Records, journals and folders of probes; none for all records and journals of ``results``.
         results: Folder of the records.
         sign: Give whatever differs, or has no digests, digests of what it is now.
 
     Raises:
         UserError: Nothing to check, or a path that is neither a record nor a probe.
     """
-    wanted = list(paths) or list(record_files(results))
+    wanted = list(paths) or [*record_files(results), *sorted(results.glob(f"{STUDIES}/*.journal"))]
     if not wanted:
         raise UserError(f"there are no records in {results}: give --results, or name a record or a probe")
     bad = unchecked = signed = 0
@@ -42,6 +51,8 @@ def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> bool:
 
 
 def _state(path: Path) -> State:
+    if path.suffix == ".journal":
+        return journal_state(path)
     try:
         return probe_state(path) if path.is_dir() else record_state(path)
     except RecordError as error:
@@ -49,6 +60,9 @@ def _state(path: Path) -> State:
 
 
 def _sign(path: Path) -> bool:
+    if path.suffix == ".journal":
+        print(f"{path}: not signed: delete it, and the search begins anew")
+        return False
     try:
         if path.is_dir():
             sign_probe(path)

@@ -27,8 +27,7 @@ from probes.ties import first_within, tolerance
 from probes.trained import TrainedProbe
 from probes.training import ScoreFunction, Trainer, Training
 from probes.trials import SearchResult
-
-STUDIES = "studies"
+from results.store import STUDIES
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,25 @@ class Journal(JournalFileBackend):
             self._whole.release()
 
 
+def problem_of(path: Path) -> str | None:
+    """Return what is wrong with the lines of a journal, empty where nothing is; ``None`` for one without digests.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    if not path.is_file():
+        return "it is not a regular file"
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if number == 1 and f'"{DIGEST}":'.encode() not in line:
+                return None
+            try:
+                _checked(line, number)
+            except ValueError as error:
+                return str(error)
+    return ""
+
+
 def _checked(line: bytes, number: int) -> dict[str, Any]:
     """Return what a whole line of a journal says.
 

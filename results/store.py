@@ -33,6 +33,7 @@ from results.record import SCHEMA_VERSION, Record, RecordError
 if TYPE_CHECKING:
     import pyarrow
 
+STUDIES = "studies"  # below a results folder: the journals of searches
 LOCK_SECONDS = 60.0
 KEY_LENGTH = 12
 SLUG_LENGTH = 100

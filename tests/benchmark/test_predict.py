@@ -10,7 +10,7 @@ from benchmark import predict as module
 from benchmark.embeddings.space import space_of
 from benchmark.errors import UserError
 from benchmark.predict import as_data, command, in_words, predict, ranked
-from probes.export import EncoderPart, ProbeCard, TaskPart, export
+from probes.export import EncoderPart, ProbeCard, TaskPart, content_digest, export
 from probes.stored import StoredProbe
 
 RATE = 8000
@@ -244,6 +244,8 @@ def test_embeddings_that_were_given_have_no_encoder(bands, make_probe, songs):
     folder = make_probe(bands, np.eye(16)[:, :3])
     data = json.loads((folder / "probe.json").read_text(encoding="utf-8"))
     data["encoder"]["space"] = {"key": "k"}
+    del data["sha256"]
+    data["sha256"] = content_digest(data)
     (folder / "probe.json").write_text(json.dumps(data), encoding="utf-8")
     with pytest.raises(UserError, match=r"embeddings that were given.*probe\.onnx"):
         predict(folder, songs[:1], encoder=bands)
@@ -291,7 +293,7 @@ def test_arguments_that_make_no_sense_are_refused(bands, bands_probe, songs, cha
 
 def test_a_damaged_probe_is_the_users_to_mend(bands, bands_probe, songs):
     (bands_probe / "probe.safetensors").write_bytes(b"x")
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="is not as it was written"):
         predict(bands_probe, songs[:1], encoder=bands)
 
 
