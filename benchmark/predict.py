@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from benchmark.embeddings.space import Space, space_of
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.encoders.resolve import UnknownEncoderError, resolve_one
+from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.machine import device_of, threads_for, workers_of
@@ -117,6 +119,10 @@ def predict(
         stored, card = load(find_probe(probe))
     except ProbeFileError as error:
         raise UserError(str(error)) from None
+    if encoder is None:
+        refuse_code_of_data(
+            card.encoder.text, f"the probe {probe}", f"bench predict FILE --probe {shlex.quote(str(probe))}"
+        )
     used, space = encoder_of(card, stored, encoder, home_folder(home), report)
     where = device_of(device, used)
     if workers is None:

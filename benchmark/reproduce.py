@@ -6,12 +6,14 @@ of the same probe would do too), or ``other``; beside it stands what differs bet
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from benchmark.embeddings.extract import Damage, missing_tracks
 from benchmark.encoders.resolve import resolve
+from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.options import Options, Sampler
@@ -58,6 +60,8 @@ def reproduce(
     from tabulate import tabulate
 
     record, report = records.read(path), Terminal()
+    if encoder is None:
+        refuse_code_of_data(record.encoder.id, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
     options = _options(record, home_folder(home), tuple(data_roots), device, workers)
     pair = _pair(record, options, encoder or record.encoder.id, task or record.task.id, report)
     damaged = _damaged(record, pair)

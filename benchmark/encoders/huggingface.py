@@ -24,6 +24,7 @@ from benchmark.encoders.huggingface_encoder import HuggingFace, Loaded
 from benchmark.encoders.huggingface_families import Clap, Codec, Wave, Whisper, family_of
 from benchmark.encoders.packaged import WINDOW_OPTIONS, printing_aside
 from benchmark.encoders.reference import Reference
+from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
 
 OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
@@ -74,6 +75,7 @@ def _open(reference: Reference, transformers: Any) -> Encoder:
         pins = {"revision": commit}
     if not raw:
         raise UserError(f"{who} has no config.json, so transformers cannot build it: write a plug-in for its package")
+    _refuse_kernels(raw, who)
     source = _Source(place, local, who, pins, _trusted(reference, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
     trust = {"trust_remote_code": source.remote}
@@ -148,8 +150,8 @@ def _trusted(reference: Reference, raw: dict[str, Any], local: bool, transformer
         if known:
             return False
         raise UserError(
-            f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}). Read that code; then "
-            f"allow it with remote_code=1 and the full commit, as {reference.kind}:ID@COMMIT?remote_code=1"
+            f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}. Read "
+            f"it; then allow it with remote_code=1 and the full commit, as {reference.kind}:ID@COMMIT?remote_code=1"
         )
     _refuse_foreign(code, who)
     if not local and not COMMIT.fullmatch(reference.revision or ""):
@@ -190,6 +192,21 @@ def _refuse_foreign(code: dict[str, Any], who: str) -> None:
             f"{who} takes its code from another repository ({', '.join(map(str, code.values()))}), which no revision "
             "of this one pins: download both into one folder and name that"
         )
+
+
+def _refuse_kernels(raw: Any, who: str) -> None:
+    """Refuse a configuration that has attention or the like computed by code of the hub, which it names as OWNER/NAME.
+
+    transformers fetches and runs such code with nobody asked.
+    """
+    for key, value in raw.items() if isinstance(raw, dict) else ():
+        named = [value, *(value.values() if isinstance(value, dict) else ())] if key.endswith("_implementation") else []
+        if any(isinstance(each, str) and "/" in each for each in named):
+            raise UserError(
+                f"{who} asks in its configuration for code from the hub ({key}: {value}), which no commit of it pins: "
+                "download it into a folder, look at that, and take the key out of its config.json"
+            )
+        _refuse_kernels(value, who)
 
 
 def _refuse_foreign_code(file: str, who: str) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from benchmark.audio import content_hash
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.model_file import LAYOUTS, OPTIONS, Layout, ModelFile, arranged
+from benchmark.encoders.onnx_files import files_of_weights
 from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
@@ -180,11 +181,9 @@ def _shape(
 
 
 def _digest(file: Path) -> str:
-    """Return the sha256 of a model file, and of the files beside and below it that it names as holders of weights."""
-    data = file.read_bytes()
-    names = {each: each.relative_to(file.parent).as_posix() for each in sorted(file.parent.rglob("*")) if each != file}
-    beside = {name: content_hash(each) for each, name in names.items() if name.encode() in data and each.is_file()}
-    return _combined(hashlib.sha256(data).hexdigest(), beside)
+    """Return the sha256 of a model file, and of the files that it names as holders of its weights."""
+    beside = {each.relative_to(file.parent).as_posix(): content_hash(each) for each in files_of_weights(file)}
+    return _combined(content_hash(file), beside)
 
 
 def _combined(own: str, beside: Mapping[str, str]) -> str:

@@ -24,7 +24,7 @@ SCHEMES: Mapping[str, tuple[str, str]] = {
     "hf": ("hf:facebook/hubert-base-ls960?layer=7", "an audio model of the Hugging Face hub, or of a folder"),
     "hear": ("hear:hearbaseline.naive", "a module with the HEAR functions; weights after @"),
     "onnx": ("onnx:model.onnx?sample_rate=16000&window=3", "an ONNX file from waveforms to embeddings"),
-    "torchscript": ("torchscript:model.pt?sample_rate=16000", "a TorchScript file from waveforms to embeddings"),
+    "torchscript": ("torchscript:model.pt?sample_rate=16000&trust=1", "a TorchScript file, which is code, of the same"),
     "emb": ("emb:features.npz", "embeddings that were computed elsewhere; needs no audio"),
     "pretrained": ("pretrained:runs/mine@20000", "a run of pre-training, at a step"),
 }

@@ -1,8 +1,9 @@
-"""TorchScript files as encoders: ``torchscript:model.pt?sample_rate=16000&window=3``.
+"""TorchScript files as encoders: ``torchscript:model.pt?sample_rate=16000&window=3&trust=1``.
 
-Such a file holds its graph, so it needs none of the author's code, and torch's reader of it runs no Python. A
-checkpoint does not: it is weights alone, or a pickle that runs code when it is loaded, and is refused. So are exported
-programs, whose reader unpickles.
+Such a file holds its graph, so it needs none of the author's code. But that graph is a program, and a part of it runs
+while the file is opened (``__setstate__``): it can write and read files. So the user has to say that it is trusted. A
+checkpoint is weights alone, or a pickle that runs code when it is loaded, and is refused. So are exported programs,
+whose reader unpickles.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.model_file import LAYOUTS, OPTIONS, ModelFile, arranged
 from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
+from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
 
 #: How files of torch.export.save end, and what they have in them.
@@ -36,7 +38,7 @@ class TorchScriptModel(ModelFile):
             UserError: It is no such model, takes or gives what an encoder does not, or the options do not fit it.
         """
         super().__init__(reference, content_hash(file))
-        self.name = name_of(reference, file.name)
+        self.name = name_of(reference, file.name, ("trust",))
         self._model: Any = _scripted(file)
         self.set_windows(reference, None)
         self.settle(reference, self._on_cpu, (*LAYOUTS[2], *LAYOUTS[3][:1]), None)
@@ -67,19 +69,25 @@ def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG0
     """Return the encoder of a TorchScript file.
 
     Options: ``sample_rate`` and ``window`` (seconds or ``track``), both needed; ``hop``, ``minimum``, ``channels``,
-    ``layout`` (bn, bcn), ``frames`` (middle, last).
+    ``layout`` (bn, bcn), ``frames`` (middle, last); ``trust=1`` says that the file may run.
 
     Raises:
-        UserError: The file is no such model, or the options do not fit it.
+        UserError: The file is no such model, is not trusted, or the options do not fit it.
     """
-    reference.check_options(OPTIONS)
-    return TorchScriptModel(reference, existing_file(reference, reference.target, "TorchScript file"))
+    reference.check_options((*OPTIONS, "trust"))
+    file = existing_file(reference, reference.target, "TorchScript file")
+    _refuse_pickles(file)
+    if not reference.option("trust", bool, default=False):
+        raise UserError(
+            f"{file} is a TorchScript file, and opening it already runs a part of it: {IS_CODE}. If you trust where it "
+            f"comes from, say so with trust=1, as {reference.text}?trust=1; or export the model to ONNX, which is data"
+        )
+    return TorchScriptModel(reference, file)
 
 
 def _scripted(file: Path) -> Any:
     import torch
 
-    _refuse_pickles(file)
     try:
         return torch.jit.load(str(file), map_location="cpu").eval()  # type: ignore[no-untyped-call]
     except (RuntimeError, ValueError, OSError) as error:
@@ -105,15 +113,15 @@ def _refuse_pickles(file: Path) -> None:
             is_checkpoint = stream.read(1) == b"\x80"  # how a pickle begins
     if file.suffix.lower() == EXPORTED or EXPORTED_PART in parts:
         raise UserError(
-            f"{file} is an exported program (torch.export), whose reader unpickles, which could run any code: export "
-            "the model to ONNX (torch.onnx.export) and name it as onnx:FILE, or write it with "
+            f"{file} is an exported program (torch.export), whose reader unpickles, which could run any code "
+            f"({IS_CODE}): export the model to ONNX (torch.onnx.export) and name it as onnx:FILE, or write it with "
             "torch.jit.script(model).save"
         )
     if is_checkpoint:
         raise UserError(
             f"{file} is a checkpoint (a pickle), not a TorchScript model: it holds weights without the network, and "
-            "loading it could run any code. Write the model with torch.jit.script(model).save, or a plug-in that "
-            "builds the network and reads the weights with torch.load(..., weights_only=True)"
+            f"loading it could run any code ({IS_CODE}). Write the model with torch.jit.script(model).save, or a "
+            "plug-in that builds the network and reads the weights with torch.load(..., weights_only=True)"
         )
 
 

@@ -138,7 +138,7 @@ def test_options_of_files_and_modules(tmp_path):
         ("sample_rate=16000&window=3&hop=300", "has hop_seconds = 300"),
     ):
         with pytest.raises(UserError, match=message):
-            resolve_one(f"{name}?{query}&layout=bn", tmp_path)
+            resolve_one(f"{name}?{query}&layout=bn&trust=1", tmp_path)
     assert parse(name).kind == "torchscript"
 
 

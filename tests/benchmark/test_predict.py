@@ -188,7 +188,7 @@ def test_a_file_that_an_encoder_finds_too_short_or_chokes_on_costs_that_file_alo
     folder = make_probe(resolve_one(text), np.eye(2), labels=("a", "b"), text=text)
     short = tone(tmp_path / "short.wav", 500, 0.05)
     soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
-    _, found = predict(folder, [short, tmp_path / "silent.wav", songs[0]])
+    _, found = predict(folder, [short, tmp_path / "silent.wav", songs[0]], encoder=text)
     assert "too short" in found[0].problem
     assert "AssertionError" in found[1].problem
     assert found[2].outputs is not None
@@ -204,17 +204,26 @@ def test_outputs_that_are_not_finite_are_a_problem_of_the_file(bands, make_probe
 # the encoder
 
 
-def test_the_encoder_is_found_by_what_the_probe_says(make_probe, tmp_path, songs):
+def test_the_encoder_is_found_by_what_the_probe_says(make_probe, songs):
+    from benchmark.encoders.resolve import resolve_one
+
+    encoder = resolve_one("logmel")
+    folder = make_probe(encoder, np.zeros((encoder.dim, 2)), labels=("a", "b"))
+    _, (one,) = predict(folder, songs[:1])
+    assert one.outputs.tolist() == [0.5, 0.5]
+
+
+def test_an_encoder_of_a_file_is_named_by_the_user(make_probe, tmp_path, songs):
     (tmp_path / "mine.py").write_text(PLUGIN)
     text = f"{tmp_path / 'mine.py'}:Loudness"
     from benchmark.encoders.resolve import resolve_one
 
     folder = make_probe(resolve_one(text), np.eye(2), labels=("a", "b"), text=text)
-    _, (one,) = predict(folder, songs[:1])
+    _, (one,) = predict(folder, songs[:1], encoder=text)
     assert one.outputs is not None
     (tmp_path / "mine.py").write_text(PLUGIN.replace("waveforms.std((1, 2))", "waveforms.max((1, 2))"))
     with pytest.raises(UserError, match=r"'loudness'.*is not the 'loudness'.*fingerprint.*--encoder"):
-        predict(folder, songs[:1])
+        predict(folder, songs[:1], encoder=text)
 
 
 def test_an_encoder_that_is_not_found_can_be_named(bands, bands_probe, songs):
@@ -302,7 +311,8 @@ def test_a_damaged_probe_is_the_users_to_mend(bands, bands_probe, songs):
 
 def run(folder, files, **changed):
     arguments = {
-        "encoder": None, "home": None, "device": "cpu", "batch_size": 4, "workers": 0, "top_k": None, "as_json": False,
+        "encoder": f"{folder.parent / 'mine.py'}:Loudness",
+        "home": None, "device": "cpu", "batch_size": 4, "workers": 0, "top_k": None, "as_json": False,
     }  # fmt: skip
     command(folder, files, **{**arguments, **changed})
 

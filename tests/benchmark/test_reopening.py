@@ -157,7 +157,7 @@ class TestOtherKinds:
                 return torch.stack([waves.abs().mean(1), waves.std(1)], 1)
 
         torch.jit.script(Net()).save(tmp_path / "net.pt")
-        query = "?sample_rate=2000&window=1&layout=bn"
+        query = "?sample_rate=2000&window=1&layout=bn&trust=1"
         kept, printed = checked(f"torchscript:{tmp_path / 'net.pt'}{query}", tmp_path, capsys)
         assert kept, printed
         assert "pass  opened twice" in printed

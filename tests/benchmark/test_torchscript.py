@@ -106,7 +106,7 @@ def saved(tmp_path):
 
 
 def opened(file, query="?sample_rate=8000&window=1"):
-    return open_torchscript(parse(f"torchscript:{file}{query}"), None)
+    return open_torchscript(parse(f"torchscript:{file}{query}&trust=1"), None)
 
 
 def noise(encoder, seconds=1.0):
@@ -234,6 +234,16 @@ def test_checkpoints_are_refused_and_no_pickle_is_loaded(tmp_path):
             opened(tmp_path / f"{name}.pt")
 
 
+def test_it_is_opened_only_where_the_user_trusts_it(saved, monkeypatch):
+    file = saved(Flat())
+    for query in ("?sample_rate=8000&window=1", "?sample_rate=8000&window=1&trust=0"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(torch.jit, "load", lambda *_, **__: pytest.fail("it was opened"))
+            with pytest.raises(UserError, match=r"it is code, not data: it can do whatever you can.*trust=1"):
+                open_torchscript(parse(f"torchscript:{file}{query}"), None)
+    assert "trust" not in opened(file).name
+
+
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "page.pt").write_text("<html>")
     with pytest.raises(UserError, match="is no TorchScript model"):
@@ -252,7 +262,7 @@ def test_an_exported_program_is_refused(tmp_path, name):
     program = torch.export.export(Scripted().eval(), (torch.zeros(2, 80),))
     torch.export.save(program, tmp_path / "saved.pt2")
     (tmp_path / "saved.pt2").rename(tmp_path / name)
-    with pytest.raises(UserError, match=r"is an exported program.*could run any code: export the model to ONNX"):
+    with pytest.raises(UserError, match=r"is an exported program.*could run any code .*: export the model to ONNX"):
         opened(tmp_path / name)
 
 

