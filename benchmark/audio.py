@@ -9,6 +9,7 @@ are not finite or far outside full scale. Samples slightly beyond full scale (lo
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from benchmark.sound_files import DamagedAudioError, Player
+from benchmark.spool import Spool
 
 __all__ = ["Audio", "AudioRule", "DamagedAudioError", "content_hash", "decode", "load", "pipeline_name"]
 
@@ -58,29 +60,53 @@ def pipeline_name() -> str:
     return f"{PIPELINE_VERSION}; libsndfile {soundfile.__libsndfile_version__}; soxr {soxr.__version__} HQ"
 
 
-def load(path: Path, rule: AudioRule) -> Audio:
-    """Decode ``path`` whole and bring it to ``rule``.
+def load(path: Path, rule: AudioRule, folder: Path | None = None) -> Audio:
+    """Decode ``path`` whole and bring it to ``rule``, block by block: only the result is held.
+
+    Args:
+        path: The file.
+        rule: What it becomes.
+        folder: Where the samples of a long track are kept (see :mod:`benchmark.spool`).
 
     Raises:
         DamagedAudioError: The file is missing, empty, not audio, shorter than its header says, or holds bad samples.
+        UserError: The samples of a long track cannot be kept.
     """
-    import soxr
-
     if rule.decoding == "mule":
         from benchmark.decoding_rules import mule_waveform
 
         samples, player = _decode(path, None)
         waveform = mule_waveform(samples, player.rate)[None]
         return Audio(waveform, len(samples) / player.rate, player.peak > 1, player.note, player.form)
-    samples, player = _decode(path, rule.channels)
-    rate = player.rate
-    seconds = len(samples) / rate
-    if rate != rule.sample_rate:
-        samples = soxr.resample(samples, rate, rule.sample_rate, quality="HQ")
-    if len(samples) == 0:
-        raise DamagedAudioError("too short to resample", seconds)
-    np.clip(samples, -1, 1, out=samples)
-    return Audio(np.ascontiguousarray(samples.T), seconds, player.peak > 1, player.note, player.form)
+    with Player(path) as player, Spool(rule.channels, folder) as spool:
+        for piece in _pieces(player, rule):
+            spool.add(piece)
+        seconds = player.played / player.rate
+        if spool.length == 0:
+            raise DamagedAudioError("too short to resample", seconds)
+        return Audio(spool.samples(), seconds, player.peak > 1, player.note, player.form)
+
+
+def _pieces(player: Player, rule: AudioRule) -> Iterator[np.ndarray]:
+    """Yield what ``player`` plays, float32 [samples, channels] in [-1, 1] as ``rule`` wants them.
+
+    The pieces together are what resampling all samples at once gives, to the last bit.
+    """
+    import soxr
+
+    stream = None
+    if player.rate != rule.sample_rate:
+        stream = soxr.ResampleStream(player.rate, rule.sample_rate, rule.channels, dtype="float32", quality="HQ")
+    for block in player.blocks():
+        piece = np.ascontiguousarray(_mix(block, rule.channels))
+        if stream is not None:
+            piece = stream.resample_chunk(piece)
+        if len(piece):
+            yield np.clip(piece, -1, 1, out=piece)
+    if stream is not None:
+        piece = stream.resample_chunk(np.zeros((0, rule.channels), np.float32), last=True)
+        if len(piece):
+            yield np.clip(piece, -1, 1, out=piece)
 
 
 def decode(path: Path, channels: Literal[1, 2] | None = 1) -> tuple[np.ndarray, int, float]:

@@ -137,14 +137,16 @@ class _Checked:
 
 
 def _checked(path: Path) -> _Checked:
-    from benchmark.audio import DamagedAudioError, decode
-    from benchmark.inspection import look
+    from benchmark.audio import DamagedAudioError
     from benchmark.integrity import deep_problem
+    from benchmark.sound_files import Player
 
     try:
-        samples, rate, _ = decode(path)
+        with Player(path) as player:
+            for _ in player.blocks():
+                pass
         problem, note = deep_problem(path)
-        return _Checked(problem, look(path).note or note, len(samples) / rate)
+        return _Checked(problem, player.note or note, player.played / player.rate)
     except DamagedAudioError as error:
         return _Checked(error.problem)
     except OSError as error:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 FAR_OUTSIDE = 8.0  # +18 dB: no codec overshoots that far; such a file holds unscaled integers
 MP3_SLACK = 2 * 1152  # frames: encoder delay and padding, where the header counts them differently
-BLOCK_SECONDS = 10
+BLOCK_SECONDS, BLOCK_VALUES = 10, 2**21
+RATES = 1_000, 768_000  # Hz of audio
+MOST_CHANNELS, MOST_SECONDS = 64, 24 * 3600
 RESTART_SECONDS = 600  # an mp3 or Opus decoder is set anew so often, which leaves a faint artefact there
 SHORT_CHUNK = re.compile(r"^\s*(data|SSND|Data Size)\s*:\s*(\d+)\s*\(should be (\d+)\)", re.MULTILINE)
 
@@ -70,6 +72,10 @@ class Player:
         self._skip = 0
         self._promised, self._info = self._file.frames, (self._file.format, self._file.subtype)
         self._limit = self._promised
+        problem = self._implausible()
+        if problem:
+            self._file.close()
+            raise DamagedAudioError(problem)
         frames = self._contents.frames
         if frames is not None and (self._contents.samples is not None or not frames.counted):
             self._play_frames(frames)
@@ -90,9 +96,12 @@ class Player:
         import soundfile
 
         try:
-            for block in _blocks(self._file, max(round(seconds * self.rate), 1), self._limit, self._skip):
+            size = min(max(round(seconds * self.rate), 1), max(BLOCK_VALUES // self.channels, 1))
+            for block in _blocks(self._file, size, self._limit, self._skip):
                 self.peak = max(self.peak, _peak(block, self.played, self.rate))
                 self.played += len(block)
+                if self.played > MOST_SECONDS * self.rate:
+                    raise DamagedAudioError(f"it is longer than {MOST_SECONDS // 3600} hours: cut it", MOST_SECONDS)
                 yield block
         except soundfile.LibsndfileError as error:
             recovered = _recoverable(self._path, self._contents) / self.rate
@@ -103,6 +112,20 @@ class Player:
         problem = unheard(self._contents, self.played, self.rate)
         if problem:
             raise DamagedAudioError(problem, self.played / self.rate, REFUSED)
+
+    def _implausible(self) -> str:
+        """Return why the header's rate, channels or length are none of audio: they decide what a file becomes."""
+        lowest, highest = RATES
+        if not lowest <= self.rate <= highest:
+            return (
+                f"its header says {self.rate} Hz, which is no rate of audio ({lowest // 1000} to {highest // 1000} kHz)"
+            )
+        if not 1 <= self.channels <= MOST_CHANNELS:
+            return f"its header says {self.channels} channels, and no more than {MOST_CHANNELS} are taken"
+        if MOST_SECONDS * self.rate < self._promised < 2**62:
+            hours = self._promised / self.rate / 3600
+            return f"its header says {hours:,.0f} hours, and no more than {MOST_SECONDS // 3600} are taken: cut it"
+        return ""
 
     def _play_frames(self, frames: Frames) -> None:
         """Play an MPEG stream that does not count its frames, or lies in a WAV file, from its first frame to its last.

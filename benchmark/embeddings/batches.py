@@ -11,6 +11,7 @@ import numpy as np
 from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
+from benchmark.spool import release
 
 NAMED = 5  # tracks in a message
 
@@ -70,7 +71,10 @@ class BatchEncoding:
             raise self._named([group[i] for i in tracks], error) from error
 
     def _call(self, group: Sequence[Heard], batch: Sequence[tuple[int, int]]) -> np.ndarray:
-        answer = ask(self._encoder, np.stack([group[i].windows[j] for i, j in batch]), self._device)
+        windows = np.stack([group[i].windows[j] for i, j in batch])
+        for i in {i for i, _ in batch}:
+            release(group[i].windows[0])  # of a long track, only this batch's part has been read
+        answer = ask(self._encoder, windows, self._device)
         rows = rows_of(self._encoder, answer, len(batch))
         self._refuse_another_kind(answer)
         return rows

@@ -8,12 +8,17 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from benchmark.audio import Audio, AudioRule, DamagedAudioError, content_hash, load
 from benchmark.deformations import Deformation, NothingLeftError, deform
 from benchmark.embeddings.audio_index import Seen
 from benchmark.inspection import INSPECTION_VERSION
+from benchmark.spool import file_of, forget_name, opened
 
 AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
+FILE_SECONDS = 300.0  # that a file may take
+BYTES_A_SECOND = 100_000  # of a file, for each of which it may take a second more
 
 
 @dataclass(frozen=True)
@@ -27,15 +32,59 @@ class Decoded:
     seconds_recovered: float = 0.0
 
 
-def decode_one(path: Path, rule: AudioRule, deformation: Deformation | None = None) -> Decoded:
-    """Hash, decode and, where asked, deform one file; damage is a value here, not an error."""
+@dataclass(frozen=True)
+class Kept:
+    """Where a worker left the samples of a long track: they go from process to process as a file."""
+
+    path: Path
+    length: int
+    channels: int
+
+
+def packed(decoded: Decoded) -> tuple[Decoded, Kept | None]:
+    """Return what a worker answers: samples that are in a file are left there."""
+    audio = decoded.audio
+    path = None if audio is None else file_of(audio.samples)
+    if audio is None or path is None:
+        return decoded, None
+    channels, length = audio.samples.shape
+    return replace(decoded, audio=replace(audio, samples=np.zeros((channels, 0), np.float32))), Kept(
+        path, length, channels
+    )
+
+
+def unpacked(answer: tuple[Decoded, Kept | None]) -> Decoded:
+    """Return what a worker decoded, with samples that are in a file mapped from it."""
+    decoded, kept = answer
+    if kept is None or decoded.audio is None:
+        return decoded
+    samples = opened(kept.path, kept.length, kept.channels)
+    forget_name(samples)
+    return replace(decoded, audio=replace(decoded.audio, samples=samples))
+
+
+def decode_one(
+    path: Path, rule: AudioRule, deformation: Deformation | None = None, folder: Path | None = None
+) -> Decoded:
+    """Hash, decode and, where asked, deform one file; damage is a value here, not an error.
+
+    Args:
+        path: The file.
+        rule: What the encoder takes.
+        deformation: What is done to the audio afterwards.
+        folder: Where the samples of a long track are kept.
+
+    Raises:
+        UserError: They cannot be kept there.
+    """
     seen = None
     try:
         if path.is_file():
             stat = path.stat()
             seen = Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
-        audio = load(path, rule)
+        audio = load(path, rule) if folder is None else load(path, rule, folder)
         if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
+            forget_name(audio.samples)
             return Decoded(path, None, None, "it changed while it was read", audio.seconds)
         if deformation is not None and seen is not None:
             audio = _deformed(audio, rule, deformation, seen.key)
@@ -61,11 +110,19 @@ def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: 
         samples, clipped = deform(audio.samples, rule.sample_rate, deformation, content)
     except NothingLeftError as error:
         raise DamagedAudioError(f"{deformation.text} leaves nothing of it: {error}", audio.seconds) from None
+    finally:
+        forget_name(audio.samples)
     return replace(audio, samples=samples, clipped=clipped)
 
 
 def decode_all(
-    paths: Sequence[Path], rule: AudioRule, workers: int, deformation: Deformation | None = None
+    paths: Sequence[Path],
+    rule: AudioRule,
+    workers: int,
+    deformation: Deformation | None = None,
+    *,
+    folder: Path | None = None,
+    limit: float = FILE_SECONDS,
 ) -> Iterator[Decoded]:
     """Yield one :class:`Decoded` for each path, in order.
 
@@ -74,22 +131,28 @@ def decode_all(
         rule: What the encoder takes.
         workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
         deformation: What is done to the audio afterwards.
+        folder: Where the samples of long tracks are kept.
+        limit: Seconds that a file may take in a worker, and a second for each :data:`BYTES_A_SECOND` of it; without
+            workers nobody can end it.
 
-    A file whose worker dies is decoded once more by a new one, for workers are killed from outside too; a file that
-    costs a second worker is damaged.
+    A file that takes longer is damaged. A file whose worker dies is decoded once more by a new one, for workers are
+    killed from outside too; one that costs a second worker is damaged.
 
     Raises:
-        UserError: The system starts no worker process.
+        UserError: The system starts no worker process; the samples of a long track cannot be kept.
     """
-    deformed = () if deformation is None else (deformation,)
     if workers == 0:
-        yield from (decode_one(path, rule, *deformed) for path in paths)
+        for path in paths:
+            decoded = decode_one(path, rule, deformation, folder)
+            if decoded.audio is not None:
+                forget_name(decoded.audio.samples)
+            yield decoded
         return
     from benchmark.embeddings.workers import DecodingPool
 
     waiting = deque(paths)
     flying: deque[Future[Decoded]] = deque()
-    with DecodingPool(workers, rule, *deformed) as pool:
+    with DecodingPool(workers, rule, deformation, folder=folder, limit=limit) as pool:
         while waiting or flying:
             while waiting and len(flying) < workers * (AHEAD + 1):
                 flying.append(pool.submit(waiting.popleft()))

@@ -26,6 +26,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.check import check_before
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.errors import UserError
+from benchmark.scratch import scratch_folder
 from benchmark.standard_streams import stdout_to_stderr
 from benchmark.windows import TooShortError, cut
 
@@ -158,7 +159,7 @@ def _extract(
 
     def groups(stopped: threading.Event) -> Generator[list[_Prepared]]:
         paths = [track.path for track in tracks]
-        decoded = decode_all(paths, store.space.audio, workers, store.space.deformation)
+        decoded = decode_all(paths, store.space.audio, workers, store.space.deformation, folder=folder)
         pairs = takewhile(lambda _: not stopped.is_set(), zip(tracks, decoded, strict=True))
         try:
             prepared = _prepare(pairs, store, seen, done, progress)
@@ -167,7 +168,7 @@ def _extract(
             decoded.close()  # type: ignore[attr-defined]
 
     try:
-        with OneAhead(groups) as ahead:
+        with scratch_folder(store.home) as folder, OneAhead(groups) as ahead:
             for group in ahead:
                 rows += _rows(encoding, group)
                 if not done.embedded and encoder.fingerprint() != fingerprint:

@@ -24,6 +24,8 @@ from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
 from benchmark.progress import Reporter
+from benchmark.scratch import scratch_folder
+from benchmark.spool import release
 from benchmark.standard_streams import stdout_to_stderr
 from benchmark.windows import TooShortError, cut
 from results.store import replace_file
@@ -110,11 +112,16 @@ def fit(
     planned = [index.key(path) for path in paths]
     changed = _digest(task, ids, planned) != space.fitted_on
     title = f"Fitting {encoder.name} on {task}"
-    with report.stage(title, len(paths), "tracks") as advance, stdout_to_stderr(), threads_for(encoder):
+    with (
+        report.stage(title, len(paths), "tracks") as advance,
+        scratch_folder(folder.parents[1]) as scratch,
+        stdout_to_stderr(),
+        threads_for(encoder),
+    ):
 
         def windows() -> Iterator[np.ndarray]:
             nonlocal changed
-            stream = zip(planned, decode_all(paths, space.audio, workers), strict=True)
+            stream = zip(planned, decode_all(paths, space.audio, workers, folder=scratch), strict=True)
             for done, (key, decoded) in enumerate(stream):
                 changed = changed or (decoded.seen is not None and decoded.seen.key != key)
                 advance(done + 1)
@@ -125,7 +132,8 @@ def fit(
                 except TooShortError:
                     continue
                 for window in found:
-                    yield window.copy()  # windows overlap, and the encoder may write into one
+                    yield np.array(window)  # a copy: windows overlap, and the encoder may write into one
+                    release(window)
 
         try:
             encoder.fit(windows())

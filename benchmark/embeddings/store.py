@@ -68,7 +68,7 @@ class EmbeddingStore:
     """The embeddings of one space below a home folder."""
 
     def __init__(self, home: Path, space: Space) -> None:
-        self.space = space
+        self.home, self.space = home, space
         self.folder = home / FOLDER / space.folder
         self._places: dict[str, Place] = {}
         self._seen: set[str] = set()

@@ -12,6 +12,7 @@ import queue
 import signal
 import subprocess
 import threading
+import time
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -19,12 +20,13 @@ from typing import Any, BinaryIO
 
 from benchmark.audio import AudioRule
 from benchmark.deformations import Deformation
-from benchmark.embeddings.decoding import Decoded, decode_one
+from benchmark.embeddings.decoding import BYTES_A_SECOND, FILE_SECONDS, Decoded, decode_one, packed, unpacked
 from benchmark.errors import UserError
 from benchmark.interpreter import python_code
 
 READY = "ready"
 ATTEMPTS = 2
+LOOK_SECONDS = 0.5  # between looks for workers that are late
 #: Seconds between attempts to start a worker: memory or a process may be short for a moment only.
 PAUSES = (0.0, 0.2, 0.5, 1.0, 2.0)
 
@@ -33,10 +35,25 @@ BOOT = "from benchmark.embeddings.workers import serve; serve()"
 
 
 class DecodingPool:
-    """Threads that each drive one worker process; workers start when they are first needed."""
+    """Threads that each drive one worker process; workers start when they are first needed.
 
-    def __init__(self, workers: int, rule: AudioRule, deformation: Deformation | None = None) -> None:
-        self._rule, self._deformation = rule, deformation
+    One more thread ends a worker that takes too long over a file.
+    """
+
+    def __init__(
+        self,
+        workers: int,
+        rule: AudioRule,
+        deformation: Deformation | None = None,
+        *,
+        folder: Path | None = None,
+        limit: float = FILE_SECONDS,
+    ) -> None:
+        """Prepare a pool; see :func:`~benchmark.embeddings.decoding.decode_all` for the arguments."""
+        self._rule, self._deformation, self._folder, self._limit = rule, deformation, folder, limit
+        self._due: dict[subprocess.Popen[bytes], float] = {}  # when a worker is to have answered
+        self._late: set[subprocess.Popen[bytes]] = set()
+        self._watch = threading.Thread(target=self._end_late_ones, name="decoding-limit", daemon=True)
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="decoding")
         self._own = threading.local()
         self._lock = threading.Lock()
@@ -48,6 +65,7 @@ class DecodingPool:
         return self._threads.submit(self._decode, path)
 
     def __enter__(self) -> DecodingPool:
+        self._watch.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -59,18 +77,39 @@ class DecodingPool:
         for process in self._processes:
             _end(process)
 
+    def _end_late_ones(self) -> None:
+        while not self._closed.wait(LOOK_SECONDS):
+            now = time.monotonic()
+            with self._lock:
+                late = [process for process, due in self._due.items() if due < now]
+                self._late.update(late)
+            for process in late:
+                process.kill()
+
+    def _answer(self, process: subprocess.Popen[bytes], path: Path) -> Any:
+        """Return what a worker makes of a file, before it is late."""
+        seconds = self._limit + _size_of(path) / BYTES_A_SECOND
+        with self._lock:
+            self._due[process] = time.monotonic() + seconds
+        try:
+            return _ask(process, (path, self._rule, self._deformation, self._folder))
+        finally:
+            with self._lock:
+                del self._due[process]
+
     def _decode(self, path: Path) -> Decoded:
         for _ in range(ATTEMPTS):
             process = self._worker()
             try:
-                answer = _ask(process, (path, self._rule, self._deformation))
+                answer = self._answer(process, path)
             except (EOFError, OSError, pickle.UnpicklingError):  # it died, perhaps in the middle of its answer
                 self._forget(process)
+                if process in self._late:
+                    return Decoded(path, None, None, f"it was not decoded within {self._limit:g} s, the time limit")
                 continue
             if isinstance(answer, Exception):
                 raise answer
-            decoded: Decoded = answer
-            return decoded
+            return unpacked(answer)
         return Decoded(path, None, None, "it crashes the decoder")
 
     def _worker(self) -> subprocess.Popen[bytes]:
@@ -110,6 +149,13 @@ class DecodingPool:
 
 def _start() -> subprocess.Popen[bytes]:
     return subprocess.Popen(python_code(BOOT), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -154,9 +200,9 @@ def serve() -> None:
     try:
         _send(answers, READY)
         while True:
-            path, rule, deformation = asked.get()
+            path, rule, deformation, folder = asked.get()
             try:
-                answer: Any = decode_one(path, rule, deformation)
+                answer: Any = packed(decode_one(path, rule, deformation, folder))
             except Exception as error:  # not damage: a fault of this program, for the parent to raise
                 answer = error
             _send(answers, answer)

@@ -169,7 +169,7 @@ class TestAll:
                 return super().result(timeout)
 
         class AtOnce:
-            def __init__(self, workers, rule):
+            def __init__(self, workers, rule, *_, **__):
                 self.rule = rule
 
             def submit(self, path):
@@ -267,6 +267,34 @@ class TestCrashes:
     def test_a_fault_of_the_program_is_raised(self, songs):
         with pytest.raises(AttributeError):
             list(decode_all(songs, None, 2))
+
+
+class Hanging(Deadly):
+    """A path over which a worker never comes to an end."""
+
+    command = "__import__('time').sleep(1000)"
+
+
+class TestTimeLimit:
+    def test_a_file_that_takes_too_long_is_damaged_and_the_others_are_not(self, songs):
+        songs[5] = Hanging(songs[5])
+        started = time.monotonic()
+        found = list(decode_all(songs, RULE, 2, limit=5.0))
+        assert time.monotonic() - started < PATIENCE
+        late = "it was not decoded within 5 s, the time limit"
+        assert [one.problem for one in found] == [late if i == 5 else "" for i in range(20)]
+        assert levels([one for one in found if one.audio]) == [i / 100 for i in range(20) if i != 5]
+
+    def test_large_files_have_longer(self, songs, monkeypatch):
+        monkeypatch.setattr(workers_module, "BYTES_A_SECOND", 1)
+        assert not any(one.problem for one in decode_all(songs[:4], RULE, 1, limit=0.0))
+
+    def test_waiting_for_the_encoder_does_not_count(self, songs):
+        stream = decode_all(songs, RULE, 1, limit=2.0)
+        found = [next(stream)]
+        time.sleep(4)
+        found += stream
+        assert not any(one.problem for one in found)
 
 
 class TestEnd:
