@@ -24,14 +24,30 @@ from tasks.collection import Source
 from tasks.disk import NO_SPACE, refuse_if_full
 from tasks.download import alone, fetch, is_here, is_sound, target_of
 from tasks.errors import TaskError
+from tasks.files import refuse_no_file
 from tasks.mirror import Progress
 
 MARKERS = ".unpacked"
 RATIO, FLOOR = 100, 1 << 30  # an archive that claims more than both, times its own size and in bytes, is a bomb
 LONGEST_PART, LONGEST_NAME = 255, 1000  # bytes
 MEMBERS = 5_000_000
+MANY, SMALLEST = 10_000, 200  # of more members, each takes so many bytes of the archive: audio and annotations do
+LONGEST_HEADER = 1 << 20  # bytes of a header that only says how the next member is called
 BLOCK = 1 << 20
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError)
+
+
+class _TarInfo(tarfile.TarInfo):
+    """A member of a tar; what the next one is called is read into memory, and therefore bounded."""
+
+    NAMING = (
+        tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE
+    )  # fmt: skip
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
+        if self.type in self.NAMING and not 0 <= self.size <= LONGEST_HEADER:
+            raise TaskError(f"refusing {tar.name!s}: a header of {self.size:,} bytes, which no name takes")
+        return super()._proc_member(tar)  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
@@ -185,6 +201,12 @@ def unpack(archive: Path, to: Path, *, progress: Progress | None = None) -> int:
         ) from None
     except NotImplementedError as error:
         raise TaskError(f"cannot unpack {archive}: {error}") from None
+    except RecursionError:
+        raise TaskError(f"refusing {archive}: headers within headers, a thousand deep") from None
+    except (ValueError, OverflowError) as error:
+        if isinstance(error, TaskError):
+            raise
+        raise TaskError(f"the archive {archive} is damaged ({error}): remove it and fetch it again") from None
     except OSError as error:
         raise _local(error, to) from None
     return len(names)
@@ -228,11 +250,12 @@ def _of(source: Source, progress: Callable[[Source, int, int | None], None] | No
 
 def _announced(archive: Path, to: Path) -> int | None:
     """Return the bytes that the archive claims to hold, checked against the free room; ``None`` if that is unknown."""
-    own = archive.stat().st_size
+    own = refuse_no_file(archive)
     if _is_zip(archive):
         with zipfile.ZipFile(archive) as file:
             total: int | None = sum(info.file_size for info in file.infolist())
-    elif tarfile.is_tarfile(archive):
+            _refuse_many(archive, len(file.infolist()), sum(info.compress_size for info in file.infolist()))
+    elif _is_tar(archive):
         total = _announced_by_tar(archive)
     else:
         raise TaskError(f"{archive} is neither a zip nor a tar archive: remove it and fetch it again")
@@ -246,9 +269,17 @@ def _is_zip(archive: Path) -> bool:
         return file.read(2) == b"PK" and zipfile.is_zipfile(archive)
 
 
+def _is_tar(archive: Path) -> bool:
+    try:
+        tarfile.open(archive, tarinfo=_TarInfo).close()
+    except (tarfile.TarError, EOFError):
+        return False
+    return True
+
+
 def _announced_by_tar(archive: Path) -> int | None:
     try:
-        with tarfile.open(archive, "r:") as file:  # not compressed: a look at the headers is quick
+        with tarfile.open(archive, "r:", tarinfo=_TarInfo) as file:  # not compressed: a look at the headers is quick
             return sum(member.size for member in file if member.isreg())
     except tarfile.ReadError:
         return None
@@ -257,6 +288,16 @@ def _announced_by_tar(archive: Path) -> int | None:
 def _refuse_bomb(archive: Path, total: int, own: int) -> None:
     if total > max(FLOOR, RATIO * own):
         raise TaskError(f"refusing {archive}: {own} bytes that claim to hold {total} are a bomb")
+
+
+def _refuse_many(archive: Path, members: int, held: int) -> None:
+    """Refuse tens of thousands of members for which the archive has next to no bytes: each costs a file on the disk."""
+    if members > MEMBERS:
+        raise TaskError(f"refusing {archive}: it holds more than {MEMBERS} files")
+    if members > MANY and held < SMALLEST * members:
+        raise TaskError(
+            f"refusing {archive}: it holds {members:,} files or more in {held:,} bytes, so that most are empty"
+        )
 
 
 def _write(archive: Path, scratch: Path, total: int | None, progress: Progress | None) -> list[str]:
@@ -272,8 +313,6 @@ def _write(archive: Path, scratch: Path, total: int | None, progress: Progress |
         names[name] = None
         claimed += member.size
         _refuse_bomb(archive, claimed, own)
-        if len(names) > MEMBERS:
-            raise TaskError(f"refusing {archive}: it holds more than {MEMBERS} files")
         if total is None and member.size > BLOCK:
             refuse_if_full(scratch, member.size, f"what {archive.name} holds")
         path = scratch / name
@@ -302,7 +341,9 @@ def _members(archive: Path) -> Iterator[_Member]:
         with zipfile.ZipFile(archive) as file:
             yield from _zip_members(archive, file)
     else:
-        with tarfile.open(archive, "r|*") as file:  # a stream: one pass, and no list of members in memory
+        with tarfile.open(
+            archive, "r|*", tarinfo=_TarInfo
+        ) as file:  # a stream: one pass, and no list of members in memory
             yield from _tar_members(archive, file)
 
 
@@ -320,7 +361,11 @@ def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[_Member]:
 
 
 def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[_Member]:
-    for info in file:
+    entries, own = 0, archive.stat().st_size
+    while (info := file.next()) is not None:
+        file.members.clear()  # type: ignore[attr-defined]  # it would keep all of them
+        entries += 1
+        _refuse_many(archive, entries, own)
         if info.isdir():
             if info.name.strip("./"):
                 _checked_name(archive, info.name)

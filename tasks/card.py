@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.errors import TaskError
+from tasks.files import SETTINGS, parse_toml, read_text
 from tasks.spelling import clashes, composed
 
 Kind = Literal["multiclass", "multilabel", "regression"]
@@ -23,8 +23,10 @@ CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
     "multilabel": ("map", "roc_auc"),
 }
 SPLITS = ("train", "valid", "test")
+SHOWN = 20
 Filled = Annotated[str, Field(min_length=1)]
 Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
 #: Of a window or between two: a thousandth is no window, and what is above an hour was meant in milliseconds.
 Seconds = Annotated[float, Field(ge=0.001, le=3600)]
 #: The distance between two windows, in windows, at least and at most.
@@ -50,9 +52,9 @@ class Columns(Part):
 class ProbeSettings(Part):
     """What a card may ask of its probe: hidden layer widths, dropout after each of them, minibatch size in items."""
 
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (512,)
+    hidden: Annotated[tuple[Annotated[int, Field(gt=0, le=65_536)], ...], Field(max_length=16)] = (512,)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5
-    batch_size: Annotated[int, Field(gt=0)] = 256
+    batch_size: Annotated[int, Field(gt=0, le=1_000_000)] = 256
 
 
 class Table1(Part):
@@ -72,7 +74,7 @@ class TaskCard(Part):
     unless ``distinct_labels`` says that they are meant so; ``distinct_groups`` says it of groups.
     """
 
-    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=200)]
     title: Name
     kind: Kind
     metrics: Annotated[tuple[str, ...], Field(min_length=1)]
@@ -86,17 +88,17 @@ class TaskCard(Part):
     hop_seconds: Seconds | None = None
     probe: ProbeSettings | None = None
 
-    version: int = 1
+    version: Annotated[int, Field(ge=0, le=1_000_000)] = 1
     description: str = ""
     outputs: tuple[Name, ...] = ()
     table1: Table1 | None = None
     split_rule: str = ""
     label_source: str = ""
     counts_verified: bool = True
-    documented: dict[str, int] = {}
+    documented: dict[str, Count] = {}
     aliases: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    sizes: dict[Literal["train", "valid", "test"], int] | None = None
+    sizes: dict[Literal["train", "valid", "test"], Count] | None = None
     licence: str = ""
     audio: str = ""
     citation: str = ""
@@ -169,22 +171,23 @@ def read_card(path: Path) -> TaskCard:
             is named with its key.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = read_text(path, SETTINGS)
     except FileNotFoundError:
         raise TaskError(
             f"no task card at {path}: check the path, or list the built-in ones with 'bench tasks'"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise TaskError(f"cannot read the task card {path}: {error}") from None
-    try:
-        data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"{path} is not valid TOML: {error}") from None
+    data = parse_toml(text, path)
     try:
         # JSON mode takes lists for tuples and refuses to turn a number into a string or back.
         return TaskCard.model_validate_json(json.dumps(data, default=str), strict=True)
+    except RecursionError:
+        raise TaskError(f"the task card {path} is not valid: it is nested too deep") from None
     except ValidationError as error:
-        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in error.errors()))
+        found = error.errors()
+        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in found[:SHOWN]))
+        problems += f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         raise TaskError(f"the task card {path} is not valid:\n{problems}") from None
 
 

@@ -12,7 +12,6 @@ import hashlib
 import importlib
 import os
 import re
-import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -27,6 +26,7 @@ from tasks.collection import CollectionCard, Source
 from tasks.collections.annotations import NoAnnotationsError
 from tasks.download import is_here, is_sound, target_of
 from tasks.errors import TaskError
+from tasks.files import SETTINGS, expanded, parse_toml, read_text
 from tasks.items import Items
 from tasks.layout import denied, folder_with, near_miss
 from tasks.spelling import as_on_disk
@@ -171,7 +171,7 @@ def parse_data_roots(values: Iterable[str]) -> dict[str, Path]:
             raise TaskError(f"--data-root {value}: {problem}")
         if name in roots:
             raise TaskError(f"--data-root names the collection {name!r} twice: {roots[name]} and {folder}")
-        roots[name] = Path(folder.strip()).expanduser().absolute()
+        roots[name] = expanded(folder.strip()).absolute()
     return roots
 
 
@@ -185,18 +185,12 @@ def read_config(home: Path) -> dict[str, Path]:
     """
     path = home / CONFIG
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path, SETTINGS)
     except FileNotFoundError:
         return {}
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise TaskError(f"{path}, line {line}: it is not UTF-8 text; save it as UTF-8") from None
     except OSError as error:
         raise TaskError(f"cannot read {path}: {error.strerror or error}") from None
-    try:
-        config = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise TaskError(f"{path} is not valid TOML: {error}") from None
+    config = parse_toml(text, path)
     for key in config:
         if key not in TABLES:
             near = difflib.get_close_matches(key, TABLES, n=1)
@@ -212,7 +206,7 @@ def read_config(home: Path) -> dict[str, Path]:
             problem = f"data.{name} is {folder!r}, not the path of a folder in quotes"
         if problem:
             raise TaskError(f"{_line(path, text, name)}: {problem}")
-        roots[name] = (home / Path(folder.strip()).expanduser()).absolute()
+        roots[name] = (home / expanded(folder.strip())).absolute()
     return roots
 
 

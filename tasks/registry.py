@@ -16,6 +16,7 @@ from typing import Any
 
 from tasks.card import TaskCard, read_card
 from tasks.errors import TaskError
+from tasks.files import expanded
 from tasks.items import Items
 from tasks.spelling import as_on_disk
 
@@ -199,7 +200,7 @@ def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
 
 def _find_one(name: str) -> list[Task]:
     if name.endswith(".toml"):
-        path = Path(name).expanduser().resolve()
+        path = as_on_disk([expanded(name)])[0].resolve()
         task = Task(read_card(path), path)
         if task.card.collection is not None and not collection_exists(task.card.collection):
             raise TaskError(f"{path}: {unknown_collection(task.card.collection)}")

@@ -5,7 +5,6 @@ Nothing that could run code is loaded: arrays of Python objects (pickles) are re
 
 from __future__ import annotations
 
-import json
 import lzma
 import zipfile
 import zlib
@@ -19,6 +18,8 @@ import numpy as np
 from benchmark.audio import content_hash
 from benchmark.encoders.declarations import check_width
 from benchmark.errors import UserError
+from tasks.errors import TaskError
+from tasks.files import MAGIC, TABLE, check_npy, parse_json, read_text, refuse_no_file
 from tasks.spelling import AmbiguousNameError, composed, find
 
 FORMS = (
@@ -26,6 +27,9 @@ FORMS = (
     "'embedding' or one numeric column a dimension; a .npy with STEM.ids.txt, STEM.ids.json or ids.txt beside it; or a "
     "folder of TRACK_ID.npy"
 )
+#: Content beyond so many bytes, and times the file's own size, is no content of embeddings but a bomb.
+FREE, RATIO = 250_000_000, 30
+BATCH = 256  # rows of Parquet that are read at a time
 ID_COLUMNS = ("track_id", "id")
 NUMBERS = "fiu"
 #: What NumPy and its readers of archives raise on damaged and made-up files: impossible sizes, encryption and the like.
@@ -64,20 +68,51 @@ def read_rows(path: Path) -> Rows:
         raise UserError(str(error)) from None
     if path.is_dir():
         return _folder(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"there are no embeddings at {path}: emb: takes {FORMS}")
     readers = {".npz": _npz, ".npy": _npy, ".parquet": _parquet}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise UserError(f"{path} is not a file of embeddings that is known: emb: takes {FORMS}")
     try:
+        refuse_no_file(path)
         return reader(path)
+    except TaskError as error:
+        raise UserError(str(error)) from None
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
 
 
+def _refuse_bomb(path: Path, held: int) -> None:
+    """Refuse a file whose content would take far more memory than real embeddings do.
+
+    Raises:
+        UserError: It would.
+    """
+    size = path.stat().st_size
+    if held > max(FREE, RATIO * size):
+        raise UserError(f"refusing {path}: {size:,} bytes that would take {held:,} in memory are a bomb")
+
+
+def _check_members(path: Path) -> None:
+    """Check what the arrays of an .npz claim, before any of them is read.
+
+    Raises:
+        UserError: They are larger than real embeddings would be, or their bytes are not those of their headers.
+    """
+    with zipfile.ZipFile(path) as archive:
+        members = archive.infolist()
+        _refuse_bomb(path, sum(member.file_size for member in members))
+        for member in members:
+            if member.filename in ("ids.npy", "embeddings.npy"):
+                with archive.open(member) as file:
+                    check_npy(file, member.file_size, f"{path}: {member.filename.removesuffix('.npy')!r}")
+
+
 def _npz(path: Path) -> Rows:
     try:
+        if zipfile.is_zipfile(path):
+            _check_members(path)
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.ndarray):
             raise UserError(f"{path} is one array, not a .npz: call it .npy and put its ids beside it")
@@ -101,6 +136,7 @@ def _npz(path: Path) -> Rows:
 
 
 def _npy(path: Path) -> Rows:
+    refuse_no_file(path)
     matrix = _load(path, mapped=True)
     _check_matrix(matrix, str(path))
     ids, file = _ids_beside(path)
@@ -109,11 +145,10 @@ def _npy(path: Path) -> Rows:
 
 def _parquet(path: Path) -> Rows:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(path)
-    except (pa.ArrowException, ValueError) as error:
+        table = _read_table(path)
+    except (pa.ArrowException, ValueError, MemoryError) as error:
         raise _unreadable(path, error) from error
     names = [name for name in ID_COLUMNS if name in table.column_names]
     if len(names) != 1:
@@ -125,13 +160,34 @@ def _parquet(path: Path) -> Rows:
     texts = kind.value_type if pa.types.is_dictionary(kind) else kind
     if not any(test(texts) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)):
         raise UserError(f"{path}: the column {names[0]!r} is of the type {kind}: ids are texts or whole numbers")
-    ids = _texts(table.column(names[0]).to_pylist(), f"{path}: the column {names[0]!r}")
+    try:
+        ids = _texts(table.column(names[0]).to_pylist(), f"{path}: the column {names[0]!r}")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: the column {names[0]!r} holds text that is not UTF-8 ({error.reason})") from None
     if "embedding" in table.column_names:
         matrix = _list_column(table, ids, path)
     else:
         matrix = _number_columns(table.drop_columns(names), path)
     _check_matrix(matrix, f"{path}: the embedding")
     return _rows(ids, matrix, path, (content_hash(path),))
+
+
+def _read_table(path: Path) -> Any:
+    """Return a table of Parquet, whose columns may repeat one value a billion times in a few bytes."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(path) as file:
+        about = file.metadata
+        groups = [about.row_group(i) for i in range(about.num_row_groups)]
+        values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
+        _refuse_bomb(path, 4 * max(values, about.num_rows))
+        held, batches = 0, []
+        for batch in file.iter_batches(batch_size=BATCH):
+            held += batch.nbytes
+            _refuse_bomb(path, held)
+            batches.append(batch)
+        return pa.Table.from_batches(batches, file.schema_arrow)
 
 
 def _list_column(table: Any, ids: Sequence[str], path: Path) -> np.ndarray:
@@ -213,9 +269,9 @@ def _ids_beside(path: Path) -> tuple[tuple[str, ...], Path]:
             f"rows (or {path.stem}.ids.json, a list, or ids.txt)"
         )
     try:
-        text = file.read_bytes().decode("utf-8-sig")
-        listed = json.loads(text) if file.suffix == ".json" else text.splitlines()
-    except ValueError as error:
+        text = read_text(file, TABLE)
+        listed = parse_json(text, file) if file.suffix == ".json" else text.splitlines()
+    except TaskError as error:
         raise UserError(f"{file} is not a list of ids: {error}") from None
     if not isinstance(listed, list):
         raise UserError(f"{file} is not a JSON list of ids")
@@ -224,6 +280,11 @@ def _ids_beside(path: Path) -> tuple[tuple[str, ...], Path]:
 
 def _load(path: Path, *, mapped: bool = False) -> np.ndarray:
     try:
+        size = refuse_no_file(path)
+        with path.open("rb") as file:
+            if file.read(len(MAGIC)) == MAGIC:
+                file.seek(0)
+                check_npy(file, size, str(path))
         array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
@@ -235,8 +296,8 @@ def _load(path: Path, *, mapped: bool = False) -> np.ndarray:
 
 
 def _unreadable(path: Path, error: Exception) -> UserError:
-    text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "allow_pickle" in text:
+    text = str(error).splitlines()[0].removeprefix(f"{path}: ") if str(error) else type(error).__name__
+    if "allow_pickle" in text or "Python objects" in text:
         text = "it holds Python objects, which could run code: write ids as np.array(ids, dtype=str), rows as numbers"
     return UserError(f"cannot read {path}: {text}")
 

@@ -10,13 +10,11 @@ whole, clean lines.
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-import json
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,8 @@ import numpy as np
 
 from tasks.card import TaskCard
 from tasks.errors import TaskError
+from tasks.files import ANNOTATIONS, gunzip, load_npy, parse_json
+from tasks.files import read_bytes as read_file
 from tasks.spelling import composed
 
 WHOLE = re.compile(r"[0-9]+")
@@ -34,6 +34,7 @@ PAGE = re.compile(
 LFS = b"version https://git-lfs"
 AGAIN = "delete it and fetch it again"
 SHOWN = 10
+LONGEST = 500  # characters of a problem that are shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def read_bytes(path: Path, advice: str = "") -> bytes:
         TaskError: It is missing, empty, a web page or a Git LFS pointer. The message ends with ``advice``.
     """
     try:
-        content = path.read_bytes()
+        content = read_file(path, ANNOTATIONS)
     except FileNotFoundError:
         advice = advice or "put it there (the card of its collection says where it comes from)"
         raise NoAnnotationsError(path, advice) from None
@@ -138,7 +139,7 @@ def read_text(path: Path, advice: str = "") -> str:
     advice = advice or AGAIN
     if content.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
+            content = gunzip(content, path)
         except (EOFError, OSError, zlib.error) as error:
             raise TaskError(f"{path} is truncated or damaged ({error}): {advice}") from None
         _refuse_no_data(path, content, advice)
@@ -196,10 +197,7 @@ def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
     Raises:
         TaskError: The file is not JSON, such as when it is cut short, or not one object.
     """
-    try:
-        data = json.loads(read_text(path), object_hook=hook)
-    except json.JSONDecodeError as error:
-        raise TaskError(f"{path}, line {error.lineno}: not JSON ({error.msg}): is the file truncated?") from None
+    data = parse_json(read_text(path), path, hook)
     if not isinstance(data, dict):
         raise TaskError(f"{path}, line 1: a JSON object by id was expected, not {type(data).__name__}")
     return data
@@ -232,8 +230,8 @@ def read_names(path: Path, advice: str = "") -> list[str]:
         TaskError: As `read_text`; or a line is empty, or begins or ends with a space.
     """
     lines = read_text(path, advice).replace("\r\n", "\n").removesuffix("\n").split("\n")
-    odd = [(i, line) for i, line in enumerate(lines, start=1) if not line or line != line.strip()]
-    refuse(path, [(i, f"{line!r} is empty, or has spaces around it") for i, line in odd])
+    odd = ((i, line) for i, line in enumerate(lines, start=1) if not line or line != line.strip())
+    refuse(path, ((i, f"{line[:LONGEST]!r} is empty, or has spaces around it") for i, line in odd))
     return lines
 
 
@@ -273,11 +271,9 @@ def load_array(path: Path, advice: str = "") -> np.ndarray:
     """
     content = read_bytes(path, advice)
     try:
-        return np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        if "allow_pickle" in str(error):
-            error = ValueError("it holds Python objects, which are never loaded")
-        raise TaskError(f"{path} is not a NumPy array of numbers or text ({error}): {advice or AGAIN}") from None
+        return load_npy(content, str(path))
+    except TaskError as error:
+        raise TaskError(f"{error}: {advice or AGAIN}") from None
 
 
 def load_binary(path: Path, shape: tuple[int | None, int | None], advice: str = "") -> np.ndarray:
@@ -298,12 +294,33 @@ def load_binary(path: Path, shape: tuple[int | None, int | None], advice: str = 
     return values.astype(np.float32)
 
 
-def refuse(path: Path, problems: Sequence[tuple[int, str]]) -> None:
+class Problems:
+    """Problems of a file's lines: the first in words, of the others the number, however many there are."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.first: list[str] = []
+        self.count = 0
+
+    def add(self, line: int, text: str) -> None:
+        """Take up a problem."""
+        self.count += 1
+        if self.count <= SHOWN:
+            self.first.append(f"  line {line}: {text if len(text) < LONGEST else text[:LONGEST] + '…'}")
+
+    def refuse(self) -> None:
+        """Raise a `TaskError` that names the file and the problems, if there are any."""
+        if self.count:
+            more = [f"  … and {self.count - SHOWN} more"] if self.count > SHOWN else []
+            raise TaskError(f"{self.path} cannot be used as it is:\n" + "\n".join(self.first + more))
+
+
+def refuse(path: Path, problems: Iterable[tuple[int, str]]) -> None:
     """Raise a `TaskError` that names the file and each problem with its line, the first 10 in full."""
-    if problems:
-        lines = [f"  line {line}: {text}" for line, text in problems[:SHOWN]]
-        more = [f"  … and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise TaskError(f"{path} cannot be used as it is:\n" + "\n".join(lines + more))
+    found = Problems(path)
+    for line, text in problems:
+        found.add(line, text)
+    found.refuse()
 
 
 def first_duplicate(values: list[str]) -> tuple[int, int] | None:
@@ -316,7 +333,7 @@ def first_duplicate(values: list[str]) -> tuple[int, int] | None:
 
 def check_ids(path: Path, ids: list[str], is_id: Callable[[str], object], what: str, line: int = 1) -> None:
     """Refuse ids that do not have the form of ``what``, and ids that stand twice; ``line`` is that of the first."""
-    refuse(path, [(i + line, f"{v!r} is not {what}") for i, v in enumerate(ids) if not is_id(v)])
+    refuse(path, ((i + line, f"{v[:LONGEST]!r} is not {what}") for i, v in enumerate(ids) if not is_id(v)))
     twice = first_duplicate(ids)
     if twice:
         refuse(path, [(twice[1] + line, f"{ids[twice[1]]!r} stands twice, first in line {twice[0] + line}")])

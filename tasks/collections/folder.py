@@ -19,12 +19,15 @@ import numpy as np
 
 from tasks.card import SPLITS, Columns, TaskCard
 from tasks.errors import TaskError
+from tasks.files import TABLE, read_text
 from tasks.items import Items
 from tasks.keys import parse_key
 from tasks.layout import denied
 from tasks.spelling import AmbiguousNameError, clashes, composed, find, folded, form_of, visible
 
 SHOWN = 20
+ROWS = 2_000_000  # a manifest of more would not fit into the memory of many machines
+FAULTS = 10_000  # problems after which no more are looked for
 SEPARATORS = ",;，；、"  # what others put between the labels of a cell, in place of "|"
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -42,12 +45,13 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     columns = card.columns
     if columns is None:
         raise TaskError(f"the card {card.id!r} names no columns, so no manifest can be read for it")
-    header, rows = _read_rows(path)
-    _check_columns(path, header, card, columns)
+    rows = _read_rows(path, card, columns)
     problems: list[tuple[int, str]] = []
     ids: dict[str, int] = {}
     found: list[Path] = []
     for number, row in rows:
+        if len(problems) > FAULTS:
+            break
         track_id, split = composed(row[columns.id]), row[columns.split]
         if not visible(track_id):
             problems.append((number, f"the {columns.id} is empty"))
@@ -62,6 +66,8 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
         file, problem = _audio(path.parent, name, wanted=audio) if name else (None, f"the {columns.audio} is empty")
         found.append(file or path.parent / name)
         problems += [(number, problem)] if problem else []
+    if len(problems) > FAULTS:
+        _refuse(path, problems)
     respelt = [
         f"row {number}: a file of the name {name!r} is there in another Unicode form ({form_of(file.name)})"
         for (number, row), file in zip(rows, found, strict=True)
@@ -86,14 +92,12 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
 Row = tuple[int, dict[str, str]]
 
 
-def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
+def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
+    """Return the rows that are not empty with their numbers, and of their cells those of the card's columns."""
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_text(path, TABLE)
     except FileNotFoundError:
         raise TaskError(f"no manifest at {path}: check 'manifest' in the card, which is relative to the card") from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise TaskError(f"{path} is not UTF-8 text ({error.reason} in line {line}): save it as UTF-8") from None
     except OSError as error:
         raise TaskError(f"cannot read the manifest {path}: {error}") from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
@@ -102,35 +106,40 @@ def _read_rows(path: Path) -> tuple[list[str], list[Row]]:
     number = 0  # of the last row that was read
     try:
         header = [composed(name.strip()) for name in next(reader, [])]
+        if not any(header):
+            raise TaskError(f"the manifest {path} has no header: its first row names the columns")
+        places = _places(path, header, card, columns)
         number = 1
         for number, cells in enumerate(reader, start=2):
             if not any(cell.strip() for cell in cells):
                 continue
+            if len(rows) == ROWS:
+                raise TaskError(f"the manifest {path} has more than {ROWS:,} rows")
             if len(cells) == len(header):
-                rows.append((number, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
-            else:
+                rows.append((number, {name: cells[place].strip() for name, place in places.items()}))
+            elif len(problems) <= FAULTS:
                 problems.append((number, f"{len(cells)} cells where the header has {len(header)}"))
     except csv.Error as error:
         raise TaskError(f"cannot read the manifest {path}, row {number + 1}: {error}") from None
-    if not any(header):
-        raise TaskError(f"the manifest {path} has no header: its first row names the columns")
     _refuse(path, problems)
     if not rows:
         raise TaskError(f"the manifest {path} has no rows")
-    return header, rows
+    return rows
 
 
-def _check_columns(path: Path, header: Sequence[str], card: TaskCard, columns: Columns) -> None:
+def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns) -> dict[str, int]:
+    """Return the place of each of the card's columns."""
     wanted = [columns.id, columns.audio, columns.split, *card.targets, *([columns.group] if columns.group else [])]
     missing = [name for name in wanted if name not in header]
     if missing:
         raise TaskError(
             f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
-            f"it has {', '.join(header)}"
+            f"it has {', '.join(header[:SHOWN])}{', …' if len(header) > SHOWN else ''}"
         )
     twice = [name for name in dict.fromkeys(wanted) if header.count(name) > 1]
     if twice:
         raise TaskError(f"the manifest {path} has the column(s) {', '.join(twice)} more than once")
+    return {name: header.index(name) for name in wanted}
 
 
 def _audio(folder: Path, name: str, *, wanted: bool) -> tuple[Path | None, str]:

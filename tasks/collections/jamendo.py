@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import read_rows, refuse
+from tasks.collections.annotations import Problems, read_rows
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.layout import choose_folder
@@ -53,7 +53,7 @@ def items(card: TaskCard, root: Path) -> Items:
     seen: set[str] = set()
     for split, part in PARTS.items():
         path = root / "data" / "splits" / "split-0" / f"{TABLES[card.id]}-{part}.tsv"
-        problems: list[tuple[int, str]] = []
+        problems = Problems(path)
         for line, row in _rows(path):
             problem = _problem(row, column)
             if problem is None and row[0] in seen:
@@ -61,7 +61,7 @@ def items(card: TaskCard, root: Path) -> Items:
             elif problem is None and parts.setdefault(row[1], split) != split:
                 problem = f"the artist {row[1]!r} is also in {parts[row[1]]}"
             if problem is not None:
-                problems.append((line, problem))
+                problems.add(line, problem)
                 continue
             seen.add(row[0])
             ids.append(row[0])
@@ -69,7 +69,7 @@ def items(card: TaskCard, root: Path) -> Items:
             paths.append(row[3])
             splits.append(split)
             found.append([column[tag] for tag in row[5:]])
-        refuse(path, problems)
+        problems.refuse()
         if split not in splits:
             raise TaskError(f"{path} has no tracks: {ADVICE}")
     targets = np.zeros((len(ids), len(column)), np.float32)

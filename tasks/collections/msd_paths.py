@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tasks.collections.annotations import check_ids, read_rows, refuse
+from tasks.collections.annotations import Problems, check_ids, read_rows
 from tasks.collections.safe_pickle import read_strings
 from tasks.errors import TaskError
 
@@ -51,15 +51,15 @@ def _listed(path: Path) -> dict[str, str]:
     track, audio = header.index("track_id"), header.index("path")
     found: dict[str, str] = {}
     ids: list[str] = []
-    problems: list[tuple[int, str]] = []
+    problems = Problems(path)
     for line, row in rows:
         if len(row) != len(header):
-            problems.append((line, f"{len(row)} cells where the header has {len(header)}"))
+            problems.add(line, f"{len(row)} cells where the header has {len(header)}")
         elif not row[audio].strip() or row[track] != row[track].strip():
-            problems.append((line, f"{row} has no path, or spaces around its id"))
+            problems.add(line, f"{row} has no path, or spaces around its id")
         else:
             ids.append(row[track])
             found[row[track]] = row[audio].strip()
-    refuse(path, problems)
+    problems.refuse()
     check_ids(path, ids, bool, "a track id", line=2)
     return found

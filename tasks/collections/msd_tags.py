@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import check_ids, load_array, load_binary, read_names, read_rows, refuse
+from tasks.collections.annotations import Problems, check_ids, load_array, load_binary, read_names, read_rows, refuse
 from tasks.collections.safe_pickle import read_list, read_vectors
 from tasks.errors import TaskError
 from tasks.spelling import composed
@@ -105,21 +105,21 @@ def read_cleaned(card: TaskCard, root: Path) -> Tagged:
     owner: dict[int | str, str] = {}
     for split in ("train", "valid", "test"):
         path = folder / f"{prefix}{split}_ids.npy"
-        problems = []
+        problems = Problems(path)
         for i, entry in enumerate(_texts(path, advice)):
             number, _, track = entry.partition("//")
             if not (number.isascii() and number.isdecimal() and TRACK.fullmatch(track)):
-                problems.append((i + 1, f"{entry!r} is not of the form <row>//<MSD track id>"))
+                problems.add(i + 1, f"{entry!r} is not of the form <row>//<MSD track id>")
             elif int(number) >= len(binaries):
-                problems.append((i + 1, f"{entry!r}: there is no such row among {len(binaries)} rows of labels"))
+                problems.add(i + 1, f"{entry!r}: there is no such row among {len(binaries)} rows of labels")
             elif int(number) in owner or track in owner:
-                problems.append((i + 1, f"{entry!r} stands twice; {owner.get(track, owner.get(int(number)))} has it"))
+                problems.add(i + 1, f"{entry!r} stands twice; {owner.get(track, owner.get(int(number)))} has it")
             else:
                 owner[track] = owner[int(number)] = split
                 ids.append(track)
                 rows.append(int(number))
                 splits.append(split)
-        refuse(path, problems)
+        problems.refuse()
     return Tagged(ids, splits, None, binaries[rows], labels)
 
 
@@ -159,18 +159,18 @@ def read_mumu(card: TaskCard, root: Path) -> Tagged:
         path = folder / "splits" / f"items_index_{part}_{name}.tsv"
         albums = read_names(path)
         values = load_binary(folder / "splits" / f"y_{part}_class_{len(labels)}_{name}.npy", (len(albums), len(labels)))
-        problems = []
+        problems = Problems(path)
         for i, album in enumerate(albums):
             if album in owner:
-                problems.append((i + 1, f"the album {album!r} stands twice; {owner[album]} has it"))
+                problems.add(i + 1, f"the album {album!r} stands twice; {owner[album]} has it")
             elif album not in tracks:
-                problems.append((i + 1, f"the album {album!r} has no track in {table.name}"))
+                problems.add(i + 1, f"the album {album!r} has no track in {table.name}")
             else:
                 owner[album] = split
                 ids += tracks[album]
                 splits += [split] * len(tracks[album])
                 targets += [values[i]] * len(tracks[album])
-        refuse(path, problems)
+        problems.refuse()
     spare = [album for album in tracks if album not in owner]
     if spare:
         raise TaskError(f"{table} has {len(spare)} albums that are in no split, such as {spare[0]!r}")
@@ -188,20 +188,20 @@ def _tracks_of_albums(path: Path) -> tuple[dict[str, list[str]], dict[str, str]]
     tracks: dict[str, list[str]] = {}
     albums: dict[str, str] = {}
     artists: dict[str, str] = {}
-    problems = []
+    problems = Problems(path)
     for line, row in rows:
         if len(row) != len(header):
-            problems.append((line, f"{len(row)} cells where the header has {len(header)}"))
+            problems.add(line, f"{len(row)} cells where the header has {len(header)}")
         elif not TRACK.fullmatch(row[track]) or not row[album] or row[album] != row[album].strip():
-            problems.append((line, f"{row[track]!r} is not {FORM}, or {row[album]!r} is not an album id"))
+            problems.add(line, f"{row[track]!r} is not {FORM}, or {row[album]!r} is not an album id")
         elif row[track] in albums:
-            problems.append((line, f"the track {row[track]} stands twice"))
+            problems.add(line, f"the track {row[track]} stands twice")
         else:
             tracks.setdefault(row[album], []).append(row[track])
             albums[row[track]] = row[album]
             if artist is not None and row[artist].strip():
                 artists[row[track]] = row[artist].strip()
-    refuse(path, problems)
+    problems.refuse()
     return tracks, artists if len(artists) == len(albums) else albums
 
 
@@ -243,17 +243,17 @@ def read_amm(card: TaskCard, root: Path) -> Tagged:
         numbers = load_array(path)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
             raise TaskError(f"{path} should be a list of whole numbers, but is {numbers.dtype} {numbers.shape}")
-        problems = []
+        problems = Problems(path)
         for i, number in enumerate(numbers.tolist()):
             if not 0 <= number < len(tracks):
-                problems.append((i + 1, f"{number} is not the number of one of {len(tracks)} rows of metadata.csv"))
+                problems.add(i + 1, f"{number} is not the number of one of {len(tracks)} rows of metadata.csv")
             elif number in owner:
-                problems.append((i + 1, f"the row {number} stands twice; {owner[number]} has it"))
+                problems.add(i + 1, f"the row {number} stands twice; {owner[number]} has it")
             else:
                 owner[number] = split
                 order.append(number)
                 splits.append(split)
-        refuse(path, problems)
+        problems.refuse()
     groups = None if artists is None else [artists[i] for i in order]
     return Tagged([tracks[i] for i in order], splits, groups, targets[order], labels)
 

@@ -22,7 +22,9 @@ import numpy as np
 
 from tasks.collections.annotations import read_bytes
 from tasks.errors import TaskError
+from tasks.spelling import composed
 
+SHOWN = 200  # bytes of a value in a message
 MARK = object()
 RECONSTRUCT, NDARRAY, DTYPE, ENCODE = (object() for _ in range(4))
 NAMES = {
@@ -80,7 +82,8 @@ def read_list(path: Path) -> list[str]:
     found = _parse(path, read_bytes(path))
     if not isinstance(found, list) or not all(isinstance(value, str | bytes) for value in found):
         raise TaskError(f"{path} should be the pickle of a list of strings")
-    return [_text(path, value) for value in found]
+    text = _Texts(path)
+    return [text(value) for value in found]
 
 
 def read_strings(path: Path, wanted: Container[str] | None = None) -> dict[str, str]:
@@ -93,16 +96,16 @@ def read_strings(path: Path, wanted: Container[str] | None = None) -> dict[str, 
     Raises:
         TaskError: The file is missing, damaged, or no pickle of such a dictionary.
     """
-    data = read_bytes(path)
+    data, text = read_bytes(path), _Texts(path)
     # The plain form of Python 2, checked as a whole, then read at the speed of the regular expression engine.
     body = re.fullmatch(rb"\(dp\d+\n((?:" + PAIR + rb")*+)\.", data)
     if body:
         pairs = ((m[1], m[2]) for m in re.finditer(PAIR, body[1]))
-        return {_text(path, key): _text(path, value) for key, value in pairs if _kept(key, wanted)}
+        return {text(key): text(value) for key, value in pairs if _kept(key, wanted)}
     found = _parse(path, data)
     if not isinstance(found, dict) or not all(_is_name(k) and _is_name(v) for k, v in found.items()):
         raise TaskError(f"{path} should be the pickle of a dictionary from strings to strings")
-    return {_text(path, key): _text(path, value) for key, value in found.items() if _kept(key, wanted)}
+    return {text(key): text(value) for key, value in found.items() if _kept(key, wanted)}
 
 
 def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
@@ -116,7 +119,8 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
     found = _parse(path, read_bytes(path))
     if not isinstance(found, dict) or not all(isinstance(key, str | bytes) for key in found):
         raise TaskError(f"{path} should be the pickle of a dictionary from strings to vectors")
-    keys = [_text(path, key) for key in found]
+    text = _Texts(path)
+    keys = [text(key) for key in found]
     vectors = np.empty((len(keys), length), np.float32)
     for i, value in enumerate(found.values()):
         try:
@@ -130,7 +134,12 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
 
 
 def _vector(value: Any, length: int) -> np.ndarray:
-    numbers = value.numbers() if isinstance(value, Array) else np.asarray(value, np.float32).ravel()
+    if isinstance(value, Array):
+        numbers = value.numbers()
+    elif isinstance(value, list | tuple) and all(type(each) in (int, float, bool) for each in value):
+        numbers = np.asarray(value, np.float32)
+    else:  # a list of lists may hold one of them a billion times
+        raise TypeError("it is neither an array nor a list of numbers")
     if len(numbers) != length:
         raise ValueError(f"{len(numbers)} values, not {length}")
     return numbers
@@ -144,11 +153,20 @@ def _is_name(value: object) -> bool:
     return isinstance(value, str | bytes | int) and not isinstance(value, bool)
 
 
-def _text(path: Path, value: str | bytes | int) -> str:
-    try:
-        return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-    except UnicodeDecodeError:
-        raise TaskError(f"{path}: {value!r} is not UTF-8 text") from None
+class _Texts:
+    """The values of a file as texts; one that the file holds once and repeats a million times is one text."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.known: dict[bytes, str] = {}
+
+    def __call__(self, value: str | bytes | int) -> str:
+        if not isinstance(value, bytes):
+            return str(value)
+        try:
+            return self.known.setdefault(value, self.known.get(value) or composed(value.decode("utf-8")))
+        except UnicodeDecodeError:
+            raise TaskError(f"{self.path}: {value[:SHOWN]!r} is not UTF-8 text") from None
 
 
 def _parse(path: Path, data: bytes) -> Any:

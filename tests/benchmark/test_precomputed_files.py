@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import tracemalloc
 import unicodedata
 import zipfile
 
@@ -327,3 +329,78 @@ def test_ids_and_files_are_found_in_any_unicode_form(tmp_path, form):
     rows = read_rows(tmp_path / "folder")
     assert rows.ids == (name,)
     assert rows.take(np.array([0])).shape == (1, 3)
+
+
+def peak_of(call):
+    """Run ``call`` and return the peak of Python's and NumPy's memory meanwhile."""
+    tracemalloc.start()
+    try:
+        call()
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return peak
+
+
+class TestBombs:
+    def test_an_npz_of_zeros_is_not_inflated(self, tmp_path):
+        with zipfile.ZipFile(tmp_path / "x.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+            buffer = io.BytesIO()
+            np.save(buffer, np.array(["a"]))
+            archive.writestr("ids.npy", buffer.getvalue())
+            with archive.open("embeddings.npy", "w", force_zip64=True) as file:
+                for _ in range(400):
+                    file.write(bytes(1_000_000))
+        assert (tmp_path / "x.npz").stat().st_size < 1_000_000
+        assert peak_of(lambda: refused(tmp_path / "x.npz", "400,000,[0-9]{3} in memory are a bomb")) < 10**8
+
+    @pytest.mark.parametrize("name", ["ids", "embeddings"])
+    def test_a_header_that_claims_more_than_there_is(self, tmp_path, name):
+        path = write_npz(tmp_path / "x.npz")
+        with zipfile.ZipFile(path) as archive:
+            members = {each: archive.read(each) for each in archive.namelist()}
+        old = members[f"{name}.npy"]
+        head = old.replace(b"(3,", b"(9" + b"9" * 12 + b",", 1)
+        members[f"{name}.npy"] = head[:10] + head[10:].replace(b" " * 12, b"", 1)
+        assert len(members[f"{name}.npy"]) == len(old)
+        with zipfile.ZipFile(path, "w") as archive:
+            for each, content in members.items():
+                archive.writestr(each, content)
+        assert peak_of(lambda: refused(path, rf"'{name}' is not a NumPy array .*9999999999999")) < 10**8
+
+    def test_parquet_that_repeats_one_long_text(self, tmp_path):
+        ids = pa.array(["x" * 1_000_000] * 2000).dictionary_encode()
+        pq.write_table(pa.table({"id": ids.cast(pa.string()), "a": np.zeros(2000)}), tmp_path / "x.parquet")
+        assert (tmp_path / "x.parquet").stat().st_size < 5_000_000
+        refused(tmp_path / "x.parquet", "in memory are a bomb")
+
+    def test_parquet_of_a_hundred_million_zeros(self, tmp_path):
+        path = tmp_path / "x.parquet"
+        batch = pa.record_batch({"id": np.zeros(1_000_000, np.int64), "a": np.zeros(1_000_000)})
+        with pq.ParquetWriter(path, batch.schema) as writer:
+            for _ in range(50):
+                writer.write_batch(batch)
+        assert path.stat().st_size < 1_000_000
+        refused(path, "400,000,000 in memory are a bomb")
+
+    def test_parquet_text_that_is_not_utf_8(self, tmp_path):
+        raw = pa.array([b"\xff", b"b", b"c"]).cast(pa.binary())
+        ids = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
+        pq.write_table(pa.table({"id": ids, "a": np.zeros(3)}), tmp_path / "x.parquet")
+        refused(tmp_path / "x.parquet", "holds text that is not UTF-8")
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this system")
+    @pytest.mark.parametrize("name", ["x.npz", "x.npy", "x.parquet", "x.ids.txt"])
+    def test_a_pipe_is_refused_at_once(self, tmp_path, name):
+        if name == "x.ids.txt":
+            np.save(tmp_path / "x.npy", MATRIX)
+            (tmp_path / "ids.txt").symlink_to("/dev/zero")
+            refused(tmp_path / "x.npy", "no ids|not a list of ids|ids")
+            return
+        os.mkfifo(tmp_path / name)
+        refused(tmp_path / name, "it is a pipe, not a file")
+
+    def test_ids_nested_too_deep(self, tmp_path):
+        np.save(tmp_path / "x.npy", MATRIX)
+        (tmp_path / "x.ids.json").write_text("[" * 100_000)
+        refused(tmp_path / "x.npy", "nested too deep")

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 import zipfile
 from collections import namedtuple
 
@@ -405,3 +406,76 @@ def test_the_time_a_file_takes_does_not_grow_with_their_number(tmp_path):
         assert unpack(archive, tmp_path / f"to {number}") == number
         seconds[number] = time.perf_counter() - start
     assert seconds[5000] < 40 * seconds[500]
+
+
+def empty_files(count, size=0):
+    return [(f"a/{i}", bytes(size)) for i in range(count)]
+
+
+@pytest.mark.parametrize("name", [*MAKERS])
+def test_tens_of_thousands_of_empty_files_are_refused_before_many_are_written(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(archives, "MANY", 1000)
+    MAKERS[name](tmp_path / name, empty_files(3000))
+    monkeypatch.setattr(archives, "SMALLEST", 2000 if name == "x.tar" else archives.SMALLEST)
+    with pytest.raises(TaskError, match=r"it holds [0-9,]+ files or more in [0-9,]+ bytes, so that most are empty"):
+        unpack(tmp_path / name, tmp_path / "to")
+    assert list((tmp_path / "to").iterdir()) == []
+
+
+def test_folders_count_as_well(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MANY", 1000)
+
+    def folder(info):
+        info.type = tarfile.DIRTYPE
+
+    make_tar(tmp_path / "x.tar.gz", empty_files(3000), change=folder)
+    with pytest.raises(TaskError, match="so that most are empty"):
+        unpack(tmp_path / "x.tar.gz", tmp_path / "to")
+
+
+def test_many_files_that_hold_something_are_unpacked(tmp_path, monkeypatch):
+    monkeypatch.setattr(archives, "MANY", 100)
+    files = [(f"a/{i}", os.urandom(400)) for i in range(300)]
+    for name, make in MAKERS.items():
+        assert unpack(make(tmp_path / name, files), tmp_path / f"to-{name}") == 300
+
+
+@pytest.mark.parametrize("kind", ["pax", "name", "link", "global"])
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
+def test_a_header_that_takes_the_memory_is_refused(tmp_path, kind, mode):
+    size = 30_000_000
+    kinds = {
+        "pax": tarfile.XHDTYPE,
+        "global": tarfile.XGLTYPE,
+        "name": tarfile.GNUTYPE_LONGNAME,
+        "link": tarfile.GNUTYPE_LONGLINK,
+    }
+    opened = gzip.open if mode == "w:gz" else open
+    info = tarfile.TarInfo("././@LongLink")
+    info.type, info.size = kinds[kind], size
+    with opened(tmp_path / "x.tar", "wb") as file:
+        file.write(info.tobuf())
+        file.write(bytes(size + 512 * 20))
+    tracemalloc.start()
+    with pytest.raises(TaskError, match="a header of 30,000,000 bytes"):
+        unpack(tmp_path / "x.tar", tmp_path / "to")
+    assert tracemalloc.get_traced_memory()[1] < 10**7
+    tracemalloc.stop()
+
+
+def test_headers_within_headers_are_refused(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.type = tarfile.XHDTYPE
+    with (tmp_path / "x.tar").open("wb") as file:
+        for _ in range(3000):
+            file.write(info.tobuf())
+        file.write(bytes(10240))
+    with pytest.raises(TaskError, match=r"thousand deep|damaged"):
+        unpack(tmp_path / "x.tar", tmp_path / "to")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this system")
+def test_a_pipe_is_no_archive(tmp_path):
+    os.mkfifo(tmp_path / "x.tar")
+    with pytest.raises(TaskError, match="it is a pipe, not a file"):
+        unpack(tmp_path / "x.tar", tmp_path / "to")

@@ -411,7 +411,7 @@ def test_a_manifest_that_is_not_there_is_named_with_what_to_do(tmp_path):
 
 
 def test_a_folder_is_no_manifest(tmp_path):
-    with pytest.raises(TaskError, match=f"cannot read the manifest {tmp_path}"):
+    with pytest.raises(TaskError, match=f"cannot read {tmp_path}: it is a folder"):
         read_manifest(tmp_path, PITCH)
 
 

@@ -3,13 +3,14 @@ import os
 import pickle
 import subprocess
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.collections.safe_pickle import RefusedPickleError, parse, read_list, read_strings, read_vectors
+from tasks.collections.safe_pickle import RefusedPickleError, _vector, parse, read_list, read_strings, read_vectors
 from tasks.errors import TaskError
 
 TEXT = st.text(st.characters(exclude_categories=("Cs",)))
@@ -231,3 +232,38 @@ def test_a_million_pairs_are_read_in_seconds(write):
     found = read_strings(path, {"TR0000000000000007"})
     assert time.perf_counter() - begin < 10
     assert found == {"TR0000000000000007": "8/9/7.clip.mp3"}
+
+
+class TestBombs:
+    """A pickle repeats what it holds once in two bytes a time."""
+
+    def peak_of(self, call):
+        tracemalloc.start()
+        try:
+            call()
+        finally:
+            peak = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+        return peak
+
+    def test_one_long_text_a_hundred_thousand_times(self, write):
+        text = b"x" * 100_000
+        path = write(b"]q\x00(X" + len(text).to_bytes(4, "little") + text + b"q\x01" + b"h\x01" * 100_000 + b"e.")
+        assert self.peak_of(lambda: len(read_list(path))) < 10**8
+        raw = write(b"]q\x00(T" + len(text).to_bytes(4, "little") + text + b"q\x01" + b"h\x01" * 100_000 + b"e.")
+        found = []
+        assert self.peak_of(lambda: found.extend(read_list(raw))) < 10**8
+        assert len(found) == 100_001
+
+    def test_a_vector_of_lists_is_refused_before_it_is_spread_out(self):
+        value = [1.0]
+        for _ in range(40):
+            value = [value, value]
+        with pytest.raises(TypeError, match="neither an array nor a list of numbers"):
+            _vector(value, 2)
+
+    def test_a_message_does_not_repeat_a_long_text(self, write):
+        path = write(b"]q\x00(T" + (10**6).to_bytes(4, "little") + b"\xff" * 10**6 + b"e.")
+        with pytest.raises(TaskError, match="is not UTF-8 text") as error:
+            read_list(path)
+        assert len(str(error.value)) < 2000
