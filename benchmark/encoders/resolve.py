@@ -17,6 +17,7 @@ from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.reference import FILE, PLAIN, SCHEMES, Reference, parse, parse_arguments, split
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.home import home_folder
 from benchmark.standard_streams import stdout_to_stderr
 
@@ -290,7 +291,7 @@ def _needs(error: ModuleNotFoundError, reference: Reference) -> UserError:
     package = (error.name or "").split(".")[0]
     if package == "benchmark":
         return UserError(f"this version has no encoder {reference.text!r} ({error})")
-    way = f": pip install 'music-probe-benchmark[{EXTRAS[package]}]'" if package in EXTRAS else ""
+    way = f":\n  {install_command(EXTRAS[package])}" if package in EXTRAS else ""
     return UserError(
         f"the encoder {reference.text!r} needs the package {package!r}, which is not installed ({error}){way}"
     )
