@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.options import Options
 from benchmark.plan import Pair
 from results.record import Score
@@ -34,6 +35,9 @@ def check_export(directory: Path, pairs: Sequence[Pair]) -> None:
 
     try:
         require_onnx()
+    except ProbeFileError as error:
+        raise UserError(f"{error}:\n  {install_command('export')}") from None
+    try:
         for pair in pairs:
             refuse_occupied(export_folder(directory, pair), pair.asked.task.card.id, pair.encoder.name)
     except ProbeFileError as error:

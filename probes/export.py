@@ -115,10 +115,7 @@ def require_onnx() -> None:
         ProbeFileError: The package ``onnx`` is not installed.
     """
     if find_spec("onnx") is None:
-        raise ProbeFileError(
-            "a probe is exported with the package onnx, which is not installed: "
-            "pip install 'music-probe-benchmark[export]'"
-        )
+        raise ProbeFileError("a probe is exported with the package onnx, which is not installed (the extra [export])")
 
 
 def refuse_occupied(directory: Path, task: str, encoder: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
 from benchmark.spool import release
 
@@ -26,17 +27,24 @@ class Heard:
 
 
 class BatchEncoding:
-    """An encoder at work on one device: it is trusted with no answer, and its floats must stay of one kind."""
+    """An encoder at work on one device: it is trusted with no answer, its floats must stay of one kind, and in time.
 
-    def __init__(self, encoder: Encoder, width: int, batch_size: int, device: str) -> None:
+    ``keep`` stores what is finished, should a call never come back (:mod:`benchmark.encoders.time_limit`).
+    """
+
+    def __init__(
+        self, encoder: Encoder, width: int, batch_size: int, device: str, keep: Callable[[], None] | None = None
+    ) -> None:
         self._encoder, self._width, self._batch_size, self._device = encoder, width, batch_size, device
         self._dtype: str | None = None
+        self._time = TimeLimit(encoder.name, keep)
 
     def embed(self, group: Sequence[Heard]) -> list[np.ndarray]:
         """Return one embedding, float32 [width], a track: the mean over its windows.
 
         Raises:
-            UserError: The encoder raised, broke its contract or gave what is not finite; the track is named.
+            UserError: The encoder raised, did not come back in time, broke its contract or gave what is not finite; the
+                track is named.
         """
         by_length: dict[int, list[tuple[int, int]]] = {}
         for i, track in enumerate(group):
@@ -60,6 +68,7 @@ class BatchEncoding:
         try:
             return self._call(group, batch)
         except (Exception, SystemExit) as error:
+            # A batch that hangs is tried track by track too, to name the one.
             tracks = list(dict.fromkeys(i for i, _ in batch))
             if len(tracks) > 1:
                 for i in tracks:
@@ -71,10 +80,12 @@ class BatchEncoding:
             raise self._named([group[i] for i in tracks], error) from error
 
     def _call(self, group: Sequence[Heard], batch: Sequence[tuple[int, int]]) -> np.ndarray:
-        windows = np.stack([group[i].windows[j] for i, j in batch])
+        waveforms = np.stack([group[i].windows[j] for i, j in batch])
         for i in {i for i, _ in batch}:
             release(group[i].windows[0])  # of a long track, only this batch's part has been read
-        answer = ask(self._encoder, windows, self._device)
+        where = _where([group[i] for i in dict.fromkeys(i for i, _ in batch)])
+        with self._time.over(where, len(batch) * waveforms.shape[2] / self._encoder.sample_rate):
+            answer = ask(self._encoder, waveforms, self._device)
         rows = rows_of(self._encoder, answer, len(batch))
         self._refuse_another_kind(answer)
         return rows
@@ -86,14 +97,19 @@ class BatchEncoding:
             raise AnswerError("dtype", f"returned {answer.dtype} where it had returned {self._dtype} before")
 
     def _named(self, tracks: Sequence[Heard], error: BaseException) -> UserError:
-        ids = ", ".join(repr(track.track_id) for track in tracks[:NAMED])
-        if len(tracks) == 1:
-            where = f"on the track {ids} ({tracks[0].path})"
-        else:
-            more = f" and {len(tracks) - NAMED} more" if len(tracks) > NAMED else ""
-            where = f"on the tracks {ids}{more} in one batch, though on none of them alone,"
+        if isinstance(error, HungError):  # it says where
+            return error
+        where = f"on {_where(tracks)}" + (" in one batch, though on none of them alone," if len(tracks) > 1 else "")
         if isinstance(error, AnswerError | UserError):
             what = f"{'' if isinstance(error, AnswerError) else 'says: '}{error}"
         else:
             what = f"raised {type(error).__name__}: {error} (finished tracks are kept)"
         return UserError(f"the encoder {self._encoder.name!r} {where} {what}")
+
+
+def _where(tracks: Sequence[Heard]) -> str:
+    """Return the tracks in words, to be read after 'on'; one alone with its file."""
+    ids = ", ".join(repr(track.track_id) for track in tracks[:NAMED])
+    if len(tracks) == 1:
+        return f"the track {ids} ({tracks[0].path})"
+    return f"the tracks {ids}" + (f" and {len(tracks) - NAMED} more" if len(tracks) > NAMED else "")

@@ -140,7 +140,6 @@ def _extract(
     progress: Callable[[float], None] | None,
     done: Extraction,
 ) -> None:
-    encoding = BatchEncoding(encoder, store.space.width, batch_size, device)
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else store.space.fingerprint
     rows: list[Row] = []
@@ -156,6 +155,8 @@ def _extract(
         rows.clear()
         del seen[: len(heard)]
         flushed = time.monotonic()
+
+    encoding = BatchEncoding(encoder, store.space.width, batch_size, device, flush)
 
     def groups(stopped: threading.Event) -> Generator[list[_Prepared]]:
         paths = [track.path for track in tracks]

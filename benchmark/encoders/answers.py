@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.torch_settings import float32_throughout
 
 
 class AnswerError(ValueError):
@@ -38,21 +37,8 @@ def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> Answer:
         return _as_arrays(encoder.embed(waveforms))
     import torch
 
-    with torch.no_grad(), _without_tf32():
+    with torch.no_grad(), float32_throughout():
         return _as_arrays(encoder.embed(torch.from_numpy(waveforms).to(device)))
-
-
-@contextmanager
-def _without_tf32() -> Iterator[None]:
-    """Have cuDNN compute float32 convolutions in float32: by default it rounds their inputs to 10 bits (TF32)."""
-    from torch.backends import cudnn
-
-    before = cudnn.allow_tf32
-    cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        cudnn.allow_tf32 = before
 
 
 def _as_arrays(answer: Any) -> Answer:

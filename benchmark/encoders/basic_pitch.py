@@ -17,6 +17,7 @@ import numpy as np
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.spectra import Floats
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 
 if TYPE_CHECKING:
     from benchmark.encoders.reference import Reference
@@ -70,9 +71,7 @@ class BasicPitch(Encoder):
             UserError: onnxruntime is not installed.
         """
         if importlib.util.find_spec("onnxruntime") is None:
-            raise UserError(
-                "the encoder 'basic-pitch' needs the package onnxruntime:\n  pip install 'music-probe-benchmark[onnx]'"
-            )
+            raise UserError(f"the encoder 'basic-pitch' needs the package onnxruntime:\n  {install_command('onnx')}")
         self.weights = weights
         self._session: Any = None
 

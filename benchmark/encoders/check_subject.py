@@ -12,6 +12,7 @@ from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check_rules import Finding
 from benchmark.encoders.check_sounds import sounds
+from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
 from benchmark.windows import WindowRule
 
@@ -47,6 +48,7 @@ class Subject:
         self.shortest = windows.minimum or min(self.usual, round(SHORTEST_SECONDS * self.rate))
         self.limit, self._started, self.pace = limit, perf_counter(), 0.0
         self.count, self.left_out = 0, list[str]()
+        self._time, self._hung = TimeLimit(encoder.name), False
 
     @property
     def limited(self) -> bool:
@@ -56,7 +58,12 @@ class Subject:
     def answer(self, waveforms: np.ndarray) -> tuple[Answer, np.ndarray]:
         """Return what the encoder answers, and that as rows [B, width]; the waveforms are its to write into."""
         started = perf_counter()
-        answer = ask(self.encoder, waveforms.copy(), self.device)
+        try:
+            with self._time.over("made-up audio", len(waveforms) * waveforms.shape[2] / self.rate):
+                answer = ask(self.encoder, waveforms.copy(), self.device)
+        except HungError:
+            self._hung = True
+            raise
         pace = (perf_counter() - started) / (len(waveforms) * waveforms.shape[2] / self.rate)
         self.pace = min(pace, self.pace or pace)
         return answer, rows_of(self.encoder, answer, len(waveforms))
@@ -88,8 +95,11 @@ class Subject:
         return self.limit - (perf_counter() - self._started)
 
     def fits(self, samples: int, slower: float = 1.0) -> bool:
-        """Say whether so many samples more, in all, can be embedded in time, at a pace ``slower`` than the fastest."""
-        return samples / self.rate * self.pace * slower <= self._left()
+        """Say whether so many samples more, in all, can be embedded in time, at a pace ``slower`` than the fastest.
+
+        None can behind a call that did not come back.
+        """
+        return not self._hung and samples / self.rate * self.pace * slower <= self._left()
 
     def tried(self, rule: str, samples: int, measure: Callable[[], Finding], slower: float = 1.0) -> list[Finding]:
         """Return what was found, where there is time for so many samples; what the encoder raises breaks the rule."""

@@ -26,6 +26,7 @@ from benchmark.encoders.packaged import WINDOW_OPTIONS, printing_aside
 from benchmark.encoders.reference import Reference
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 
 OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -101,7 +102,7 @@ def _transformers(reference: Reference) -> Any:
         import transformers
     except ImportError as error:
         raise UserError(
-            f"the encoder {reference.text!r} needs transformers ({error}): pip install 'music-probe-benchmark[hf]'"
+            f"the encoder {reference.text!r} needs transformers ({error}):\n  {install_command('hf')}"
         ) from None
     try:
         transformers.PreTrainedModel  # noqa: B018 - imported at first use

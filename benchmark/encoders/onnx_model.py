@@ -17,6 +17,7 @@ from benchmark.encoders.onnx_files import files_of_weights
 from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 
 CUDA = "CUDAExecutionProvider"
 
@@ -101,7 +102,7 @@ def open_onnx(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - on
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"the encoder {reference.text!r} needs onnxruntime ({error}): pip install 'music-probe-benchmark[onnx]'"
+            f"the encoder {reference.text!r} needs onnxruntime ({error}):\n  {install_command('onnx')}"
         ) from None
     return OnnxModel(reference, file)
 

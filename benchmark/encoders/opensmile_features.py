@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.spectra import Floats
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 
 #: Feature sets, and the functionals in each.
 FEATURE_SETS = {"eGeMAPSv02": 88, "ComParE_2016": 6373}
@@ -52,7 +53,7 @@ class OpenSmile(Encoder):
         if importlib.util.find_spec("opensmile") is None:
             raise UserError(
                 "the encoder 'opensmile' needs the package opensmile (for non-commercial use):\n"
-                "  pip install 'music-probe-benchmark[opensmile]'"
+                f"  {install_command('opensmile')}"
             )
         from importlib.metadata import version
 

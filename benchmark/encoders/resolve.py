@@ -16,7 +16,9 @@ from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.reference import FILE, PLAIN, SCHEMES, Reference, parse, parse_arguments, split
+from benchmark.encoders.torch_settings import unchanged_defaults
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.home import home_folder
 from benchmark.standard_streams import stdout_to_stderr
 
@@ -161,7 +163,7 @@ def resolve_one(name: str, home: Path | None = None, arguments: Mapping[str, str
     """
     reference = parse(name, arguments)
     # What a plug-in prints while it is loaded must not stand among the results.
-    with stdout_to_stderr():
+    with stdout_to_stderr(), unchanged_defaults(f"the encoder {reference.text!r}"):
         return _open(reference, home or home_folder())
 
 
@@ -290,7 +292,7 @@ def _needs(error: ModuleNotFoundError, reference: Reference) -> UserError:
     package = (error.name or "").split(".")[0]
     if package == "benchmark":
         return UserError(f"this version has no encoder {reference.text!r} ({error})")
-    way = f": pip install 'music-probe-benchmark[{EXTRAS[package]}]'" if package in EXTRAS else ""
+    way = f":\n  {install_command(EXTRAS[package])}" if package in EXTRAS else ""
     return UserError(
         f"the encoder {reference.text!r} needs the package {package!r}, which is not installed ({error}){way}"
     )

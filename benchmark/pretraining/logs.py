@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.progress import Reporter
 from results.store import replace_file
 
@@ -121,5 +122,8 @@ def open_logs(
     try:
         logs.append(TensorBoardLog(run / EVENTS, start))
     except ImportError:
-        report.say(f"TensorBoard is not installed, so numbers go to {run / CSV_NAME} alone (pip install tensorboard)")
+        report.say(
+            f"TensorBoard is not installed, so numbers go to {run / CSV_NAME} alone. It comes with: "
+            f"{install_command('pretrain')}"
+        )
     return logs

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.home import home_folder, refuse_unwritable
 from benchmark.pretraining import checkpoint, recipes
 from benchmark.pretraining.export import export
@@ -215,7 +216,7 @@ def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
-        raise UserError(f"bench pretrain needs {error.name}: pip install -c constraints.txt -e '.[pretrain]'") from None
+        raise UserError(f"bench pretrain needs {error.name}:\n  {install_command('pretrain')}") from None
     from benchmark.machine import device_of
 
     kind = device_of(device).partition(":")[0]

@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from benchmark.errors import UserError
+from benchmark.extras import install_command
 from benchmark.home import home_folder
 from benchmark.pretraining.seen import SeenFiles
 from benchmark.pretraining.shard_readers import MappedShards, RemoteShards, ShardReader
@@ -261,7 +262,9 @@ def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Sto
         UserError: Index or labels do not belong to the rest.
     """
     try:
-        index, *label_rows = (np.load(folder / name, mmap_mode="r") for name in ARRAYS if name in card.arrays)
+        index, *label_rows = (
+            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS if name in card.arrays
+        )
     except ValueError as error:
         raise UserError(f"the index of the store {path} cannot be read ({error}): {AGAIN}") from None
     expected = 0 if card.labels is None else 2
@@ -340,7 +343,7 @@ def _file_system(address: str) -> tuple[Any, str]:
         system, path = import_module("fsspec.core").url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"cannot reach {address}: {error}. Stores in object storage need fsspec and its package for the protocol: "
-            "pip install -c constraints.txt -e '.[pretrain]', and s3fs for s3://, gcsfs for gs://"
+            f"cannot reach {address}: {error}. Stores in object storage need fsspec, and its package for the protocol "
+            f"(s3fs for s3://, gcsfs for gs://):\n  {install_command('pretrain')}"
         ) from None
     return system, path.rstrip("/")

@@ -124,7 +124,7 @@ def test_an_export_that_could_not_be_written_is_refused_before_it_is_needed(band
     with pytest.raises(UserError, match="holds something else than a probe"):
         written(tmp_path / "out", pair, options)
     monkeypatch.setattr(files, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'music-probe-benchmark\[export\]'"):
+    with pytest.raises(UserError, match=r"\n  .* -P -m pip install .*\[export\]'?$"):
         check_export(tmp_path / "elsewhere", [pair])
 
 

@@ -1,0 +1,182 @@
+"""A time limit for the calls of an encoder, which runs in this very process and cannot be killed alone.
+
+A call that is late is interrupted as Ctrl-C would do it, and becomes an error that names the track. A call that does
+not return to Python even then, in a library that waits for ever, can only be ended with its process: what is finished
+is stored first, by the thread that keeps the time, and the process says why it ends.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+from benchmark.errors import UserError
+
+#: Seconds of the first call, which may load weights, compile or wait for a GPU.
+FIRST = 900.0
+#: Seconds of any later call, at least; and what it may take of the slowest call so far, by seconds of audio.
+LEAST, TIMES = 120.0, 50.0
+#: Seconds between an interruption that changes nothing and the end of the process.
+GRACE = 20.0
+LOOK = 0.5  # seconds between looks; a longer pause (the machine slept, the process was stopped) counts as one look
+
+#: Seconds that any call may take, in place of all that; ``0`` waits for ever.
+VARIABLE = "BENCH_ENCODER_SECONDS"
+
+HUNG = 2  # exit status
+
+
+class HungError(UserError):
+    """A call of an encoder that did not come back in time."""
+
+
+class TimeLimit:
+    """Keeps the time of one encoder's calls, one after the other, all from one thread."""
+
+    def __init__(self, encoder: str, keep: Callable[[], None] | None = None) -> None:
+        """Begin.
+
+        Args:
+            encoder: Its name, for messages.
+            keep: Stores what is finished; called from another thread, where the process has to end.
+
+        Raises:
+            UserError: The environment variable holds no number of seconds.
+        """
+        self._encoder, self._keep = encoder, keep
+        self._slowest = 0.0
+        self._fixed = _asked()
+
+    def of(self, seconds: float) -> float:
+        """Return the seconds that a call on ``seconds`` of audio may take."""
+        if self._fixed is not None:
+            return self._fixed
+        return max(LEAST, TIMES * self._slowest * seconds) if self._slowest else FIRST
+
+    @contextmanager
+    def over(self, what: str, seconds: float) -> Iterator[None]:
+        """Keep the time of what is done meanwhile.
+
+        Args:
+            what: What it is called on, to be read after 'on': the track, say.
+            seconds: Of audio.
+
+        Raises:
+            HungError: It took too long, and was interrupted.
+        """
+        limit = self.of(seconds)
+        if math.isinf(limit):
+            yield
+            return
+        call = _Call(limit, self._sentence(what, limit), self._keep)
+        started = time.perf_counter()
+        call.begin()
+        try:
+            yield
+        except KeyboardInterrupt:
+            if call.late:
+                raise HungError(f"{call.sentence} It was interrupted; finished tracks are kept") from None
+            raise
+        finally:
+            call.end()
+        if call.late:  # it caught the interruption, or came back at that very moment
+            raise HungError(f"{call.sentence} It was interrupted; finished tracks are kept")
+        self._slowest = max(self._slowest, (time.perf_counter() - started) / max(seconds, 0.1))
+
+    def _sentence(self, what: str, limit: float) -> str:
+        return (
+            f"the encoder {self._encoder!r} did not answer within {limit:,.0f} s on {what}: does it hang? Where it "
+            f"only takes long, say so with {VARIABLE}=SECONDS (0: no limit)."
+        )
+
+
+class _Call:
+    """One call, and the thread that waits for its end."""
+
+    def __init__(self, limit: float, sentence: str, keep: Callable[[], None] | None) -> None:
+        self.late, self.sentence = False, sentence
+        self._limit, self._keep = limit, keep
+        self._done, self._lock = threading.Event(), threading.Lock()
+        self._caller = threading.get_ident()
+        self._in_main = threading.current_thread() is threading.main_thread()
+        self._thread = threading.Thread(target=self._wait, name="encoder-limit", daemon=True)
+
+    def begin(self) -> None:
+        self._thread.start()
+
+    def end(self) -> None:
+        """Say that the call is over; no interruption comes after this."""
+        while not self._done.is_set():
+            try:
+                with self._lock:
+                    self._done.set()
+            except KeyboardInterrupt:
+                if not self.late:
+                    raise
+
+    def _wait(self) -> None:
+        if self._is_done_within(self._limit):
+            return
+        with self._lock:
+            if self._done.is_set():
+                return
+            self.late = True
+            self._interrupt()
+        if not self._is_done_within(GRACE):
+            self._end_process()
+
+    def _is_done_within(self, seconds: float) -> bool:
+        waited, last = 0.0, time.monotonic()
+        while waited < seconds:
+            if self._done.wait(min(LOOK, seconds - waited)):
+                return True
+            now = time.monotonic()
+            waited, last = waited + min(now - last, 2 * LOOK), now
+        return self._done.is_set()
+
+    def _interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the caller, where Python's own handler of Ctrl-C is in place."""
+        if self._in_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            with suppress(AttributeError, OSError):  # no such function on Windows
+                signal.pthread_kill(self._caller, signal.SIGINT)
+                return
+            signal.raise_signal(signal.SIGINT)
+
+    def _end_process(self) -> None:
+        if not self._in_main:  # the process is somebody else's program: it has to decide
+            _say(f"bench: {self.sentence} It does not react, so its thread is left waiting")
+            return
+        kept = "finished tracks are kept"
+        try:
+            if self._keep is not None:
+                self._keep()
+        except BaseException as error:  # the process ends in any case
+            kept = f"finished tracks are kept, but for the last ones ({error})"
+        _say(f"bench: {self.sentence} It does not react to an interruption, so this process ends; {kept}")
+        os._exit(HUNG)
+
+
+def _say(text: str) -> None:
+    with suppress(OSError, ValueError):
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os.write(2, f"{text}\n".encode(errors="replace"))
+
+
+def _asked() -> float | None:
+    text = os.environ.get(VARIABLE, "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not seconds >= 0:
+        raise UserError(f"{VARIABLE} is {text!r}: it must be a number of seconds, or 0 for no limit")
+    return seconds or math.inf
