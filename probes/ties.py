@@ -12,15 +12,15 @@ import math
 from collections.abc import Sequence
 
 #: Items of valid on whose score nothing should hang, and the share of the score's standard error likewise.
-ITEMS, SHARE = 1.5, 0.1
+ITEMS, SHARE = 1.55, 0.1
 
 
 def tolerance(items: int) -> float:
     """Return how far two validation scores on ``items`` may lie apart and count as equal.
 
-    One item and a half (so that a difference of one counts as none, and one of two does not, whatever rounding does to
-    the shares), or a tenth of the largest standard error that a mean of numbers from 0 to 1 can have, ``0.5 /
-    sqrt(items)``; the larger of the two. From 900 items on it is the latter.
+    A little more than one item and a half (so that a difference of one counts as none and one of two does not; no
+    metric's steps, tenths of an item in the key score, end just there), or a tenth of the largest standard error that a
+    mean of numbers from 0 to 1 can have, ``0.5 / sqrt(items)``; the larger of the two. From 961 items on the latter.
 
     Raises:
         ValueError: There is no item.

@@ -15,9 +15,15 @@ def test_one_item_is_within_the_tolerance_and_two_are_not(items):
         assert one < tolerance(items) < two
 
 
+@pytest.mark.parametrize("items", [20, 60, 120, 236])
+def test_no_step_of_the_key_score_ends_at_the_tolerance(items):
+    tenths = np.arange(40) / 10 / items
+    assert np.abs(tenths - tolerance(items)).min() > 0.04 / items
+
+
 def test_of_many_items_it_is_a_tenth_of_the_largest_standard_error():
     assert tolerance(10_000) == pytest.approx(0.1 * 0.5 / 100)
-    assert tolerance(899) == 1.5 / 899
+    assert tolerance(960) == 1.55 / 960
 
 
 def test_without_items_there_is_no_tolerance():
