@@ -11,7 +11,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from probes.ties import tolerance
-from results.record import HardwareSection, Record
+from results.record import HardwareSection, Record, Score
 
 Verdict = Literal["same", "same within seeds", "other"]
 
@@ -53,7 +53,7 @@ def judge(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]]) ->
     """Judge each metric of valid and test.
 
     ``same``: no seed differs by more than :data:`ROUNDING`. ``same within seeds``: the means differ by no more than
-    :func:`seeds_noise`, and the new mean lies in the record's interval. Else ``other``.
+    :func:`seeds_noise`, and the new mean lies in the record's interval, where it has one. Else ``other``.
 
     Args:
         record: The record.
@@ -69,10 +69,14 @@ def judge(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]]) ->
             verdict: Verdict = "other"
             if abs(worst_seed) <= ROUNDING:
                 verdict = "same"
-            elif abs(mean - score.value) <= allowed and score.low <= mean <= score.high:
+            elif abs(mean - score.value) <= allowed and _inside(mean, score):
                 verdict = "same within seeds"
             judged.append(Judged(split, metric, score.value, mean, worst_seed, allowed, verdict))
     return judged
+
+
+def _inside(mean: float, score: Score) -> bool:
+    return score.low is None or score.high is None or score.low <= mean <= score.high
 
 
 def seeds_noise(first: Sequence[float], second: Sequence[float], items: int) -> float:
