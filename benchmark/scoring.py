@@ -33,18 +33,20 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
         raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
     for split in ("valid", "test"):
         rows = items.rows(split)
-        for metric in card.metrics:
-            if task_metrics.why_undefined(metric, items.targets[rows], items.labels):
-                raise UserError(_undefined(metric, card, split, items.targets[rows], items.labels))
-        if len(rows) < 2:
-            raise UserError(
-                f"the {split} split of {card.id!r} has one item: how far its score would vary is not known, and no "
-                "interval can be given. Give it more items, or a larger --limit if there was one"
-            )
+        if len(rows) == 0:
+            raise UserError(f"no item of the {split} split of {card.id!r} is left: it has no score")
         if items.groups is not None and len({items.groups[row] for row in rows}) < 2:
             raise UserError(
                 f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no "
                 "interval can be drawn over groups. Give it more (a larger --limit), or leave the group out of the card"
+            )
+        for metric in card.metrics:
+            if task_metrics.why_undefined(metric, items.targets[rows], items.labels):
+                raise UserError(_undefined(metric, card, split, items.targets[rows], items.labels))
+        if len(rows) == 1:
+            raise UserError(
+                f"the {split} split of {card.id!r} has one item: how far its score would vary is not known, and no "
+                "interval can be given. Give it more items, or a larger --limit if there was one"
             )
 
 

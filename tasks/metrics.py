@@ -223,12 +223,17 @@ def r2(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = No
     """
     y, p = targets.astype(np.float64), outputs.astype(np.float64)
     w = np.ones((1, len(y))) if weights is None else weights.astype(np.float64)
-    counted = w > 0
-    varies = np.where(counted, y, np.inf).min(1) < np.where(counted, y, -np.inf).max(1)  # a sum of squares would round
+    centred = y - y.mean()
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (w @ y / w.sum(1))[:, None]
-        values = 1 - (w * (y - p) ** 2).sum(1) / (w * (y - mean) ** 2).sum(1)
-    values = np.where(varies, values, np.nan)
+        count = w.sum(1)
+        around = w @ centred**2
+        total = around - (w @ centred) ** 2 / count
+        for row in np.flatnonzero(~(total > 1e-3 * around)):  # the difference has lost digits, or all are equal
+            drawn = w[row] > 0
+            total[row] = w[row] @ (y - w[row] @ y / count[row]) ** 2
+            if not drawn.any() or y[drawn].min() == y[drawn].max():
+                total[row] = np.nan
+        values = 1 - w @ (y - p) ** 2 / total
     return values if weights is not None else np.asarray(values[0])
 
 

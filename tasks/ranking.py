@@ -16,7 +16,8 @@ import numpy as np
 
 METRICS = ("map", "roc_auc")
 LABELS_AT_ONCE = 16  # columns brought into rows: a few MB stay near the cache
-RESAMPLES_AT_ONCE = 64  # so that the weights of a block stay near the cache too
+RESAMPLES_AT_ONCE = 64  # so that the weights of a block stay near the cache too; at least
+WEIGHTS_AT_ONCE = 2**19  # and more of few items, as items x resamples
 PLACES_AT_ONCE = 2**24  # orders of items held at a time, as items x labels: 64 MB
 
 
@@ -67,11 +68,11 @@ def ranking_resamples(
     total = weights.sum(axis=1, dtype=np.float64)
     dtype = _dtype_of_sums(weights, total)
     found = {metric: np.full((resamples, labels), np.nan) for metric in metrics}
-    together = max(1, PLACES_AT_ONCE // n)
+    together, at_once = max(1, PLACES_AT_ONCE // n), max(RESAMPLES_AT_ONCE, WEIGHTS_AT_ONCE // n)
     for start in range(0, labels, together):
         bins = [_Bins.of(targets[:, j], outputs[:, j]) for j in range(start, min(start + together, labels))]
-        for first in range(0, resamples, RESAMPLES_AT_ONCE):
-            rows = slice(first, first + RESAMPLES_AT_ONCE)
+        for first in range(0, resamples, at_once):
+            rows = slice(first, first + at_once)
             block: np.ndarray = np.ascontiguousarray(weights[rows].T, dtype)
             for j, label in enumerate(bins, start):
                 for metric, values in zip(metrics, label.values(metrics, block, total[rows]), strict=True):
