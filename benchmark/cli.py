@@ -79,7 +79,7 @@ def run(
     task: TaskNames,
     encoder_arg: EncoderArgs = None,
     trials: Annotated[int | None, typer.Option(help="Probe settings to try (default: the protocol's).")] = None,
-    seed: Annotated[int, typer.Option(help="Seed of search, probes and bootstrap.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of search and probes.")] = 0,
     seeds: Annotated[int | None, typer.Option(help="How often the selected probe is retrained.")] = None,
     limit: Limit = None,
     device: Device = "auto",

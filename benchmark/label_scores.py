@@ -26,7 +26,7 @@ from benchmark.published_labels import (
 from benchmark.result_checks import refuse_altered
 from probes.statistics import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
-from results.intervals import meaning, span
+from results.intervals import span
 from results.predictions import Predictions, read_split
 from results.record import Record
 from tasks import metrics as task_metrics
@@ -268,7 +268,9 @@ def _notes(record: Record, table: LabelTable, models: Sequence[str]) -> list[str
             f"No interval for {len(alone)} label(s), whose score hangs on a single item or group, or is undefined for "
             f"one of the probes: {', '.join(alone)}."
         )
-    notes.append(meaning(record.scores.test.values()))
+    seeds = len(record.seeds.probes) > 1
+    over = "and seeds of the probe" if seeds else "alone: of one probe, what other seeds give is not known"
+    notes.append(f"95 % interval of a label: over test items of this kind (or groups of them) {over}.")
     if models:
         shown = {label for row in table.rows if row.published for label in (row.label,)} - {ALL}
         if table.metric in ("map", "roc_auc"):

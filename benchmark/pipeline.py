@@ -96,7 +96,7 @@ def run(
             :mod:`benchmark.encoders.reference`) or an :class:`~benchmark.Encoder` object.
         task: A task id or alias, or the path of a card.
         trials: Probe settings to try; the protocol's number by default.
-        seed: Seed of the search, of the first retrained probe, and of the bootstrap.
+        seed: Seed of the search and of the first retrained probe.
         seeds: How often the selected probe is retrained, with seeds from ``seed`` upwards.
         limit: Use a seeded sample of about so many items; the record is marked and enters no leaderboard.
         device: ``cpu``, ``cuda``, ..., or ``auto``.

@@ -34,7 +34,7 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
     for split in ("valid", "test"):
         rows = items.rows(split)
         if len(rows) == 0:
-            raise UserError(f"no item of the {split} split of {card.id!r} is left: it has no score")
+            raise UserError(f"no item of the {split} split is left for {card.id!r}: it has no score")
         if items.groups is not None and len({items.groups[row] for row in rows}) < 2:
             raise UserError(
                 f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no "

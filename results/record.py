@@ -312,7 +312,7 @@ class DataSection(Section):
 
 
 class SeedsSection(Section):
-    """Seeds of the search and of each retrained probe; the bootstrap uses the search's seed.
+    """Seeds of the search and of each retrained probe; blocks of items are dealt by the search's seed.
 
     With the seeds in ``diverged`` the selected probe reached no finite validation score: they are left out.
     """
