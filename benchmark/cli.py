@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,7 +38,9 @@ from benchmark.pretrain_cli import pretrain_app
 from benchmark.reading_cli import reading_app
 from benchmark.results_cli import results_app
 
-INTERRUPTED = 130
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
+#: Errors of the disk that a user mends: full, over quota, a file too large, read-only, not allowed, failing.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
 
 app = typer.Typer(
     name="bench",
@@ -222,7 +229,8 @@ def main(arguments: list[str] | None = None) -> None:
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
     command: Any = typer.main.get_command(app)
     try:
-        status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
+        with _ended_as_by_ctrl_c() as ended:
+            status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
     except KeyboardInterrupt:
         status = INTERRUPTED
     except Exception as error:
@@ -232,21 +240,63 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(message)
         sys.exit(2)
     if status == INTERRUPTED:  # typer itself turns Ctrl-C into this status
-        _complain("interrupted. What was finished is kept: the same command goes on from there.")
+        by = f"ended by {ended[0].name}" if ended else "interrupted"
+        _complain(f"{by}. What was finished is kept: the same command goes on from there.")
+        status = 128 + ended[0] if ended else INTERRUPTED
     sys.exit(status or 0)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[list[signal.Signals]]:
+    """Let SIGTERM and SIGHUP interrupt the command as Ctrl-C does; yield a list that the first of them is put into.
+
+    A second one ends the process at once. One that is ignored (nohup does that) stays so, and only the main thread can
+    set handlers.
+    """
+    ended: list[signal.Signals] = []
+    caught = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in caught if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        caught = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(signal.Signals(number))
+        for each in caught:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _message_for_user(error: Exception) -> str | None:
     """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
     if hasattr(error, "format_message"):
         return f"{error.format_message()}\nSee 'bench --help'."
+    if isinstance(error, MemoryError):
+        return (
+            "memory ran out. What was finished is kept: run the same command again with a smaller --batch-size, fewer "
+            "--workers, or on a machine with more memory"
+        )
+    if isinstance(error, OSError) and error.errno in DISK:  # no writer has said more of it
+        where = f" ({error.filename})" if error.filename is not None else ""
+        return (
+            f"{error.strerror}{where}. What was finished is kept: make room, or let it be written, and run the same "
+            "command again"
+        )
     # By name, so that a mistyped option costs no import of the packages that define these errors.
     mendable = {"UserError", "TaskError", "RecordError", "LeakError"}
     return str(error) if mendable & {cls.__name__ for cls in type(error).__mro__} else None
 
 
 def _complain(message: str) -> None:
-    print(f"bench: {message}", file=sys.stderr)
+    with suppress(OSError):  # the terminal may be gone, which SIGHUP says
+        print(f"bench: {message}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -17,9 +17,10 @@ from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder, refuse_unwritable
 from benchmark.left_out import tell
+from benchmark.long_lists import shown
 from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.options import Options, Overwrite, Sampler
-from benchmark.plan import SHOWN, Asked, Pair, ask, make_pairs, train_of
+from benchmark.plan import Asked, Pair, ask, make_pairs, train_of
 from benchmark.progress import Reporter, Silent
 from benchmark.robustness import deformed_pair, refuse_unusable, tracks_to_deform
 from benchmark.run_key import place_of
@@ -386,16 +387,11 @@ def _refuse_damage(
     if not refused:
         return
     lines = [
-        f"  {damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered)" for damage in worst.values()
+        f"{damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered)" for damage in worst.values()
     ]
-    listing = options.home / "damaged.txt"
-    shown = lines[:SHOWN]
-    if len(lines) > SHOWN:
-        listing.write_text("\n".join(line.strip() for line in lines) + "\n", encoding="utf-8")
-        shown.append(f"  … and {len(lines) - SHOWN} more: all are listed in {listing}")
     raise UserError(
         f"{len(lines)} damaged track(s), and --allow-damaged is {options.allow_damaged}:\n"
-        + "\n".join(shown)
+        + "\n".join(shown(lines, options.home / "damaged.txt"))
         + f"\nNo probe was trained; every sound track's embedding is kept. Mend or replace the files and run again, or "
         f"leave them out with --allow-damaged {len(lines)} (the record will name them)."
     )

@@ -20,6 +20,7 @@ from benchmark.encoders.precomputed import Precomputed
 from benchmark.errors import UserError
 from benchmark.given import GivenStore, differences_in_words, given_rows
 from benchmark.left_out import tell
+from benchmark.long_lists import shown
 from benchmark.options import Options, TrainPart
 from benchmark.progress import Reporter, Silent
 from benchmark.protocols import protocol_of
@@ -34,8 +35,6 @@ from tasks.registry import Task
 
 if TYPE_CHECKING:
     from tasks.places import Place
-
-SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -175,12 +174,8 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
     if total > options.allow_missing:
         paths = [items.audio[row] for row in absent]
         paths = paths if place is None else as_named(paths, place)
-        lines = [f"  {items.track_ids[row]}: {path}" for row, path in zip(absent[:SHOWN], paths, strict=False)]
-        if len(absent) > SHOWN:
-            listing = options.home / f"missing-{task.card.id}.txt"
-            listing.parent.mkdir(parents=True, exist_ok=True)
-            listing.write_text("".join(f"{path}\n" for path in paths), encoding="utf-8")
-            lines.append(f"  … and {len(absent) - SHOWN} more: all are listed in {listing}")
+        lines = [f"{items.track_ids[row]}: {path}" for row, path in zip(absent, paths, strict=True)]
+        lines = shown(lines, options.home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
         lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
         elsewhere = "" if place is None else folder_meant(items, absent, place)
         raise UserError(

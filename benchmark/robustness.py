@@ -18,8 +18,9 @@ from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.embeddings.extract import Damage, Track, missing_tracks
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.errors import UserError
+from benchmark.long_lists import SHOWN
 from benchmark.options import Options
-from benchmark.plan import SHOWN, Pair
+from benchmark.plan import Pair
 from benchmark.scoring import LeftOut, leave_out, score_split
 from benchmark.standing import Standing
 from probes.data import SplitArrays

@@ -161,13 +161,13 @@ def export(probe: StoredProbe, card: ProbeCard, directory: Path) -> Path:
             f"({card.activation})"
         )
     refuse_occupied(directory, card.task.id, card.encoder.id)
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     name = f".{directory.name}-{secrets.token_hex(4)}"
     new, old = directory.with_name(name), directory.with_name(f"{name}.old")
     try:
         new.mkdir(parents=True)
-        save_file(probe.tensors(), new / WEIGHTS)
+        (new / WEIGHTS).write_bytes(save(probe.tensors()))  # its own writer of files raises no OSError
         graph = onnx_graph(probe, card.labels, f"{card.task.title}: a probe on embeddings of {card.encoder.id}")
         (new / GRAPH).write_bytes(graph.SerializeToString())
         (new / CARD).write_bytes(signed(card, new))

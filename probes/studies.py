@@ -11,16 +11,17 @@ locked or read-only database, a full disk. What Optuna itself answers through it
 from __future__ import annotations
 
 import logging
+import random
 import re
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import optuna
 from filelock import FileLock, Timeout
@@ -36,7 +37,14 @@ BEAT_SECONDS, SILENT_SECONDS = 30.0, 180.0
 CLAIM_SECONDS = 30.0
 #: One that ends signs off, unless the database does not answer for so long.
 GOODBYE_SECONDS = 5.0
+#: Where other processes write at the same time, a database is asked again for so long.
+BUSY_SECONDS = 60.0
+#: What drivers say of that: of any call, and of tables or a study that two processes begin to make at once.
+BUSY = ("database is locked", "database table is locked", "database schema is locked", "deadlock", "lock wait timeout")
+RACED = (*BUSY, "already exists", "unique constraint", "duplicate key", "duplicate entry")
 WORKER, BEATING = "worker", "beating"
+
+Found = TypeVar("Found")
 
 
 class StorageError(ValueError):
@@ -147,7 +155,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         try:
             if storage is not None:
-                opened = optuna.storages.get_storage(storage)
+                opened = _again(lambda: optuna.storages.get_storage(storage), RACED)
             elif folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 path = folder / f"{name}.journal"
@@ -158,12 +166,15 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 opened = JournalStorage(Journal(path, lock))
             else:
                 opened = optuna.storages.InMemoryStorage()
-            study = optuna.create_study(
-                study_name=name,
-                storage=opened,
-                direction="maximize",
-                load_if_exists=True,
-                pruner=optuna.pruners.NopPruner(),
+            study = _again(
+                lambda: optuna.create_study(
+                    study_name=name,
+                    storage=opened,
+                    direction="maximize",
+                    load_if_exists=True,
+                    pruner=optuna.pruners.NopPruner(),
+                ),
+                RACED,
             )
             search = SearchStudy(study, locks, failed)
             if locks is not None:
@@ -191,7 +202,7 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
         @wraps(method)
         def call(*args: Any, **chosen: Any) -> Any:
             try:
-                return method(*args, **chosen)
+                return _again(lambda: method(*args, **chosen), BUSY)
             except (StorageError, UpdateFinishedTrialError, DuplicatedStudyError):
                 raise
             except Exception as error:  # whatever the database's driver or the disk raises
@@ -202,6 +213,22 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
     for name, what in vars(BaseStorage).items():
         if callable(what) and not name.startswith("_"):
             setattr(storage, name, watched(getattr(storage, name)))
+
+
+def _again(call: Callable[[], Found], said: Sequence[str]) -> Found:
+    """Return what ``call`` does, called again where it says so: what fails because of other writers was taken back.
+
+    SQLite waits for a lock by itself, but not where two processes that have read both want to write.
+    """
+    until = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            reason = f"{error} {error.__cause__}".lower()
+            if time.monotonic() > until or not any(text in reason for text in said):
+                raise
+        time.sleep(random.SystemRandom().uniform(0.02, 0.2))  # not the seeded one, which is the user's
 
 
 def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:

@@ -16,10 +16,10 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed_files import read_rows
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
+from benchmark.long_lists import shown
 
 #: How rows find their tracks; part of the fingerprint.
 MATCHING = "ids equal as texts"
-SHOWN = 20
 
 
 class Precomputed(Encoder):
@@ -146,9 +146,4 @@ def as_float32(raw: np.ndarray) -> np.ndarray:
 
 def refuse(problem: str, ids: Sequence[str], listing: Path, advice: str = "") -> None:
     """Raise a :class:`UserError` that names the first ids and writes all of them to ``listing`` when there are many."""
-    lines = [f"  {one}" for one in ids[:SHOWN]]
-    if len(ids) > SHOWN:
-        listing.parent.mkdir(parents=True, exist_ok=True)
-        listing.write_text("".join(f"{one}\n" for one in ids), encoding="utf-8")
-        lines.append(f"  … and {len(ids) - SHOWN} more: all are listed in {listing}")
-    raise UserError(f"{problem}:\n" + "\n".join(lines) + advice)
+    raise UserError(f"{problem}:\n" + "\n".join(shown(ids, listing)) + advice)

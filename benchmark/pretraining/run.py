@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -28,6 +28,7 @@ from results.store import replace_file
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from benchmark.pretraining.logs import Log
     from benchmark.pretraining.trainer import Trainer
 
 LOCK = ".lock"
@@ -125,10 +126,11 @@ def _train(
             trainer, run, choices.probe_tasks, home=home, report=report, trials=choices.probe_trials,
             device=str(fabric.device), data_roots=choices.data_roots,
         )  # fmt: skip
-    logs = open_logs(run, progress.step, choices.logs, recipe.model_dump(), report) if first else []
     sampler = sampler_of(recipe, store, fabric)
     about = {"recipe": recipe.model_dump_json(), "data": store.fingerprint, "world": fabric.world_size}
+    logs: list[Log] = []
     try:
+        logs += open_logs(run, progress.step, choices.logs, recipe.model_dump(), report) if first else []
         train(
             trainer, stream(sampler, progress.step, stop=recipe.steps), run, progress, about=about, report=report,
             logs=logs, probe=probe if first else _wait, probe_every=choices.probe_every,
@@ -139,9 +141,20 @@ def _train(
             f"the run {run} was stopped: {stop}. {kept} in {run / checkpoint.FOLDER}. Begin again in a new folder, for "
             f"instance with peak_learning_rate={recipe.peak_learning_rate / 4:g} or clip_norm=1"
         ) from None
+    except OSError as error:
+        raise UserError(_unlogged(run, error)) from error
     finally:
         for log in logs:
-            log.close()
+            with suppress(OSError):  # a disk that is full has been told of, or nothing is left to be written
+                log.close()
+
+
+def _unlogged(run: Path, error: OSError) -> str:
+    kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
+    return (
+        f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}: make room and run the same "
+        "command again, it goes on from there"
+    )
 
 
 def _wait(_: int) -> dict[str, float]:

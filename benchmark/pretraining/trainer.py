@@ -195,7 +195,7 @@ def _seed(*numbers: int) -> int:
 
 
 class Interrupt:
-    """Whether somebody asked to stop: Ctrl-C or SIGTERM. A second time stops at once."""
+    """Whether somebody asked to stop: Ctrl-C, SIGTERM, or SIGHUP. A second time stops at once."""
 
     asked = False
 
@@ -205,7 +205,9 @@ class Interrupt:
         if threading.current_thread() is not threading.main_thread():
             yield self
             return
-        before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+        numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup leaves one
+        before = {number: signal.signal(number, self._note) for number in numbers}
         try:
             yield self
         finally:

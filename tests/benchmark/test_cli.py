@@ -1,5 +1,6 @@
 """The command line as a person meets it: in a process of its own, in a temporary home."""
 
+import errno
 import json
 import os
 import re
@@ -203,13 +204,16 @@ from benchmark import Encoder
 class Slow(Encoder):
     name, version, sample_rate, dim, arrays = "slow", "1", 8000, 3, "numpy"
     minimum_seconds = 0.1
-    not_in_fingerprint = ("pause",)
+    not_in_fingerprint = ("pause", "began")
 
     def __init__(self):
         import os
         self.pause = float(os.environ.get("PAUSE", "0"))
+        self.began = os.environ.get("BEGAN")
 
     def embed(self, waveforms):
+        if self.began:
+            open(self.began, "a").close()
         time.sleep(self.pause)
         x = waveforms[:, 0]
         return np.stack([x.std(1), np.abs(x).mean(1), np.abs(np.diff(x)).mean(1)], 1)
@@ -240,14 +244,19 @@ class TestInterruption:
                 rows.setdefault(row["key"], bytes(memoryview(__import__("numpy").float32(row["embedding"]))))
         return rows
 
-    def start(self, command: list[str]) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env={**os.environ, "PAUSE": "0.1"}
-        )
+    def start(self, command: list[str], began: Path) -> subprocess.Popen[str]:
+        """Start a slow run and return it in the midst of its tracks."""
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "PAUSE": "0.1", "BEGAN": str(began)},
+        )  # fmt: skip
+        while not began.exists() and process.poll() is None:
+            time.sleep(0.05)
+        time.sleep(1.5)
+        return process
 
     def test_ctrl_c_keeps_what_is_done_says_so_and_the_same_command_goes_on(self, command, tmp_path):
-        process = self.start(command(tmp_path / "home"))
-        time.sleep(4)
+        process = self.start(command(tmp_path / "home"), tmp_path / "began")
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 130
@@ -260,9 +269,33 @@ class TestInterruption:
         assert subprocess.run(command(tmp_path / "whole"), capture_output=True, timeout=120).returncode == 0
         assert self.embeddings(tmp_path / "home") == self.embeddings(tmp_path / "whole")
 
+    @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+    def test_other_signals_say_what_is_kept_too(self, command, tmp_path, name):
+        process = self.start(command(tmp_path / "home"), tmp_path / "began")
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 128 + getattr(signal, name)
+        done = int(re.search(r"(\d+) of 120 tracks are kept", errors).group(1))
+        assert 0 < done < 120
+        assert f"ended by {name}. What was finished is kept: the same command goes on from there" in errors
+        assert "Traceback" not in errors
+        again = subprocess.run(command(tmp_path / "home"), capture_output=True, text=True, timeout=120)
+        assert f"120 embeddings, {120 - done} of them new" in again.stdout
+
+    def test_an_ignored_signal_stays_ignored(self, command, tmp_path):
+        """What nohup starts outlives its terminal."""
+        process = subprocess.Popen(
+            command(tmp_path / "home"), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+        )  # fmt: skip
+        time.sleep(2)
+        process.send_signal(signal.SIGHUP)
+        out, _ = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert "120 embeddings, 120 of them new" in out
+
     def test_kill_9_and_resume_give_the_same_bytes(self, command, tmp_path):
-        process = self.start(command(tmp_path / "home"))
-        time.sleep(4)
+        process = self.start(command(tmp_path / "home"), tmp_path / "began")
         process.kill()
         process.communicate()
         again = subprocess.run(command(tmp_path / "home"), capture_output=True, text=True, timeout=120)
@@ -273,9 +306,48 @@ class TestInterruption:
         assert broken == whole
 
     def test_two_processes_on_one_store_share_the_work(self, command, tmp_path):
-        both = [self.start(command(tmp_path / "home")) for _ in range(2)]
+        both = [self.start(command(tmp_path / "home"), tmp_path) for _ in range(2)]
         outputs = [process.communicate(timeout=120) for process in both]
         assert [process.returncode for process in both] == [0, 0], outputs
         new = sorted(int(re.search(r"(\d+) of them new", out).group(1)) for out, _ in outputs)
         assert new == [0, 120]
         assert len(self.embeddings(tmp_path / "home")) == 120
+
+
+class TestLastResort:
+    """What no writer has put into words still is no traceback."""
+
+    def ended(self, monkeypatch, capsys, error: BaseException) -> tuple[object, str]:
+        def failing(*_: object, **__: object) -> None:
+            raise error
+
+        monkeypatch.setattr("benchmark.caches.ls", failing)
+        with pytest.raises(SystemExit) as stopped:
+            main(["cache", "ls"])
+        return stopped.value.code, capsys.readouterr().err
+
+    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
+    def test_an_error_of_the_disk(self, monkeypatch, capsys, number):
+        code, told = self.ended(monkeypatch, capsys, OSError(number, os.strerror(number), "/somewhere/file"))
+        assert code == 2
+        assert told.startswith(f"bench: {os.strerror(number)} (/somewhere/file). What was finished is kept")
+
+    def test_no_memory(self, monkeypatch, capsys):
+        code, told = self.ended(monkeypatch, capsys, MemoryError())
+        assert (code, told.startswith("bench: memory ran out. What was finished is kept")) == (2, True)
+
+    def test_a_reader_that_has_gone(self, monkeypatch, capsys):
+        assert self.ended(monkeypatch, capsys, BrokenPipeError(errno.EPIPE, "Broken pipe")) == (1, "")
+
+    def test_a_fault_of_ours_keeps_its_traceback(self, monkeypatch):
+        def failing(*_: object, **__: object) -> None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/gone")
+
+        monkeypatch.setattr("benchmark.caches.ls", failing)
+        with pytest.raises(FileNotFoundError):
+            main(["cache", "ls"])
+
+    def test_main_leaves_the_handlers_of_signals_as_they_were(self, monkeypatch, capsys):
+        before = signal.getsignal(signal.SIGTERM)
+        self.ended(monkeypatch, capsys, MemoryError())
+        assert signal.getsignal(signal.SIGTERM) == before

@@ -1,5 +1,8 @@
 import sqlite3
+import subprocess
+import sys
 import threading
+import time
 from contextlib import closing, contextmanager
 
 import optuna
@@ -197,7 +200,8 @@ class TestFailsInTheMiddle:
             assert "run the same command again" in str(caught.value)
             assert isinstance(caught.value.__cause__, ConnectionResetError)
 
-    def test_a_locked_database(self, tmp_path):
+    def test_a_locked_database(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(module, "BUSY_SECONDS", 0.1)
         url = f"sqlite:///{tmp_path / 'search.db'}?timeout=0.01"
         with closing(sqlite3.connect(tmp_path / "search.db", isolation_level=None)) as other:
             with open_study(url, None, "s") as study:
@@ -211,6 +215,41 @@ class TestFailsInTheMiddle:
                 other.execute("ROLLBACK")
             with open_study(url, None, "s") as again:
                 assert [trial.value for trial in again.trials] == [0.25, None]
+
+    def test_a_database_that_is_locked_for_a_while_is_waited_for(self, tmp_path):
+        url = f"sqlite:///{tmp_path / 'search.db'}?timeout=0.01"
+        with (
+            closing(sqlite3.connect(tmp_path / "search.db", isolation_level=None, check_same_thread=False)) as other,
+            open_study(url, None, "s") as study,
+        ):
+            trial = ask(study)
+            other.execute("BEGIN EXCLUSIVE")
+            timer = threading.Timer(1.0, other.execute, ["ROLLBACK"])
+            timer.start()
+            study.study.tell(trial, 0.5)
+            timer.join()
+            assert [trial.value for trial in study.trials] == [0.5]
+
+    def test_processes_that_begin_at_once_share_one_database(self, tmp_path):
+        """All make the tables, the study and trials at the same moment; each did fail with some of it before."""
+        code = (
+            "import sys, time\nfrom probes.studies import open_study\n"
+            "while time.time() < float(sys.argv[2]):\n    time.sleep(0.001)\n"
+            "with open_study(sys.argv[1], None, 's') as search:\n"
+            "    for _ in range(5):\n"
+            "        trial = search.study.ask()\n        search.claim(trial)\n"
+            "        trial.set_user_attr('outcome', {})\n        search.study.tell(trial, 0.5)\n"
+        )
+        url, start = f"sqlite:///{tmp_path / 'search.db'}", time.time() + 5
+        processes = [
+            subprocess.Popen([sys.executable, "-c", code, url, str(start)], stderr=subprocess.PIPE, text=True)
+            for _ in range(4)
+        ]
+        assert [process.communicate()[1] for process in processes] == [""] * 4
+        with open_study(url, None, "s") as search:
+            assert [trial.number for trial in search.trials] == list(range(20))
+            assert {trial.value for trial in search.trials} == {0.5}
+            assert len({trial.user_attrs["worker"] for trial in search.trials}) == 4
 
     def test_a_database_that_may_not_be_written(self, tmp_path):
         url = f"sqlite:///{tmp_path / 'search.db'}"

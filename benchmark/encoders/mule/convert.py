@@ -15,9 +15,7 @@ import hashlib
 import io
 import json
 import math
-import os
 import re
-import tempfile
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -27,10 +25,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 
 from benchmark.encoders.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
 from benchmark.errors import UserError
+from results.store import replace_file
 
 if TYPE_CHECKING:
     import h5py
@@ -62,12 +61,23 @@ def convert(source: Path, destination: Path, config: NetworkConfig = ULARGE) -> 
     """Write the weights of the Keras file ``source`` as safetensors, with the sha256 of ``source`` in its metadata.
 
     Raises:
-        UserError: ``source`` is not a checkpoint of the network that ``config`` describes.
+        UserError: ``source`` is not a checkpoint of the network that ``config`` describes, or nothing can be written.
     """
     network = read_keras(source, config)
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    save(network, destination, {"source_name": source.name, "source_sha256": digest})
+    try:
+        save(network, destination, {"source_name": source.name, "source_sha256": digest})
+    except OSError as error:
+        raise UserError(unwritable(destination, error)) from error
+
+
+def unwritable(destination: Path, error: OSError) -> str:
+    """Return why converted weights are not there, and what to do."""
+    return (
+        f"the converted weights cannot be written to {destination}: {error.strerror or error}. What was fetched is "
+        "kept: make room and run the same command again"
+    )
 
 
 def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
@@ -100,17 +110,15 @@ def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
 
 
 def save(network: SlowFastNFNet, path: Path, notes: Mapping[str, str] | None = None) -> None:
-    """Write a network as safetensors: its parameters, its configuration and ``notes``. Whole or not at all."""
+    """Write a network as safetensors: its parameters, its configuration and ``notes``. Whole or not at all.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
     config = json.dumps(asdict(network.config))
     metadata = {**(notes or {}), "kind": KIND, "format_version": FORMAT_VERSION, "config": config}
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        scratch = Path(folder) / path.name
-        save_file(tensors, scratch, metadata)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
+    replace_file(path, safetensors_bytes(tensors, metadata))
 
 
 def load(path: Path) -> SlowFastNFNet:

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as safetensors_bytes
 
-from benchmark.encoders.mule.convert import read_metadata
+from benchmark.encoders.mule.convert import read_metadata, unwritable
 from benchmark.encoders.musicnn.checkpoint import read_checkpoint
 from benchmark.encoders.musicnn.network import PUBLISHED, Musicnn, MusicnnConfig, parameters_from
 from benchmark.errors import UserError
+from results.store import replace_file
 
 KIND, FORMAT_VERSION = "musicnn", "1"
 
@@ -36,11 +35,18 @@ def convert(index: Path, data: Path, destination: Path, config: MusicnnConfig = 
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{index} is not a checkpoint of MusiCNN: {error}") from error
     digest = hashlib.sha256(index.read_bytes() + data.read_bytes()).hexdigest()
-    save(network, destination, digest)
+    try:
+        save(network, destination, digest)
+    except OSError as error:
+        raise UserError(unwritable(destination, error)) from error
 
 
 def save(network: Musicnn, path: Path, source_sha256: str) -> None:
-    """Write a network as safetensors, with its sizes and the sha256 of what it was made from. Whole or not at all."""
+    """Write a network as safetensors, with its sizes and the sha256 of what it was made from. Whole or not at all.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
     metadata = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
@@ -48,13 +54,7 @@ def save(network: Musicnn, path: Path, source_sha256: str) -> None:
         "source_sha256": source_sha256,
     }
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        scratch = Path(folder) / path.name
-        save_file(tensors, scratch, metadata)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
-        scratch.replace(path)
+    replace_file(path, safetensors_bytes(tensors, metadata))
 
 
 def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
