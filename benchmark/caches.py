@@ -211,7 +211,8 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         print(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
         if yes:
             _delete([held.path])
-    print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
+    if known or size:
+        print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
         raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
 

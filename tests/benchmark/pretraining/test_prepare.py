@@ -132,7 +132,7 @@ class TestLeftOut:
         cut.write_bytes(cut.read_bytes()[:90_000])
         done = prepare(audio, tmp_path / "store", workers=0)
         assert left_out(tmp_path / "store") == {
-            "a_page.mp3": "it is a web page saved as audio",
+            "a_page.mp3": "it is a web page saved as audio: fetch it again",
             "album0/2.wav": left_out(tmp_path / "store")["album0/2.wav"],
             "empty.wav": "the file is empty (0 bytes)",
             "short.wav": "shorter than 3 s (2.99 s)",

@@ -273,5 +273,5 @@ class TestObjectStorage:
             raise ModuleNotFoundError(f"No module named {name!r}")
 
         monkeypatch.setattr(store, "import_module", missing)
-        with pytest.raises(UserError, match=r"\.\[pretrain\]"):
+        with pytest.raises(UserError, match=r"pip install .*\[pretrain\]"):
             open_store("s3://bucket/store", home=tmp_path)
