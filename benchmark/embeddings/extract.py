@@ -168,6 +168,7 @@ def _extract(
         finally:
             decoded.close()  # type: ignore[attr-defined]
 
+    store.home.mkdir(parents=True, exist_ok=True)
     try:
         with scratch_folder(store.home) as folder, OneAhead(groups) as ahead:
             for group in ahead:

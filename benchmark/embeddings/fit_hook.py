@@ -111,10 +111,11 @@ def fit(
     what = f"the encoder {encoder.name!r} cannot be fitted on the training split of {task}"
     planned = [index.key(path) for path in paths]
     changed = _digest(task, ids, planned) != space.fitted_on
-    title = f"Fitting {encoder.name} on {task}"
+    title, home = f"Fitting {encoder.name} on {task}", folder.parents[1]
+    home.mkdir(parents=True, exist_ok=True)
     with (
         report.stage(title, len(paths), "tracks") as advance,
-        scratch_folder(folder.parents[1]) as scratch,
+        scratch_folder(home) as scratch,
         stdout_to_stderr(),
         threads_for(encoder),
     ):
