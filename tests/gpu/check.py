@@ -99,6 +99,8 @@ def run_tests(device: str, site: Path, rates: Path, limit: float) -> tuple[int, 
         **os.environ, "PYTHONPATH": os.pathsep.join(paths), "BENCH_GPU_DEVICE": device, "BENCH_GPU_RATES": str(rates),
         "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
+    if device == "cpu":  # what is tried is small, and threads wait for each other
+        environment.setdefault("OMP_NUM_THREADS", "1")
     command = [
         sys.executable, "-m", "pytest", str(HERE), "-m", "gpu", "-v", "-rfEs", "--tb=short", "-p", "no:cacheprovider",
         "--durations=5",

@@ -239,7 +239,6 @@ def test_the_best_on_valid_is_exported_and_the_earliest_of_equals():
     assert best_of([SimpleNamespace(valid_score=score) for score in (0.1, 0.5, 0.3, 0.5)]) == 1
 
 
-<<<<<<< HEAD
 def test_a_probe_of_version_1_is_read_unchecked(written):
     path = written / "probe.json"
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -260,7 +259,8 @@ def test_what_changed_is_named(written):
     path = written / "probe.json"
     path.write_text(path.read_text(encoding="utf-8").replace("Tönes", "Tones"), encoding="utf-8")
     assert changed_files(written) == ["probe.json", "probe.safetensors", "probe.onnx"]
-=======
+
+
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.9])
 def test_a_disk_that_fills_up_is_told_and_leaves_the_older_probe(written, share):
     """Whatever of the three files did not fit; the writer of safetensors has an error class of its own."""
@@ -276,4 +276,3 @@ def test_a_disk_that_fills_up_is_told_and_leaves_the_older_probe(written, share)
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert {file.name: file.read_bytes() for file in written.iterdir()} == before
     assert [path.name for path in written.parent.iterdir()] == ["probe"]
->>>>>>> 46657a1 (SIGTERM and SIGHUP say what is kept; no error of the disk is a traceback; a shared SQLite storage waits for other writers)
