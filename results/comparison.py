@@ -232,7 +232,7 @@ def render(comparison: Comparison) -> str:
             f"{row.difference:+.3f}",
             _span(row.low, row.high),
             _p(row.p),
-            "-" if row.p_holm is None else f"{row.p_holm:.4f}" + (" *" if row.p_holm < SIGNIFICANT else ""),
+            _p(row.p_holm) + " *" * (row.p_holm is not None and row.p_holm < SIGNIFICANT),
             _span(row.items_low, row.items_high),
             _p(row.items_p),
         ]
@@ -270,7 +270,9 @@ def _span(low: float | None, high: float | None) -> str:
 
 
 def _p(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4f}"
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
 
 
 def _escape(text: str) -> str:

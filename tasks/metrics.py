@@ -3,7 +3,7 @@
 Conventions. Multilabel targets are 0/1 [n, L] and outputs are scores [n, L]; multiclass targets are label indices [n]
 and outputs are scores [n, C], of which the largest is the prediction (the first of equals); regression targets and
 outputs are values [n, T]. Every metric takes ``weights`` [R, n] (how often each item counts in each of R resamples),
-which makes a bootstrap one vectorised call; several metrics asked for together share what they have in common.
+which makes a jackknife one vectorised call; several metrics asked for together share what they have in common.
 
 ``map`` and ``roc_auc`` are macro averages over labels; a label that has no positive (for ``roc_auc`` also: no negative)
 is left out, and :func:`evaluate` names it. ``weighted_accuracy`` is the mean of :func:`tasks.keys.weighted_score`,

@@ -2,7 +2,7 @@
 
 Both need only this of a label: for each relevant item, how many items (and how many relevant ones) score above it, and
 how many at least as much. Without weights a sort of the bare scores tells that, and sorting floats is several times
-faster than sorting their indices. With weights [R, n] (a bootstrap) the items between two neighbouring relevant ones
+faster than sorting their indices. With weights [R, n] (a jackknife) the items between two neighbouring relevant ones
 are one bin, whose weight is a sum: one product of a sparse 0/1 matrix [bins, n] with the weights gives all resamples,
 and both metrics. Whole weights are summed as integers, so that the counts are exact.
 """

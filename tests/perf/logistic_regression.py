@@ -22,6 +22,7 @@ from benchmark.encoders.resolve import resolve
 from benchmark.home import home_folder
 from benchmark.options import Options
 from benchmark.plan import ask, make_pairs
+from results.intervals import span
 from results.store import read, record_path
 from tasks import registry
 
@@ -52,8 +53,14 @@ def main() -> None:
         card = pair.asked.task.card
         record = read(record_path(options.results, card.id, pair.encoder.name))
         probe = record.scores.test["accuracy"]
-        interval = f"{probe.low:.3f}–{probe.high:.3f}"
-        row = [card.id, pair.encoder.name, f"{probe.value:.3f}", interval, f"{probe.std:.3f}"]
+        interval = span(probe.low, probe.high)
+        row = [
+            card.id,
+            pair.encoder.name,
+            f"{probe.value:.3f}",
+            interval,
+            "-" if probe.std is None else f"{probe.std:.3f}",
+        ]
         rows.append([*row, f"{reference:.3f}", f"{chosen:g}", f"{probe.value - reference:+.3f}"])
     headers = ["task", "encoder", "probe", "95 % interval", "std", "logistic regression", "C", "difference"]
     print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))

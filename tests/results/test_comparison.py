@@ -161,6 +161,11 @@ def test_what_to_know_of_a_difference_is_said(change, words):
     assert all(word in note for word, note in zip(words, notes, strict=True))
 
 
+def test_a_small_p_is_never_printed_as_nothing():
+    text = render(Comparison(first="a", second="c", family="", seed=0, rows=[row("x", p=2e-9, p_holm=4e-9)], notes=[]))
+    assert [cell.strip() for cell in text.splitlines()[2].split("|")[7:9]] == ["<0.0001", "<0.0001 *"]
+
+
 def test_a_difference_without_an_interval_is_a_dash():
     none = {"p": None, "low": None, "high": None, "items_low": None, "items_high": None, "items_p": None}
     text = render(Comparison(first="a", second="c", family="", seed=0, rows=[row("x", **none)], notes=[]))

@@ -45,6 +45,15 @@ def test_one_probe_says_that_seeds_are_not_known(make_record):
     ]
 
 
+def test_a_probe_that_was_chosen_on_one_class_is_said(make_record):
+    record = make_record(scores={"accuracy": 0.6})
+    valid = {"accuracy": record.scores.valid["accuracy"].model_copy(update={"labels": {"a": 0.5}})}
+    record = record.model_copy(update={"scores": record.scores.model_copy(update={"valid": valid})})
+    assert interval_notes(record) == [
+        "all valid items are of one class: the probe was chosen by how often that class is named"
+    ]
+
+
 def test_map_of_few_items_is_not_that_of_many(make_record):
     assert "map of so few items (604)" in map_note(make_record(scores={"map": 0.6}))[0]
     assert map_note(make_record(scores={"roc_auc": 0.6})) == []
