@@ -36,7 +36,8 @@ What a small probe reads from frozen embeddings: scores on the test split, highe
 
 - `◆` marks a run of this project: the mean over its retrained probes, then in round brackets the 95 % interval of the
   score to be expected over test items (groups, where the task has them) and over seeds of the probe,
-  `0.712 (0.650–0.760)`. A note says where seeds are not in it.
+  `0.712 (0.650–0.760)`. A note says where seeds are not in it. `+bf16`, `+quick` and the like behind an encoder's id
+  name choices other than the default ones.
 - **Bold** is within 0.01 of the best of its column, and rows are ordered by the values alone: whether one encoder is
   better than another, `bench compare` says, over items and seeds. `-` was not measured.
 - `map` is that of its test items: of few it lies above what many would give. Compare it on the same items only.
