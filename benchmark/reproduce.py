@@ -91,13 +91,14 @@ def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]
     from benchmark.machine import device_of
 
     lines = []
+    machine = "machine" if record.hardware.instructions is not None else "machine, as far as the record tells"
     if record.schema_version < SIGNED_SINCE:
         lines.append(
             f"The record is of schema {record.schema_version}: it has no digests, so that it is not checked for "
             "damage, and does not say what its machine computed with"
         )
     for what, found in (
-        ("machine", machine_differences(record, device_of(device))),
+        (machine, machine_differences(record, device_of(device))),
         ("versions", version_differences(record)),
     ):
         lines.append(f"Differs, {what}: {'; '.join(found)}" if found else f"Alike: {what}")

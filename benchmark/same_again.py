@@ -118,7 +118,7 @@ def machine_differences(record: Record, device: str) -> list[str]:
     from benchmark.machine import hardware
 
     then, now = record.hardware, HardwareSection(**hardware(device))
-    known = record.schema_version >= 3
+    known = then.instructions is not None
     fields = ["cpu", "cores", "accelerator", "device"]
     fields += ["instructions", "onednn", "blas", "threads", "limits", "flags"] if known else []
     differ = [

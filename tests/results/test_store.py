@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import store
@@ -395,6 +395,7 @@ def test_json_that_is_no_record_is_refused(tmp_path: Path, content: str) -> None
         store.read(path)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_a_torn_file_is_refused(tmp_path_factory: pytest.TempPathFactory, make_record, data: st.DataObject) -> None:
     path = store.write(tmp_path_factory.mktemp("torn"), make_record())
