@@ -32,6 +32,7 @@ from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.scratch import scratch_folders
 from benchmark.tables import table
+from benchmark.terminal import display
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
 PRUNED = ".pruned-"  # how the name of a folder begins that is being deleted
@@ -126,8 +127,8 @@ def ls(home: Path | None) -> None:
         ]
         for space in spaces
     ]
-    print(table(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]))
-    print(f"\n{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {where / FOLDER}")
+    display(table(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]))
+    display(f"\n{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {where / FOLDER}")
 
 
 def verify(home: Path | None) -> None:
@@ -140,12 +141,10 @@ def verify(home: Path | None) -> None:
             if problem:
                 torn += 1
                 set_aside(path)
-                print(f"{path}: {problem}; set aside as {path.name}{TORN}")
-    print(f"{checked} shard(s) read, {torn} torn")
+                display(f"{path}: {problem}; set aside as {path.name}{TORN}")
+    display(f"{checked} shard(s) read, {torn} torn")
     if torn:
-        print(
-            "The next run embeds their tracks again; 'bench cache prune --yes' removes the torn files.", file=sys.stderr
-        )
+        display("The next run embeds their tracks again; 'bench cache prune --yes' removes the torn files.", error=True)
         sys.exit(1)
 
 
@@ -185,34 +184,34 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
     size += sum(folder.size for folder in abandoned) + sum(_size(folder) for folder in begun)
     verb = "Deleted" if yes else "Would delete"
     for folder in begun:
-        print(f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB")
+        display(f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB")
         if yes:
             _delete([folder])
     for space in chosen:
-        print(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
+        display(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
         if yes:
             _delete_space(space.folder)
     for space in lost:
-        print(
+        display(
             f"{verb} {space.folder.name}: {space.tracks} embeddings without a description ({DESCRIPTION}), "
             f"{space.size / 1e6:.1f} MB"
         )
         if yes:
             _delete_space(space.folder)
     for file in files:
-        print(f"{verb} {file.relative_to(where)}")
+        display(f"{verb} {file.relative_to(where)}")
         if yes:
             _delete([file])
     for held in scratch:
         if held not in abandoned:
             why = "a run is at work there" if held.run == "alive" else "a run may be at work there; it goes after a day"
-            print(f"Kept {held.path.name}: {why}")
+            display(f"Kept {held.path.name}: {why}")
     for held in abandoned:
-        print(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
+        display(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
         if yes:
             _delete([held.path])
     if known or size:
-        print(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
+        display(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
         raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
 

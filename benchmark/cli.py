@@ -37,6 +37,7 @@ from benchmark.parameters import (
 from benchmark.pretrain_cli import pretrain_app
 from benchmark.reading_cli import reading_app
 from benchmark.results_cli import results_app
+from benchmark.terminal import display
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
 #: Errors of the disk that a user mends: full, over quota, a file too large, read-only, not allowed, failing.
@@ -296,7 +297,7 @@ def _message_for_user(error: Exception) -> str | None:
 
 def _complain(message: str) -> None:
     with suppress(OSError):  # the terminal may be gone, which SIGHUP says
-        print(f"bench: {message}", file=sys.stderr)
+        display(f"bench: {message}", error=True)
 
 
 if __name__ == "__main__":

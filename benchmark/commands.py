@@ -24,6 +24,7 @@ from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
 from benchmark.run_key import place_of, trials_of
 from benchmark.tables import WIDTH, table
+from benchmark.terminal import display
 from benchmark.variants import variant_of
 from results.intervals import interval_notes, map_note, meaning, span
 from results.partial import in_words
@@ -82,7 +83,9 @@ def embed(
     done = embed_pairs(pairs, options, report)
     for pair in {pair.space.key: pair for pair in pairs}.values():
         new = done.embedded[pair.space.key]
-        print(f"{pair.encoder.name}: {len(pair.store.places())} embeddings, {new} of them new, in {pair.store.folder}")
+        display(
+            f"{pair.encoder.name}: {len(pair.store.places())} embeddings, {new} of them new, in {pair.store.folder}"
+        )
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -94,11 +97,11 @@ def print_outcomes(outcomes: Sequence[Outcome]) -> None:
     if curves:
         _print_curves(curves)
     for line in dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record)):
-        print(line)
+        display(line)
     for outcome in outcomes:
         if outcome.displaced is not None:
             what = f"{outcome.record.name} on {outcome.record.task.id}"
-            print(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
+            display(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
 
 
 def _print_scores(outcomes: Sequence[Outcome]) -> None:
@@ -123,14 +126,14 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                 ]
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
-    print(table(rows, headers, NAMES))
+    display(table(rows, headers, NAMES))
     told = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
-    print("\n" + textwrap.fill(told, WIDTH))
+    display("\n" + textwrap.fill(told, WIDTH))
     if lost:
-        print("\n! a ridge regression on the same embeddings does better, by more than the interval")
+        display("\n! a ridge regression on the same embeddings does better, by more than the interval")
     print_robustness([outcome.record for outcome in outcomes])
     folders = sorted({str(outcome.path.parent.parent) for outcome in outcomes})
-    print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
+    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
 
 
 def _print_curves(outcomes: Sequence[Outcome]) -> None:
@@ -163,9 +166,9 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
             ]
         )
     headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
-    print(table(rows, headers, NAMES))
+    display(table(rows, headers, NAMES))
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
-    print(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
+    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
 
 
 def _remarks(record: Record) -> list[str]:
@@ -227,12 +230,12 @@ def print_plan(pairs: Sequence[Pair], options: Options) -> None:
                 work,
             ]
         )
-    print(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
+    display(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
     if any(pair.given is None for pair in pairs):
-        print()
+        display()
         print_estimates(estimates(pairs, options))
     print_deformed(pairs, options)
     for refusal in dict.fromkeys(pair.standing.refusal for pair in pairs if pair.standing.refusal):
-        print(f"\nRefused: {refusal}")
+        display(f"\nRefused: {refusal}")
     folder = "curves" if options.train_fraction else "runs"
-    print(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")
+    display(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")

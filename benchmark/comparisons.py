@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.progress import Reporter, Terminal
 from benchmark.result_checks import refuse_altered
+from benchmark.terminal import display
 from probes import comparison as statistics
 from results import store
 from results.comparison import (
@@ -45,7 +46,7 @@ def compare(
     """Print how two encoders differ on the tasks that both have records of."""
     report = Terminal()
     found = compare_records(first, second, tasks, results, metric, permutations, seed, report)
-    print(found.model_dump_json(indent=2) if as_json else render(found))
+    display(found.model_dump_json(indent=2) if as_json else render(found))
 
 
 def compare_records(

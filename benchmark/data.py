@@ -23,6 +23,7 @@ from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.progress import Advance, Reporter, Terminal
 from benchmark.tables import table
+from benchmark.terminal import display
 from tasks import registry
 from tasks.archives import is_unpacked, obtain, pending
 from tasks.audit import Audit, findings
@@ -60,8 +61,8 @@ def ls(home: Path | None, data_roots: Sequence[str] = ()) -> None:
             continue
         size = f"{card.gigabytes:g}" if card.gigabytes else "?"
         rows.append([name, ids, *_state(card, tasks, where, data_roots), size, _clip(card.licence)])
-    print(table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"]))
-    print(f"\nData home {where}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK")
+    display(table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"]))
+    display(f"\nData home {where}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK")
 
 
 def fetch(
@@ -87,7 +88,7 @@ def fetch(
         card = _card(name)
         if card is None:
             own = tasks[0].card.manifest is not None
-            print(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
+            display(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
             continue
         place = place_of(card, base, data_roots)
         ids = [one.card.id for one in tasks]
@@ -148,7 +149,7 @@ def verify(
         card = _card(name)
         place = None if card is None else place_of(card, base, data_roots)
         if card is not None and place is not None:
-            print(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
+            display(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
             sources = card.sources_of([one.card.id for one in tasks])
             wanted = [source for source in sources if source.what == "annotations" or not annotations_only]
             problems += verify_sources(wanted, place, everything)
@@ -160,11 +161,11 @@ def verify(
                 continue
             problems += verify_items(one.card, items)
             if annotations_only:
-                print("  audio: not looked at")
+                display("  audio: not looked at")
             else:
                 problems += verify_audio(items, everything)
     if problems:
-        print(f"\n{problems} problem(s). What belongs where: bench data where {task}", file=sys.stderr)
+        display(f"\n{problems} problem(s). What belongs where: bench data where {task}", error=True)
         sys.exit(1)
 
 
@@ -176,22 +177,22 @@ def where(task: str, home: Path | None, data_roots: Sequence[str] = ()) -> None:
         if card is None:
             own = tasks[0].card.manifest is not None
             rendered = f"{RENDERED}, below {base / 'collections'}"
-            print(f"{name}: {f'its manifest is {tasks[0].manifest}' if own else rendered}\n")
+            display(f"{name}: {f'its manifest is {tasks[0].manifest}' if own else rendered}\n")
             continue
         place = place_of(card, base, data_roots)
-        print(f"{name}: {card.title}\n")
-        print(f"Its folder, named by {place.origin}: {place.root}")
+        display(f"{name}: {card.title}\n")
+        display(f"Its folder, named by {place.origin}: {place.root}")
         if place.annotations != place.root:
-            print(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
-        print(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
+            display(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
+        display(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
         for source in card.sources_of([one.card.id for one in tasks]):
-            print(f"  {source.file} ({source.what}): {source_state(source, place)}")
+            display(f"  {source.file} ({source.what}): {source_state(source, place)}")
             for url in source.urls:
-                print(f"      {url}")
+                display(f"      {url}")
             if source.note:
-                print(f"      {source.note.strip()}")
-        print(f'\nAudio of your own elsewhere: in {base / CONFIG}\n\n[data]\n{name} = "/path/to/{name}"\n')
-        print(f"or for one command: --data-root {name}=/path/to/{name} (it is read, never written)\n")
+                display(f"      {source.note.strip()}")
+        display(f'\nAudio of your own elsewhere: in {base / CONFIG}\n\n[data]\n{name} = "/path/to/{name}"\n')
+        display(f"or for one command: --data-root {name}=/path/to/{name} (it is read, never written)\n")
 
 
 def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, content: bool = False) -> None:
@@ -211,16 +212,16 @@ def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, conte
         found = audit_items(items, one.card.kind, hashes)
         counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
         groups = "no groups" if items.groups is None else f"{len(set(items.groups))} groups"
-        print(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
+        display(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
         outcome = findings(found, one.card.documented)
         for finding in outcome:
-            print(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}")
+            display(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}")
             errors += finding.is_error
         if not outcome:
-            print("  nothing is shared between splits" + ("" if content else "; --content compares the audio itself"))
+            display("  nothing is shared between splits" + ("" if content else "; --content compares the audio itself"))
         _print_prevalence(found)
     if errors:
-        print(f"{errors} error(s)", file=sys.stderr)
+        display(f"{errors} error(s)", error=True)
         sys.exit(1)
 
 
@@ -312,21 +313,21 @@ def _tell(card: CollectionCard, tasks: Sequence[Task], place: Place) -> None:
         try:
             items_of(tasks[0].card, card, place)
         except TaskError as error:
-            print(f"{card.name}: not complete yet: {error}")
+            display(f"{card.name}: not complete yet: {error}")
         return
-    print(
+    display(
         f"{card.name}: annotations of {len(tasks) - unread} of {len(tasks)} task(s), audio {total - missing} of {total}"
     )
     if not missing:
         return
     if place.read_only:
-        print(f"  {missing} file(s) are not in {place.root}, which is yours and never written")
+        display(f"  {missing} file(s) are not in {place.root}, which is yours and never written")
     for source in card.sources_of([task.card.id for task in tasks]):
         if source.unpack is not None and not place.read_only and is_unpacked(source, place.root):
-            print(f"  {source.file} was unpacked before: --again unpacks it once more")
+            display(f"  {source.file} was unpacked before: --again unpacks it once more")
         elif not source.urls and not has(source, place):
-            print(f"  {source.file} cannot be downloaded. {source.note.strip()}".rstrip())
-    print(f"  What belongs where: bench data where {tasks[0].card.id}")
+            display(f"  {source.file} cannot be downloaded. {source.note.strip()}".rstrip())
+    display(f"  What belongs where: bench data where {tasks[0].card.id}")
 
 
 def _print_prevalence(found: Audit) -> None:
@@ -338,7 +339,7 @@ def _print_prevalence(found: Audit) -> None:
     rows = [[label, *(f"{shares[split][label]:.2%}" for split in SPLITS)] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:
         rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", "", "", ""]]
-    print(table(rows, ["label", *SPLITS]))
+    display(table(rows, ["label", *SPLITS]))
 
 
 def _clip(text: str, width: int = 40) -> str:

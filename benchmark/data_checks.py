@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.lengths import RULE, far_shorter
 from benchmark.progress import Terminal
+from benchmark.terminal import display
 from tasks.archives import is_unpacked
 from tasks.card import SPLITS, TaskCard
 from tasks.collection import CollectionCard, Source
@@ -65,14 +66,14 @@ def verify_sources(sources: Sequence[Source], place: Place, everything: bool) ->
     for source in sources:
         folder = place.root if place.read_only and is_here(source, place.root) else place.annotations
         if not (folder / source.file).is_file() or (source.what == "audio" and not everything):
-            print(f"  {source.file}: {source_state(source, place)}")
+            display(f"  {source.file}: {source_state(source, place)}")
             continue
         problem = problem_of(source, folder)
         if problem:
             problems += complain(f"{folder / source.file}: {problem}; remove it, then bench data fetch")
         else:
             known = "sha256" if source.sha256 else "md5" if source.md5 else "size" if source.size else ""
-            print(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
+            display(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
     return problems
 
 
@@ -82,7 +83,7 @@ def verify_items(card: TaskCard, items: Items) -> int:
     sizes = dict(card.sizes or {})
     wrong = {split: size for split, size in sizes.items() if counts[split] != size}
     text = ", ".join(f"{split} {n}" for split, n in counts.items())
-    print(f"{card.id}: {text}{' as the card says' if sizes and not wrong else ''}; {len(items.labels)} label(s)")
+    display(f"{card.id}: {text}{' as the card says' if sizes and not wrong else ''}; {len(items.labels)} label(s)")
     if wrong:
         problems += complain(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
     if card.labels and items.labels != card.labels:
@@ -91,7 +92,7 @@ def verify_items(card: TaskCard, items: Items) -> int:
         rows = items.rows(split).tolist()
         for place, row in {"1st": rows[:1], "10th": rows[9:10], "last": rows[-1:]}.items():
             for i in row:
-                print(
+                display(
                     f"  {split:<5} {place:>4}  {items.track_ids[i]}  {_target(card.kind, items, i)}  {items.audio[i]}"
                 )
     return problems
@@ -100,7 +101,7 @@ def verify_items(card: TaskCard, items: Items) -> int:
 def verify_audio(items: Items, everything: bool) -> int:
     """Look for the audio, and decode a sample of it, or ``everything``; return the number of problems."""
     problems, missing, empty = 0, missing_audio(items), empty_audio(items)
-    print(f"  audio: {len(items) - len(missing)} of {len(items)} here")
+    display(f"  audio: {len(items) - len(missing)} of {len(items)} here")
     for folder, count in unreadable(items, missing).items():
         problems += complain(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
     for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
@@ -118,11 +119,11 @@ def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> int:
         chosen = np.random.default_rng(0).choice(len(paths), SAMPLE, replace=False)
         paths = [paths[place] for place in sorted(chosen.tolist())]
     if not paths:
-        print("  no audio file was decoded: there is none to decode")
+        display("  no audio file was decoded: there is none to decode")
         return 0
     found = _in_threads(_checked, paths, "decode")
     damaged = [f"{path}: {one.problem}" for path, one in zip(paths, found, strict=True) if one.problem]
-    print(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
+    display(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
     _tell(paths, found)
     return sum(complain(text) for text in damaged)
 
@@ -167,7 +168,7 @@ def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
     for what, which in told.items():
         names = "".join(f"\n      {path}" for path in which[:SHOWN])
         more = f"\n      and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
-        print(f"  note: {len(which)} file(s): {what}:{names}{more}")
+        display(f"  note: {len(which)} file(s): {what}:{names}{more}")
 
 
 def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> list[T]:
@@ -198,7 +199,7 @@ def contents(items: Items, home: Path) -> dict[Path, str]:
     entries = zip(fresh, stats, hashes, strict=True)
     index.add(Seen(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
     if missing:
-        print(f"  {len(missing)} missing audio file(s) could not be compared")
+        display(f"  {len(missing)} missing audio file(s) could not be compared")
     return known | dict(zip(fresh, hashes, strict=True))
 
 
@@ -214,5 +215,5 @@ def _target(kind: str, items: Items, row: int) -> str:
 
 def complain(text: str) -> int:
     """Print a problem and return 1, to be added to those before it."""
-    print(f"  PROBLEM: {text}")
+    display(f"  PROBLEM: {text}")
     return 1

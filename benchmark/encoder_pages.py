@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.terminal import display
 
 if TYPE_CHECKING:
     from benchmark.encoders.base import Encoder
@@ -87,7 +88,7 @@ def check(
         (again,) = resolve(name, where, arguments=arguments)
         if again.fingerprint() != encoder.fingerprint():
             raise UserError(f"{encoder.path} is not what it was a moment ago: is it still being written?")
-        print(
+        display(
             f"{given_in_words(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
             "nothing else can be checked here."
         )
@@ -95,8 +96,8 @@ def check(
     used = device_of(device, encoder)
     named = Named(name, tuple(arguments), str(where), used)
     found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
-    print(f"{encoder.name} on {used}")
-    print(findings_in_words(found))
+    display(f"{encoder.name} on {used}")
+    display(findings_in_words(found))
     if task and not found.failures:
         _print_estimate(encoder, found, task, where, data_roots, used, batch_size)
     return not found.failures
@@ -147,7 +148,7 @@ def _print_estimate(
         options,
         records=False,
     )
-    print()
+    display()
     estimate.print_estimates(estimate.estimates(pairs, options, found.speed))
 
 
@@ -161,4 +162,4 @@ def new(path: Path) -> None:
 
     write(path)
     shown = f"'{path}'" if " " in str(path) else str(path)
-    print(f"{path} written. Try it:\n  bench encoders check {shown}\n  bench run --encoder {shown} --task demo")
+    display(f"{path} written. Try it:\n  bench encoders check {shown}\n  bench run --encoder {shown} --task demo")

@@ -15,6 +15,7 @@ import numpy as np
 
 from benchmark.encoders.speed import Speed
 from benchmark.tables import table
+from benchmark.terminal import display
 from benchmark.windows import WindowRule, window_starts
 
 if TYPE_CHECKING:
@@ -235,12 +236,14 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
         ]
         for each in found
     ]
-    print(table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]))
+    display(table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]))
     for each in found:
         if each.to_embed:
-            print(f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.in_words()}.")
+            display(
+                f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.in_words()}."
+            )
         if each.why:
-            print(f"Time unknown: {each.why}.")
+            display(f"Time unknown: {each.why}.")
 
 
 def windows_in_words(windows: WindowRule, sample_rate: int) -> str:

@@ -24,9 +24,11 @@ from benchmark.published_labels import (
     read_table,
 )
 from benchmark.result_checks import refuse_altered
+from benchmark.terminal import display
 from probes.statistics import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
 from results.intervals import span
+from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
 from tasks import metrics as task_metrics
@@ -84,9 +86,9 @@ def labels(
     tables = label_tables(record, read_split(results, record), known, metric)
     if as_json:
         content = {"task": task, "encoder": record.encoder.id, "tables": [asdict(table) for table in tables]}
-        print(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
+        display(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        print(render(record, tables, hint=not known and bool(files_of(task))))
+        display(render(record, tables, hint=not known and bool(files_of(task))))
 
 
 def find_record(asked: str, encoder: str | None, results: Path) -> tuple[Record, Path]:
@@ -232,7 +234,7 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
         models = [model for model in MODELS.values() if any(model in row.published for row in table.rows)]
         lines = [
             [
-                row.label.replace("|", "\\|"),
+                escaped(row.label),
                 str(row.items),
                 _number(row.value),
                 span(row.low, row.high),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UserError
 from benchmark.home import home_folder
 from benchmark.tables import table
+from benchmark.terminal import display
 
 if TYPE_CHECKING:
     from tasks.card import TaskCard
@@ -39,9 +40,9 @@ def tasks(name: str | None, home: Path | None = None) -> None:
         ]
         for task in found
     ]
-    print(table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"]))
+    display(table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"]))
     if name is None:
-        print("\nOne card: bench tasks ID. Your own data: bench run --encoder X --task path/to/card.toml")
+        display("\nOne card: bench tasks ID. Your own data: bench run --encoder X --task path/to/card.toml")
 
 
 def task_page(output: Path, *, check: bool) -> None:
@@ -51,25 +52,25 @@ def task_page(output: Path, *, check: bool) -> None:
     if check:
         difference = task_pages.check(output)
         if difference:
-            sys.stdout.write(difference)
-            print(f"{output} is not what the cards give: run 'bench tasks --markdown'", file=sys.stderr)
+            display(difference, end="")
+            display(f"{output} is not what the cards give: run 'bench tasks --markdown'", error=True)
             sys.exit(1)
-        print(f"{output} is what the cards give")
+        display(f"{output} is what the cards give")
         return
     try:
         changed = task_pages.write(output)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from None
-    print(f"{output} {'written' if changed else 'is up to date'}", file=sys.stderr)
+    display(f"{output} {'written' if changed else 'is up to date'}", error=True)
 
 
 def _print_card(name: str, task: Task, home: Path) -> None:
     from benchmark.task_pages import probe_in_words, table1_in_words, windows_in_words
 
     card = task.card
-    print(card.title)
-    print("=" * len(card.title))
-    print(textwrap.fill(card.description, WIDTH) + "\n" if card.description else "")
+    display(card.title)
+    display("=" * len(card.title))
+    display(textwrap.fill(card.description, WIDTH) + "\n" if card.description else "")
     of_regression = card.kind == "regression"
     facts = {
         "id": card.id + (f" (also {', '.join(card.aliases)})" if card.aliases else ""),
@@ -91,18 +92,18 @@ def _print_card(name: str, task: Task, home: Path) -> None:
     }
     for key, value in facts.items():
         if value:
-            print(_entry(f"{key}:", value))
+            display(_entry(f"{key}:", value))
     if card.deviations:
-        print("\nDeviations, and what to know:")
+        display("\nDeviations, and what to know:")
         for deviation in card.deviations:
-            print(_filled(deviation, "  - ", "    "))
+            display(_filled(deviation, "  - ", "    "))
     if card.citation:
-        print(f"\nCitation:\n{card.citation.strip()}")
+        display(f"\nCitation:\n{card.citation.strip()}")
     here, command = _state(name, task, home)
-    print("\nOn this machine:")
+    display("\nOn this machine:")
     for line in here:
-        print(_filled(line, "  ", "    "))
-    print(f"\nNext: {command}")
+        display(_filled(line, "  ", "    "))
+    display(f"\nNext: {command}")
 
 
 def _sizes(card: TaskCard) -> str:
@@ -176,7 +177,7 @@ def encoders(name: str | None, home: Path | None = None) -> None:
     from benchmark.encoder_pages import catalogue, given_in_words
 
     if name is None:
-        print(catalogue(home_folder(home)))
+        display(catalogue(home_folder(home)))
         return
     from benchmark.embeddings.space import space_of
     from benchmark.encoders.base import window_of
@@ -192,14 +193,14 @@ def encoders(name: str | None, home: Path | None = None) -> None:
         with stdout_to_stderr():
             encoder = resolve_one(name, where)
         if isinstance(encoder, Precomputed):
-            print(given_in_words(encoder))
+            display(given_in_words(encoder))
             return
         fingerprint = space_of(encoder, None, None).fingerprint
-    print(encoder.name)
-    print("=" * len(encoder.name))
+    display(encoder.name)
+    display("=" * len(encoder.name))
     documentation = (encoder.__doc__ or "").strip()
     if documentation:
-        print(documentation.splitlines()[0] + "\n")
+        display(documentation.splitlines()[0] + "\n")
     window = "whole track"
     if encoder.window_seconds:
         window = f"{encoder.window_seconds:g} s every {encoder.hop_seconds or encoder.window_seconds:g} s"
@@ -212,11 +213,11 @@ def encoders(name: str | None, home: Path | None = None) -> None:
         "shorter": f"{encoder.padding} up to {window_of(encoder):g} s",
         "fingerprint": fingerprint or "not without weights",
     }.items():
-        print(f"{key + ':':<13}{value}")
+        display(f"{key + ':':<13}{value}")
     for note in encoder.notes:
-        print(textwrap.fill(note, 100, initial_indent="- ", subsequent_indent="  "))
+        display(textwrap.fill(note, 100, initial_indent="- ", subsequent_indent="  "))
     if not fingerprint:
-        print(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
+        display(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
 
 
 def _unfetched(name: str, home: Path) -> Any:
@@ -242,7 +243,7 @@ def fetch_encoder(name: str | None, home: Path | None, *, remove_original: bool)
         path = fetch_weights(
             name, where, remove_original=remove_original, progress=lambda done, total: advance(done, total=total)
         )
-    print(f"{name}: weights in {path}")
+    display(f"{name}: weights in {path}")
 
 
 def leaderboard(results: Path, output: Path, *, check: bool, show: bool) -> None:
@@ -254,15 +255,15 @@ def leaderboard(results: Path, output: Path, *, check: bool, show: bool) -> None
     if check:
         difference = board.check(results, output)
         if difference:
-            sys.stdout.write(difference)
-            print(f"{output} is not what the records in {results} give: run 'bench leaderboard'", file=sys.stderr)
+            display(difference, end="")
+            display(f"{output} is not what the records in {results} give: run 'bench leaderboard'", error=True)
             sys.exit(1)
-        print(f"{output} is what the records in {results} give")
+        display(f"{output} is what the records in {results} give")
         return
     try:
         changed = board.write(results, output)
     except OSError as error:
         raise UserError(f"cannot write {output}: {error.strerror or error}") from None
     if show:
-        sys.stdout.write(output.read_text(encoding="utf-8"))
-    print(f"{output} {'written' if changed else 'is up to date'}", file=sys.stderr)
+        display(output.read_text(encoding="utf-8"), end="")
+    display(f"{output} {'written' if changed else 'is up to date'}", error=True)

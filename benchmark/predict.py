@@ -25,6 +25,7 @@ from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.probe_files import find_probe
 from benchmark.progress import Reporter, Silent, Terminal
 from benchmark.standard_streams import stdout_to_stderr
+from benchmark.terminal import display
 from benchmark.windows import TooShortError, cut
 
 if TYPE_CHECKING:
@@ -71,12 +72,12 @@ def command(
         report=Terminal(),
     )  # fmt: skip
     if as_json:
-        print(json.dumps(as_data(card, found, top_k), indent=2, ensure_ascii=False, allow_nan=False))
+        display(json.dumps(as_data(card, found, top_k), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        print("\n\n".join(in_words(card, one, top_k) for one in found if one.outputs is not None))
+        display("\n\n".join(in_words(card, one, top_k) for one in found if one.outputs is not None))
     damaged = [one for one in found if one.outputs is None]
     for one in damaged:
-        print(f"bench: {one.path}: {one.problem} ({one.seconds:.2f} s recovered)", file=sys.stderr)
+        display(f"bench: {one.path}: {one.problem} ({one.seconds:.2f} s recovered)", error=True)
     if damaged:
         sys.exit(2)
 

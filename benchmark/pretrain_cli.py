@@ -8,6 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from benchmark.terminal import display
+
 Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
 
 
@@ -36,8 +38,8 @@ def listing(context: typer.Context) -> None:
         found = {name: recipes.load(name) for name in recipes.names()}
         width = max(len(name) for name in found)
         for name, recipe in found.items():
-            print(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
-        print(
+            display(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
+        display(
             "\nbench pretrain prepare AUDIO --out STORE\nbench pretrain RECIPE --data STORE --out RUN [key=value ...]"
         )
 
@@ -54,7 +56,7 @@ def prepare(
     from benchmark.pretraining.prepare import prepare as make
     from benchmark.progress import Terminal
 
-    print(make(source, out, labels=labels, workers=workers, redo=redo, report=Terminal()).path)
+    display(make(source, out, labels=labels, workers=workers, redo=redo, report=Terminal()).path)
 
 
 @pretrain_app.command("train")
@@ -90,4 +92,4 @@ def train(
         probe_trials,
         tuple(data_root or ()),
     )
-    print(pretrain(choices, Terminal()))
+    display(pretrain(choices, Terminal()))

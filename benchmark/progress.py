@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from benchmark.terminal import one_line
+from results.markdown import inert
+
 
 class Advance(Protocol):
     """Moves a bar to ``done``, with a word on the rate, and a new total where that is only known later."""
@@ -64,7 +67,7 @@ class Terminal:
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._console, transient=True) as progress:
-            bar = progress.add_task(title, total=total, note="")
+            bar = progress.add_task(one_line(title), total=total, note="")
 
             def advance(done: float, note: str = "", total: float | None = None) -> None:
                 progress.update(bar, completed=done, total=total, note=f" · {note}" if note else "")
@@ -73,4 +76,4 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Tell one line on stderr."""
-        self._console.print(text, markup=False)
+        self._console.print(inert(text), markup=False)

@@ -21,6 +21,7 @@ from benchmark.pipeline import embed, needs_audio, prepare
 from benchmark.plan import Pair, make_pairs
 from benchmark.progress import Reporter, Terminal
 from benchmark.same_again import Verdict, judge, machine_differences, version_differences, worst
+from benchmark.terminal import display
 from results import store as records
 from results.record import Record
 from results.text import SIGNED_SINCE
@@ -77,12 +78,12 @@ def reproduce(
         for each in judged
     ]  # fmt: skip
     headers = ["split", "metric", "recorded", "now", "worst seed", "difference", "seeds' noise", "verdict"]
-    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
-    print()
+    display(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    display()
     for line in _circumstances(record, options.device, chosen):
-        print(line)
+        display(line)
     verdict = worst(each.verdict for each in judged)
-    print(f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
+    display(f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
     return verdict
 
 

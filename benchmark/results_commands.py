@@ -15,6 +15,7 @@ from benchmark.result_checks import (
     sign_probe,
     sign_record,
 )
+from benchmark.terminal import display
 from results.record import RecordError
 from results.store import STUDIES
 
@@ -37,16 +38,16 @@ def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> bool:
     for path in wanted:
         state = _state(path)
         for line in state.differs:
-            print(f"{path}: {line}")
+            display(f"{path}: {line}")
         if state.unchecked and not sign:
-            print(f"{path}: unchecked, {state.unchecked}")
+            display(f"{path}: unchecked, {state.unchecked}")
         unchecked += bool(state.unchecked)
         if sign and (state.differs or state.unchecked) and _sign(path):
-            print(f"{path}: signed as it is now")
+            display(f"{path}: signed as it is now")
             signed += 1
         else:
             bad += bool(state.differs)
-    print(f"{len(wanted)} looked at: {bad} differ, {unchecked} without digests, {signed} signed")
+    display(f"{len(wanted)} looked at: {bad} differ, {unchecked} without digests, {signed} signed")
     return bad == 0
 
 
@@ -61,7 +62,7 @@ def _state(path: Path) -> State:
 
 def _sign(path: Path) -> bool:
     if path.suffix == ".journal":
-        print(f"{path}: not signed: delete it, and the search begins anew")
+        display(f"{path}: not signed: delete it, and the search begins anew")
         return False
     try:
         if path.is_dir():
@@ -69,6 +70,6 @@ def _sign(path: Path) -> bool:
         else:
             sign_record(path)
     except (RecordError, UserError) as error:
-        print(f"{path}: not signed: {error}")
+        display(f"{path}: not signed: {error}")
         return False
     return True

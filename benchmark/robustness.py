@@ -23,6 +23,7 @@ from benchmark.options import Options
 from benchmark.plan import Pair
 from benchmark.scoring import LeftOut, leave_out, score_split
 from benchmark.standing import Standing
+from benchmark.terminal import display
 from probes.data import SplitArrays
 from probes.statistics import change
 from results.record import Drop, Record, Robustness, Score
@@ -132,7 +133,7 @@ def print_plan(pairs: Sequence[Pair], options: Options) -> None:
         for deformation in options.deform:
             store = deformed_pair(sharing[0], deformation, options.home).store
             todo = missing_tracks(tracks, store, index)
-            print(f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}")
+            display(f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}")
 
 
 def print_robustness(records: Sequence[Record]) -> None:
@@ -159,11 +160,11 @@ def print_robustness(records: Sequence[Record]) -> None:
     if not rows:
         return
     headers = ["encoder", "task", "deformation", "metric", "clean", "deformed", "drop", "95 % interval"]
-    print("\n" + tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    display("\n" + tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
     for record in records:
         for each in record.robustness:
             if each.clipped:
-                print(
+                display(
                     f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
                     f"track(s) were clipped under {each.spec}"
                 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from benchmark.terminal import one_line
+
 WIDTH = 120
 LEAST = 10  # columns of a name, however wide the numbers are
 
@@ -20,10 +22,10 @@ def table(rows: Iterable[Sequence[object]], headers: Sequence[str], names: int =
     """
     from tabulate import tabulate
 
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[one_line(cell) for cell in row] for row in rows]
     if names:
         cells = _wrapped(cells, headers, names)
-    return tabulate(cells, headers, tablefmt="simple", disable_numparse=True)
+    return tabulate(cells, [one_line(header) for header in headers], tablefmt="simple", disable_numparse=True)
 
 
 def _wrapped(cells: list[list[str]], headers: Sequence[str], names: int) -> list[list[str]]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmark.protocols import protocol_of
+from results.markdown import escaped
 from tasks import registry
 from tasks.card import TaskCard
 from tasks.registry import Task
@@ -172,12 +173,12 @@ def _question(task: Task) -> list[str]:
     table = next((number for group, number in TABLES.items() if group in card.groups), "-")
     # The names of 100 or 500 tags stand in the user's files; how many they are is in the paper.
     labels = labels or (card.table1.labels if card.table1 else "") or "-"
-    return [_link(card.id), _text(card.title), card.kind, ", ".join(card.metrics), _text(labels), table]
+    return [_link(card.id), escaped(card.title), card.kind, ", ".join(card.metrics), escaped(labels), table]
 
 
 def _data(task: Task) -> list[str]:
     card = task.card
-    return [_link(card.id), _sizes(card), _text(table1_in_words(card)) or "-", _text(audio_licence(card))]
+    return [_link(card.id), _sizes(card), escaped(table1_in_words(card)) or "-", escaped(audio_licence(card))]
 
 
 def _sizes(card: TaskCard) -> str:
@@ -196,14 +197,14 @@ def _section(task: Task) -> str:
         ("Audio", card.audio),
         ("Licence", f"{card.licence.rstrip('.')}."),
     ]
-    lines = [f"### {card.id}", "", *_wrapped(f"**{_text(card.title)}.** {_text(card.description)}", "", ""), ""]
+    lines = [f"### {card.id}", "", *_wrapped(f"**{escaped(card.title)}.** {escaped(card.description)}", "", ""), ""]
     for name, fact in facts:
         if fact:
-            lines += _wrapped(f"{name}: {_text(fact)}", "- ", "  ")
+            lines += _wrapped(f"{name}: {escaped(fact)}", "- ", "  ")
     if card.deviations:
         lines.append("- Deviations, and what to know:")
     for deviation in card.deviations:
-        lines += _wrapped(_text(deviation), "  - ", "    ")
+        lines += _wrapped(escaped(deviation), "  - ", "    ")
     names = ", ".join(f"`{alias}`" for alias in card.aliases)
     lines += _wrapped(
         f"Collection `{task.collection}`" + (f"; the task is also called {names}." if names else "."), "- ", "  "
@@ -230,11 +231,6 @@ def _guarded(found: re.Match[str]) -> str:
 
 def _link(task: str) -> str:
     return f"[{task}](#{task})"
-
-
-def _text(text: str) -> str:
-    """Write any text so that Markdown shows it as it is."""
-    return re.sub(r"([\\|*<>`\[\]])", r"\\\1", " ".join(text.split()))
 
 
 def _table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from tabulate import tabulate
 
 from results.intervals import FEW_CLUSTERS
+from results.markdown import escaped
 from results.partial import in_words, is_partial
 from results.predictions import Predictions
 from results.record import Record, Section
@@ -222,11 +223,11 @@ def row_notes(rows: Sequence[MetricDifference]) -> list[str]:
 
 def render(comparison: Comparison) -> str:
     """Return the comparison as a Markdown table with what to know below it."""
-    first, second = _escape(comparison.first), _escape(comparison.second)
+    first, second = escaped(comparison.first), escaped(comparison.second)
     lines = [
         [
-            _escape(row.task),
-            _escape(row.metric),
+            escaped(row.task),
+            escaped(row.metric),
             f"{row.first:.3f}",
             f"{row.second:.3f}",
             f"{row.difference:+.3f}",
@@ -273,7 +274,3 @@ def _p(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:.4f}" if value >= 0.0001 else "<0.0001"
-
-
-def _escape(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")

@@ -29,7 +29,7 @@ def read_regular(path: Path, largest: int = LARGEST) -> bytes:
             raise OSError(errno.EINVAL, f"it is {kind}", str(path))
         if found.st_size > largest:
             raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, and at most {largest:,} are read", str(path))
-        data = file.read(largest + 1)
+        data = file.read(min(largest, found.st_size) + 1)  # room for as much is made before it is read
     if len(data) > largest:
         raise OSError(errno.EFBIG, f"it has more than the {largest:,} bytes that are read", str(path))
     return data

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from tabulate import tabulate
 
 from results import published, store
 from results.intervals import interval_notes, span
+from results.markdown import escaped
 from results.partial import in_words, is_partial
 from results.published import Column, PublishedTable
 from results.record import SCHEMA_VERSION, Record, RecordError
@@ -88,7 +88,7 @@ def render(records: Sequence[Record]) -> str:
             groups[record.task.group].append(record)
     for group, ours in sorted(groups.items()):
         columns = tuple(dict.fromkeys((record.task.id, metric) for record in ours for metric in record.task.metrics))
-        sections.append(_section(f"Group {_escape(group)}", columns, [], ours))
+        sections.append(_section(f"Group {escaped(group)}", columns, [], ours))
     older = sum(record.schema_version < SCHEMA_VERSION for record in full)
     if older:
         sections.append(
@@ -171,9 +171,9 @@ def _paper_rows(table: PublishedTable) -> list[Row]:
         cells = {}
         for task, metric in table.columns:
             if found := table.cells.get((model, task, metric)):
-                detail = f" [{_escape(found.reference)}]" if found.reference else ""
+                detail = f" [{escaped(found.reference)}]" if found.reference else ""
                 cells[task, metric] = Cell(found.value, detail)
-        rows.append(Row(_escape(model), cells))
+        rows.append(Row(escaped(model), cells))
     return rows
 
 
@@ -189,7 +189,7 @@ def _our_rows(
                 interval = f" ({span(score.low, score.high)})"
                 cells[record.task.id, metric] = Cell(score.value, interval + signs.get(_place(record), ""))
         cells = {column: cells[column] for column in columns if column in cells}
-        rows.append(Row(f"◆ {_escape(encoder)}{signs.get(('', encoder), '')}", cells))
+        rows.append(Row(f"◆ {escaped(encoder)}{signs.get(('', encoder), '')}", cells))
     if ranked and all(len(row.cells) == len(columns) for row in rows):
         rows.sort(key=lambda row: -sum(cell.value for cell in row.cells.values()))
     return rows
@@ -208,7 +208,7 @@ def _table(columns: Sequence[Column], rows: Sequence[Row], *, bold: bool = True)
         mark = "**" if bold and best[column] - cell.value <= NEAR_BEST + 1e-9 else ""
         return f"{mark}{cell.value:z.3f}{mark}{cell.detail}"
 
-    headers = ["encoder", *(_escape(f"{task} {metric}") for task, metric in columns)]
+    headers = ["encoder", *(escaped(f"{task} {metric}") for task, metric in columns)]
     return _markdown(headers, [[row.label, *(text(row, column) for column in columns)] for row in rows])
 
 
@@ -233,16 +233,16 @@ def _column_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
 def _described(record: Record) -> tuple[str, ...]:
     """Return what must be alike in a column; nothing where it is not known."""
     return (
-        f"protocol {_escape(record.protocol)}",
+        f"protocol {escaped(record.protocol)}",
         f"protocol version {record.search.protocol_version}",
-        f"sampler {_escape(record.search.sampler)}",
-        f"pruner {_escape(record.search.pruner)}",
+        f"sampler {escaped(record.search.sampler)}",
+        f"pruner {escaped(record.search.pruner)}",
         f"{len(record.search.trials)} trial{'s' * (len(record.search.trials) != 1)}",
         f"probes in {record.probe.precision}",
-        "" if record.probe.layer is None else f"layer {_escape(record.probe.layer)}",
+        "" if record.probe.layer is None else f"layer {escaped(record.probe.layer)}",
         f"task version {record.task.version}",
-        f"task fingerprint {_escape(record.task.fingerprint[:12])}",
-        "" if _is_given(record) else f"audio {_escape(record.data.fingerprint[:12])}",
+        f"task fingerprint {escaped(record.task.fingerprint[:12])}",
+        "" if _is_given(record) else f"audio {escaped(record.data.fingerprint[:12])}",
     )
 
 
@@ -258,14 +258,14 @@ def _own_notes(record: Record) -> list[str]:
         notes.append("embeddings that were given: of which audio is not known")
     if record.encoder.own_windows:
         notes.append("the encoder's own windows in place of the task's")
-    notes += [_escape(note) for note in interval_notes(record)]
+    notes += [escaped(note) for note in interval_notes(record)]
     lost = record.floors.loses_to_ridge
     if lost:
-        where = "" if list(lost) == record.task.metrics else f" in {_escape(', '.join(lost))}"
+        where = "" if list(lost) == record.task.metrics else f" in {escaped(', '.join(lost))}"
         notes.append(f"below a ridge on the same embeddings{where}")
     if any(name.startswith("(") for name in record.data.missing):  # "(413 fewer items of train than the card)"
         notes.append("counts differ from the card's")
-    left = _escape(in_words(record.data))
+    left = escaped(in_words(record.data))
     return [*notes, left] if left and left not in notes else notes
 
 
@@ -273,8 +273,8 @@ def _encoder_notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
     """Say by ("", encoder) when the cells of a row were made by different states of the encoder."""
     states: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for record in (record for record in ours if record.encoder.fitted_on is None):  # else one state a task
-        state = _escape(f"version {record.encoder.version}, fingerprint {record.encoder.fingerprint[:12]}")
-        states[record.name][state].append(_escape(record.task.id))
+        state = escaped(f"version {record.encoder.version}, fingerprint {record.encoder.fingerprint[:12]}")
+        states[record.name][state].append(escaped(record.task.id))
     return {
         ("", encoder): "more than one state of this encoder in its row: "
         + "; ".join(f"{state} on {', '.join(tasks)}" for state, tasks in sorted(found.items()))
@@ -292,9 +292,9 @@ def _conditions(columns: Sequence[Column], ours: Sequence[Record]) -> str:
             counts = (str(record.data.counts.get(split, "-")) for split in ("train", "valid", "test"))
             seeds = " ".join(str(seed) for seed in record.seeds.probes)
             conditions = len(record.data.labels), len(record.search.trials), record.seeds.search, seeds
-            alike[*counts, *map(str, conditions)].append(_escape(record.name))
+            alike[*counts, *map(str, conditions)].append(escaped(record.name))
         for found, encoders in sorted(alike.items()):
-            lines.append([_escape(task), *found, "all" if len(alike) == 1 else ", ".join(encoders)])
+            lines.append([escaped(task), *found, "all" if len(alike) == 1 else ", ".join(encoders)])
     return _markdown(
         ["task", "train", "valid", "test", "labels", "trials", "search seed", "probe seeds", "encoders"], lines
     )
@@ -303,8 +303,3 @@ def _conditions(columns: Sequence[Column], ours: Sequence[Record]) -> str:
 def _markdown(headers: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     """Return a pipe table. Numbers stay the strings that they are: 0.710 must not become 0.71."""
     return tabulate(lines, headers, tablefmt="github", disable_numparse=True, stralign="left")
-
-
-def _escape(text: str) -> str:
-    """Write any text so that Markdown shows it as it is, inside one cell."""
-    return re.sub(r"([\\|*<>`\[\]])", r"\\\1", " ".join(text.split()))

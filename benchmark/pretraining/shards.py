@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import UserError
 from benchmark.pretraining.seen import SeenFiles
+from results.markdown import csv_cell
 from results.store import replace_file
 
 FORMAT = 1
@@ -270,7 +271,9 @@ def finish(folder: Path, labels: Sequence[str] | None) -> StoreCard:
 def write_left_out(folder: Path, rows: Iterable[Row]) -> None:
     """Write ``left_out.csv``: the tracks that the store does not have, and why."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows([["track", "reason"], *([row.track_id, row.left_out] for row in rows)])
+    csv.writer(text).writerows(
+        [["track", "reason"], *([csv_cell(row.track_id), csv_cell(row.left_out or "")] for row in rows)]
+    )
     replace_file(folder / LEFT_OUT, text.getvalue().encode())
 
 

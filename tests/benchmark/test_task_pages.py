@@ -75,7 +75,7 @@ def test_no_wrapped_line_begins_a_list(text, lines):
 
 
 def test_signs_of_markdown_in_a_card_are_shown_as_they_are():
-    assert task_pages._text("a*b  <row> [x] `y` | z") == r"a\*b \<row> \[x\] \`y\` \| z".replace(">", "\\>")
+    assert task_pages.escaped("a*b  <row> [x] `y` | z") == r"a\*b \<row> \[x\] \`y\` \| z".replace(">", "\\>")
 
 
 @pytest.mark.parametrize(

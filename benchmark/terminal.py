@@ -1,0 +1,21 @@
+r"""What is printed: text that others wrote (labels, titles, ids, paths, names) shows itself and does nothing else.
+
+A terminal obeys escape sequences: they move the cursor, retitle the window, hide what stands before. Marks of direction
+turn a name around. Each such character is shown by its number, as ``\u001b``, which JSON reads as the character.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from results.markdown import inert
+
+
+def display(text: object = "", *, error: bool = False, end: str = "\n") -> None:
+    """Print a text to stdout, or to stderr if it is an ``error``."""
+    print(inert(str(text)), end=end, file=sys.stderr if error else sys.stdout)
+
+
+def one_line(text: object) -> str:
+    """Return a text as one line, such as for a cell of a table or a title."""
+    return inert(" ".join(str(text).split()))
