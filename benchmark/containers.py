@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from benchmark.av_decoder import INSTALL
 from benchmark.media_tags import Bytes, end_of_tags, id3v2_size
 
 HEAD = 4096  # bytes that are looked at
@@ -36,7 +37,6 @@ AUDIO = (
     (0, b"FRM8", "DSD"),
     (0, b"#!AMR", "AMR"),
     (0, b"\x00\x00\x01\xba", "an MPEG program stream"),
-    (0, b"MThd", "MIDI, which holds notes and no sound"),
 )
 OTHER = (
     (
@@ -46,6 +46,7 @@ OTHER = (
     ),
     (0, b"/annex/objects/", "a git-annex pointer, not the file: 'git annex get' fetches the file"),
     (0, b"../.git/annex/objects/", "a git-annex pointer, not the file: 'git annex get' fetches the file"),
+    (0, b"MThd", "MIDI: notes, and no sound"),
     (0, b"PK\x03\x04", "a zip archive"),
     (0, b"\x1f\x8b", "compressed with gzip"),
     (0, b"BZh", "compressed with bzip2"),
@@ -82,7 +83,10 @@ class Container:
     def in_words(self) -> str:
         """Say what it is, and what to do."""
         if self.sound:
-            return f"it is {self.name}, which libsndfile cannot read: convert it to flac or wav"
+            return (
+                f"it is {self.name}, which libsndfile cannot read: convert it to flac or wav, or let FFmpeg read it "
+                f"({INSTALL})"
+            )
         return f"it is {self.name}" + ("" if ":" in self.name else ": fetch it again")
 
 

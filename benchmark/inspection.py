@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark import chunks, containers, flac, mpeg
+from benchmark import av_decoder, chunks, containers, flac, mpeg
 from benchmark.media_tags import Bytes, end_of_tags, id3v2_size
 
 #: Raised when a look may find what it did not find before: then files that were looked at are looked at again.
@@ -55,6 +55,11 @@ class Contents:
     samples: chunks.Samples | None = None
     form: str = ""
 
+    @property
+    def by_av(self) -> bool:
+        """Whether FFmpeg plays it, and not libsndfile."""
+        return self.form.startswith(av_decoder.FORM)
+
     def key(self, content: str) -> str:
         """Return the key of the file's embeddings, given the hash of its content."""
         form = REFUSED if self.problem else self.form
@@ -69,6 +74,8 @@ def look(path: Path) -> Contents:
     """
     with mapped(path) as data:
         found = containers.sniff(data)
+        if found is not None and found.sound and av_decoder.form():
+            return Contents(size=len(data), form=av_decoder.form())
         if found is not None:
             return Contents(found.in_words(), size=len(data))
         begin = 0

@@ -1,6 +1,7 @@
 """Sound files, played from their start to their end in blocks: whole, or with a reason why not.
 
-soundfile (libsndfile) decodes wav, flac, mp3, ogg, au, aiff and opus. What it says is not believed: the file's own
+soundfile (libsndfile) decodes wav, flac, mp3, ogg, au, aiff and opus; PyAV, where it is installed, what libsndfile
+cannot read (:mod:`benchmark.av_decoder`). What libsndfile says is not believed: the file's own
 bytes are looked at before (:mod:`benchmark.inspection`), and what was played is held against them after.
 """
 
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from benchmark import chunks
+from benchmark.av_decoder import PlayingError, Stream
 from benchmark.inspection import REFUSED, RESYNC, TAG_AT_END, Contents, look, unheard
 from benchmark.ogg import ogg_problem
 
@@ -65,13 +67,16 @@ class Player:
         """
         self._path = path
         self._contents = _contents(path)
-        self._file = _opened(path, self._contents)
-        self.rate, self.channels = self._file.samplerate, self._file.channels
+        self._stream = _stream(path) if self._contents.by_av else None
+        self._file = cast("Any", _opened(path, self._contents) if self._stream is None else self._stream)
         self.note, self.form = self._contents.note, self._contents.form
         self.peak, self.played = 0.0, 0
-        self._skip = 0
-        self._promised, self._info = self._file.frames, (self._file.format, self._file.subtype)
-        self._limit = self._promised
+        if self._stream is not None:
+            self.rate, self.channels, self._promised = self._stream.rate, self._stream.channels, self._stream.promised
+        else:
+            self.rate, self.channels, self._promised = self._file.samplerate, self._file.channels, self._file.frames
+            self._info = self._file.format, self._file.subtype
+        self._limit, self._skip = self._promised, 0
         problem = self._implausible()
         if problem:
             self._file.close()
@@ -93,25 +98,34 @@ class Player:
             DamagedAudioError: A block cannot be decoded or holds bad samples, or, after the last one, the file turns
                 out to hold more than was played.
         """
-        import soundfile
-
-        try:
-            size = min(max(round(seconds * self.rate), 1), max(BLOCK_VALUES // self.channels, 1))
-            for block in _blocks(self._file, size, self._limit, self._skip):
-                self.peak = max(self.peak, _peak(block, self.played, self.rate))
-                self.played += len(block)
-                if self.played > MOST_SECONDS * self.rate:
-                    raise DamagedAudioError(f"it is longer than {MOST_SECONDS // 3600} hours: cut it", MOST_SECONDS)
-                yield block
-        except soundfile.LibsndfileError as error:
-            recovered = _recoverable(self._path, self._contents) / self.rate
-            raise DamagedAudioError(f"decoding failed: {_reason(error)}", recovered) from None
-        problem = self._shortfall()
+        size = min(max(round(seconds * self.rate), 1), max(BLOCK_VALUES // self.channels, 1))
+        for block in self._by_libsndfile(size) if self._stream is None else self._by_av(self._stream):
+            self.peak = max(self.peak, _peak(block, self.played, self.rate))
+            self.played += len(block)
+            if self.played > MOST_SECONDS * self.rate:
+                raise DamagedAudioError(f"it is longer than {MOST_SECONDS // 3600} hours: cut it", MOST_SECONDS)
+            yield block
+        problem = "" if self._stream is not None else self._shortfall()
         if problem or not self.played:
             raise DamagedAudioError(problem or "no samples", self.played / self.rate)
         problem = unheard(self._contents, self.played, self.rate)
         if problem:
             raise DamagedAudioError(problem, self.played / self.rate, REFUSED)
+
+    def _by_libsndfile(self, size: int) -> Iterator[np.ndarray]:
+        import soundfile
+
+        try:
+            yield from _blocks(self._file, size, self._limit, self._skip)
+        except soundfile.LibsndfileError as error:
+            recovered = _recoverable(self._path, self._contents) / self.rate
+            raise DamagedAudioError(f"decoding failed: {_reason(error)}", recovered) from None
+
+    def _by_av(self, stream: Stream) -> Iterator[np.ndarray]:
+        try:
+            yield from stream.blocks()
+        except PlayingError as error:
+            raise DamagedAudioError(str(error), error.played) from None
 
     def _implausible(self) -> str:
         """Return why the header's rate, channels or length are none of audio: they decide what a file becomes."""
@@ -186,6 +200,13 @@ def _contents(path: Path) -> Contents:
     if contents.problem:
         raise DamagedAudioError(contents.problem, contents.seconds, REFUSED)
     return contents
+
+
+def _stream(path: Path) -> Stream:
+    try:
+        return Stream(path)
+    except PlayingError as error:
+        raise DamagedAudioError(str(error), error.played) from None
 
 
 def _opened(path: Path, contents: Contents) -> SoundFile:

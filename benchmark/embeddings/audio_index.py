@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark import av_decoder
 from benchmark.audio import content_hash
 from benchmark.embeddings.store import parquet_bytes
 from benchmark.errors import UserError
@@ -127,13 +128,21 @@ class AudioIndex:
         return seen if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
     def not_looked_at(self, paths: Iterable[Path]) -> list[tuple[Path, Seen]]:
-        """Return those of ``paths`` that are known, and that the present inspection has not looked at."""
-        old = (path for path in dict.fromkeys(paths) if self._looked(path) < INSPECTION_VERSION)
-        return [(path, seen) for path in old if (seen := self.seen(path)) is not None]
+        """Return those of ``paths`` that are known, and that the present inspection has not looked at.
 
-    def _looked(self, path: Path) -> int:
-        seen = self._seen.get(str(path))
-        return INSPECTION_VERSION if seen is None else seen.looked
+        So are those that another version of FFmpeg played.
+        """
+        present = av_decoder.form()
+
+        def is_old(path: Path) -> bool:
+            seen = self._seen.get(str(path))
+            if seen is None:
+                return False
+            another = present and f"-{av_decoder.FORM}" in seen.key and not seen.key.endswith(f"-{present}")
+            return seen.looked < INSPECTION_VERSION or bool(another)
+
+        old = (path for path in dict.fromkeys(paths) if is_old(path))
+        return [(path, seen) for path in old if (seen := self.seen(path)) is not None]
 
     def add(self, seen: Iterable[Seen]) -> None:
         """Remember ``seen`` in one new file, and merge the files when there are many.

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmark import av_decoder
 from benchmark.audio import AudioRule, DamagedAudioError, decode, load
 from tests.benchmark.sound_bytes import (
     RATE,
@@ -197,6 +198,10 @@ class TestInsideMp3:
 
 
 class TestOtherContainers:
+    @pytest.fixture(autouse=True)
+    def without_ffmpeg(self, monkeypatch):
+        monkeypatch.setattr(av_decoder, "form", lambda: "")
+
     @pytest.mark.parametrize("before", [b"", b"ID3\x04\x00\x00" + bytes([0, 0, 2, 0]) + bytes(256)])
     @pytest.mark.parametrize("name", ["a.mp3", "a.wav", "a"])
     def test_aac_under_another_name(self, put, before, name):
