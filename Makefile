@@ -1,5 +1,6 @@
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
+# make mutants     planted errors of the protocol, each of which a named test must notice
 # make gpu-check   every CUDA path as a test, with rates beside the card's; on a machine without network, from .whl
 # make gpu-wheels  what such a machine lacks, into .whl (Linux on x86-64, Python $(GPU_PYTHON))
 # make check  lint, format, types, and whether the generated pages are what records and cards give
@@ -18,7 +19,7 @@ GPU_PYTHON_BIN ?= python3
 GPU_PYTHON ?= 3.12
 GPU_DEVICE ?= cuda
 
-.PHONY: demo test gpu-check gpu-wheels check leaderboard install clean
+.PHONY: demo test mutants gpu-check gpu-wheels check leaderboard install clean
 
 install: $(INSTALLED)
 
@@ -33,6 +34,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest
+
+mutants: $(INSTALLED)
+	$(BIN)/python tests/campaigns/mutants.py
 
 gpu-check:
 	$(GPU_PYTHON_BIN) tests/gpu/check.py --device $(GPU_DEVICE)

@@ -62,6 +62,14 @@ class Copy:
         (packages / "copy.pth").write_text("".join(f"{path}\n" for path in found), encoding="utf-8")
         self._outcomes = folder / "outcomes.jsonl"
         self._written = time.time()
+        self._tests = subprocess.Popen(
+            [self.python, "-P", Path(__file__).with_name("forks.py")], cwd=self.tree, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, FILE: str(self._outcomes)},
+        )  # fmt: skip
+
+    def close(self) -> None:
+        """End the process that runs tests."""
+        self._tests.communicate()
 
     def write(self, path: Path, text: str) -> None:
         """Write a file of the copy, with a time that no compiled file of it has."""
@@ -69,16 +77,15 @@ class Copy:
         self._written += 10
         os.utime(path, (self._written, self._written))
 
-    def run(self, tests: Sequence[str], *, every: bool) -> list[dict[str, object]]:
+    def run(self, tests: Sequence[str], *, every: bool, seconds: float = SECONDS) -> list[dict[str, object]]:
         """Run tests and return how they ended, one entry a case; without ``every`` up to the first failure."""
         self._outcomes.unlink(missing_ok=True)
-        command = [self.python, "-m", "pytest", "-p", "tests.campaigns.outcomes", "-p", "no:cacheprovider", *tests]
-        try:
-            subprocess.run(
-                command if every else [*command, "-x"], cwd=self.tree, capture_output=True, timeout=SECONDS * (1 + 9 * every),
-                env={**os.environ, FILE: str(self._outcomes), "PYTHONDONTWRITEBYTECODE": "1"}, check=False,
-            )  # fmt: skip
-        except subprocess.TimeoutExpired:
+        arguments = ["-p", "tests.campaigns.outcomes", "-p", "no:cacheprovider", *([] if every else ["-x"]), *tests]
+        assert self._tests.stdin is not None
+        assert self._tests.stdout is not None
+        self._tests.stdin.write(json.dumps({"arguments": arguments, "seconds": seconds}) + "\n")
+        self._tests.stdin.flush()
+        if self._tests.stdout.readline().strip() != "ended":
             return [{"test": tests[0], "when": "call", "outcome": "failed", "kinds": [], "message": "no end in time"}]
         if not self._outcomes.exists():
             return []
@@ -131,7 +138,9 @@ def sound_tests(copies: Sequence[Copy], mutants: Sequence[Mutant]) -> set[str]:
             continue  # told with the mutant
     shares = [sorted(ids)[start :: len(copies)] for start in range(len(copies))]
     with ThreadPoolExecutor(len(copies)) as pool:
-        parts = pool.map(lambda copy, share: copy.run(share, every=True) if share else [], copies, shares)
+        parts = pool.map(
+            lambda copy, share: copy.run(share, every=True, seconds=10 * SECONDS) if share else [], copies, shares
+        )
         outcomes = [each for part in parts for each in part]
     ran = {str(each["test"]) for each in outcomes if each["outcome"] == "passed"}
     return ran - {str(each["test"]) for each in outcomes if each["outcome"] == "failed"}
@@ -156,14 +165,14 @@ def table(verdicts: Sequence[Verdict]) -> str:
 def main() -> int:
     """Run the campaign as the command line asks; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="mutants whose names contain one of these texts")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="areas, or texts that names of mutants contain")
     parser.add_argument("--jobs", type=int, default=2, help="copies of the tree at work at once")
     parser.add_argument("--dry-run", action="store_true", help="only see whether all can be planted")
     chosen = parser.parse_args()
     mutants = [
         mutant
         for mutant in read_mutants(MUTANTS)
-        if chosen.only is None or any(text in mutant.name for text in chosen.only)
+        if chosen.only is None or any(text == mutant.area or text in mutant.name for text in chosen.only)
     ]
     if chosen.dry_run:
         stale = 0
@@ -195,6 +204,8 @@ def main() -> int:
 
         with ThreadPoolExecutor(len(copies)) as pool:
             verdicts = list(pool.map(work, mutants))
+        for copy in copies:
+            copy.close()
     print(table(verdicts))
     killed = sum(each.state == "killed" for each in verdicts)
     print(f"\n{killed} of {len(verdicts)} mutants killed in {(time.monotonic() - started) / 60:.1f} min")

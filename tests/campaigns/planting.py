@@ -1,17 +1,19 @@
 """Plant an error in a copy of the packages: by the qualified name of what is changed, not by file or line.
 
-A mutant names a function, class or constant (``Trainer._look``, ``PENALTIES``) or a file of data (``table3.csv``), and a
-text in it with its replacement. The text is compared token by token, so that line breaks and trailing commas do not
+A mutant names a function, class or constant (``Trainer._look``, ``PENALTIES``) or a file of data (``table3.csv``), and
+a text in it with its replacement. The text is compared token by token, so that line breaks and trailing commas do not
 matter. A name that several modules have is fine as long as the text occurs in one of them alone.
 """
 
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGES = ("benchmark", "probes", "results", "tasks")
@@ -116,8 +118,8 @@ def find_tests(tree: Path, names: Sequence[str]) -> list[str]:
         StaleError: A name is in no test module, or in several.
     """
     found: dict[str, list[str]] = {name: [] for name in names}
-    for path in sorted((tree / "tests").rglob("test_*.py")):
-        for whole, _ in _definitions(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in _modules(tree / "tests"):
+        for whole, _, _ in _named(path)[1]:
             for name in {whole, whole.rpartition(".")[2]} & found.keys():
                 found[name].append("::".join([path.relative_to(tree).as_posix(), *whole.split(".")]))
     for name, ids in found.items():
@@ -134,17 +136,33 @@ def _places(tree: Path, where: str) -> Iterator[tuple[Path, str, int, int]]:
                 text = path.read_text(encoding="utf-8")
                 yield path, text, 0, len(text)
             continue
-        for path in sorted((tree / package).rglob("*.py")):
-            text = path.read_text(encoding="utf-8")
-            if where.rpartition(".")[2] not in text:
-                continue
-            lines = [0]
-            for line in text.splitlines(keepends=True):
-                lines.append(lines[-1] + len(line))
-            for name, node in _definitions(ast.parse(text)):
-                if name == where:
-                    assert node.end_lineno is not None
-                    yield path, text, lines[node.lineno - 1], lines[node.end_lineno]
+        for path in _modules(tree / package):
+            text, named = _named(path)
+            for name, start, stop in named:
+                if where in (name, name.rpartition(".")[2]):
+                    yield path, text, start, stop
+
+
+@cache
+def _modules(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("test_*.py" if folder.name == "tests" else "*.py"))
+
+
+def _named(path: Path) -> tuple[str, list[tuple[str, int, int]]]:
+    """Return the text of a module, and its functions, classes and assigned names with where each starts and ends."""
+    stat = path.stat()
+    return _parsed(path, stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _parsed(path: Path, _mtime: int, _size: int) -> tuple[str, list[tuple[str, int, int]]]:
+    text = path.read_text(encoding="utf-8")
+    lines = [0, *itertools.accumulate(map(len, text.splitlines(keepends=True)))]
+    found = []
+    for name, node in _definitions(ast.parse(text)):
+        assert node.end_lineno is not None
+        found.append((name, lines[node.lineno - 1], lines[node.end_lineno]))
+    return text, found
 
 
 def _definitions(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.stmt]]:

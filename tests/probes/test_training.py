@@ -557,6 +557,13 @@ class TestTrain:
         probe = train(SPEC, Settings(1e-2, 0, 100, True, **LINEAR), data, accuracy, seed=0)
         assert accuracy(moved.targets, probe.predict(moved.embeddings)) < 0.7 < probe.valid_score
 
+    def test_the_looks_at_valid_scale_it_with_train_statistics_too(self, classes):
+        """What chose the step is what the probe then scores, also where valid lies elsewhere than train."""
+        data = classes()
+        moved = SplitArrays(data.valid.ids, 3 * data.valid.embeddings + 5, data.valid.targets)
+        probe = train(SPEC, Settings(1e-2, 0, 100, True, **LINEAR), replace(data, valid=moved), accuracy, seed=0)
+        assert probe.valid_score == accuracy(moved.targets, probe.predict(moved.embeddings)) < 0.9
+
     def test_bf16_learns_as_much(self, problem):
         spec, settings = ProbeSpec("multilabel", 5, "binary_cross_entropy"), Settings(1e-2, 1e-5, 150, True, **SMALL)
         data = problem("multilabel", n=300)

@@ -328,6 +328,24 @@ def test_r2_of_the_mean_is_zero_and_of_worse_is_negative():
     assert metrics.evaluate("r2_arousal", targets, outputs, ["valence", "arousal"]).value == pytest.approx(-2)
 
 
+def test_r2_by_hand_where_predictions_have_another_mean_than_targets():
+    """Errors 1, 0, 2 and a spread of 2 around the targets' mean; around that of the predictions it would be 5."""
+    targets, outputs = np.array([[1.0], [2.0], [3.0]]), np.array([[2.0], [2.0], [5.0]])
+    assert metrics.evaluate("r2_a", targets, outputs, ["a"]).value == pytest.approx(1 - 5 / 2)
+    twice = np.array([[1, 1, 2]], np.float32)  # mean 9/4, spread 11/4, errors 1, 0, 4 and 4
+    assert metrics.scores("r2_a", targets, outputs, ["a"], twice) == pytest.approx(1 - 9 / (11 / 4))
+
+
+def test_accuracy_by_hand_over_items_over_those_of_a_class_and_in_a_resample():
+    """Two of four are right: one of the three of the first class, and the one of the second."""
+    targets = np.array([0, 0, 0, 1])
+    outputs = np.eye(2)[[0, 1, 1, 1]]
+    found = metrics.evaluate("accuracy", targets, outputs, ["a", "b"])
+    assert (found.value, found.labels) == (0.5, {"a": pytest.approx(1 / 3), "b": 1.0})
+    weights = np.array([[3, 1, 0, 0], [0, 1, 1, 2]], np.float32)
+    assert metrics.scores("accuracy", targets, outputs, ["a", "b"], weights).tolist() == [0.75, 0.5]
+
+
 # resamples
 
 
