@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from benchmark.errors import UserError
+from tasks.files import expanded
 
 HOME_VARIABLE = "BENCH_HOME"
 APPLICATION = "music-probe-benchmark"
@@ -34,4 +35,4 @@ def home_folder(given: Path | str | None = None) -> Path:
         import platformdirs
 
         given = platformdirs.user_cache_dir(APPLICATION)
-    return Path(given).expanduser().absolute()
+    return expanded(given).absolute()

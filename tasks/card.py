@@ -24,7 +24,7 @@ CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
 }
 SPLITS = ("train", "valid", "test")
 SHOWN = 20
-Filled = Annotated[str, Field(min_length=1)]
+Filled = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
 Count = Annotated[int, Field(ge=0, le=10**9)]
 #: Of a window or between two: a thousandth is no window, and what is above an hour was meant in milliseconds.

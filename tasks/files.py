@@ -60,7 +60,10 @@ def refuse_no_file(path: Path, limit: int | None = None) -> int:
         OSError: It cannot be looked at.
         TaskError: It is a folder, a pipe or the like, or larger than ``limit``.
     """
-    found = os.stat(path)  # noqa: PTH116, which may be patched for all readers at once
+    try:
+        found = os.stat(path)  # noqa: PTH116, which may be patched for all readers at once
+    except ValueError:
+        raise TaskError(f"{str(path)!r} is no name that a file can have") from None
     if not stat.S_ISREG(found.st_mode):
         what = _KINDS.get(stat.S_IFMT(found.st_mode), "no ordinary file")
         raise TaskError(f"cannot read {path}: it is {what}, not a file")
@@ -118,7 +121,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     except RecursionError:
         raise TaskError(f"{path} is not valid TOML: it is nested too deep") from None
     except ValueError as error:  # also of a number that is too long
-        raise TaskError(f"{path} is not valid TOML: {error}") from None
+        raise TaskError(f"{path} is not valid TOML: {str(error).partition('; use sys.')[0]}") from None
 
 
 def parse_json(text: str, path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:
@@ -134,7 +137,7 @@ def parse_json(text: str, path: Path, hook: Callable[[dict[str, Any]], Any] | No
     except RecursionError:
         raise TaskError(f"{path} is not read: its JSON is nested too deep") from None
     except ValueError as error:
-        raise TaskError(f"{path} is not read: {error}") from None
+        raise TaskError(f"{path} is not read: {str(error).partition('; use sys.')[0]}") from None
 
 
 def gunzip(content: bytes, path: Path) -> bytes:

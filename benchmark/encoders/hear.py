@@ -23,6 +23,7 @@ from benchmark.encoders.neighbours import importable
 from benchmark.encoders.packaged import WINDOW_OPTIONS, existing_file, name_of, printing_aside, windows_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
+from tasks.files import expanded
 
 WINDOW_SECONDS = 10.0  # where the user says nothing: clips of the challenge are mostly shorter
 MINIMUM_SECONDS = 1.0  # the validator of the challenge tries nothing shorter
@@ -148,7 +149,7 @@ def open_hear(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - on
 def _weights(reference: Reference) -> Path | None:
     if reference.weights is None:
         return None
-    folder = Path(reference.weights).expanduser()
+    folder = expanded(reference.weights)
     return folder if folder.is_dir() else existing_file(reference, reference.weights, "weights")
 
 

@@ -27,6 +27,7 @@ from benchmark.encoders.reference import Reference
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
 from benchmark.extras import install_command
+from tasks.files import expanded
 
 OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
 COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -117,7 +118,7 @@ def _transformers(reference: Reference) -> Any:
 
 def _place(reference: Reference) -> tuple[str, bool]:
     """Return the folder or the hub id, and whether it is a folder."""
-    folder = Path(reference.target).expanduser()
+    folder = expanded(reference.target)
     if folder.is_dir():
         if reference.revision is not None:
             raise UserError(f"{reference.target} is a folder, which has no revision: leave @{reference.revision} out")

@@ -20,6 +20,7 @@ from typing import Any, Literal, get_args, get_origin
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import describe
 from benchmark.errors import UserError
+from tasks.files import expanded
 
 
 def refuse_unknown(options: Iterable[str], allowed: Iterable[str], encoder: str) -> None:
@@ -161,7 +162,7 @@ def _converted(text: str, kind: Any) -> Any:
         number = kind(text.strip())
         return _fail(text) if math.isnan(number) else number
     if kind is Path:
-        return Path(text).expanduser()
+        return expanded(text)
     if kind is NoneType:
         if text.strip().lower() not in ("none", "null"):
             raise ValueError(text)

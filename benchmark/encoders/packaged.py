@@ -13,6 +13,7 @@ from benchmark.encoders.options import variant_name
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
 from benchmark.standard_streams import stdout_to_stderr
+from tasks.files import expanded
 
 #: Options that every packaging takes.
 WINDOW_OPTIONS = ("window", "hop", "minimum")
@@ -80,7 +81,7 @@ def existing_file(reference: Reference, path: str, what: str) -> Path:
     Raises:
         UserError: It is not there.
     """
-    file = Path(path).expanduser()
+    file = expanded(path)
     if not file.is_file():
         raise UserError(f"no {what} at {file}, which the encoder {reference.text!r} names")
     return file

@@ -17,6 +17,7 @@ from benchmark.encoders.precomputed_files import read_rows
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
 from benchmark.long_lists import shown
+from tasks.files import expanded
 
 #: How rows find their tracks; part of the fingerprint.
 MATCHING = "ids equal as texts"
@@ -94,7 +95,7 @@ def open_precomputed(reference: Reference, home: Path) -> Precomputed:
         UserError: They cannot be read, or an id is there twice.
     """
     reference.check_options(("name",))
-    return Precomputed(Path(reference.target).expanduser(), reference.options.get("name"), home)
+    return Precomputed(expanded(reference.target), reference.options.get("name"), home)
 
 
 def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -> list[str]:

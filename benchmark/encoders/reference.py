@@ -10,12 +10,12 @@ import re
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
 from benchmark.encoders.options import convert, refuse_unknown, text_of
 from benchmark.errors import UserError
+from tasks.files import expanded
 
 Kind = Literal["name", "class", "file", "keras", "hear", "hf", "onnx", "torchscript", "emb", "pretrained"]
 
@@ -175,7 +175,7 @@ def _names_a_file(text: str) -> bool:
     target = rest if colon and scheme in SCHEMES else re.sub(r"(\.py):\w*$", r"\1", text)
     with_paths = target.strip() and ("/" in target or "." in target or "\\" in target or bool(colon))
     try:
-        return bool(with_paths) and Path(target).expanduser().exists()
+        return bool(with_paths) and expanded(target).exists()
     except (OSError, RuntimeError, ValueError):  # too long for a name, no such user's home, or a zero byte
         return False
 

@@ -21,6 +21,7 @@ from benchmark.errors import UserError
 from benchmark.extras import install_command
 from benchmark.home import home_folder
 from benchmark.standard_streams import stdout_to_stderr
+from tasks.files import expanded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -181,7 +182,7 @@ def _open(reference: Reference, home: Path) -> Encoder:
         from benchmark.encoders.published import open_keras
 
         reference.check_options(())
-        return open_keras(Path(target).expanduser(), home)
+        return open_keras(expanded(target), home)
     if not _is_there(OPENERS[reference.kind]):
         raise UserError(
             f"this version cannot open {reference.text!r}: it has no encoders of the kind {reference.kind}:"
@@ -325,7 +326,7 @@ def _load(target: str) -> type:
 
 
 def _module_from(path: Path) -> ModuleType:
-    path = path.expanduser().resolve()
+    path = expanded(path).resolve()
     if not path.is_file():
         raise UserError(f"no encoder file at {path}")
     name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import difflib
 import json
-import tomllib
 from collections.abc import Iterable, Sequence
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from benchmark.encoders.options import convert
 from benchmark.errors import UserError
+from tasks.errors import TaskError
+from tasks.files import SETTINGS, expanded, parse_toml, read_text
 
 #: What may be changed when a run is resumed: nothing that decides the weights.
 FREE_TO_CHANGE = frozenset({"title", "log_every", "checkpoint_every", "keep_every", "licence"})
@@ -111,21 +111,21 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def _read(recipe: str) -> dict[str, Any]:
-    path = Path(recipe).expanduser()
+    path = expanded(recipe)
     if recipe in names():
         text = (resources.files("benchmark.pretraining") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
-    elif path.is_file():
+    elif path.exists() and not path.is_dir():
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
+            text = read_text(path, SETTINGS)
+        except (OSError, TaskError) as error:
             raise UserError(f"the recipe {recipe} cannot be read: {error}") from None
     else:
         near = difflib.get_close_matches(recipe, names(), n=1, cutoff=0.4)
         hint = f"did you mean {near[0]!r}?" if near else "name one of these, or the path of a TOML file:"
         raise UserError(f"there is no recipe {recipe!r}: {hint} There are {', '.join(names())}")
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return parse_toml(text, path)
+    except TaskError as error:
         raise UserError(f"the recipe {recipe} is no TOML: {error}") from None
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
+from tasks.files import expanded
 
 RECIPE, DATA, WEIGHTS, CARD = "recipe.toml", "data.json", "encoder.safetensors", "card.json"
 #: Folder of runs in the data home; ``pretrained:NAME`` looks there behind the working folder.
@@ -29,7 +30,7 @@ def folder_of(target: str, home: Path) -> Path:
     Raises:
         UserError: Neither is a run; the runs below the home are named.
     """
-    given = Path(target).expanduser()
+    given = expanded(target)
     for folder in (given, home / RUNS / target):
         if (folder / RECIPE).is_file() or (folder / WEIGHTS).is_file():
             return folder

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError
 from benchmark.progress import Reporter
+from tasks.files import refuse_no_file
 
 #: Also what libsndfile cannot read: such files are then named as left out, with the reason.
 AUDIO_SUFFIXES = frozenset(
@@ -198,6 +199,7 @@ def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterato
     """Yield the rows of a CSV, each with the number of its last line: cells of the named columns, without spaces."""
     number = 0
     try:
+        refuse_no_file(path)
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True, skipinitialspace=True)
             header = [name.strip() for name in next(reader, [])]

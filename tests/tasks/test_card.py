@@ -1,3 +1,6 @@
+import os
+import time
+
 import pytest
 from pydantic import ValidationError
 
@@ -341,3 +344,42 @@ def test_a_syntax_error_is_refused_with_its_line(refusal, extra):
     found = refusal(CARD + extra)
     assert "is not valid TOML" in found
     assert "line" in found or "end of document" in found
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('manifest = "a\\u0000b"', "manifest: "),
+        ("window_seconds = 1e9", "window_seconds: "),
+        ("window_seconds = -3.0", "window_seconds: "),
+        ("window_seconds = nan", "window_seconds: "),
+        ("window_seconds = 3.0\nhop_seconds = 0.0001", "hop_seconds"),
+        ("version = " + "9" * 5000, "is not valid TOML: .*digits"),
+        ("version = " + "9" * 100, "version: "),
+        ("sizes = { train = -1 }", "sizes.train: "),
+        ("sizes = { train = 1" + "0" * 30 + " }", "sizes.train: "),
+        ("probe = { hidden = [1000000000] }", "probe.hidden.0: "),
+        ("probe = { hidden = [" + "1, " * 1000 + "] }", "probe.hidden: "),
+        ("a = " + "[" * 50_000, "nested too deep"),
+        ("a" + ".b" * 50_000 + " = 1", "a key of more than 200 parts"),
+        ("\n".join(f"k{i} = 1" for i in range(20_000)), r"k0: unknown key.*and 19980 more"),
+        ("# " + "x" * 1_000_000, "such a file may have 1,000,000"),
+    ],
+)
+def test_hostile_values_are_refused_at_once(tmp_path, line, words):
+    text = 'id = "x"\ntitle = "T"\nkind = "multiclass"\nmetrics = ["accuracy"]\n'
+    text += "" if "manifest" in line else 'manifest = "m.csv"\n'
+    (tmp_path / "card.toml").write_text(
+        f'{text}columns = {{ id = "i", audio = "a", split = "s", target = "t" }}\n{line}\n'
+    )
+    began = time.process_time()
+    with pytest.raises(TaskError, match=rf"(?s){words}"):
+        read_card(tmp_path / "card.toml")
+    assert time.process_time() - began < 20
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this system")
+def test_a_pipe_is_no_card(tmp_path):
+    os.mkfifo(tmp_path / "card.toml")
+    with pytest.raises(TaskError, match="it is a pipe, not a file"):
+        read_card(tmp_path / "card.toml")

@@ -591,3 +591,37 @@ def test_a_name_in_another_unicode_form_is_told_of_where_a_manifest_is_refused(r
         "row 6: label '62' is in valid but never in train",
         f"(not a problem: row 6: a file of the name '{NFC}.wav' is there in another Unicode form (NFD))",
     ]
+
+
+# manifests that would take the machine
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this system")
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_file_is_no_manifest(tmp_path, kind):
+    path = tmp_path / "m.csv"
+    os.mkfifo(path) if kind == "pipe" else path.symlink_to("/dev/zero")
+    with pytest.raises(TaskError, match=f"cannot read {path}: it is a {kind}, not a file"):
+        read_manifest(path, PITCH)
+
+
+def test_a_manifest_of_ten_gigabytes_is_not_read(tmp_path):
+    with (tmp_path / "m.csv").open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(TaskError, match="it has 10,000,000,000 bytes"):
+        read_manifest(tmp_path / "m.csv", PITCH)
+
+
+def test_rows_and_problems_are_bounded(read, refusal, monkeypatch):
+    monkeypatch.setattr(folder, "ROWS", 5)
+    assert "has more than 5 rows" in refusal([HEADER, *ROWS, "e,a.wav,train,60", "f,a.wav,train,60"])
+    assert len(read([HEADER, *ROWS, "e,a.wav,train,60"])) == 5
+    monkeypatch.setattr(folder, "ROWS", 10**6)
+    monkeypatch.setattr(folder, "FAULTS", 30)
+    lines = refusal([HEADER, *(f"{i},a.wav,nowhere,60" for i in range(1000))])
+    assert (len(lines), lines[-1]) == (21, "… and 11 more")
+
+
+def test_a_header_of_many_columns_is_not_repeated(refusal):
+    header = ",".join(f"c{i}" for i in range(10_000))
+    assert refusal([header, ",".join(["x"] * 10_000)]).endswith("c19, …")

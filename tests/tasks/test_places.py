@@ -10,20 +10,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import places
+from tasks import places, registry
 from tasks.card import TaskCard
-from tasks.collection import CollectionCard, Source
+from tasks.collection import CollectionCard, Source, read_collection
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.places import (
+    Place,
+    as_named,
     empty_audio,
     fetch_annotations,
+    folder_meant,
     items_of,
     known_collections,
     missing_audio,
     parse_data_roots,
     place_of,
     read_config,
+    unreadable,
 )
 
 LINES = "a train\nb valid\nc test\n"
@@ -383,3 +387,47 @@ def test_known_collections_are_those_with_a_card(monkeypatch):
     assert names == tuple(sorted(names))
     assert {"gtzan", "nsynth", "mtt"} <= set(names)
     assert "demo" not in names
+
+
+class TestOtherFolders:
+    """A root that is named a level too deep or too high, or that may not be read."""
+
+    def items(self, root, *names):
+        return make_items([root / name for name in names])
+
+    def test_missing_audio_is_named_below_the_users_folder(self, home, tmp_path):
+        theirs = tmp_path / "theirs"
+        (theirs / "audio").mkdir(parents=True)
+        joined = home / "collections" / "fake-1"
+        joined.mkdir(parents=True)
+        (joined / "audio").symlink_to(theirs / "audio")
+        place = Place("fake", theirs, joined, True, "--data-root")
+        assert as_named([joined / "audio" / "a.wav", joined / "genres" / "b.wav"], place) == [
+            theirs / "audio" / "a.wav", theirs / "genres" / "b.wav",
+        ]  # fmt: skip
+
+    def test_the_folder_that_was_meant_is_named_with_the_option(self, tmp_path):
+        (tmp_path / "set" / "audio").mkdir(parents=True)
+        (tmp_path / "set" / "audio" / "a.wav").touch()
+        for named in (tmp_path, tmp_path / "set" / "audio"):
+            place = Place("fake", named, named, True, "--data-root")
+            items = self.items(named, "audio/a.wav", "audio/b.wav")
+            assert folder_meant(items, [0, 1], place) == (
+                f"Files of these names lie in {tmp_path / 'set'}: if that is meant, give --data-root "
+                f"fake={tmp_path / 'set'}"
+            )
+        place = Place("fake", tmp_path / "set", tmp_path / "set", True, "--data-root")
+        assert folder_meant(self.items(tmp_path / "set", "audio/b.wav"), [0], place) == ""
+
+    def test_folders_that_may_not_be_read_are_counted(self, tmp_path, monkeypatch):
+        items = self.items(tmp_path, "shut/a.wav", "shut/b.wav", "open/c.wav")
+        monkeypatch.setattr("tasks.places.denied", lambda path: path.parent if path.parent.name == "shut" else None)
+        assert unreadable(items, [0, 1, 2]) == {tmp_path / "shut": 2}
+
+    def test_an_annotation_file_a_level_higher_or_lower_is_named(self, tmp_path):
+        (tmp_path / "set" / "nsynth-train" / "audio").mkdir(parents=True)
+        (tmp_path / "set" / "nsynth-train" / "examples.json").write_text("{}")
+        task, nsynth = registry.builtin_tasks()["nsynth_p"], read_collection("nsynth")
+        for named in (tmp_path, tmp_path / "set" / "nsynth-train"):
+            with pytest.raises(TaskError, match=f"There is one in {tmp_path / 'set'}: .* --data-root nsynth="):
+                items_of(task.card, nsynth, Place("nsynth", named, named, True, "--data-root"))
