@@ -20,6 +20,7 @@ from benchmark.windows import WindowRule, window_starts
 
 if TYPE_CHECKING:
     from benchmark.embeddings.extract import Track
+    from benchmark.embeddings.space import Space
     from benchmark.encoders.base import Encoder
     from benchmark.options import Options
     from benchmark.plan import Pair
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 SAMPLE = 100  # headers that are read
 DECODED = 2  # files that are decoded
 BUDGET = 10.0  # seconds that timing an encoder may take
+SAID_FROM = 300e6  # bytes of memory for one track
 ROW_BYTES = 160  # of a stored row beside its embedding: hash, id, collection, numbers
 
 
@@ -79,6 +81,7 @@ class SpaceEstimate:
     seconds: float | None
     disk: int
     why: str = ""
+    memory: str = ""
 
 
 def lengths_of(tracks: Sequence[Track], keys: Sequence[str | None], known: Mapping[str, float]) -> Lengths:
@@ -99,7 +102,7 @@ def lengths_of(tracks: Sequence[Track], keys: Sequence[str | None], known: Mappi
     for i in spread:
         try:
             seconds[i] = soundfile.info(tracks[i].path).duration
-        except (OSError, soundfile.SoundFileError):
+        except (OSError, TypeError, soundfile.SoundFileError):  # a name that ends in .raw is a TypeError
             unreadable += 1
     guessed = np.isnan(seconds)
     if not guessed.all():
@@ -187,9 +190,11 @@ def estimates(pairs: Sequence[Pair], options: Options, speed: Speed | None = Non
             used, why = (speed, "") if speed else _timed(first.encoder, device, first.space.windows, options.batch_size)
             decoding = decoding_speed(todo, lengths, first)
             seconds = embedding_seconds(used, decoding, lengths, first, device, workers) if used else None
-        disk = len(todo) * (first.space.width * 4 + ROW_BYTES)
+        disk, memory = len(todo) * (first.space.width * 4 + ROW_BYTES), whole_track_memory(todo, first.space)
         windows = windows_in_words(first.space.windows, first.encoder.sample_rate)
-        found.append(SpaceEstimate(first.encoder.name, windows, len(tracks), len(todo), lengths, seconds, disk, why))
+        found.append(
+            SpaceEstimate(first.encoder.name, windows, len(tracks), len(todo), lengths, seconds, disk, why, memory)
+        )
     return found
 
 
@@ -220,6 +225,34 @@ def decoding_speed(tracks: Sequence[Track], lengths: Lengths, pair: Pair) -> flo
     return spent / heard if heard else None
 
 
+def whole_track_memory(tracks: Sequence[Track], space: Space) -> str:
+    """Say what the longest of ``tracks`` takes in memory, for an encoder that takes whole tracks; nothing if little.
+
+    All headers are read. Samples are held as they are decoded, mixed and resampled, and once more in a batch.
+    """
+    import soundfile
+
+    if space.windows.window is not None and space.audio.decoding == "plain":
+        return ""
+    most, longest, hours = 0.0, None, 0.0
+    for track in tracks:
+        try:
+            info = soundfile.info(track.path)
+        except (OSError, TypeError, soundfile.SoundFileError):
+            continue
+        values = info.duration * space.audio.sample_rate * space.audio.channels
+        if space.audio.decoding != "plain":
+            values += info.frames * info.channels
+        if info.frames < 2**62 and 8 * values > most:
+            most, longest, hours = 8 * values, track, info.duration / 3600
+    if longest is None or most < SAID_FROM:
+        return ""
+    return (
+        f"{space.encoder} takes whole tracks, and the longest of them ({longest.path.name}, {hours:.1f} h) about "
+        f"{size_in_words(most)} of memory beside the encoder's own: leave it out where that is too much"
+    )
+
+
 def print_estimates(found: Iterable[SpaceEstimate]) -> None:
     """Print the estimates as a table, and below it where the hours come from."""
     found = list(found)
@@ -244,6 +277,8 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
             )
         if each.why:
             display(f"Time unknown: {each.why}.")
+        if each.memory:
+            display(f"{each.memory}.")
 
 
 def windows_in_words(windows: WindowRule, sample_rate: int) -> str:

@@ -15,6 +15,7 @@ from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
+from benchmark.estimate import whole_track_memory
 from benchmark.home import home_folder, refuse_unwritable
 from benchmark.left_out import tell
 from benchmark.long_lists import shown
@@ -336,6 +337,9 @@ def _extract(
     encoder, name = working.encoder(index, options, report), pair.encoder.name
     if pair.space.deformation is not None:
         name += f" under {pair.space.deformation.text}"
+    memory = whole_track_memory(todo, pair.space)
+    if memory:
+        report.say(memory)
     started = time.monotonic()
     done, audio_seconds = 0, 0.0
     with report.stage(f"Embedding with {name}", len(todo), "tracks") as advance:

@@ -10,6 +10,7 @@ import soundfile
 from benchmark import estimate
 from benchmark.audio import AudioRule
 from benchmark.embeddings.extract import Track
+from benchmark.embeddings.space import space_of
 from benchmark.encoders.speed import Speed
 from benchmark.estimate import Lengths, embedding_seconds, handed_over, known_seconds, lengths_of
 from benchmark.options import Options
@@ -158,3 +159,24 @@ def test_times(seconds, words):
 @pytest.mark.parametrize(("size", "words"), [(0, "0.0 kB"), (5e5, "500.0 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB")])
 def test_sizes(size, words):
     assert estimate.size_in_words(size) == words
+
+
+class TestWholeTracks:
+    def tracks(self, folder, seconds):
+        paths = [folder / f"{i}.flac" for i, _ in enumerate(seconds)]
+        for path, length in zip(paths, seconds, strict=True):
+            soundfile.write(path, np.zeros(int(8000 * length), np.int16), 8000)
+        (folder / "x.raw").write_bytes(b"no header")
+        return [Track(path.stem, "c", path) for path in [*paths, folder / "x.raw"]]
+
+    def test_the_longest_is_told_before(self, tmp_path, bands, monkeypatch):
+        monkeypatch.setattr(estimate, "SAID_FROM", 5e6)
+        bands.window_seconds = bands.hop_seconds = None
+        tracks = self.tracks(tmp_path, (1, 90, 30))
+        said = estimate.whole_track_memory(tracks, space_of(bands, None, None))
+        assert said.startswith("bands takes whole tracks, and the longest of them (1.flac, 0.0 h) about 5.8 MB")
+        assert estimate.whole_track_memory(tracks[:1], space_of(bands, None, None)) == ""
+
+    def test_windows_take_no_more_for_a_long_track(self, tmp_path, bands, monkeypatch):
+        monkeypatch.setattr(estimate, "SAID_FROM", 1.0)
+        assert estimate.whole_track_memory(self.tracks(tmp_path, (90,)), space_of(bands, None, None)) == ""
