@@ -33,7 +33,7 @@ demo: $(INSTALLED)
 	$(BIN)/bench leaderboard --results .demo/results --output .demo/leaderboard.md --print
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/campaigns/mutants.py
