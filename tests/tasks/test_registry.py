@@ -211,7 +211,6 @@ def test_a_card_of_a_built_in_collection_may_be_ones_own(mine):
             for name in ("synthesis", "annotations", "mirdata_adapter", "safe_pickle", "__init__", "../x", "msd_tags")
         ),
         ("mirdata_tinysol", ""),
-        ("a\0b", ""),
     ],
 )
 def test_an_unknown_collection_is_refused(mine, name, hint):
