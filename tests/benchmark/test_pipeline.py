@@ -84,7 +84,8 @@ class TestRecord:
         for overwrite in ("missing", "always"):  # the second finds all embeddings in the store
             record = benchmark.run(bands, card, **places, **FAST, overwrite=overwrite)
             assert (record.data.cut_inside_frame, record.data.short) == (["t004"], ["t009"])
-        assert _remarks(record) == [
+        about_files = [remark for remark in _remarks(record) if "intervals" not in remark]
+        assert about_files == [
             "bands on tones: 1 file(s) end inside an MPEG frame and were used: t004",
             "bands on tones: 1 track(s) are under a tenth of the median length and were used: t009",
         ]
@@ -330,7 +331,7 @@ class TestDamage:
             benchmark.run(bands, damaged, **places, **FAST)
         opened = []
         load = decoding.load
-        monkeypatch.setattr(decoding, "load", lambda path, rule: opened.append(path.stem) or load(path, rule))
+        monkeypatch.setattr(decoding, "load", lambda path, *rest: opened.append(path.stem) or load(path, *rest))
         with pytest.raises(UserError):
             benchmark.run(bands, damaged, **places, **FAST)
         assert sorted(opened) == ["t001", "t007", "t030"]
