@@ -306,7 +306,7 @@ class TestInterruption:
         assert broken == whole
 
     def test_two_processes_on_one_store_share_the_work(self, command, tmp_path):
-        both = [self.start(command(tmp_path / "home"), tmp_path) for _ in range(2)]
+        both = [self.start(command(tmp_path / "home"), tmp_path / "began") for _ in range(2)]
         outputs = [process.communicate(timeout=120) for process in both]
         assert [process.returncode for process in both] == [0, 0], outputs
         new = sorted(int(re.search(r"(\d+) of them new", out).group(1)) for out, _ in outputs)
