@@ -62,9 +62,9 @@ def decoded(monkeypatch):
     found = []
     one = decoding.decode_one
 
-    def told(path, rule, deformation=None):
+    def told(path, rule, deformation=None, folder=None):
         found.append((path.stem, deformation and deformation.text))
-        return one(path, rule, deformation)
+        return one(path, rule, deformation, folder)
 
     monkeypatch.setattr(decoding, "decode_one", told)
     return found
