@@ -78,14 +78,15 @@ def test_all_layers_stand_side_by_side(run):
     assert record.probe.parameters == (32 + 1) * 16 + (16 + 1) * 3
 
 
-def test_one_study_a_choice_and_one_place_for_all(run, tmp_path):
-    """Embeddings serve all choices; the record of another choice is displaced."""
+def test_one_study_and_one_record_a_choice(run, tmp_path):
+    """Embeddings serve all choices; each choice of a layer has a record of its own."""
     first, second = run("noise"), run("spectrum")
     assert second.encoder.space == first.encoder.space
     assert second.seconds.embed == 0
     runs = tmp_path / "results" / "runs" / "tones"
-    assert store.read(runs / "layered.json") == second
-    assert store.read(runs / "history" / f"layered.{first.run_key[:12]}.json") == first
+    assert store.read(runs / "layered+layer-noise.json") == first
+    assert store.read(runs / "layered+layer-spectrum.json") == second
+    assert not (runs / "history").exists()
     assert len(list((tmp_path / "results" / "studies").glob("*.journal"))) == 2
 
 

@@ -80,7 +80,7 @@ class TestRecords:
 
     def test_another_run_displaces_a_point_into_its_history(self, run):
         (first,) = run(0.3)
-        (second,) = run(0.3, trials=1)
+        (second,) = run(0.3, trials=3)
         assert second.path == first.path
         kept = first.path.parent / "history" / f"fraction-0.3.repeat-0.{first.record.run_key[:12]}.json"
         assert store.read(kept) == first.record
@@ -155,8 +155,8 @@ class TestCommand:
         encoder, card = run.vectors
         commands.run([encoder], [str(card)], dry_run=True, **places, train_fraction=(0.1, 1.0), repeats=2)
         out = capsys.readouterr().out
-        assert len(re.findall(r"probes, 0\.1 of train, repeat [01]$", out, re.M)) == 2
-        assert len(re.findall(r"probes, 1 of train, repeat 0$", out, re.M)) == 1
+        assert len(re.findall(r"probes, new record, 0\.1 of train, repeat [01]$", out, re.M)) == 2
+        assert len(re.findall(r"probes, new record, 1 of train, repeat 0$", out, re.M)) == 1
         assert f"records in {places['results']}/curves" in out
 
     @pytest.mark.parametrize("text", ["", "all", "0.1;0.2", "0.1,"])
