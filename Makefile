@@ -52,6 +52,7 @@ gpu-wheels:
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/bench leaderboard --check
 	$(BIN)/bench tasks --markdown --check
