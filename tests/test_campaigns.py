@@ -100,9 +100,8 @@ class TestFindTests:
 
 
 def ended(outcome: str, error: BaseException | None = None, when: str = "call", test: str = "t") -> dict[str, object]:
-    return {
-        "test": test, "when": when, "outcome": outcome, "kinds": kinds(error) if error else [], "message": str(error),
-    }  # fmt: skip
+    message = f"{type(error).__name__}: {error}"
+    return {"test": test, "when": when, "outcome": outcome, "kinds": kinds(error) if error else [], "message": message}
 
 
 class TestJudge:
@@ -118,6 +117,7 @@ class TestJudge:
             ([ended("failed", ImportError("no module"))], "survived", "by something else"),
             ([ended("failed", ExceptionGroup("two", [AssertionError("a"), TypeError("b")]))], "survived", "else"),
             ([ended("failed", KeyError("x"))], "survived", "by something else"),
+            ([ended("failed", pytest.fail.Exception("Timeout (>300.0s) from pytest-timeout."))], "survived", "else"),
             ([ended("failed", AssertionError("in a fixture"), when="setup")], "survived", "by something else"),
             ([ended("failed", AssertionError("of another"), test="u")], "survived", "t passes"),
         ],

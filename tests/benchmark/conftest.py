@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -183,9 +184,15 @@ def make_vectors(tmp_path: Path) -> VectorMaker:
 
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data home in which the demo collection has been rendered."""
+    """A data home in which the demo collection has been rendered, once for all processes that run these tests."""
+    from filelock import FileLock
+
     from tasks.collections import demo
 
-    home = tmp_path_factory.mktemp("demo-home")
-    demo.prepare(home)
+    together = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each has a folder of its own below one for all
+        together = together.parent
+    home = together / "demo-home"
+    with FileLock(together / "demo-home.lock"):
+        demo.prepare(home)
     return home

@@ -14,8 +14,10 @@ from benchmark.errors import UserError
 from benchmark.material import gather
 from benchmark.options import Options, TrainPart
 from benchmark.plan import ask, make_pairs
+from benchmark.selection import split_data
 from probes.data import SplitArrays
 from tasks import registry
+from tasks.card import SPLITS
 from tests.benchmark.conftest import CLASSES, split_and_class
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
@@ -49,6 +51,14 @@ class TestArrays:
                 np.testing.assert_array_equal(arrays.embeddings, [rows[one] for one in arrays.ids])
                 known = [split_and_class(int(one[1:])) for one in arrays.ids]
                 assert [(split, CLASSES[target]) for target in arrays.targets] == known
+
+    def test_selection_gets_train_and_valid_and_the_ids_of_test_alone(self, make_vectors, options):
+        encoder, card = make_vectors()
+        with gather(pair_of(encoder, card, options), {}, options) as material:
+            data = split_data(material, None)
+        names = {split: [f"t{i:04d}" for i in range(60) if split_and_class(i)[0] == split] for split in SPLITS}
+        assert [list(data.train.ids), list(data.valid.ids)] == [names["train"], names["valid"]]
+        assert data.sealed == set(names["test"])
 
     def test_groups_are_of_the_split(self, make_vectors, options):
         encoder, card = make_vectors(group=True)

@@ -277,21 +277,26 @@ class TestSealedTest:
         assert record.floors == honest.floors
 
     def test_test_is_read_from_the_store_once_and_after_the_search(self, bands, make_task, places, monkeypatch):
+        order = ["train", "valid", "search", "retrain", "permuted", "test"]
         events = []
         arrays, search, retrain = Material.arrays, selection.search, selection._retrain
         chance = selection._permuted
 
+        def happens(name):
+            events.append(name)
+            assert events == order[: len(events)]  # at once: what is read out of turn may end in any error
+
         def told(name, function):
-            return lambda *a, **k: events.append(name) or function(*a, **k)
+            return lambda *a, **k: happens(name) or function(*a, **k)
 
         monkeypatch.setattr(
-            Material, "arrays", lambda self, split, *layer: events.append(split) or arrays(self, split, *layer)
+            Material, "arrays", lambda self, split, *layer: happens(split) or arrays(self, split, *layer)
         )
         monkeypatch.setattr(selection, "search", told("search", search))
         monkeypatch.setattr(selection, "_retrain", told("retrain", retrain))
         monkeypatch.setattr(selection, "_permuted", told("permuted", chance))
         benchmark.run(bands, make_task(), **places, **FAST)
-        assert events == ["train", "valid", "search", "retrain", "permuted", "test"]
+        assert events == order
 
     def test_a_planted_test_item_stops_the_run(self, bands, make_task, places, monkeypatch):
         arrays = Material.arrays
