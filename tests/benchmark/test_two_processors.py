@@ -12,6 +12,8 @@ from results import store
 OLDER = {"ATEN_CPU_CAPABILITY": "default", "ONEDNN_MAX_CPU_ISA": "SSE41"}
 VERDICTS = ("same", "same within seeds")
 
+pytestmark = pytest.mark.timeout(1800)  # the oldest instruction set is slow
+
 
 def bench(words, limits, code=0):
     environment = {name: value for name, value in os.environ.items() if name not in OLDER} | limits
