@@ -11,7 +11,7 @@ import pytest
 from benchmark import extras
 
 ROOT = Path(extras.__file__).resolve().parents[1]
-EXTRAS = ("export", "hf", "mirdata", "onnx", "opensmile", "pretrain")
+EXTRAS = ("av", "export", "hf", "mirdata", "onnx", "opensmile", "pretrain")
 
 
 @pytest.mark.parametrize("extra", EXTRAS)
