@@ -25,24 +25,16 @@ from benchmark.progress import Advance, Reporter, Terminal
 from benchmark.tables import table
 from benchmark.terminal import display
 from tasks import registry
-from tasks.archives import is_unpacked, obtain, pending
 from tasks.audit import Audit, findings
 from tasks.audit import audit as audit_items
 from tasks.card import SPLITS
 from tasks.collection import CollectionCard, Source, read_collection
 from tasks.disk import in_words, refuse_if_full
 from tasks.errors import TaskError
-from tasks.places import (
-    CONFIG,
-    Place,
-    fetch_annotations,
-    items_of,
-    known_collections,
-    parse_data_roots,
-    place_of,
-    read_config,
-)
+from tasks.fetch import fetch_annotations, obtain, pending
+from tasks.places import CONFIG, Place, items_of, known_collections, parse_data_roots, place_of, read_config
 from tasks.registry import Task
+from tasks.state import is_unpacked
 
 ASK_ABOVE = 1_000_000_000  # bytes of audio that are fetched without --yes
 LABELS_SHOWN = 10

@@ -14,14 +14,13 @@ import numpy as np
 from benchmark.lengths import RULE, far_shorter
 from benchmark.progress import Terminal
 from benchmark.terminal import display
-from tasks.archives import is_unpacked
 from tasks.card import SPLITS, TaskCard
 from tasks.collection import CollectionCard, Source
-from tasks.download import is_here, problem_of
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.places import Place, empty_audio, items_of, missing_audio, unreadable
 from tasks.registry import Task
+from tasks.state import is_here, is_unpacked, problem_of
 
 SAMPLE = 20  # audio files that are decoded unless all are wanted
 SHOWN = 5

@@ -20,7 +20,8 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from tasks.collection import Source
-from tasks.download import fetch, is_sound, target_of
+from tasks.download import fetch
+from tasks.state import is_sound, target_of
 
 FOLDER = "published_label_scores"
 BASE = (

@@ -6,7 +6,6 @@ their places. A killed unpack leaves that folder alone, and the next one removes
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -20,14 +19,11 @@ from lzma import LZMAError
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tasks.collection import Source
-from tasks.disk import NO_SPACE, refuse_if_full
-from tasks.download import alone, fetch, is_here, is_sound, target_of
+from tasks.disk import not_written, refuse_if_full
 from tasks.errors import TaskError
 from tasks.files import refuse_no_file
 from tasks.mirror import Progress
 
-MARKERS = ".unpacked"
 RATIO, FLOOR = 100, 1 << 30  # an archive that claims more than both, times its own size and in bytes, is a bomb
 LONGEST_PART, LONGEST_NAME = 255, 1000  # bytes
 MEMBERS = 5_000_000
@@ -59,93 +55,6 @@ class _Member:
     open: Callable[[], IO[bytes]]
 
 
-def pending(sources: Sequence[Source], root: Path, *, again: bool = False) -> list[list[Source]]:
-    """Return what is still to be fetched or unpacked, by archive: a list of its parts, mostly of one.
-
-    A source without an address is left out, unless someone has put its file there: then it is unpacked like the others.
-
-    Args:
-        sources: All parts of a split archive (``x.zip.001``, ``x.zip.002``, ...) must be among them; one of them, or
-            all, have ``unpack``.
-        root: The collection's root.
-        again: Return also what was unpacked before.
-    """
-    jobs: dict[str, list[Source]] = {}
-    for source in (source for source in sources if source.unpack is not None):
-        parts = parts_of(source, sources)
-        jobs[parts[0].file] = parts
-    parts_of_jobs = {part.file for parts in jobs.values() for part in parts}
-    jobs |= {source.file: [source] for source in sources if source.file not in parts_of_jobs}
-    found = []
-    for parts in jobs.values():
-        archive = next((part for part in parts if part.unpack is not None), None)
-        done = is_sound(parts[0], root) if archive is None else is_unpacked(archive, root) and not again
-        if not done and all(part.urls or is_here(part, root) for part in parts):
-            found.append(parts)
-    return found
-
-
-def obtain(
-    sources: Sequence[Source],
-    root: Path,
-    *,
-    again: bool = False,
-    keep_archives: bool = False,
-    progress: Callable[[Source, int, int | None], None] | None = None,
-) -> list[Source]:
-    """Fetch and unpack what of ``sources`` is :func:`pending`, and return it.
-
-    An audio archive is removed once it is unpacked: it would double the room that the collection takes.
-
-    Args:
-        sources: See :func:`pending`.
-        root: The collection's root.
-        again: Unpack also what was unpacked before.
-        keep_archives: Keep audio archives.
-        progress: Called with a source, the bytes of it that are fetched, then unpacked, and its bytes in all where
-            they are known.
-
-    Raises:
-        TaskError: See :func:`tasks.download.fetch` and :func:`unpack`.
-    """
-    done: list[Source] = []
-    for parts in pending(sources, root, again=again):
-        files = [fetch(part, root, progress=_of(part, progress)) for part in parts]
-        archive = next((part for part in parts if part.unpack is not None), None)
-        if archive is not None:
-            _unpack_source(archive, files, root, progress)
-            if archive.what == "audio" and not keep_archives:
-                for file in files:
-                    file.unlink(missing_ok=True)
-        done += parts
-    return done
-
-
-def is_unpacked(source: Source, root: Path) -> bool:
-    """Say whether this version of the archive was unpacked below ``root`` to its end."""
-    try:
-        found = json.loads(_marker(source, root).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return found == _identity(source)
-
-
-def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:
-    """Return the parts of a split archive in their order; ``source`` alone if it is not split.
-
-    Raises:
-        TaskError: A number between 1 and the last is missing.
-    """
-    if _part_number(source.file) is None:
-        return [source]
-    stem = source.file.rpartition(".")[0]
-    found = {_part_number(s.file): s for s in sources if s.file.rpartition(".")[0] == stem and _part_number(s.file)}
-    missing = [str(number) for number in range(1, len(found) + 1) if number not in found]
-    if missing:
-        raise TaskError(f"the parts of {stem} are not complete: part {', '.join(missing)} is missing from the card")
-    return [found[number] for number in range(1, len(found) + 1)]
-
-
 def concatenate(parts: Sequence[Path], to: Path) -> Path:
     """Join the parts of a split archive into the file ``to``.
 
@@ -164,7 +73,7 @@ def concatenate(parts: Sequence[Path], to: Path) -> Path:
         scratch.replace(to)
     except OSError as error:
         scratch.unlink(missing_ok=True)
-        raise _local(error, to) from None
+        raise not_written(error, to) from None
     return to
 
 
@@ -208,44 +117,8 @@ def unpack(archive: Path, to: Path, *, progress: Progress | None = None) -> int:
             raise
         raise TaskError(f"the archive {archive} is damaged ({error}): remove it and fetch it again") from None
     except OSError as error:
-        raise _local(error, to) from None
+        raise not_written(error, to) from None
     return len(names)
-
-
-def _unpack_source(
-    source: Source, archives: Sequence[Path], root: Path, progress: Callable[[Source, int, int | None], None] | None
-) -> None:
-    assert source.unpack is not None
-    to = root if source.unpack in ("", ".") else target_of(source.model_copy(update={"file": source.unpack}), root)
-    marker = _marker(source, root)
-    with alone(marker):
-        whole = concatenate(archives, archives[0].with_suffix("")) if len(archives) > 1 else archives[0]
-        try:
-            unpack(whole, to, progress=_of(source, progress))
-        finally:
-            if len(archives) > 1:
-                whole.unlink(missing_ok=True)
-        try:
-            marker.write_text(json.dumps(_identity(source)), encoding="utf-8")
-        except OSError as error:
-            raise _local(error, marker) from None
-
-
-def _marker(source: Source, root: Path) -> Path:
-    return root / MARKERS / (source.file.replace("/", "_") + ".json")
-
-
-def _identity(source: Source) -> dict[str, object]:
-    return {"file": source.file, "unpack": source.unpack, "is": source.sha256 or source.md5 or source.size}
-
-
-def _part_number(name: str) -> int | None:
-    found = re.search(r"\.(\d{3})$", name)
-    return int(found[1]) if found else None
-
-
-def _of(source: Source, progress: Callable[[Source, int, int | None], None] | None) -> Progress | None:
-    return None if progress is None else lambda done, total: progress(source, done, total)
 
 
 def _announced(archive: Path, to: Path) -> int | None:
@@ -429,9 +302,3 @@ def _place(names: Sequence[str], scratch: Path, to: Path) -> None:
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
         (scratch / name).replace(target)
-
-
-def _local(error: OSError, path: Path) -> TaskError:
-    if error.errno in NO_SPACE:
-        return TaskError(f"the disk is full: {path} could not be written. Make room, then run the same command again")
-    return TaskError(f"cannot write {error.filename or path}: {error.strerror or error}")

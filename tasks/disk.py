@@ -36,3 +36,21 @@ def in_words(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
     return f"{size:.1f} GB"
+
+
+def not_written(error: OSError, path: Path) -> TaskError:
+    """Return what a failed write on this machine means to the user.
+
+    Args:
+        error: What the system said.
+        path: The file that was to be written.
+    """
+    if error.errno in NO_SPACE:
+        return TaskError(
+            f"the disk is full: {path} could not be written. Make room, then run the same command again: it goes on "
+            "from there"
+        )
+    return TaskError(
+        f"cannot write {error.filename or path}: {error.strerror or error}. Let it be written, or choose another data "
+        "home"
+    )

@@ -7,7 +7,6 @@ only while that mirror says that the file has not changed (``<file>.part.origin`
 from __future__ import annotations
 
 import ftplib
-import hashlib
 import os
 import re
 import time
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tasks.collection import Source
 from tasks.disk import NO_SPACE, refuse_if_full
+from tasks.state import mismatch
 
 if TYPE_CHECKING:
     import requests
@@ -57,26 +57,6 @@ def from_mirror(url: str, source: Source, part: Path, progress: Progress | None)
         if not resumed:
             raise MirrorError(problem)
         # The fault may lie in what an earlier call left: once more from the start.
-
-
-def mismatch(path: Path, source: Source) -> str:
-    """Return how size or checksum differ from the source's, or nothing."""
-    size = path.stat().st_size
-    if source.size is not None and size != source.size:
-        return f"wrong size: expected {source.size} bytes, found {size}"
-    if size == 0:
-        return "it is empty"
-    expected = {name: wanted for name in ("sha256", "md5") if (wanted := getattr(source, name))}
-    digests = {name: hashlib.new(name, usedforsecurity=False) for name in expected}
-    if digests:
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                for digest in digests.values():
-                    digest.update(block)
-    for name, digest in digests.items():
-        if digest.hexdigest() != expected[name]:
-            return f"wrong {name}: expected {expected[name]}, found {digest.hexdigest()}"
-    return ""
 
 
 def origin_of(part: Path) -> Path:

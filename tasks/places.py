@@ -12,7 +12,7 @@ import hashlib
 import importlib
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
@@ -20,16 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.archives import is_unpacked, obtain, pending
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source
 from tasks.collections.annotations import NoAnnotationsError
-from tasks.download import is_here, is_sound, target_of
 from tasks.errors import TaskError
 from tasks.files import SETTINGS, expanded, parse_toml, read_text
 from tasks.items import Items
 from tasks.layout import denied, folder_with, near_miss
 from tasks.spelling import as_on_disk
+from tasks.state import is_here, is_sound, is_unpacked, target_of
 
 CONFIG = "config.toml"
 TABLES = ("data",)
@@ -81,47 +80,10 @@ def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] =
         problem = "is not a folder" if os.path.lexists(root) else problem
         raise TaskError(f"the folder {root} of the collection {collection.name!r} {problem} (named by {origin})")
     # What an archive of annotations held cannot be told from outside: it is unpacked into the data home.
-    if all(source.unpack is None and is_here(source, root) for source in _fetchable(collection)):
+    if all(source.unpack is None and is_here(source, root) for source in fetchable(collection)):
         return Place(collection.name, root, root, True, origin)
     joined = own.with_name(f"{collection.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}")
     return Place(collection.name, root, joined, True, origin)
-
-
-def fetch_annotations(
-    collection: CollectionCard,
-    place: Place,
-    progress: Callable[[Source, int, int | None], None] | None = None,
-    *,
-    again: bool = False,
-    tasks: Collection[str] = (),
-) -> list[Source]:
-    """Fetch the annotations that have an address and are not there; return those that were fetched.
-
-    Args:
-        collection: Its card.
-        place: Where it lies.
-        progress: See :func:`tasks.archives.obtain`.
-        again: Unpack also what was unpacked before.
-        tasks: Ids of the tasks whose annotations are wanted; all of the collection's when none is named.
-
-    Raises:
-        TaskError: Some cannot be fetched; all others are.
-    """
-    sources = _fetchable(collection, tasks)
-    if place.annotations != place.root:
-        _join(place, collection)
-    elif place.read_only:
-        return []  # all are there, or the place would have another folder for them
-    done: list[Source] = []
-    failures = []
-    for parts in pending(sources, place.annotations, again=again):
-        try:
-            done += obtain(parts, place.annotations, again=again, progress=progress)
-        except TaskError as error:  # a collection's tasks need different files: one dead link must not stop all
-            failures.append(str(error))
-    if failures:
-        raise TaskError("\n".join(failures))
-    return done
 
 
 def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
@@ -132,7 +94,7 @@ def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
             or damaged, the message ends with the command that helps.
     """
     if place.annotations != place.root:
-        _join(place, collection)
+        join_folders(place, collection)
     module = importlib.import_module(f"tasks.collections.{collection.name}")
     try:
         items = module.items(card, place.annotations)
@@ -293,7 +255,8 @@ def _other_folder(error: TaskError, place: Place) -> str:
     return f"There is one in {folder}: if that is meant, give --data-root {place.collection}={folder}"
 
 
-def _fetchable(collection: CollectionCard, tasks: Collection[str] = ()) -> list[Source]:
+def fetchable(collection: CollectionCard, tasks: Collection[str] = ()) -> list[Source]:
+    """Return the annotations that have an address: of a collection, or of the tasks named."""
     return [source for source in collection.sources_of(tasks) if source.what == "annotations" and source.urls]
 
 
@@ -317,12 +280,12 @@ def _is_in_place(source: Source, place: Place) -> bool:
     return is_sound(source, place.annotations)
 
 
-def _join(place: Place, collection: CollectionCard) -> None:
+def join_folders(place: Place, collection: CollectionCard) -> None:
     """Link what the user's folder holds into the folder of the annotations, which themselves are never links."""
     joined = place.annotations
     try:
         joined.mkdir(parents=True, exist_ok=True)
-        for source in _fetchable(collection):
+        for source in fetchable(collection):
             for folder in reversed(target_of(source, joined).relative_to(joined).parents):
                 if (joined / folder).is_symlink():
                     (joined / folder).unlink()

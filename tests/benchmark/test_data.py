@@ -21,10 +21,10 @@ from benchmark.errors import UserError
 from tasks import places, registry
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source, read_collection
-from tasks.download import target_of
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.registry import Task
+from tasks.state import target_of
 
 N = 30
 LABELS = ("high", "low")

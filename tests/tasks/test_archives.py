@@ -17,9 +17,11 @@ from collections import namedtuple
 import pytest
 
 from tasks import archives, disk
-from tasks.archives import concatenate, is_unpacked, obtain, parts_of, pending, unpack
+from tasks.archives import concatenate, unpack
 from tasks.collection import Source
 from tasks.errors import TaskError
+from tasks.fetch import obtain, parts_of, pending
+from tasks.state import is_unpacked
 
 FILES = {"genres/blues/1.wav": b"one" * 1000, "genres/rock/2.wav": b"two" * 2000, "readme": b"r"}
 Usage = namedtuple("Usage", "total used free")

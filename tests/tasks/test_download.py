@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tasks import disk, download, mirror
+from tasks import disk, download, mirror, state
 from tasks.collection import Source
-from tasks.download import alone, fetch, is_here, is_sound, problem_of, target_of
+from tasks.download import alone, fetch
 from tasks.errors import TaskError
+from tasks.state import is_here, is_sound, problem_of, target_of
 
 DATA = bytes(range(256)) * 1500  # 384,000 bytes: six chunks
 SHA256 = hashlib.sha256(DATA).hexdigest()
@@ -150,7 +151,7 @@ class TestFetch:
         assert fetch(source(server.put(), size=size), tmp_path).read_bytes() == DATA
 
     def test_a_large_file_is_only_measured(self, server, tmp_path, monkeypatch):
-        monkeypatch.setattr(download, "SMALL", 10)
+        monkeypatch.setattr(state, "SMALL", 10)
         (tmp_path / "file.bin").write_bytes(bytes(len(DATA)))
         wanted = source(server.put(), size=len(DATA))
         fetch(wanted, tmp_path)

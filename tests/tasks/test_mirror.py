@@ -6,7 +6,8 @@ import pytest
 
 from tasks import mirror
 from tasks.collection import Source
-from tasks.mirror import MirrorError, from_mirror, mismatch, origin_of
+from tasks.mirror import MirrorError, from_mirror, origin_of
+from tasks.state import mismatch
 
 DATA = b"abc" * 100
 SOURCE = Source(file="a.bin", what="audio", sha256=hashlib.sha256(DATA).hexdigest(), size=300)

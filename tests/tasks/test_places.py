@@ -10,16 +10,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks import places, registry
+from tasks import fetch, places, registry
 from tasks.card import TaskCard
 from tasks.collection import CollectionCard, Source, read_collection
 from tasks.errors import TaskError
+from tasks.fetch import fetch_annotations
 from tasks.items import Items
 from tasks.places import (
     Place,
     as_named,
     empty_audio,
-    fetch_annotations,
     folder_meant,
     items_of,
     known_collections,
@@ -159,7 +159,7 @@ class TestJoined:
             (root / "x").replace(target)
             return list(sources)
 
-        monkeypatch.setattr(places, "obtain", obtain)
+        monkeypatch.setattr(fetch, "obtain", obtain)
         assert fetch_annotations(FAKE, place) == [SOURCE]
         assert given == [([SOURCE], place.annotations)]
         assert items_of(CARD, FAKE, place).track_ids == ("a", "b", "c")
@@ -176,7 +176,7 @@ class TestJoined:
                 raise TaskError("b is gone")
             return list(wanted)
 
-        monkeypatch.setattr(places, "obtain", obtain)
+        monkeypatch.setattr(fetch, "obtain", obtain)
         card = FAKE.model_copy(update={"sources": sources})
         with pytest.raises(TaskError, match="b is gone"):
             fetch_annotations(card, place_of(card, home))
@@ -211,7 +211,7 @@ class TestSeveralTasks:
         mine = SOURCE.model_copy(update={"file": "mine.txt", "tasks": ("fake_task",)})
         other = SOURCE.model_copy(update={"file": "other.txt", "tasks": ("other_task", "third_task")})
         card = FAKE.model_copy(update={"sources": (SOURCE, mine, other)})
-        monkeypatch.setattr(places, "obtain", lambda sources, root, **_: list(sources))
+        monkeypatch.setattr(fetch, "obtain", lambda sources, root, **_: list(sources))
         place = place_of(card, home)
         assert fetch_annotations(card, place) == [SOURCE, mine, other]
         assert fetch_annotations(card, place, tasks=["fake_task"]) == [SOURCE, mine]
