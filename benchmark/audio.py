@@ -8,7 +8,6 @@ are not finite or far outside full scale. Samples slightly beyond full scale (lo
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ import numpy as np
 from benchmark.sound_files import DamagedAudioError, Player
 from benchmark.spool import Spool
 
-__all__ = ["Audio", "AudioRule", "DamagedAudioError", "content_hash", "decode", "load", "pipeline_name"]
+__all__ = ["Audio", "AudioRule", "DamagedAudioError", "decode", "load", "pipeline_name"]
 
 #: Changes whenever the same file and rule would give other samples.
 PIPELINE_VERSION = 1
@@ -143,9 +142,3 @@ def _mix(samples: np.ndarray, channels: int | None) -> np.ndarray:
     if have > 2:
         raise DamagedAudioError(f"{have} channels, but the encoder takes stereo")
     return np.repeat(samples, 2, axis=1)
-
-
-def content_hash(path: Path) -> str:
-    """Return the sha256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,17 +9,18 @@ from statistics import fmean
 from typing import Any
 
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import missing_tracks
+from benchmark.embeddings.tracks import missing_tracks
 from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.job import Pair
 from benchmark.lengths import RULE
 from benchmark.long_lists import SHOWN
 from benchmark.options import Options
 from benchmark.pipeline import Outcome, UnfinishedError, needs_audio, prepare, run_many
 from benchmark.pipeline import embed as embed_pairs
-from benchmark.plan import Pair, make_pairs
+from benchmark.plan import make_pairs
 from benchmark.progress import Terminal
 from benchmark.robustness import print_robustness
 from benchmark.run_key import place_of, trials_of

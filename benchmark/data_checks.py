@@ -186,8 +186,8 @@ def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> 
 
 def contents(items: Items, home: Path) -> dict[Path, str]:
     """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
-    from benchmark.audio import content_hash
     from benchmark.embeddings.audio_index import HASH, AudioIndex, Seen
+    from benchmark.files import content_hash
 
     index, missing = AudioIndex(home), set(missing_audio(items))
     paths = list(dict.fromkeys(path for row, path in enumerate(items.audio) if row not in missing))

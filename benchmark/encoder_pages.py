@@ -93,7 +93,7 @@ def check(
             "nothing else can be checked here."
         )
         return True
-    used = device_of(device, encoder)
+    used = device_of(device, encoder.arrays)
     named = Named(name, tuple(arguments), str(where), used)
     found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
     display(f"{encoder.name} on {used}")

@@ -19,11 +19,11 @@ from benchmark.terminal import display
 from benchmark.windows import WindowRule, window_starts
 
 if TYPE_CHECKING:
-    from benchmark.embeddings.extract import Track
     from benchmark.embeddings.space import Space
+    from benchmark.embeddings.tracks import Track
     from benchmark.encoders.base import Encoder
+    from benchmark.job import Pair
     from benchmark.options import Options
-    from benchmark.plan import Pair
 
 SAMPLE = 100  # headers that are read
 DECODED = 2  # files that are decoded
@@ -169,7 +169,7 @@ def estimates(pairs: Sequence[Pair], options: Options, speed: Speed | None = Non
         speed: Of the only encoder, where it was measured already.
     """
     from benchmark.embeddings.audio_index import AudioIndex
-    from benchmark.embeddings.extract import missing_tracks
+    from benchmark.embeddings.tracks import missing_tracks
     from benchmark.machine import device_of, workers_of
 
     index, known = AudioIndex(options.home), known_seconds(options.home)
@@ -186,7 +186,7 @@ def estimates(pairs: Sequence[Pair], options: Options, speed: Speed | None = Non
         seconds: float | None = 0.0
         why = ""
         if todo:
-            device, workers = device_of(options.device, first.encoder), workers_of(options.workers)
+            device, workers = device_of(options.device, first.encoder.arrays), workers_of(options.workers)
             used, why = (speed, "") if speed else _timed(first.encoder, device, first.space.windows, options.batch_size)
             decoding = decoding_speed(todo, lengths, first)
             seconds = embedding_seconds(used, decoding, lengths, first, device, workers) if used else None

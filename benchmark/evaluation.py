@@ -14,13 +14,14 @@ import numpy as np
 from benchmark import sections
 from benchmark.deformations import Deformation
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Damage
+from benchmark.embeddings.tracks import Damage
+from benchmark.job import Pair
 from benchmark.left_out import tell
-from benchmark.machine import device_of, hardware, versions
+from benchmark.machine import device_of, hardware
 from benchmark.material import Material, gather
 from benchmark.options import Options
-from benchmark.plan import Pair
 from benchmark.progress import Reporter
+from benchmark.provenance import versions
 from benchmark.robustness import deformed_material, robustness
 from benchmark.run_key import run_key
 from benchmark.scoring import LeftOut, leave_out, score_split

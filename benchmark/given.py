@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.encoders.precomputed import Precomputed, as_float32, checked, refuse
-from benchmark.errors import UserError
-from benchmark.progress import Reporter
+from benchmark.encoders.precomputed import Precomputed, as_float32, checked
 from probes.data import release
-from tasks.items import Items
 
-EXAMPLES = 3
 READ_ROWS = 16_384
 
 
@@ -74,59 +70,3 @@ class GivenStore:
             out[start : start + READ_ROWS] = as_float32(self.encoder.read(part))[:, columns]
             release(out)
         return out
-
-
-def given_rows(
-    encoder: Precomputed, items: Items, task: str, differences: Mapping[str, int], allowed: int, report: Reporter
-) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the indices of the items that have an embedding, and in words what is missing.
-
-    What the file has beyond the task is told and left aside.
-
-    Args:
-        encoder: The embeddings.
-        items: All items of the task.
-        task: The task's id.
-        differences: By how many items each split differs from the task's card.
-        allowed: How many embeddings, and items of the card, may be missing.
-        report: Is told of surplus ids.
-
-    Raises:
-        UserError: More are missing, or all are.
-    """
-    has = np.array([one in encoder.rows for one in items.track_ids])
-    if not has.any():
-        theirs, ours = ", ".join(encoder.ids[:EXAMPLES]), ", ".join(items.track_ids[:EXAMPLES])
-        raise UserError(
-            f"no id of {encoder.path} is a track of {task}: it has ids such as {theirs}, and the task {ours}. Ids must "
-            "be equal as texts"
-        )
-    absent = [one for one, there in zip(items.track_ids, has, strict=True) if not there]
-    missing = [*absent, *differences_in_words(differences)]
-    total = len(absent) + sum(map(abs, differences.values()))
-    if total > allowed:
-        refuse(
-            f"{encoder.path} has no embedding of {len(absent)} of the {len(items)} tracks of {task}"
-            + (", whose annotations give other counts than its card" if differences else "")
-            + f", and --allow-missing is {allowed}",
-            missing,
-            encoder.listing(f"missing-{task}"),
-            f"\nAdd them, or leave them out with --allow-missing {total} (the record will name them, and the "
-            "leaderboard will keep it apart).",
-        )
-    surplus = len(encoder.ids) - int(has.sum())
-    if surplus:
-        wanted = set(items.track_ids)
-        examples = [one for one in encoder.ids if one not in wanted][:EXAMPLES]
-        report.say(
-            f"{encoder.path}: {surplus} of its {len(encoder.ids)} ids are no tracks of {task} and are left aside "
-            f"({', '.join(examples)}{', …' if surplus > EXAMPLES else ''})"
-        )
-    return np.flatnonzero(has), tuple(missing)
-
-
-def differences_in_words(differences: Mapping[str, int]) -> list[str]:
-    """Return how the items of each split differ from the card's, as a record names it."""
-    return [
-        f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
-    ]

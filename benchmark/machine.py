@@ -6,12 +6,9 @@ import os
 import platform
 import sys
 from contextlib import AbstractContextManager, nullcontext
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from benchmark.audio import pipeline_name
-from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.processor import arithmetic
 
@@ -21,13 +18,13 @@ def workers_of(asked: int | None) -> int:
     return asked if asked is not None else min(os.cpu_count() or 1, 8)
 
 
-def device_of(asked: str, encoder: Encoder | None = None) -> str:
+def device_of(asked: str, arrays: str = "torch") -> str:
     """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
 
     Raises:
         UserError: A device that this machine does not have.
     """
-    if encoder is not None and encoder.arrays == "numpy":
+    if arrays == "numpy":
         return "cpu"
     import torch
 
@@ -52,39 +49,18 @@ def kind_of(asked: str) -> str:
     return device_of(asked).partition(":")[0]
 
 
-def threads_for(encoder: Encoder) -> AbstractContextManager[object]:
+def threads_for(arrays: str) -> AbstractContextManager[object]:
     """Keep numpy's matrix products on one thread while decoding workers use the cores.
 
     Its threads spin while they wait: on busy cores an encoder of small products ran ten times slower with them. One
     thread also makes an embedding independent of the number of cores.
     """
-    if encoder.arrays != "numpy":
+    if arrays != "numpy":
         return nullcontext()
     from threadpoolctl import threadpool_limits
 
     limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of what computes a record; of what only some encoders need, where it is in use.
-
-    ``training`` and ``scoring`` are those of our own code.
-    """
-    from benchmark.run_key import SCORING_VERSION
-    from probes.protocol import TRAINING_VERSION
-
-    names = ["numpy", "scipy", "scikit-learn", "torch", "optuna", "mir_eval", "soundfile", "soxr", "pyarrow"]
-    names += [name for name in ("transformers", "onnxruntime", "opensmile") if name in sys.modules]
-    found = {name: version(name) for name in names}
-    return {
-        "python": platform.python_version(),
-        "benchmark": version("music-probe-benchmark"),
-        **found,
-        "audio": pipeline_name(),
-        "training": str(TRAINING_VERSION),
-        "scoring": str(SCORING_VERSION),
-    }
 
 
 def hardware(device: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Damage
+from benchmark.embeddings.tracks import Damage
 from benchmark.errors import UserError
+from benchmark.job import Pair
 from benchmark.options import Options
-from benchmark.plan import Pair
 from benchmark.scoring import refuse_undefined
 from benchmark.scratch import scratch_folder
 from probes.data import SplitArrays, release

@@ -9,19 +9,22 @@ from pathlib import Path
 
 from benchmark.deformations import parse
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Damage, Extraction, Track, extract, missing_tracks
-from benchmark.embeddings.fit_hook import copy_of, fit
-from benchmark.encoders.base import Encoder, Precision
+from benchmark.embeddings.extract import Extraction, extract
+from benchmark.embeddings.fit_hook import fit
+from benchmark.embeddings.tracks import Damage, Track, missing_tracks
+from benchmark.encoders.base import Encoder, Precision, copy_of
 from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
 from benchmark.estimate import whole_track_memory
 from benchmark.home import home_folder, refuse_unwritable
+from benchmark.items import ask
+from benchmark.job import Asked, Pair
 from benchmark.left_out import tell
 from benchmark.long_lists import shown
 from benchmark.machine import device_of, threads_for, workers_of
 from benchmark.options import Options, Overwrite, Sampler
-from benchmark.plan import Asked, Pair, ask, make_pairs, train_of
+from benchmark.plan import make_pairs, train_of
 from benchmark.progress import Reporter, Silent
 from benchmark.robustness import deformed_pair, refuse_unusable, tracks_to_deform
 from benchmark.run_key import place_of
@@ -350,7 +353,7 @@ def _extract(
             advance(done, f"{audio_seconds / max(time.monotonic() - started, 1e-3):,.0f} s of audio a second")
 
         try:
-            with threads_for(encoder):
+            with threads_for(encoder.arrays):
                 extraction = extract(
                     encoder,
                     todo,
@@ -358,7 +361,7 @@ def _extract(
                     index,
                     workers=workers_of(options.workers),
                     batch_size=options.batch_size,
-                    device=device_of(options.device, encoder),
+                    device=device_of(options.device, encoder.arrays),
                     progress=progress,
                     say=report.say,
                 )

@@ -4,219 +4,27 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from benchmark.embeddings.audio_index import AudioIndex, look_again
-from benchmark.embeddings.extract import Track
 from benchmark.embeddings.fit_hook import training_split
 from benchmark.embeddings.space import Space, space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed import Precomputed
+from benchmark.encoders.windowing import WindowError
 from benchmark.errors import UserError
-from benchmark.given import GivenStore, differences_in_words, given_rows
-from benchmark.left_out import tell
-from benchmark.long_lists import shown
-from benchmark.options import Options, TrainPart
+from benchmark.given import GivenStore
+from benchmark.items import ask_given
+from benchmark.job import Asked, Pair
+from benchmark.options import Options
 from benchmark.progress import Reporter, Silent
-from benchmark.protocols import protocol_of
-from benchmark.scoring import refuse_undefined
-from benchmark.standing import Standing, standing_of
-from benchmark.windows import WindowError
-from probes.protocol import Protocol
-from results.record import Record
+from benchmark.standing import standing_of
 from tasks.card import TaskCard
-from tasks.items import Items
-from tasks.registry import Task
 
 if TYPE_CHECKING:
-    from tasks.places import Place
-
-
-@dataclass(frozen=True)
-class Asked:
-    """A task with the items that this run uses, and the ids of those that are missing and left out.
-
-    ``whole`` holds all items that the annotations give, whether or not their audio is there.
-    """
-
-    task: Task
-    items: Items
-    fingerprint: str
-    protocol: Protocol
-    missing: tuple[str, ...] = ()
-    whole: Items | None = None
-
-    @property
-    def tracks(self) -> list[Track]:
-        """The items as tracks to embed."""
-        pairs = zip(self.items.track_ids, self.items.audio, strict=True)
-        return [Track(track_id, self.task.collection, path) for track_id, path in pairs]
-
-
-@dataclass
-class Pair:
-    """One encoder on one task, and what lies in the place of its record.
-
-    ``own_windows`` says that the encoder could not take the task's windows and, as asked, was given its own. ``part``
-    is the part of train that its probe sees, where that is not all.
-    """
-
-    encoder: Encoder
-    asked: Asked
-    source: EmbeddingStore | GivenStore
-    standing: Standing = field(default_factory=Standing)
-    own_windows: bool = False
-    part: TrainPart | None = None
-
-    @property
-    def kept(self) -> Record | None:
-        """The record that makes the run unnecessary, if there is one."""
-        return self.standing.kept
-
-    @property
-    def given(self) -> GivenStore | None:
-        """The embeddings that stand in the encoder's place, if they were computed elsewhere."""
-        return self.source if isinstance(self.source, GivenStore) else None
-
-    @property
-    def store(self) -> EmbeddingStore:
-        """The store of the encoder's embeddings; only for pairs without given ones."""
-        assert isinstance(self.source, EmbeddingStore)
-        return self.source
-
-    @property
-    def space(self) -> Space:
-        """The space of the encoder on this task; only for pairs without given embeddings."""
-        return self.store.space
-
-    def keys(self, index: AudioIndex) -> list[str | None]:
-        """Return what each item's embedding is stored under; ``None`` where its audio was not read yet, or changed."""
-        if self.given is not None:
-            return list(self.given.keys(self.asked.items.track_ids))
-        return [index.key(audio) for audio in self.asked.items.audio]
-
-
-def ask(task: Task, items: Items, options: Options, *, audio: bool = True) -> Asked:
-    """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
-
-    Args:
-        task: The task.
-        items: What its annotations give.
-        options: For ``--allow-missing`` and ``--limit``.
-        audio: Whether audio is needed; without, no item is left out for the lack of it.
-
-    Raises:
-        UserError: More is missing than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
-    """
-    present = items
-    missing: tuple[str, ...] = ()
-    if audio and task.has_reader:
-        present, missing = present_items(task, items, options)
-        _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
-    return _asked(task, items, present, missing, options)
-
-
-def _asked(task: Task, whole: Items, items: Items, missing: tuple[str, ...], options: Options) -> Asked:
-    if options.limit is not None:
-        items = items.take(limited_rows(items, options.limit, options.seed))
-    refuse_undefined(task.card, items)
-    return Asked(task, items, task.fingerprint(items), protocol_of(options.protocol, task.card), missing, whole)
-
-
-def ask_given(asked: Asked, encoder: Precomputed, options: Options, report: Reporter) -> Asked:
-    """Return what ``asked`` is for embeddings that are given: the items that have one, with audio or without.
-
-    Raises:
-        UserError: More have none than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
-    """
-    task, whole = asked.task, asked.whole or asked.items
-    differences = task.size_differences(whole)
-    rows, missing = given_rows(encoder, whole, task.card.id, differences, options.allow_missing, report)
-    items = whole.take(rows)
-    tell(task.card, whole, missing, (), report)
-    _refuse_empty(items, f"{encoder.path} has no track of", f"of {task.card.id}")
-    return _asked(task, whole, items, missing, options)
-
-
-def _refuse_empty(items: Items, before: str, after: str) -> None:
-    empty = [split for split, n in items.counts().items() if n == 0]
-    if empty:
-        raise UserError(f"{before} {' and '.join(empty)} {after}: every split needs some.")
-
-
-def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tuple[str, ...]]:
-    """Return the items whose audio is there, and what is missing: ids, and counts that differ from the card's.
-
-    Raises:
-        UserError: More is missing than ``--allow-missing`` says.
-    """
-    from tasks.places import as_named, folder_meant, missing_audio, unreadable
-
-    absent = missing_audio(items)
-    shut = unreadable(items, absent)
-    if shut:
-        told = [f"  {folder}: {count} audio file(s)" for folder, count in shut.items()]
-        raise UserError(
-            f"{task.card.id} has audio in folders that may not be read:\n"
-            + "\n".join(told)
-            + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
-        )
-    place = _place(task, options) if absent else None
-    differences = task.size_differences(items)
-    total = len(absent) + sum(map(abs, differences.values()))
-    missing = [items.track_ids[row] for row in absent]
-    missing += differences_in_words(differences)
-    if total > options.allow_missing:
-        paths = [items.audio[row] for row in absent]
-        paths = paths if place is None else as_named(paths, place)
-        lines = [f"{items.track_ids[row]}: {path}" for row, path in zip(absent, paths, strict=True)]
-        lines = shown(lines, options.home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
-        lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
-        elsewhere = "" if place is None else folder_meant(items, absent, place)
-        raise UserError(
-            f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
-            + (" and has other counts than its card" if differences else "")
-            + f", and --allow-missing is {options.allow_missing}:\n"
-            + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
-            + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
-            "will name them, and the leaderboard will keep it apart)."
-        )
-    there = np.setdiff1d(np.arange(len(items)), absent)
-    return items.take(there), tuple(missing)
-
-
-def _where(task: Task) -> str:
-    """Return where a user reads what belongs where; the data commands know no tasks of mirdata."""
-    if task.loaded is not None:
-        return f"what mirdata's loader expects in {task.source}"
-    return f"'bench data where {task.card.id}'"
-
-
-def _place(task: Task, options: Options) -> Place | None:
-    """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
-    from tasks.collection import read_collection
-    from tasks.places import place_of as place_of_collection
-
-    if task.loaded is not None:
-        return None
-    return place_of_collection(read_collection(task.collection), options.home, options.data_roots)
-
-
-def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
-    """Return the rows of a seeded sample of about ``limit`` items, each split in proportion and none left empty."""
-    if limit >= len(items):
-        return np.arange(len(items))
-    rng = np.random.default_rng([seed, 4])
-    chosen = []
-    for split in ("train", "valid", "test"):
-        rows = items.rows(split)
-        chosen.append(rng.permutation(rows)[: max(1, round(limit * len(rows) / len(items)))])
-    return np.sort(np.concatenate(chosen))
+    pass
 
 
 def make_pairs(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.embeddings.batches import BatchEncoding, Heard
-from benchmark.embeddings.decoding import Decoded, decode_all
+from benchmark.embeddings.decoding import Decoded
 from benchmark.embeddings.space import Space, space_of
+from benchmark.embeddings.workers import decode_all
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.encoders.resolve import UnknownEncoderError, resolve_one
@@ -125,11 +126,11 @@ def predict(
             card.encoder.text, f"the probe {probe}", f"bench predict FILE --probe {shlex.quote(str(probe))}"
         )
     used, space = encoder_of(card, stored, encoder, home_folder(home), report)
-    where = device_of(device, used)
+    where = device_of(device, used.arrays)
     if workers is None:
         workers = 0 if len(files) == 1 else min(workers_of(None), len(files))
     decoded = decode_all(files, space.audio, workers)
-    with stdout_to_stderr(), threads_for(used):
+    with stdout_to_stderr(), threads_for(used.arrays):
         used.to(where)
         set_to_eval(used)  # also where it has a to() of its own
         return card, list(_predictions(stored, card, used, space, decoded, batch_size, where))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from benchmark.extras import install_command
+from benchmark.job import Pair
 from benchmark.options import Options
-from benchmark.plan import Pair
 from results.record import Score
 from results.store import slug
 

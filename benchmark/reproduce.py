@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from benchmark.embeddings.extract import Damage, missing_tracks
+from benchmark.embeddings.tracks import Damage, missing_tracks
 from benchmark.encoders.resolve import resolve
 from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.home import home_folder
+from benchmark.job import Pair
 from benchmark.options import Options, Sampler
 from benchmark.pipeline import embed, needs_audio, prepare
-from benchmark.plan import Pair, make_pairs
+from benchmark.plan import make_pairs
 from benchmark.progress import Reporter, Terminal
 from benchmark.same_again import Verdict, judge, machine_differences, version_differences, worst
 from benchmark.terminal import display

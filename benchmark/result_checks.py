@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.home import home_folder
-from results import store
+from results import files, store
 from results import text as record_text
 from results.commands import rerun
 from results.digests import file_digest
@@ -141,7 +141,7 @@ def sign_record(path: Path) -> None:
     record, results = store.read_unchecked(path), results_of(path)
     if results is None or not _belongs(path, store.place_of(results, record)):
         raise UserError(f"{path} lies in no results folder, or in the place of another record: it is not signed")
-    store.replace_file(path, record_text.encode(store.signed(results, record), path))
+    files.replace_file(path, record_text.encode(store.signed(results, record), path))
 
 
 def probe_state(directory: Path) -> State:
@@ -170,7 +170,7 @@ def sign_probe(directory: Path) -> None:
     from probes.export import CARD, ProbeFileError, read_card, signed
 
     try:
-        store.replace_file(directory / CARD, signed(read_card(directory, checked=False), directory))
+        files.replace_file(directory / CARD, signed(read_card(directory, checked=False), directory))
     except (ProbeFileError, OSError) as error:
         raise UserError(f"{directory} cannot be signed: {error}") from None
 

@@ -15,12 +15,12 @@ import numpy as np
 
 from benchmark.deformations import Deformation
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Damage, Track, missing_tracks
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.embeddings.tracks import Damage, Track, missing_tracks
 from benchmark.errors import UserError
+from benchmark.job import Pair
 from benchmark.long_lists import SHOWN
 from benchmark.options import Options
-from benchmark.plan import Pair
 from benchmark.scoring import LeftOut, leave_out, score_split
 from benchmark.standing import Standing
 from benchmark.terminal import display

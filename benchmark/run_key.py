@@ -13,16 +13,14 @@ from benchmark.deformations import texts
 from benchmark.errors import UserError
 from benchmark.machine import kind_of
 from benchmark.options import Options
+from benchmark.scoring import SCORING_VERSION
 from benchmark.variants import layer_asked, pruner_of, variant_of
 from probes.protocol import TRAINING_VERSION, ProtocolError
 from probes.pruning import PRUNERS
 from results import store as records
 
 if TYPE_CHECKING:
-    from benchmark.plan import Pair
-
-#: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
-SCORING_VERSION = 3
+    from benchmark.job import Pair
 
 
 def place_of(pair: Pair, options: Options) -> Path:

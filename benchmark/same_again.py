@@ -132,7 +132,7 @@ def machine_differences(record: Record, device: str) -> list[str]:
 
 def version_differences(record: Record) -> list[str]:
     """Say which versions differ from the record's."""
-    from benchmark.machine import versions
+    from benchmark.provenance import versions
 
     then, now = record.versions, versions()
     return [

@@ -181,3 +181,7 @@ def _mean_labels(found: Sequence[dict[str, float] | None]) -> dict[str, float] |
     if first is None:
         return None
     return {label: float(np.mean([labels[label] for labels in found if labels is not None])) for label in first}
+
+
+#: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.
+SCORING_VERSION = 3

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from benchmark.inspection import CUT
+from benchmark.job import Pair
 from benchmark.left_out import left_out
 from benchmark.lengths import far_shorter
 from benchmark.material import Material, part_seed
 from benchmark.options import Options
-from benchmark.plan import Pair
 from benchmark.scoring import objective_name
 from benchmark.selection import Selection
 from benchmark.variants import precision_of, pruner_of

@@ -22,10 +22,11 @@ from probes.data import TrainValid
 from probes.floors import Ridge, fit_ridge, permuted
 from probes.protocol import ProbeSpec
 from probes.search import search
+from probes.state import Training
 from probes.studies import SearchStudy, StorageError, open_study
 from probes.ties import first_within, tolerance
 from probes.trained import TrainedProbe
-from probes.training import ScoreFunction, Trainer, Training
+from probes.training import ScoreFunction, Trainer
 from probes.trials import SearchResult
 from results.store import STUDIES
 

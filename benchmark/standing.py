@@ -16,7 +16,7 @@ from results.record import Record, RecordError
 
 if TYPE_CHECKING:
     from benchmark.embeddings.audio_index import AudioIndex
-    from benchmark.plan import Pair
+    from benchmark.job import Pair
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def render() -> str:
 
 def write(target: Path) -> bool:
     """Write the page to ``target``, atomically; return whether it changed."""
-    from results.store import replace_file
+    from results.files import replace_file
 
     data = render().encode("utf-8")
     if target.is_file() and target.read_bytes() == data:

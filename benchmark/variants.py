@@ -28,7 +28,7 @@ from results.store import slug
 
 if TYPE_CHECKING:
     from benchmark.encoders.base import Encoder
-    from benchmark.plan import Pair
+    from benchmark.job import Pair
 
 
 def variant_of(pair: Pair, options: Options) -> str:

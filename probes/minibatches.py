@@ -81,6 +81,11 @@ class TrainInputs:
         return other
 
     @property
+    def dim(self) -> int:
+        """Width D of a row."""
+        return int(self.embeddings.shape[1])
+
+    @property
     def raw(self) -> torch.Tensor:
         """All rows as they are, float32 [n, D] on the device."""
         with self._preparing:

@@ -26,11 +26,11 @@ from probes.lanes import Crew, at_once
 from probes.protocol import Protocol, Settings
 from probes.pruning import PRUNERS, Halving
 from probes.sampling import Sampler, StudySampler, settings_of, suggest
+from probes.state import Training
 from probes.studies import SearchStudy
 from probes.ties import first_within, rounded, tolerance
-from probes.together import groups
 from probes.trained import TrainedProbe
-from probes.training import Trainer, Training
+from probes.training import Trainer
 from probes.trials import SearchResult, Stand, State, TrialResult
 
 #: Bytes of a round's trainings that are held between rungs.
@@ -211,7 +211,7 @@ class _Rounds:
     ) -> Generator[tuple[list[optuna.Trial], list[Training]], None, None]:
         """Train trials to a share of their steps, groups in lanes; yield each group as it is there."""
         settings = [self._settings(trial) for trial in trials]
-        parts = groups(self._trainer, settings)
+        parts = self._trainer.groups(settings)
 
         def work(part: list[int], crew: Crew) -> list[Training]:
             found: list[Training] = []

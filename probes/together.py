@@ -9,49 +9,54 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
 from probes import adam
 from probes.dropout import DropoutMasks
 from probes.lanes import Crew
-from probes.minibatches import Minibatch
+from probes.minibatches import Minibatch, TrainInputs
 from probes.mlp import WIDE, Probes, draw_masks, gradients
-from probes.protocol import Settings
+from probes.products import Products
+from probes.protocol import ProbeSpec, Settings
 from probes.schedule import learning_rate_at
-
-if TYPE_CHECKING:
-    from probes.training import Trainer, Training
+from probes.state import Training
 
 #: Probes of one group: on a CPU, as many as keep weights, gradients and moments in the cache.
 CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 8, 1_000_000, 64
 
 
-def groups(trainer: Trainer, settings: Sequence[Settings]) -> list[list[int]]:
+def group_by_shape(spec: ProbeSpec, dim: int, device: str, lanes: int, settings: Sequence[Settings]) -> list[list[int]]:
     """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
 
     A wide layer reaches the full rate of a product alone, so that on a CPU such probes have no company. Narrow ones
     have as much as leaves no lane without work.
+
+    Args:
+        spec: What the probes have in common.
+        dim: Width D of their inputs.
+        device: torch's name of the device.
+        lanes: Groups that are trained at once.
+        settings: Of every probe.
     """
     found: dict[tuple[object, ...], list[int]] = {}
     for i, each in enumerate(settings):
         found.setdefault((each.hidden, each.dropout, each.batch_size), []).append(i)
-    lanes, parts = trainer.lanes(), []
+    parts = []
     for (hidden, *_), members in found.items():
-        most = _most_together(trainer, bool(hidden))
+        most = _most_together(spec, dim, device, bool(hidden))
         count = max(math.ceil(len(members) / most), min(len(members), lanes * len(members) // len(settings)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         parts += [members[start:stop] for start, stop in itertools.pairwise(bounds)]
     return parts
 
 
-def _most_together(trainer: Trainer, hidden: bool) -> int:
-    if trainer.spec.layers is not None:
+def _most_together(spec: ProbeSpec, dim: int, device: str, hidden: bool) -> int:
+    if spec.layers is not None:
         return 1
-    if trainer.device != "cpu":
+    if device != "cpu":
         return GPU_GROUP
-    return 1 if hidden else max(1, min(CPU_GROUP, CPU_GROUP_WEIGHTS // (trainer.dim * trainer.spec.outputs)))
+    return 1 if hidden else max(1, min(CPU_GROUP, CPU_GROUP_WEIGHTS // (dim * spec.outputs)))
 
 
 @dataclass
@@ -67,15 +72,17 @@ class _Company:
 class Together:
     """Trainings side by side: their parameters in one module, their minibatches shared where seed and step agree."""
 
-    def __init__(self, trainer: Trainer, trainings: Sequence[Training]) -> None:
-        self._trainer, self._trainings = trainer, trainings
+    def __init__(
+        self, spec: ProbeSpec, inputs: TrainInputs, products: Products, device: str, trainings: Sequence[Training]
+    ) -> None:
+        self._spec, self._products, self._trainings = spec, products, trainings
         self.probes = Probes.together([training.probe for training in trainings])
         first = trainings[0].settings
         # Probes that mix layers see inputs of their own; wide ones gain nothing from company on a CPU, and computed one
         # by one they have the very numbers that they have alone.
-        wide = trainer.device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
-        apart = wide or trainer.spec.layers is not None
-        self._widths = [trainer.dim // (trainer.spec.layers or 1), *first.hidden, trainer.spec.outputs]
+        wide = device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
+        apart = wide or spec.layers is not None
+        self._widths = [inputs.dim // (spec.layers or 1), *first.hidden, spec.outputs]
         positions = [(training.seed, training.step) for training in trainings]
         distinct = list(dict.fromkeys(positions))
         self._companies: list[_Company] = []
@@ -90,10 +97,10 @@ class Together:
             {company.standardised for company in self._companies if company.stream == i} for i in range(len(distinct))
         ]
         self._streams = [
-            trainer.inputs.stream(first.batch_size, seed, step, raw=False in needed, standard=True in needed)
+            inputs.stream(first.batch_size, seed, step, raw=False in needed, standard=True in needed)
             for (seed, step), needed in zip(distinct, needs, strict=True)
         ]
-        self._masks = [DropoutMasks(first.dropout, seed, trainer.device, step) for seed, step in distinct]
+        self._masks = [DropoutMasks(first.dropout, seed, device, step) for seed, step in distinct]
         self._decayed, self._free = [
             list(each) for each in zip(*(self._views(k) for k in range(len(trainings))), strict=True)
         ]
@@ -105,14 +112,13 @@ class Together:
 
     def run(self, steps: int, crew: Crew) -> None:
         """Make ``steps`` steps with every training."""
-        trainer = self._trainer
         begun = [training.step for training in self._trainings]
         for step in range(steps):
             crew.check()
             minibatches: list[Minibatch] = [next(stream) for stream in self._streams]
             masks = []
             for mask, minibatch in zip(self._masks, minibatches, strict=True):
-                masks.append(draw_masks(mask, trainer.spec, self._widths, len(minibatch.targets)))
+                masks.append(draw_masks(mask, self._spec, self._widths, len(minibatch.targets)))
                 mask.next_step()
             for company in self._companies:
                 minibatch = minibatches[company.stream]
@@ -121,8 +127,8 @@ class Together:
                     minibatch.inputs(standardised=company.standardised),
                     minibatch.targets,
                     masks[company.stream],
-                    trainer.spec,
-                    trainer.products,
+                    self._spec,
+                    self._products,
                 )
                 for k in range(company.members.start, company.members.stop):
                     self._update(k, begun[k] + step, *slopes, k - company.members.start)
@@ -131,7 +137,7 @@ class Together:
         """Update the k-th probe by the ``row``-th gradients of its company."""
         training = self._trainings[k]
         settings = training.settings
-        rate = learning_rate_at(step, settings, self._trainer.spec)
+        rate = learning_rate_at(step, settings, self._spec)
         parts = [slope[row : row + 1] for slope in decayed], [slope[row : row + 1] for slope in free]
         if settings.l2 == 0:
             adam.update(

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -28,7 +27,8 @@ from probes.mlp import Probes, activate, forward
 from probes.products import Precision, Products
 from probes.protocol import ProbeSpec, Settings
 from probes.schedule import look_steps
-from probes.together import Together, groups
+from probes.state import Training, _next_look
+from probes.together import Together, group_by_shape
 from probes.trained import ROWS_AT_ONCE, TrainedProbe
 
 ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
@@ -36,31 +36,6 @@ LANES_OF_LARGE = 4  # each holds two chunks of rows
 
 #: A validation score to be maximised, from targets and outputs.
 ScoreFunction = Callable[[np.ndarray, np.ndarray], float]
-
-
-@dataclass
-class Training:
-    """One training under way: where it stands, and the best that it has seen."""
-
-    settings: Settings
-    seed: int
-    probe: Probes
-    decayed: adam.Moments
-    free: adam.Moments
-    looks: list[int]
-    step: int = 0
-    curve: list[tuple[int, float]] = field(default_factory=list)
-    best_score: float = -math.inf
-    best_step: int = 0
-    improved_step: int = 0
-    best: Probes | None = None
-    over: bool = False
-    seconds: float = 0.0
-
-    @property
-    def diverged(self) -> bool:
-        """Whether it is over without a finite validation score."""
-        return self.over and self.best_step == 0
 
 
 class Trainer:
@@ -169,7 +144,7 @@ class Trainer:
         """Train side by side until one arrives or is over; return the others."""
         operations = sum(self.operations(training.settings) for training, _ in going)
         going = sorted(going, key=lambda each: (each[0].seed, each[0].step, each[0].settings.standardise))
-        together = Together(self, [training for training, _ in going])
+        together = Together(self.spec, self.inputs, self.products, self.device, [training for training, _ in going])
         leaving = False
         while not leaving:
             started = time.perf_counter()
@@ -195,9 +170,13 @@ class Trainer:
         threads = torch.get_num_threads()
         return min(threads, LANES_OF_LARGE) if self.inputs.large else threads
 
+    def groups(self, settings: Sequence[Settings]) -> list[list[int]]:
+        """Return the indices of settings that are trained side by side; see :func:`probes.together.group_by_shape`."""
+        return group_by_shape(self.spec, self.dim, self.device, self.lanes(), settings)
+
     def complete(self, trainings: Sequence[Training]) -> None:
         """Train all to their ends, of whatever shapes: in groups, as many at once as there are lanes."""
-        parts = [[trainings[i] for i in part] for part in groups(self, [each.settings for each in trainings])]
+        parts = [[trainings[i] for i in part] for part in self.groups([each.settings for each in trainings])]
         works = [partial(self.advance, part, [each.settings.steps for each in part]) for part in parts]
         costs = [self.cost(each.settings for each in part) for part in parts]
         with closing(at_once(works, costs, self.lanes())) as done:
@@ -266,12 +245,6 @@ class Trainer:
             seconds=training.seconds,
             mixing=mixing,
         )
-
-
-def _next_look(training: Training, of: int | None = None) -> int:
-    """Return the first look after the training's step, or at ``of`` or after it."""
-    at = training.step + 1 if of is None else of
-    return next(look for look in training.looks if look >= at)
 
 
 def _use_threads(count: int) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from probes.protocol import Settings
+from probes.state import Training
 from probes.trained import TrainedProbe
-from probes.training import Training
 
 State = Literal["complete", "pruned", "diverged"]
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from results import published, store
+from results import files, published, store
 from results.intervals import interval_notes, span
 from results.markdown import escaped
 from results.partial import in_words, is_partial
@@ -106,7 +106,7 @@ def write(results: Path, target: Path) -> bool:
     data = render(store.read_all(results)).encode("utf-8")
     if target.is_file() and target.read_bytes() == data:
         return False
-    store.replace_file(target, data)
+    files.replace_file(target, data)
     return True
 
 

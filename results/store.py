@@ -15,9 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
-import secrets
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +25,7 @@ from filelock import FileLock, Timeout
 from results import text
 from results.commands import advice, command_of, rerun
 from results.digests import file_digest
-from results.files import is_plain_name, read_regular
+from results.files import is_plain_name, read_regular, replace_file
 from results.record import SCHEMA_VERSION, Record, RecordError
 
 if TYPE_CHECKING:
@@ -259,21 +257,6 @@ def read_all(results: Path) -> list[Record]:
             )
         records.append(record)
     return sorted(records, key=lambda record: (record.task.id, record.name, record.limit or 0))
-
-
-def replace_file(path: Path, data: bytes | memoryview) -> None:
-    """Write ``data`` to a temporary file beside ``path``, sync it to the disk, and rename it onto ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _unwritable(path: Path, error: OSError) -> str:

@@ -18,11 +18,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark import av_decoder
-from benchmark.audio import content_hash
-from benchmark.embeddings.store import parquet_bytes
 from benchmark.errors import UserError
+from benchmark.files import content_hash, parquet_bytes
 from benchmark.inspection import INSPECTION_VERSION, Contents, look
-from results.store import replace_file
+from results.files import replace_file
 
 if TYPE_CHECKING:
     from benchmark.progress import Reporter

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from benchmark.audio import Audio, AudioRule, DamagedAudioError, content_hash, load
+from benchmark.audio import Audio, AudioRule, DamagedAudioError, load
 from benchmark.deformations import Deformation, NothingLeftError, deform
 from benchmark.embeddings.audio_index import Seen
+from benchmark.files import content_hash
 from benchmark.inspection import INSPECTION_VERSION
 from benchmark.spool import file_of, forget_name, opened
-
-AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
-FILE_SECONDS = 300.0  # that a file may take
-BYTES_A_SECOND = 100_000  # of a file, for each of which it may take a second more
 
 
 @dataclass(frozen=True)
@@ -113,47 +107,3 @@ def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: 
     finally:
         forget_name(audio.samples)
     return replace(audio, samples=samples, clipped=clipped)
-
-
-def decode_all(
-    paths: Sequence[Path],
-    rule: AudioRule,
-    workers: int,
-    deformation: Deformation | None = None,
-    *,
-    folder: Path | None = None,
-    limit: float = FILE_SECONDS,
-) -> Iterator[Decoded]:
-    """Yield one :class:`Decoded` for each path, in order.
-
-    Args:
-        paths: Audio files.
-        rule: What the encoder takes.
-        workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
-        deformation: What is done to the audio afterwards.
-        folder: Where the samples of long tracks are kept.
-        limit: Seconds that a file may take in a worker, and a second for each :data:`BYTES_A_SECOND` of it; without
-            workers nobody can end it.
-
-    A file that takes longer is damaged. A file whose worker dies is decoded once more by a new one, for workers are
-    killed from outside too; one that costs a second worker is damaged.
-
-    Raises:
-        UserError: The system starts no worker process; the samples of a long track cannot be kept.
-    """
-    if workers == 0:
-        for path in paths:
-            decoded = decode_one(path, rule, deformation, folder)
-            if decoded.audio is not None:
-                forget_name(decoded.audio.samples)
-            yield decoded
-        return
-    from benchmark.embeddings.workers import DecodingPool
-
-    waiting = deque(paths)
-    flying: deque[Future[Decoded]] = deque()
-    with DecodingPool(workers, rule, deformation, folder=folder, limit=limit) as pool:
-        while waiting or flying:
-            while waiting and len(flying) < workers * (AHEAD + 1):
-                flying.append(pool.submit(waiting.popleft()))
-            yield flying.popleft().result()

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +19,12 @@ from benchmark.audio import Audio
 from benchmark.embeddings.ahead import OneAhead
 from benchmark.embeddings.audio_index import AudioIndex, Seen
 from benchmark.embeddings.batches import BatchEncoding, Heard
-from benchmark.embeddings.decoding import Decoded, decode_all
+from benchmark.embeddings.decoding import Decoded
+from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.store import EmbeddingStore, Row
+from benchmark.embeddings.tracks import Damage, Track
+from benchmark.embeddings.workers import decode_all
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check_before
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.errors import UserError
 from benchmark.scratch import scratch_folder
@@ -34,25 +35,6 @@ GROUP_BATCHES = 4
 GROUP_SAMPLES = 2**26  # 256 MiB of audio, held twice: where windows are whole tracks, fewer of them are held
 SHARD_SECONDS = 20.0  # a killed run loses at most about this much work, and one group
 SHARD_ROWS = 4096
-
-
-@dataclass(frozen=True)
-class Track:
-    """A track to embed: its id and collection, for people, and its file."""
-
-    track_id: str
-    collection: str
-    path: Path
-
-
-@dataclass(frozen=True)
-class Damage:
-    """A track whose audio cannot be used."""
-
-    track_id: str
-    path: Path
-    problem: str
-    seconds_recovered: float
 
 
 @dataclass
@@ -71,18 +53,6 @@ class _Prepared:
     key: str
     audio: Audio
     windows: list[np.ndarray]
-
-
-def missing_tracks(tracks: Iterable[Track], store: EmbeddingStore, index: AudioIndex) -> list[Track]:
-    """Return the tracks whose embedding is not in the store, each file once, in order."""
-    places, seen, missing = store.places(), set[Path](), []
-    for track in tracks:
-        if track.path in seen:
-            continue
-        seen.add(track.path)
-        if index.key(track.path) not in places:
-            missing.append(track)
-    return missing
 
 
 def extract(

@@ -7,7 +7,6 @@ refused where that gives another state.
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.embeddings.audio_index import AudioIndex, Seen, identify
-from benchmark.embeddings.decoding import decode_all
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import shards
+from benchmark.embeddings.workers import decode_all
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
@@ -28,25 +27,10 @@ from benchmark.scratch import scratch_folder
 from benchmark.spool import release
 from benchmark.standard_streams import stdout_to_stderr
 from benchmark.windows import TooShortError, cut
-from results.store import replace_file
+from results.files import replace_file
 
 #: Beside the embeddings: what the state was after the fit.
 FITTED = "fitted.json"
-
-
-def copy_of(encoder: Encoder) -> Encoder:
-    """Return a copy of an encoder, so that the fit of one task reaches no other.
-
-    Raises:
-        UserError: It cannot be copied.
-    """
-    try:
-        return copy.deepcopy(encoder)
-    except Exception as error:
-        raise UserError(
-            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied ({type(error).__name__}: "
-            f"{error}): define __deepcopy__, or load what cannot be copied in fit()"
-        ) from error
 
 
 def training_split(task: str, ids: Sequence[str], paths: Sequence[Path], index: AudioIndex, report: Reporter) -> str:
@@ -117,7 +101,7 @@ def fit(
         report.stage(title, len(paths), "tracks") as advance,
         scratch_folder(home) as scratch,
         stdout_to_stderr(),
-        threads_for(encoder),
+        threads_for(encoder.arrays),
     ):
 
         def windows() -> Iterator[np.ndarray]:

@@ -11,7 +11,8 @@ from benchmark.audio import AudioRule, pipeline_name
 from benchmark.deformations import Deformation
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.declarations import check_declarations
-from benchmark.windows import WindowRule, window_rule
+from benchmark.encoders.windowing import window_rule
+from benchmark.windows import WindowRule
 
 POOLING = "mean"
 OPTIONAL = ("deformation", "fitted_on")

@@ -27,8 +27,9 @@ import pyarrow.parquet as pq
 
 from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
+from benchmark.files import parquet_bytes
 from probes.data import release
-from results.store import replace_file
+from results.files import replace_file
 
 FOLDER = "embeddings"
 DESCRIPTION = "space.json"
@@ -176,13 +177,6 @@ class EmbeddingStore:
         path, text = self.folder / DESCRIPTION, (json.dumps(self.space.describe(), indent=2) + "\n").encode()
         if not path.exists() or path.read_bytes() != text:
             replace_file(path, text)
-
-
-def parquet_bytes(table: pa.Table) -> memoryview:
-    """Return ``table`` as Parquet with page checksums, uncompressed: embeddings hardly shrink."""
-    buffer = pa.BufferOutputStream()
-    pq.write_table(table, buffer, compression="none", write_page_checksum=True)
-    return memoryview(buffer.getvalue())
 
 
 def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[Any]:

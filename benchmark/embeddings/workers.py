@@ -13,6 +13,8 @@ import signal
 import subprocess
 import threading
 import time
+from collections import deque
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -20,10 +22,14 @@ from typing import Any, BinaryIO
 
 from benchmark.audio import AudioRule
 from benchmark.deformations import Deformation
-from benchmark.embeddings.decoding import BYTES_A_SECOND, FILE_SECONDS, Decoded, decode_one, packed, unpacked
+from benchmark.embeddings.decoding import Decoded, decode_one, packed, unpacked
 from benchmark.errors import UserError
 from benchmark.interpreter import python_code
+from benchmark.spool import forget_name
 
+AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
+FILE_SECONDS = 300.0  # that a file may take
+BYTES_A_SECOND = 100_000  # of a file, for each of which it may take a second more
 READY = "ready"
 ATTEMPTS = 2
 LOOK_SECONDS = 0.5  # between looks for workers that are late
@@ -49,7 +55,7 @@ class DecodingPool:
         folder: Path | None = None,
         limit: float = FILE_SECONDS,
     ) -> None:
-        """Prepare a pool; see :func:`~benchmark.embeddings.decoding.decode_all` for the arguments."""
+        """Prepare a pool; see :func:`~benchmark.embeddings.workers.decode_all` for the arguments."""
         self._rule, self._deformation, self._folder, self._limit = rule, deformation, folder, limit
         self._due: dict[subprocess.Popen[bytes], float] = {}  # when a worker is to have answered
         self._late: set[subprocess.Popen[bytes]] = set()
@@ -217,3 +223,45 @@ def _listen(questions: BinaryIO, asked: queue.SimpleQueue[Any]) -> None:
             asked.put(pickle.load(questions))
     finally:
         os._exit(0)
+
+
+def decode_all(
+    paths: Sequence[Path],
+    rule: AudioRule,
+    workers: int,
+    deformation: Deformation | None = None,
+    *,
+    folder: Path | None = None,
+    limit: float = FILE_SECONDS,
+) -> Iterator[Decoded]:
+    """Yield one :class:`Decoded` for each path, in order.
+
+    Args:
+        paths: Audio files.
+        rule: What the encoder takes.
+        workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
+        deformation: What is done to the audio afterwards.
+        folder: Where the samples of long tracks are kept.
+        limit: Seconds that a file may take in a worker, and a second for each :data:`BYTES_A_SECOND` of it; without
+            workers nobody can end it.
+
+    A file that takes longer is damaged. A file whose worker dies is decoded once more by a new one, for workers are
+    killed from outside too; one that costs a second worker is damaged.
+
+    Raises:
+        UserError: The system starts no worker process; the samples of a long track cannot be kept.
+    """
+    if workers == 0:
+        for path in paths:
+            decoded = decode_one(path, rule, deformation, folder)
+            if decoded.audio is not None:
+                forget_name(decoded.audio.samples)
+            yield decoded
+        return
+    waiting = deque(paths)
+    flying: deque[Future[Decoded]] = deque()
+    with DecodingPool(workers, rule, deformation, folder=folder, limit=limit) as pool:
+        while waiting or flying:
+            while waiting and len(flying) < workers * (AHEAD + 1):
+                flying.append(pool.submit(waiting.popleft()))
+            yield flying.popleft().result()

@@ -12,19 +12,22 @@ An encoder owns arrays only, so a plug-in is ten lines::
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+import numpy as np
+
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
+from benchmark.windows import Padding
 
 if TYPE_CHECKING:
     import numpy as np
 
-Padding = Literal["repeat", "zero", "refuse"]
 Precision = Literal["fp32", "bf16"]
 
 DECLARED = (
@@ -177,3 +180,18 @@ def window_of(encoder: Encoder) -> float:
     if encoder.minimum_seconds is not None:
         return encoder.minimum_seconds
     return encoder.window_seconds or 0.0
+
+
+def copy_of(encoder: Encoder) -> Encoder:
+    """Return a copy of an encoder, so that the fit of one task reaches no other.
+
+    Raises:
+        UserError: It cannot be copied.
+    """
+    try:
+        return copy.deepcopy(encoder)
+    except Exception as error:
+        raise UserError(
+            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied ({type(error).__name__}: "
+            f"{error}): define __deepcopy__, or load what cannot be copied in fit()"
+        ) from error

@@ -17,25 +17,20 @@ import numpy as np
 from benchmark.encoders import check_rules as rules
 from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check_rules import Finding
+from benchmark.encoders.check_rules import Finding, Reopened
 from benchmark.encoders.check_sounds import clicks, noise, silence, sounds
 from benchmark.encoders.check_subject import SOUNDS, Subject, said
 from benchmark.encoders.declarations import check_declarations
-from benchmark.encoders.reopening import Reopened
 from benchmark.encoders.speed import Speed, timed
+from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
 from benchmark.standard_streams import stdout_to_stderr
-from benchmark.windows import WindowRule, window_rule
+from benchmark.windows import WindowRule
 
 if TYPE_CHECKING:
-    from benchmark.embeddings.space import Space
+    pass
 
-#: Tracks from which on an extraction checks its encoder first: below, the check could cost more than it saves.
-CHECKED_ABOVE = 200
-
-#: Seconds after which that check begins no rule that would not be seen in time.
-CHECK_SECONDS = 10.0
 
 FITTED_ON = 8  # made-up windows, for an encoder that needs a training split
 PATIENCE = 4.0  # seconds that one call may be expected to take; a longer one is made smaller
@@ -57,34 +52,6 @@ class Check:
     def failures(self) -> tuple[Finding, ...]:
         """The rules that the encoder breaks."""
         return tuple(finding for finding in self.findings if not finding.passed)
-
-
-def check_before(
-    encoder: Encoder, space: Space, tracks: int, device: str, say: Callable[[str], None] | None = None
-) -> None:
-    """Check ``encoder`` before ``tracks`` are embedded into ``space``, if they are more than :data:`CHECKED_ABOVE`.
-
-    It takes about :data:`CHECK_SECONDS` at most; ``say`` is told which rules there was no time for.
-
-    Raises:
-        UserError: It breaks rules; they are named with the numbers.
-    """
-    if tracks <= CHECKED_ABOVE:
-        return
-    # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
-    fingerprint = encoder.fingerprint() if encoder.fitted else space.fingerprint
-    found = check(encoder, device, windows=space.windows, fingerprint=fingerprint, fit=False, seconds=CHECK_SECONDS)
-    if found.failures:
-        lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in found.failures)
-        raise UserError(
-            f"the encoder {encoder.name!r} breaks {len(found.failures)} of {len(found.findings)} rules, so none of "
-            f"{tracks:,} tracks was embedded:\n{lines}\n'bench encoders check' shows every rule."
-        )
-    if found.left_out and say is not None:
-        say(
-            f"Checked {encoder.name} for about {CHECK_SECONDS:g} s, in which there was no time for: "
-            f"{', '.join(found.left_out)}. 'bench encoders check' takes the time for every rule"
-        )
 
 
 def check(
@@ -119,7 +86,7 @@ def check(
         before = fingerprint or encoder.fingerprint()
     except UserError as error:
         return Check((Finding("declarations", False, str(error)),))
-    with stdout_to_stderr(), threads_for(encoder):
+    with stdout_to_stderr(), threads_for(encoder.arrays):
         findings = [_declared(encoder, windows)]
         if encoder.fitted and fit:
             try:
@@ -158,7 +125,7 @@ def check(
 
 def fitted_for_check(encoder: Encoder, windows: WindowRule) -> Encoder:
     """Return a copy of an encoder that is fitted on made-up windows; whatever :meth:`fit` raises passes through."""
-    from benchmark.embeddings.fit_hook import copy_of
+    from benchmark.encoders.base import copy_of
 
     fitted = copy_of(encoder)
     usual = Subject(encoder, "cpu", windows).usual
@@ -300,7 +267,7 @@ def measure_speed(encoder: Encoder, device: str, windows: WindowRule, batch_size
 
     The first call, which may load weights, is made in any case.
     """
-    with stdout_to_stderr(), threads_for(encoder):
+    with stdout_to_stderr(), threads_for(encoder.arrays):
         started = time.perf_counter()
         try:
             if encoder.fitted:

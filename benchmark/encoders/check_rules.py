@@ -150,3 +150,11 @@ def opened_twice(
         numbers = f"one fingerprint, {first[0][:16]}, but {found.numbers}"
     reason = "something of it is in no file: set a seed for what is drawn, and keep weights in a file or an attribute"
     return Finding("opened twice", False, f"{numbers}: {reason}")
+
+
+@dataclass(frozen=True)
+class Reopened:
+    """What the second opening gave: the fingerprint, and rows [count, width] for the first made-up sounds."""
+
+    fingerprint: str
+    rows: np.ndarray

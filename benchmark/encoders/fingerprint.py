@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.audio import content_hash
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 
 #: Packages whose modules are not the user's, wherever they are installed.
 NOT_FOLLOWED = frozenset({"benchmark", "torch"})

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.audio import content_hash
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.model_file import LAYOUTS, OPTIONS, Layout, ModelFile, arranged
 from benchmark.encoders.onnx_files import files_of_weights
@@ -18,6 +17,7 @@ from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
 from benchmark.errors import UserError
 from benchmark.extras import install_command
+from benchmark.files import content_hash
 
 CUDA = "CUDAExecutionProvider"
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.audio import content_hash
 from benchmark.encoders.declarations import check_width
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 from tasks.errors import TaskError
 from tasks.files import MAGIC, TABLE, check_npy, parse_json, read_text, refuse_no_file
 from tasks.spelling import AmbiguousNameError, composed, find

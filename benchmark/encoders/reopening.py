@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.encoders.check_rules import Reopened
 from benchmark.errors import UserError
 from benchmark.interpreter import python_code
 
@@ -35,14 +36,6 @@ class Named:
     arguments: tuple[str, ...]
     home: str
     device: str
-
-
-@dataclass(frozen=True)
-class Reopened:
-    """What the second opening gave: the fingerprint, and rows [count, width] for the first made-up sounds."""
-
-    fingerprint: str
-    rows: np.ndarray
 
 
 def reopened(named: Named, count: int, samples: int) -> Reopened:
@@ -71,14 +64,14 @@ def answer(text: str) -> None:
     from benchmark.encoders.check_sounds import sounds
     from benchmark.encoders.check_subject import Subject
     from benchmark.encoders.resolve import resolve
+    from benchmark.encoders.windowing import window_rule
     from benchmark.machine import threads_for
-    from benchmark.windows import window_rule
 
     asked = json.loads(text)
     arguments: Sequence[str] = asked["arguments"]
     try:
         (encoder,) = resolve(asked["text"], Path(asked["home"]), arguments=arguments)
-        with threads_for(encoder):
+        with threads_for(encoder.arrays):
             windows = window_rule(encoder, None, None)
             if encoder.fitted:
                 encoder = fitted_for_check(encoder, windows)

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.audio import content_hash
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.model_file import LAYOUTS, OPTIONS, ModelFile, arranged
 from benchmark.encoders.packaged import existing_file, name_of
 from benchmark.encoders.reference import Reference
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 
 #: How files of torch.export.save end, and what they have in them.
 EXPORTED, EXPORTED_PART = ".pt2", "archive_format"

@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 from benchmark.pretraining import checkpoint, recipes
 from benchmark.pretraining.heads import NETWORKS
 from benchmark.pretraining.runs import CARD, DATA, WEIGHTS
-from results.store import replace_file
+from results.files import replace_file
 
 
 def weights_digest(network: SlowFastNFNet) -> str:

@@ -18,9 +18,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.audio import AudioRule, content_hash, pipeline_name
-from benchmark.embeddings.decoding import Decoded, decode_all
+from benchmark.audio import AudioRule, pipeline_name
+from benchmark.embeddings.decoding import Decoded
+from benchmark.embeddings.workers import decode_all
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 from benchmark.pretraining.shards import Row
 from benchmark.pretraining.sources import SourceTrack
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from benchmark.errors import UserError
 from benchmark.extras import install_command
 from benchmark.progress import Reporter
-from results.store import replace_file
+from results.files import replace_file
 
 CSV_NAME, EVENTS = "metrics.csv", "tensorboard"
 #: Loggers that a user may ask for, and the package of each.

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
-from benchmark.audio import content_hash
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 from benchmark.home import refuse_unwritable
 from benchmark.machine import workers_of
 from benchmark.pretraining.features import features_of, frontend_name

@@ -23,7 +23,7 @@ from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS
 from benchmark.pretraining.sampling import Pairs, Sampler, stream
 from benchmark.pretraining.store import Store, open_store, refuse_another
 from benchmark.progress import Reporter, Silent
-from results.store import replace_file
+from results.files import replace_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric

@@ -11,7 +11,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.audio import content_hash
+from benchmark.files import content_hash
 
 NAME = ".seen.jsonl"
 

@@ -33,8 +33,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import UserError
 from benchmark.pretraining.seen import SeenFiles
+from results.files import replace_file
 from results.markdown import csv_cell
-from results.store import replace_file
 
 FORMAT = 1
 BANDS = 96

@@ -37,7 +37,7 @@ from benchmark.pretraining.shards import (
     StoreCard,
 )
 from benchmark.progress import Reporter, Silent
-from results.store import replace_file
+from results.files import replace_file
 
 Check = Literal["changed", "all"]
 AGAIN = "make it again with bench pretrain prepare"

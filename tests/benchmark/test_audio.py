@@ -12,7 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmark import av_decoder, sound_files
-from benchmark.audio import AudioRule, DamagedAudioError, content_hash, decode, load, pipeline_name
+from benchmark.audio import AudioRule, DamagedAudioError, decode, load, pipeline_name
+from benchmark.files import content_hash
 from benchmark.mpeg import walk
 
 RATE = 22050

@@ -8,11 +8,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from benchmark.audio import AudioRule, content_hash
+from benchmark.audio import AudioRule
 from benchmark.embeddings import audio_index
 from benchmark.embeddings.audio_index import MERGE_ABOVE, AudioIndex, Seen, identify, look_again
 from benchmark.embeddings.decoding import decode_one
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 from benchmark.inspection import INSPECTION_VERSION
 from benchmark.progress import Silent
 from tests.benchmark.sound_bytes import mp3

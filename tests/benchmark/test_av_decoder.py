@@ -8,9 +8,10 @@ import pytest
 import soundfile
 
 from benchmark import av_decoder
-from benchmark.audio import AudioRule, DamagedAudioError, content_hash, decode, load
+from benchmark.audio import AudioRule, DamagedAudioError, decode, load
 from benchmark.embeddings.audio_index import AudioIndex, Seen, identify, look_again
 from benchmark.embeddings.decoding import decode_one
+from benchmark.files import content_hash
 from benchmark.progress import Silent
 from tests.benchmark.sound_bytes import aac_frames, noise
 

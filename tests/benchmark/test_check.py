@@ -7,17 +7,20 @@ import pytest
 import torch
 
 from benchmark import pipeline
+from benchmark.embeddings import precheck
+from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.space import space_of
 from benchmark.encoders import check as checks
 from benchmark.encoders import check_subject
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check, check_before, measure_speed
+from benchmark.encoders.check import check, measure_speed
 from benchmark.encoders.resolve import resolve_one
+from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.options import Options
 from benchmark.plan import make_pairs
 from benchmark.progress import Silent
-from benchmark.windows import WindowRule, window_rule
+from benchmark.windows import WindowRule
 from tasks import registry
 
 RATE = 2000
@@ -308,7 +311,7 @@ class TestBefore:
     def test_only_many_tracks_are_worth_it(self):
         encoder = Random()
         space = space_of(encoder, None, None)
-        check_before(encoder, space, checks.CHECKED_ABOVE, "cpu")
+        check_before(encoder, space, precheck.CHECKED_ABOVE, "cpu")
         with pytest.raises(UserError) as caught:
             check_before(encoder, space, 4812, "cpu")
         message = str(caught.value)
@@ -330,8 +333,8 @@ class TestBefore:
         check_before(encoder, space_of(encoder, None, None), 4812, "cpu")
 
     def test_a_run_passes_it_on(self, bands, make_task, tmp_path, monkeypatch):
-        monkeypatch.setattr(checks, "CHECKED_ABOVE", 0)
-        monkeypatch.setattr(checks, "CHECK_SECONDS", 0.0)
+        monkeypatch.setattr(precheck, "CHECKED_ABOVE", 0)
+        monkeypatch.setattr(precheck, "CHECK_SECONDS", 0.0)
         said, options = [], Options(home=tmp_path / "home", results=tmp_path / "results", workers=0)
         report = Silent()
         report.say = said.append

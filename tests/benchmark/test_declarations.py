@@ -12,8 +12,8 @@ from benchmark.encoders.declarations import check_declarations
 from benchmark.encoders.precomputed import Precomputed
 from benchmark.encoders.reference import parse
 from benchmark.encoders.resolve import resolve_one
+from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
-from benchmark.windows import window_rule
 
 
 class Plain(Encoder):

@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.audio import AudioRule, content_hash
+from benchmark.audio import AudioRule
 from benchmark.embeddings import decoding
 from benchmark.embeddings import workers as workers_module
-from benchmark.embeddings.decoding import AHEAD, Decoded, decode_all, decode_one
+from benchmark.embeddings.decoding import Decoded, decode_one
+from benchmark.embeddings.workers import AHEAD, decode_all
 from benchmark.errors import UserError
+from benchmark.files import content_hash
 
 RULE = AudioRule(8000)
 PATIENCE = 60.0  # seconds that a process may take to end before a test gives up on it

@@ -21,7 +21,8 @@ from benchmark.deformations import (
     parse,
     texts,
 )
-from benchmark.embeddings.decoding import decode_all, decode_one
+from benchmark.embeddings.decoding import decode_one
+from benchmark.embeddings.workers import decode_all
 from benchmark.errors import UserError
 
 CONTENT = hashlib.sha256(b"a file").hexdigest()

@@ -9,8 +9,8 @@ import soundfile
 
 from benchmark import estimate
 from benchmark.audio import AudioRule
-from benchmark.embeddings.extract import Track
 from benchmark.embeddings.space import space_of
+from benchmark.embeddings.tracks import Track
 from benchmark.encoders.speed import Speed
 from benchmark.estimate import Lengths, embedding_seconds, handed_over, known_seconds, lengths_of
 from benchmark.options import Options

@@ -17,9 +17,10 @@ from benchmark.audio import AudioRule
 from benchmark.embeddings import extract as extraction
 from benchmark.embeddings import store as stores
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Extraction, Track, extract, missing_tracks
+from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore, shards
+from benchmark.embeddings.tracks import Track, missing_tracks
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 
@@ -588,7 +589,7 @@ def test_the_track_that_an_encoder_fails_on_is_named_and_what_was_done_is_kept(
 
 
 def test_many_tracks_are_not_begun_with_an_encoder_that_breaks_a_rule(tmp_path, tracks, monkeypatch):
-    monkeypatch.setattr("benchmark.encoders.check.CHECKED_ABOVE", 12)
+    monkeypatch.setattr("benchmark.embeddings.precheck.CHECKED_ABOVE", 12)
     bench = Bench(tmp_path / "home", Mixing())
     with pytest.raises(UserError, match=r"none of 13 tracks was embedded:\n  batch: relative difference"):
         bench.extract(tracks)

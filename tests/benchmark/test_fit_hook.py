@@ -13,16 +13,18 @@ from benchmark.audio import AudioRule, load
 from benchmark.cli import main
 from benchmark.deformations import parse
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.fit_hook import copy_of, training_split
+from benchmark.embeddings.fit_hook import training_split
+from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.space import space_of
-from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check, check_before, measure_speed
+from benchmark.encoders.base import Encoder, copy_of
+from benchmark.encoders.check import check, measure_speed
+from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.machine import threads_for
 from benchmark.options import Options
 from benchmark.plan import make_pairs
 from benchmark.progress import Silent
-from benchmark.windows import cut, window_rule
+from benchmark.windows import cut
 from tasks import registry
 from tests.benchmark.conftest import RATE, Bands
 
@@ -337,7 +339,7 @@ class TestCheck:
         space = space_of(encoder, None, None, "a training split")
         fitted = copy.deepcopy(encoder)
         fitted.fit(iter(np.random.default_rng(0).normal(size=(4, 1, RATE)).astype(np.float32)))
-        with threads_for(fitted):
+        with threads_for(fitted.arrays):
             check_before(fitted, space, 10_000, "cpu")
         assert len(FITS) == 1
 

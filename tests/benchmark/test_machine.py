@@ -5,12 +5,13 @@ import pytest
 
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
-from benchmark.machine import device_of, hardware, threads_for, versions, workers_of
+from benchmark.machine import device_of, hardware, threads_for, workers_of
+from benchmark.provenance import versions
 from results.record import HardwareSection
 
 
 def test_an_encoder_of_numpy_arrays_is_on_the_cpu_whatever_is_asked(bands):
-    assert device_of("cuda:3", bands) == "cpu"
+    assert device_of("cuda:3", bands.arrays) == "cpu"
 
 
 def test_a_device_that_is_not_there_is_refused_with_what_to_do():
@@ -29,14 +30,14 @@ def test_workers_are_one_a_core_unless_asked():
 def test_numpy_encoders_keep_to_one_thread(bands):
     from threadpoolctl import threadpool_info
 
-    with threads_for(bands):
+    with threads_for(bands.arrays):
         assert {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"} <= {1}
 
     class Torch(Encoder):
         arrays = "torch"
 
     before = [pool["num_threads"] for pool in threadpool_info()]
-    with threads_for(Torch()):
+    with threads_for(Torch().arrays):
         assert [pool["num_threads"] for pool in threadpool_info()] == before
 
 

@@ -11,9 +11,10 @@ from benchmark import given, selection
 from benchmark import material as module
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
+from benchmark.items import ask
 from benchmark.material import gather
 from benchmark.options import Options, TrainPart
-from benchmark.plan import ask, make_pairs
+from benchmark.plan import make_pairs
 from benchmark.selection import split_data
 from probes.data import SplitArrays
 from tasks import registry

@@ -20,7 +20,7 @@ from benchmark.inspection import Contents
 from benchmark.material import Material
 from benchmark.options import Options
 from probes.data import LeakError
-from results import store
+from results import files, store
 from results.record import RecordError
 from tasks import registry
 from tasks.errors import TaskError
@@ -454,7 +454,7 @@ class TestPlacesThatCannotBe:
         def full(*_args):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(store, "replace_file", full)
+        monkeypatch.setattr(files, "replace_file", full)
         with pytest.raises(store.RecordError, match=r"was not written: No space left.*embeddings are kept"):
             benchmark.run(bands, make_task(), **places, **FAST)
 

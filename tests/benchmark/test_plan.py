@@ -7,8 +7,9 @@ import pytest
 
 from benchmark import variants
 from benchmark.errors import UserError
+from benchmark.items import ask, limited_rows
 from benchmark.options import Options, TrainPart
-from benchmark.plan import ask, layer_index, limited_rows, make_pairs
+from benchmark.plan import layer_index, make_pairs
 from benchmark.run_key import run_key, study_name, trials_of
 from tasks import registry
 from tasks.items import Items

@@ -11,8 +11,9 @@ from sklearn.preprocessing import StandardScaler
 import benchmark
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.encoders.resolve import resolve
+from benchmark.items import ask
 from benchmark.options import Options
-from benchmark.plan import ask, make_pairs
+from benchmark.plan import make_pairs
 from tasks import registry
 
 

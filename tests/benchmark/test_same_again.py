@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import machine, same_again
-from benchmark.machine import hardware, versions
+from benchmark import provenance, same_again
+from benchmark.machine import hardware
+from benchmark.provenance import versions
 from benchmark.same_again import judge, machine_differences, seeds_noise, version_differences, worst
 
 build_record = runpy.run_path(str(Path(__file__).parents[1] / "results" / "conftest.py"))["build_record"]
@@ -84,7 +85,7 @@ def test_an_instruction_set_is_named_with_what_repeats_it():
 
 def test_versions_that_differ_are_named(monkeypatch):
     record = here()
-    monkeypatch.setattr(machine, "versions", lambda: {**versions(), "torch": "9.9"})
+    monkeypatch.setattr(provenance, "versions", lambda: {**versions(), "torch": "9.9"})
     assert same_again.version_differences(record) == [f"torch {record.versions['torch']} there, 9.9 here"]
 
 

@@ -12,7 +12,8 @@ import soxr
 
 from benchmark import spool
 from benchmark.audio import AudioRule, DamagedAudioError, decode, load
-from benchmark.embeddings.decoding import decode_all, decode_one, packed, unpacked
+from benchmark.embeddings.decoding import decode_one, packed, unpacked
+from benchmark.embeddings.workers import decode_all
 from benchmark.errors import UserError
 from benchmark.spool import Spool, file_of, forget_name, release
 from benchmark.windows import WindowRule, cut

@@ -10,9 +10,10 @@ import benchmark
 from benchmark import commands
 from benchmark.encoders.resolve import resolve
 from benchmark.errors import UserError
+from benchmark.items import ask
 from benchmark.options import Options
 from benchmark.pipeline import run_many
-from benchmark.plan import ask, make_pairs
+from benchmark.plan import make_pairs
 from benchmark.progress import Silent
 from benchmark.run_key import place_of
 from benchmark.variants import variant_of

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
-from benchmark.windows import TooShortError, WindowRule, cut, lengthen, window_rule, window_starts
+from benchmark.windows import TooShortError, WindowRule, cut, lengthen, window_starts
 
 
 class Example(Encoder):

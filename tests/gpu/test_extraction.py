@@ -14,9 +14,10 @@ import torch
 
 import benchmark
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Extraction, Track, extract
+from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.embeddings.tracks import Track
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 

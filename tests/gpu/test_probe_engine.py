@@ -13,7 +13,6 @@ from probes.products import Products
 from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.search import search
 from probes.studies import open_study
-from probes.together import groups
 from probes.training import Trainer, train
 
 pytestmark = pytest.mark.gpu
@@ -72,7 +71,7 @@ def test_a_group_gives_what_each_gives_alone(problem, device, precision, hidden)
     trainer = Trainer(spec, data, fine, device=device, precision=precision)
     wanted = [(replace(each, hidden=hidden, dropout=0.5 if hidden else 0.0), seed) for each, seed in mixed_settings()]
     if device != "cpu":
-        assert groups(trainer, [each for each, _ in wanted]) == [list(range(12))]
+        assert trainer.groups([each for each, _ in wanted]) == [list(range(12))]
     together = [trainer.begin(each, seed) for each, seed in wanted]
     trainer.advance(together, [each.steps for each, _ in wanted])
     for (each, seed), training in zip(wanted, together, strict=True):

@@ -20,9 +20,10 @@ import soundfile
 
 from benchmark import Encoder
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Track, extract
+from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.embeddings.tracks import Track
 from benchmark.machine import threads_for
 
 SECONDS, RATE = 30, 44_100
@@ -88,7 +89,7 @@ def main() -> None:
                     encoder.own = encoder.first = 0.0
 
             started = time.perf_counter()
-            with threads_for(encoder):
+            with threads_for(encoder.arrays):
                 extract(
                     encoder, tracks, store, index, workers=given.workers, batch_size=given.batch_size, device="cpu",
                     progress=progress,

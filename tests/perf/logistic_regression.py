@@ -20,8 +20,9 @@ from tabulate import tabulate
 from benchmark.embeddings.audio_index import AudioIndex
 from benchmark.encoders.resolve import resolve
 from benchmark.home import home_folder
+from benchmark.items import ask
 from benchmark.options import Options
-from benchmark.plan import ask, make_pairs
+from benchmark.plan import make_pairs
 from results.intervals import span
 from results.store import read, record_path
 from tasks import registry

@@ -21,9 +21,10 @@ import soundfile
 import torch
 
 from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.embeddings.extract import Track, extract
+from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.embeddings.tracks import Track
 from benchmark.encoders.mule.convert import save
 from benchmark.encoders.mule.encoder import Mule
 from benchmark.encoders.mule.network import SlowFastNFNet

@@ -16,7 +16,6 @@ from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.pruning import PRUNERS
 from probes.search import search
 from probes.studies import open_study
-from probes.together import groups
 from probes.training import Trainer
 from probes.trials import SearchResult
 
@@ -332,7 +331,7 @@ class TestGroups:
                 [((), 0.0, 64), ((8,), 0.5, 64), ((), 0.0, 32), ((), 0.0, 64), ((), 0.3, 64), ((8,), 0.5, 64)]
             )
         ]
-        found = groups(trainer, settings)
+        found = trainer.groups(settings)
         assert sorted(i for group in found for i in group) == list(range(6))
         assert [0, 3] in found
         for group in found:
@@ -341,15 +340,15 @@ class TestGroups:
     def test_are_no_larger_than_pays(self, classes):
         trainer = Trainer(SPEC, classes(60), likelihood)
         settings = [Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 40
-        assert all(len(group) <= 8 for group in groups(trainer, settings))
+        assert all(len(group) <= 8 for group in trainer.groups(settings))
         trainer.dim = 10**6
-        assert all(len(group) == 1 for group in groups(trainer, settings))
+        assert all(len(group) == 1 for group in trainer.groups(settings))
 
     @pytest.mark.parametrize(("lanes", "sizes"), [(1, [7]), (2, [3, 4]), (4, [1, 2, 2, 2]), (64, [1] * 7)])
     def test_leave_no_lane_without_work(self, classes, monkeypatch, lanes, sizes):
         trainer = Trainer(SPEC, classes(60), likelihood)
         monkeypatch.setattr(trainer, "lanes", lambda: lanes)
-        found = groups(trainer, [Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 7)
+        found = trainer.groups([Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 7)
         assert [len(group) for group in found] == sizes
         assert [i for group in found for i in group] == list(range(7))
 

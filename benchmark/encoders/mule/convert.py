@@ -29,7 +29,7 @@ from safetensors.torch import save as safetensors_bytes
 
 from benchmark.encoders.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
 from benchmark.errors import UserError
-from results.store import replace_file
+from results.files import replace_file
 
 if TYPE_CHECKING:
     import h5py

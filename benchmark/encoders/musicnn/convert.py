@@ -15,7 +15,7 @@ from benchmark.encoders.mule.convert import read_metadata, unwritable
 from benchmark.encoders.musicnn.checkpoint import read_checkpoint
 from benchmark.encoders.musicnn.network import PUBLISHED, Musicnn, MusicnnConfig, parameters_from
 from benchmark.errors import UserError
-from results.store import replace_file
+from results.files import replace_file
 
 KIND, FORMAT_VERSION = "musicnn", "1"
 

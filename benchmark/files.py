@@ -1,0 +1,22 @@
+"""Files: the sha256 of one, and tables as bytes of Parquet with checksums."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def parquet_bytes(table: pa.Table) -> memoryview:
+    """Return ``table`` as Parquet with page checksums, uncompressed: embeddings hardly shrink."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, compression="none", write_page_checksum=True)
+    return memoryview(buffer.getvalue())
+
+
+def content_hash(path: Path) -> str:
+    """Return the sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
