@@ -64,7 +64,8 @@ class Copy:
         self._written = time.time()
         self._tests = subprocess.Popen(
             [self.python, "-P", Path(__file__).with_name("forks.py")], cwd=self.tree, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, FILE: str(self._outcomes)},
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            env={**os.environ, FILE: str(self._outcomes), "OMP_WAIT_POLICY": "PASSIVE"},  # copies share the cores
         )  # fmt: skip
 
     def close(self) -> None:

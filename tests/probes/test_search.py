@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from optuna.trial import TrialState
 
 from probes.data import LeakError, SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.pruning import PRUNERS
+from probes.sampling import suggest
 from probes.search import search
 from probes.studies import open_study
 from probes.training import Trainer
@@ -89,11 +91,26 @@ class TestSearch:
         assert find(classes(60), lambda *_: 0.5, trials=6, pruner=pruner).selected == 0
 
     def test_never_selects_what_was_pruned(self, classes):
-        """Noise may lift a pruned trial's early look above all that went on."""
         for seed in range(3):
             rng = np.random.default_rng(seed)
-            found = find(classes(60), lambda *_, rng=rng: float(rng.random()), trials=8, seed=seed)
+            found = find(classes(60), lambda *_, rng=rng: float(rng.random()), trials=12, seed=seed)
+            assert any(trial.state == "pruned" for trial in found.trials)
             assert found.trials[found.selected].state == "complete"
+
+    def test_what_was_pruned_is_not_selected_though_it_came_first_and_counts_as_equal(self, classes):
+        told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+        with open_study(None, None, "s") as study:
+            for state, score in (("pruned", 0.93), ("complete", 0.95), ("complete", 0.94)):
+                trial = study.study.ask()
+                suggest(trial, PROTOCOL)
+                spent = {"best_step": 8, "steps_run": 8, "seconds": 0.1, "rungs": [score]}
+                trial.set_user_attr("outcome", {"state": state, "score": score, **spent})
+                study.study.tell(trial, score if state == "complete" else None, state=told[state])
+            found = search(Trainer(SPEC, classes(60), likelihood), PROTOCOL, study, trials=3, seed=0)
+        assert found.tolerance > 0.02  # the three count as equal
+        assert found.selected == 1
+        assert found.runner_up is not None
+        assert found.runner_up.number == 2
 
     def test_hands_on_the_probe_of_the_selected_trial(self, classes):
         data = classes(60)

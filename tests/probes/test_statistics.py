@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import t
+from scipy.stats import t, ttest_rel
 
 from probes.statistics import (
     Jackknifed,
@@ -84,6 +84,30 @@ class TestScoreInterval:
         half = t.ppf(0.975, found.degrees) * np.sqrt(items)
         assert found.value == pytest.approx(0.4)
         assert (found.interval.low, found.interval.high) == pytest.approx((0.4 - half, min(1, 0.4 + half)))
+
+    def test_the_part_of_the_seeds_by_hand(self):
+        """Two probes that differ by more than by the items that each errs on; a range so wide that nothing is bent."""
+        right = np.array([[0.9, 0.1, 0.6, 0.4], [0.5, 0.0, 0.3, 0.1]])
+        (k, n), blocks = right.shape, blocks_of(4, None, seed=0)
+        centred = right - right.mean(1, keepdims=True)
+        items = (centred.mean(0) ** 2).sum() / (n * (n - 1))
+        noise = ((centred - centred.mean(0)) ** 2).sum() / ((k - 1) * n * (n - 1))
+        square = right.mean(1).var(ddof=1)
+        assert square > 2 * noise > 0
+        total = items + (square - noise) / k
+        degrees = max(1, min(n - 1, total**2 / (items**2 / (n - 1) + (square / k) ** 2 / (k - 1))))
+        found = score_interval(means_of(right, blocks), blocks, (-1e6, 1e6))
+        assert found.high - found.low == pytest.approx(2 * t.ppf(0.975, degrees) * np.sqrt(total), rel=1e-4)
+        assert found.items_high - found.items_low == pytest.approx(2 * t.ppf(0.975, n - 1) * np.sqrt(items), rel=1e-4)
+
+    def test_of_one_probe_each_the_test_is_the_paired_t_test(self):
+        rng, blocks = np.random.default_rng(0), blocks_of(40, None, seed=0)
+        first, second = rng.random((1, 40)), rng.random((1, 40)) - 0.1
+        found = compare(means_of(first, blocks), means_of(second, blocks), blocks, (-1e6, 1e6))
+        known = ttest_rel(first[0], second[0])
+        assert found.p == pytest.approx(known.pvalue, rel=1e-6)
+        known = known.confidence_interval()
+        assert (found.interval.low, found.interval.high) == pytest.approx((known.low, known.high), rel=1e-6)
 
     def test_seeds_that_lie_apart_widen_it_and_these_probes_stay_as_they_were(self):
         rng, blocks = np.random.default_rng(0), blocks_of(300, None, seed=0)
