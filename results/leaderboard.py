@@ -18,11 +18,11 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from results import files, published, store
+from results import files, paper_tables, store
 from results.intervals import interval_notes, span
 from results.markdown import escaped
+from results.paper_tables import Column, PublishedTable
 from results.partial import in_words, is_partial
-from results.published import Column, PublishedTable
 from results.record import SCHEMA_VERSION, Record, RecordError
 
 NEAR_BEST = 0.01
@@ -76,8 +76,8 @@ def render(records: Sequence[Record]) -> str:
             raise RecordError(f"Two records of {after.name} on {after.task.id}. Give the leaderboard one.")
     sections = [INTRODUCTION]
     in_paper: set[str] = set()
-    for name in published.TITLES:
-        table = published.table(name)
+    for name in paper_tables.TITLES:
+        table = paper_tables.table(name)
         tasks = {task for task, _ in table.columns}
         in_paper |= tasks
         ours = [record for record in full if record.task.id in tasks]

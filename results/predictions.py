@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from results import store
-from results.commands import rerun
 from results.record import Record, RecordError
+from results.rerun import rerun
 
 SEPARATOR = "\x1f"
 

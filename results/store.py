@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING
 from filelock import FileLock, Timeout
 
 from results import text
-from results.commands import advice, command_of, rerun
 from results.digests import file_digest
 from results.files import is_plain_name, read_regular, replace_file
 from results.record import SCHEMA_VERSION, Record, RecordError
+from results.rerun import advice, command_of, rerun
 
 if TYPE_CHECKING:
     import pyarrow

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 from pydantic import ValidationError
 
-from results.commands import advice
 from results.digests import content_digests, differing
 from results.record import READ_VERSIONS, Record, RecordError
+from results.rerun import advice
 
 #: The schema whose records hold digests of their parts.
 SIGNED_SINCE = 3

@@ -96,12 +96,12 @@ class Task:
         if self.loaded is not None:
             return self.loaded
         if self.has_reader:
-            from tasks.collection import read_collection
-            from tasks.places import items_of, place_of
+            from tasks.sources.card import read_collection
+            from tasks.sources.locations import items_of, place_of
 
             collection = read_collection(self.collection)
             return items_of(self.card, collection, place_of(collection, home, data_roots))
-        from tasks.collections.folder import read_manifest
+        from tasks.readers.manifest import read_manifest
 
         if self.card.collection is None:
             manifest = self.manifest
@@ -183,8 +183,8 @@ def find(names: str | Iterable[str], home: Path | None = None, data_roots: Seque
 
 
 def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
-    from tasks.collections.mirdata_adapter import loader_of, task_for
-    from tasks.places import parse_data_roots
+    from tasks.readers.mirdata_loaders import loader_of, task_for
+    from tasks.sources.locations import parse_data_roots
 
     collection = f"mirdata_{loader_of(name)}"
     root = parse_data_roots(data_roots).get(collection)

@@ -3,10 +3,10 @@
 import re
 from pathlib import Path
 
-from benchmark.encoders.check import check
-from benchmark.encoders.published import WEIGHTS
-from benchmark.encoders.reference import SCHEMES
-from benchmark.encoders.resolve import BUILTIN, PUBLISHED, resolve_one
+from benchmark.encoders.check.check import check
+from benchmark.encoders.published.weights import WEIGHTS
+from benchmark.encoders.registry import BUILTIN, PUBLISHED, resolve_one
+from benchmark.encoders.spec import SCHEMES
 
 PAGE = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text(encoding="utf-8")
 

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmark.encoders.resolve import resolve_one
+from benchmark.encoders.registry import resolve_one
 from tasks import registry
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.encoders.answers import Answer, AnswerError, ask, rows_of
+from benchmark.audio.spool import release
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.outputs import Answer, AnswerError, ask, rows_of
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
-from benchmark.spool import release
 
 NAMED = 5  # tracks in a message
 

@@ -15,21 +15,21 @@ from itertools import takewhile
 
 import numpy as np
 
-from benchmark.audio import Audio
-from benchmark.embeddings.ahead import OneAhead
-from benchmark.embeddings.audio_index import AudioIndex, Seen
+from benchmark.audio.decode import Audio
+from benchmark.audio.index import AudioIndex, Seen
+from benchmark.audio.pool import decode_all
+from benchmark.audio.reader import Decoded
+from benchmark.audio.windows import TooShortError, cut
 from benchmark.embeddings.batches import BatchEncoding, Heard
-from benchmark.embeddings.decoding import Decoded
 from benchmark.embeddings.precheck import check_before
+from benchmark.embeddings.prefetch import OneAhead
 from benchmark.embeddings.store import EmbeddingStore, Row
 from benchmark.embeddings.tracks import Damage, Track
-from benchmark.embeddings.workers import decode_all
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.errors import UserError
-from benchmark.scratch import scratch_folder
-from benchmark.standard_streams import stdout_to_stderr
-from benchmark.windows import TooShortError, cut
+from benchmark.system.scratch import scratch_folder
+from benchmark.system.stdout import stdout_to_stderr
 
 GROUP_BATCHES = 4
 GROUP_SAMPLES = 2**26  # 256 MiB of audio, held twice: where windows are whole tracks, fewer of them are held

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check
+from benchmark.encoders.check.check import check
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:

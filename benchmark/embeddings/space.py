@@ -7,12 +7,12 @@ import json
 import re
 from dataclasses import asdict, dataclass
 
-from benchmark.audio import AudioRule, pipeline_name
-from benchmark.deformations import Deformation
+from benchmark.audio.decode import AudioRule, pipeline_name
+from benchmark.audio.deformations import Deformation
+from benchmark.audio.windows import WindowRule
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.declarations import check_declarations
 from benchmark.encoders.windowing import window_rule
-from benchmark.windows import WindowRule
 
 POOLING = "mean"
 OPTIONAL = ("deformation", "fitted_on")

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
-from benchmark.files import parquet_bytes
+from benchmark.system.files import parquet_bytes
 from probes.data import release
 from results.files import replace_file
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from benchmark.audio.windows import Padding
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
-from benchmark.windows import Padding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,9 @@ class Encoder:
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
         # Now: a file that is edited later is not the code that this class runs.
-        cls._source = "" if cls.__module__.startswith("benchmark.encoders.") else source_digest(cls)
+        cls._source = (
+            "" if cls.__module__.startswith(("benchmark.encoders.", "benchmark.pretraining.")) else source_digest(cls)
+        )
 
     def embed(self, waveforms: Any) -> Any:  # noqa: ARG002 - the name is the contract
         """Embed a batch of equally long windows.

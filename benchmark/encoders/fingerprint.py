@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.files import content_hash
+from benchmark.system.files import content_hash
 
 #: Packages whose modules are not the user's, wherever they are installed.
 NOT_FOLLOWED = frozenset({"benchmark", "torch"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 
-from benchmark.encoders.reference import FILE, Reference, parse, split
+from benchmark.encoders.spec import FILE, Reference, parse, split
 from benchmark.errors import UserError
 
 #: What a user is told of any file that can do what a program can.

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from benchmark.audio.windows import WindowRule
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.declarations import check_windows
 from benchmark.errors import UserError
-from benchmark.windows import WindowRule
 
 
 class WindowError(UserError):

@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.encoders.pretrained import Pretrained
-from benchmark.options import Options
-from benchmark.pipeline import prepare, run_many
-from benchmark.plan import make_pairs
-from benchmark.pretraining.trainer import Probe, Trainer
-from benchmark.progress import Reporter, Silent
+from benchmark.jobs.options import Options
+from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.runner import prepare, run_many
+from benchmark.pretraining.encoder import Pretrained
+from benchmark.pretraining.training.trainer import Probe, Trainer
+from benchmark.system.progress import Reporter, Silent
 from tasks import registry
 
 RESULTS = "results"

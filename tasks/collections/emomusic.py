@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import Ids, Record, read_records, read_table
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.layout import choose_folder
+from tasks.readers.tables import Ids, Record, read_records, read_table
+from tasks.sources.layout import choose_folder
 
 JUKEMIR, SONGS, RATINGS = "emomusic.json.gz", "annotations/songs_info.csv", "annotations/static_annotations.csv"
 LOWEST, HIGHEST = 1.0, 9.0

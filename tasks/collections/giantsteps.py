@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import Ids, Record, label_indices, read_records, read_table
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.layout import choose_folder
+from tasks.readers.tables import Ids, Record, label_indices, read_records, read_table
+from tasks.sources.layout import choose_folder
 
 MTG, TEST = "giantsteps-mtg-key-dataset", "giantsteps-key-dataset"
 KEYS, ARTISTS = f"{MTG}/annotations/annotations.txt", f"{MTG}/annotations/beatport_metadata.txt"

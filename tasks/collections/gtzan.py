@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import SPLITS, TaskCard
-from tasks.collections.annotations import Ids, label_indices, read_lines
 from tasks.items import Items
-from tasks.layout import choose_folder
+from tasks.readers.tables import Ids, label_indices, read_lines
+from tasks.sources.layout import choose_folder
 
 FOLDERS = ("genres", "genres_original", "Data/genres_original")
 LINE = re.compile(r"(?P<folder>[a-z]+)/(?P<id>(?P<genre>[a-z]+)\.[0-9]{5})\.(?:wav|au)")

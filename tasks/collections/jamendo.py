@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.collections.annotations import Problems, read_rows
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.layout import choose_folder
+from tasks.readers.tables import Problems, read_rows
+from tasks.sources.layout import choose_folder
 
 TABLES = {"jam_50": "autotagging_top50tags", "jam_all": "autotagging", "jam_mt": "autotagging_moodtheme"}
 PARTS = {"train": "train", "valid": "validation", "test": "test"}

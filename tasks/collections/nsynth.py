@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from tasks.card import SPLITS, TaskCard
-from tasks.collections.annotations import Ids, Record, label_indices, read_json
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.readers.tables import Ids, Record, label_indices, read_json
 
 NOTE = re.compile(r"(?P<instrument>[a-z_]+_[0-9]{3})-(?P<pitch>[0-9]{3})-(?P<velocity>[0-9]{3})")
 KEPT = ("note_str", "instrument_str", "instrument_family_str", "pitch")

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark import protocols
 from benchmark.encoders.base import Encoder
+from benchmark.jobs import protocols
 from probes.protocol import Protocol
 
 RATE = 8000

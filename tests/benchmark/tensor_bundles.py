@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from benchmark.encoders.musicnn.checkpoint import MAGIC, crc32c, masked
+from benchmark.encoders.published.musicnn.checkpoint import MAGIC, crc32c, masked
 
 
 def varint(value: int) -> bytes:

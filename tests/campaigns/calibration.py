@@ -35,9 +35,9 @@ from threadpoolctl import threadpool_limits
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from probes.comparison import p_value, swap_patterns
-from probes.statistics import Blocks, Jackknifed, blocks_of, compare, contributions, score_interval
-from tasks import metrics as task_metrics
+from probes.statistics.comparison import p_value, swap_patterns
+from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, compare, contributions, score_interval
+from tasks.metrics import scores as task_metrics
 
 METRICS = ("accuracy", "weighted_accuracy", "map", "roc_auc", "r2_y")
 DEVIATIONS = (0.0, 0.01, 0.02, 0.03)

@@ -13,18 +13,19 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.encoders import crepe, template
-from benchmark.encoders.answers import ask, rows_of
+from benchmark.encoders import template
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.check import check
-from benchmark.encoders.mule import convert as mule_weights
-from benchmark.encoders.mule.encoder import Mule
-from benchmark.encoders.mule.network import TINY, ULARGE, SlowFastNFNet
-from benchmark.encoders.musicnn import convert as musicnn_weights
-from benchmark.encoders.musicnn.encoder import MusicnnEncoder
-from benchmark.encoders.musicnn.network import Musicnn
-from benchmark.encoders.reference import parse
-from benchmark.encoders.resolve import resolve_one
+from benchmark.encoders.check.check import check
+from benchmark.encoders.outputs import ask, rows_of
+from benchmark.encoders.published import crepe
+from benchmark.encoders.published.mule import convert as mule_weights
+from benchmark.encoders.published.mule.encoder import Mule
+from benchmark.encoders.published.mule.network import TINY, ULARGE, SlowFastNFNet
+from benchmark.encoders.published.musicnn import convert as musicnn_weights
+from benchmark.encoders.published.musicnn.encoder import MusicnnEncoder
+from benchmark.encoders.published.musicnn.network import Musicnn
+from benchmark.encoders.registry import resolve_one
+from benchmark.encoders.spec import parse
 
 pytestmark = pytest.mark.gpu
 Maker = Callable[[], Encoder]
@@ -172,7 +173,7 @@ def test_rate(makers, name, device, small, rates):
 
 
 def test_half_of_the_free_memory_bounds_the_slices(device):
-    from benchmark.encoders.mule.encoder import CPU_SLICES, MOST_SLICES, slices_at_once
+    from benchmark.encoders.published.mule.encoder import CPU_SLICES, MOST_SLICES, slices_at_once
 
     found = slices_at_once(device)
     assert CPU_SLICES <= found <= MOST_SLICES
@@ -204,8 +205,8 @@ def test_hugging_face_models_embed_as_on_the_cpu(family, device, tmp_path, apart
     monkeypatch.setitem(os.environ, "HF_HUB_OFFLINE", "1")
     import transformers
 
-    from benchmark.encoders.huggingface import open_huggingface
-    from benchmark.encoders.huggingface_encoder import windows_at_once
+    from benchmark.encoders.packaged.huggingface import open_huggingface
+    from benchmark.encoders.packaged.huggingface_encoder import windows_at_once
 
     config, model, extractor = (getattr(transformers, name) for name in HF[family])
     torch.manual_seed(0)

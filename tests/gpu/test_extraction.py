@@ -13,7 +13,7 @@ import soundfile
 import torch
 
 import benchmark
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore

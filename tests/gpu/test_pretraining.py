@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.encoders.answers import ask
-from benchmark.encoders.resolve import resolve_one
-from benchmark.pretraining import recipes
-from benchmark.pretraining.recipes import Recipe
-from benchmark.pretraining.run import Choices, make_fabric, pretrain
-from benchmark.pretraining.sampling import Batch
-from benchmark.pretraining.shards import write_store
-from benchmark.pretraining.trainer import Trainer
+from benchmark.encoders.outputs import ask
+from benchmark.encoders.registry import resolve_one
+from benchmark.pretraining.data.sampling import Batch
+from benchmark.pretraining.data.shards import write_store
+from benchmark.pretraining.pretrain import Choices, make_fabric, pretrain
+from benchmark.pretraining.training import recipes
+from benchmark.pretraining.training.recipes import Recipe
+from benchmark.pretraining.training.trainer import Trainer
 
 pytestmark = [
     pytest.mark.gpu,

@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from probes import minibatches
-from probes.products import Products
 from probes.protocol import ProbeSpec, Settings, protocol_for
-from probes.search import search
-from probes.studies import open_study
-from probes.training import Trainer, train
+from probes.search.search import search
+from probes.search.storage import open_study
+from probes.training import minibatches
+from probes.training.matmul import Products
+from probes.training.trainer import Trainer, train
 
 pytestmark = pytest.mark.gpu
 SPECS = {

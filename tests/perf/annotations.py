@@ -10,7 +10,7 @@ import resource
 import statistics
 import time
 
-from benchmark.home import home_folder
+from benchmark.system.home import home_folder
 from tasks import registry
 
 

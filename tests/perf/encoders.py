@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 
-from benchmark.encoders.resolve import BUILTIN, resolve_one
+from benchmark.encoders.registry import BUILTIN, resolve_one
 
 
 def main() -> None:

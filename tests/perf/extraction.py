@@ -20,7 +20,7 @@ from multiprocessing import get_context
 def embed(card: str, encoder: str, limit: int | None) -> tuple[float, float]:
     """Return (seconds of audio a second, peak megabytes) of one run in a process of its own."""
     with tempfile.TemporaryDirectory() as home:
-        command = [sys.executable, "-m", "benchmark.cli", "embed", "-e", encoder, "-t", card, "--home", home]
+        command = [sys.executable, "-m", "benchmark.cli.main", "embed", "-e", encoder, "-t", card, "--home", home]
         if limit is not None:
             command += ["--limit", str(limit)]
         done = subprocess.run(command, check=True, capture_output=True, text=True)

@@ -19,12 +19,12 @@ import numpy as np
 import soundfile
 
 from benchmark import Encoder
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.embeddings.tracks import Track
-from benchmark.machine import threads_for
+from benchmark.system.machine import threads_for
 
 SECONDS, RATE = 30, 44_100
 

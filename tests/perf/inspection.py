@@ -14,9 +14,9 @@ from statistics import median
 import numpy as np
 import soundfile
 
-from benchmark.audio import decode
-from benchmark.inspection import look
-from benchmark.integrity import deep_problem
+from benchmark.audio.decode import decode
+from benchmark.audio.inspection import look
+from benchmark.audio.integrity import deep_problem
 
 RATE, SECONDS, ROUNDS = 44_100, 120, 7
 FORMATS = {"a.mp3": {}, "a.flac": {}, "a.wav": {}, "a.aiff": {}}

@@ -17,12 +17,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tabulate import tabulate
 
-from benchmark.embeddings.audio_index import AudioIndex
-from benchmark.encoders.resolve import resolve
-from benchmark.home import home_folder
-from benchmark.items import ask
-from benchmark.options import Options
-from benchmark.plan import make_pairs
+from benchmark.audio.index import AudioIndex
+from benchmark.encoders.registry import resolve
+from benchmark.jobs.items import ask
+from benchmark.jobs.options import Options
+from benchmark.jobs.plan import make_pairs
+from benchmark.system.home import home_folder
 from results.intervals import span
 from results.store import read, record_path
 from tasks import registry

@@ -18,9 +18,9 @@ from sklearn.metrics import average_precision_score
 from tabulate import tabulate
 
 from probes.protocol import ProbeSpec, Settings
-from probes.schedule import look_steps
-from probes.statistics import blocks_of
-from tasks.metrics import resample_all, scores
+from probes.statistics.intervals import blocks_of
+from probes.training.schedule import look_steps
+from tasks.metrics.scores import resample_all, scores
 
 STEPS = 10_000
 

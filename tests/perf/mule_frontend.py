@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmark.decoding_rules import mule_waveform
-from benchmark.encoders.mule.frontend import log_mel, standardised, track_slices
-from benchmark.resampling import kaiser_best, swresample
+from benchmark.audio.mule_waveform import mule_waveform
+from benchmark.audio.resampling import kaiser_best, swresample
+from benchmark.encoders.published.mule.frontend import log_mel, standardised, track_slices
 
 
 def main() -> None:

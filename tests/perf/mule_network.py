@@ -16,9 +16,9 @@ from collections.abc import Callable
 
 import torch
 
-from benchmark.encoders.mule import folding
-from benchmark.encoders.mule.folding import FoldedConv, fold
-from benchmark.encoders.mule.network import SlowFastNFNet
+from benchmark.encoders.published.mule import folding
+from benchmark.encoders.published.mule.folding import FoldedConv, fold
+from benchmark.encoders.published.mule.network import SlowFastNFNet
 
 HOP_SECONDS = 2.0
 SIZE = 2048

@@ -20,15 +20,15 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.embeddings.tracks import Track
-from benchmark.encoders.mule.convert import save
-from benchmark.encoders.mule.encoder import Mule
-from benchmark.encoders.mule.network import SlowFastNFNet
-from benchmark.machine import workers_of
+from benchmark.encoders.published.mule.convert import save
+from benchmark.encoders.published.mule.encoder import Mule
+from benchmark.encoders.published.mule.network import SlowFastNFNet
+from benchmark.system.machine import workers_of
 
 SLICE_OPERATIONS, SECONDS, SLICES = 8.5e9, 30, 15
 

@@ -21,16 +21,16 @@ import numpy as np
 import soundfile
 import torch
 
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.embeddings.tracks import Track
-from benchmark.encoders.musicnn.convert import save
-from benchmark.encoders.musicnn.encoder import MusicnnEncoder
-from benchmark.encoders.musicnn.frontend import SAMPLE_RATE, WINDOW
-from benchmark.encoders.musicnn.network import Musicnn
-from benchmark.machine import workers_of
+from benchmark.encoders.published.musicnn.convert import save
+from benchmark.encoders.published.musicnn.encoder import MusicnnEncoder
+from benchmark.encoders.published.musicnn.frontend import SAMPLE_RATE, WINDOW
+from benchmark.encoders.published.musicnn.network import Musicnn
+from benchmark.system.machine import workers_of
 
 SECONDS, WINDOWS = 30, 20
 

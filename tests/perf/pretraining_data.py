@@ -18,9 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.pretraining.sampling import WITHIN_5_SECONDS, Sampler, stream
-from benchmark.pretraining.shards import FRAME_BYTES, write_store
-from benchmark.pretraining.store import Store, open_store
+from benchmark.pretraining.data.sampling import WITHIN_5_SECONDS, Sampler, stream
+from benchmark.pretraining.data.shards import FRAME_BYTES, write_store
+from benchmark.pretraining.data.store import Store, open_store
 
 TRACK = 24_000  # frames: four minutes
 
@@ -58,11 +58,11 @@ def rate(store: Store, args: argparse.Namespace, kind: dict[str, object]) -> Non
 def precision(folder: Path) -> None:
     import torch
 
-    from benchmark.audio import load
-    from benchmark.encoders.mule.frontend import log_mel, standardised, track_slices
-    from benchmark.pretraining.features import RULE
-    from benchmark.pretraining.prepare import prepare
-    from benchmark.progress import Terminal
+    from benchmark.audio.decode import load
+    from benchmark.encoders.published.mule.frontend import log_mel, standardised, track_slices
+    from benchmark.pretraining.data.features import RULE
+    from benchmark.pretraining.data.prepare import prepare
+    from benchmark.system.progress import Terminal
 
     with tempfile.TemporaryDirectory() as out:
         done = prepare(folder, Path(out) / "store", workers=2, report=Terminal())

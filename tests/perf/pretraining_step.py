@@ -20,10 +20,10 @@ import numpy as np
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.pretraining import recipes
-from benchmark.pretraining.run import make_fabric
-from benchmark.pretraining.sampling import Batch
-from benchmark.pretraining.trainer import Trainer
+from benchmark.pretraining.data.sampling import Batch
+from benchmark.pretraining.pretrain import make_fabric
+from benchmark.pretraining.training import recipes
+from benchmark.pretraining.training.trainer import Trainer
 
 SIZE = 2048
 LABELS = 500

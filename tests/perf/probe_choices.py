@@ -19,9 +19,9 @@ from probe_engine import KINDS, generated, score_of, searched
 
 from probes.data import SplitArrays
 from probes.protocol import Protocol, protocol_for
-from probes.statistics import Jackknifed, blocks_of, compare, score_interval
-from probes.training import ScoreFunction
-from tasks import metrics
+from probes.statistics.intervals import Jackknifed, blocks_of, compare, score_interval
+from probes.training.trainer import ScoreFunction
+from tasks.metrics import scores
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,14 @@ def generated_case(kind: str) -> Case:
 
 def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """Yield generated kinds, and cards with the embeddings of an encoder."""
-    from benchmark.encoders.resolve import resolve
-    from benchmark.home import home_folder
-    from benchmark.material import gather
-    from benchmark.options import Options
-    from benchmark.pipeline import embed, prepare
-    from benchmark.plan import make_pairs
-    from benchmark.progress import Silent
-    from benchmark.scoring import objective
+    from benchmark.encoders.registry import resolve
+    from benchmark.jobs.options import Options
+    from benchmark.jobs.plan import make_pairs
+    from benchmark.jobs.runner import embed, prepare
+    from benchmark.jobs.scoring import objective
+    from benchmark.jobs.splits import gather
+    from benchmark.system.home import home_folder
+    from benchmark.system.progress import Silent
     from tasks import registry
 
     options = Options(home=home_folder(arguments.home), results=Path("results"), overwrite="always")
@@ -102,16 +102,16 @@ def _compare(case: Case, first: int, *ways: tuple[str, str]) -> None:
             assert found.probe is not None
             outputs.append(found.probe.predict(test.embeddings))
             steps.append(found.steps_run)
-        values = [float(metrics.scores(case.metric, test.targets, each, case.labels)) for each in outputs]
+        values = [float(scores.scores(case.metric, test.targets, each, case.labels)) for each in outputs]
         ours, theirs = (
             Jackknifed(
                 np.array([value]),
-                np.asarray(metrics.scores(case.metric, test.targets, each, case.labels, weights))[None],
+                np.asarray(scores.scores(case.metric, test.targets, each, case.labels, weights))[None],
             )
             for value, each in zip(values, outputs, strict=True)
         )
-        contrast = compare(ours, theirs, blocks, metrics.bounds(case.metric))
-        alone = score_interval(theirs, blocks, metrics.bounds(case.metric))
+        contrast = compare(ours, theirs, blocks, scores.bounds(case.metric))
+        alone = score_interval(theirs, blocks, scores.bounds(case.metric))
         assert contrast is not None
         assert alone is not None
         paired, low, high = (contrast.interval.low, contrast.interval.high), alone.low, alone.high

@@ -24,15 +24,15 @@ import numpy as np
 import torch
 
 from probes.data import SplitArrays, TrainValid
-from probes.floors import fit_ridge
-from probes.lanes import at_once
 from probes.protocol import ProbeSpec, Protocol, Settings, protocol_for
-from probes.pruning import PRUNERS
-from probes.search import search
-from probes.studies import open_study
-from probes.training import Trainer
-from probes.trials import SearchResult
-from tasks import metrics
+from probes.search.pruning import PRUNERS
+from probes.search.search import search
+from probes.search.storage import open_study
+from probes.search.trials import SearchResult
+from probes.statistics.baselines import fit_ridge
+from probes.training.lanes import at_once
+from probes.training.trainer import Trainer
+from tasks.metrics import scores as metrics
 
 DIM = 1728
 KINDS = {"ml": ("multilabel", 50, "map"), "mc": ("multiclass", 24, "accuracy")}

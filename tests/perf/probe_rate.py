@@ -16,8 +16,8 @@ import torch
 
 from probes.data import SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Settings
-from probes.training import Trainer
-from tasks.metrics import scores
+from probes.training.trainer import Trainer
+from tasks.metrics.scores import scores
 
 DIM, HIDDEN, LABELS, BATCH = 1728, 512, 50, 256
 

@@ -20,10 +20,10 @@ from optuna.storages.journal import JournalFileBackend
 
 from probes.data import SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Protocol, Settings, protocol_for
-from probes.pruning import PRUNERS, Halving
-from probes.search import search
-from probes.studies import open_study
-from probes.training import Trainer
+from probes.search.pruning import PRUNERS, Halving
+from probes.search.search import search
+from probes.search.storage import open_study
+from probes.training.trainer import Trainer
 
 FORK = multiprocessing.get_context("fork")
 SPEC = ProbeSpec("multiclass", 3, "cross_entropy", look_every=2)

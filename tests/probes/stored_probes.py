@@ -6,8 +6,8 @@ import itertools
 
 import numpy as np
 
-from probes.export import EncoderPart, ProbeCard, TaskPart
-from probes.stored import StoredProbe
+from probes.export.files import EncoderPart, ProbeCard, TaskPart
+from probes.export.function import StoredProbe
 
 KINDS = {"softmax": "multiclass", "sigmoid": "multilabel", "identity": "regression"}
 LABELS = ("high", "low", "middle")

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from results import leaderboard, published, store
+from results import leaderboard, paper_tables, store
 from results.record import LeftOut, RecordError
 
-PAPER_COLUMNS = [column for name in published.TITLES for column in published.table(name).columns]
+PAPER_COLUMNS = [column for name in paper_tables.TITLES for column in paper_tables.table(name).columns]
 
 
 def tables(text: str) -> dict[str, list[list[str]]]:
@@ -102,7 +102,7 @@ def test_a_metric_that_the_paper_does_not_print_gets_no_column(make_record) -> N
 def test_every_column_takes_a_record(make_record, column: tuple[str, str]) -> None:
     task, metric = column
     text = leaderboard.render([make_record(task, "new", {metric: 0.5})])
-    title = "Table 3" if column in published.table("table3").columns else "Table 4"
+    title = "Table 3" if column in paper_tables.table("table3").columns else "Table 4"
     assert "0.500" in cell(text, title, "◆ new", f"{task} {metric}")
     assert "## Group" not in text
 

@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 
 from results import store
-from results.commands import rerun
 from results.predictions import read_split
 from results.record import Record, RecordError
+from results.rerun import rerun
 
 
 def table(targets, outputs, labels=("a", "b"), groups=None) -> pa.Table:

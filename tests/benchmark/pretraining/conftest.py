@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.pretraining.shards import write_store
-from benchmark.pretraining.store import Store, open_store
+from benchmark.pretraining.data.shards import write_store
+from benchmark.pretraining.data.store import Store, open_store
 
 RATE = 16_000
 

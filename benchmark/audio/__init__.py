@@ -1,0 +1,1 @@
+"""From a sound file to windows of samples, or to a reason why not."""

@@ -1,0 +1,222 @@
+"""What the bytes of a file say before and after it is decoded: is it sound, is it whole, was all of it heard.
+
+libsndfile plays what it finds and says nothing of the rest. So what it played is held against the file: the frames of
+an MP3, the length of a FLAC stream and what follows it, the samples of a WAV file and what follows them. A look reads
+the headers of frames and chunks alone, and costs a few hundredths of decoding.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.audio import av_decoder, chunks, containers, flac, mpeg
+from benchmark.audio.media_tags import Bytes, end_of_tags, id3v2_size
+
+#: Raised when a look may find what it did not find before: then files that were looked at are looked at again.
+INSPECTION_VERSION = 1
+#: How MPEG streams were played whose form is now another: part of the key of their embeddings, and of theirs alone.
+REPLAYED = "mpeg2"
+REFUSED = "refused"
+CUT = "it ends inside an MPEG frame"
+JUNK = 1 << 16  # bytes before the first frame that libmpg123 passes over
+SLACK = 2  # MPEG frames by which encoders, tags and decoders differ
+TAG_AT_END = 128  # bytes behind the last frame that libmpg123 knows: an ID3v1 tag
+RESYNC = 1024  # bytes without a frame after which libmpg123 gives up
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds, by its own bytes.
+
+    Attributes:
+        problem: Why it must not be decoded, or nothing.
+        seconds: How much could be heard of it in spite of ``problem``.
+        note: What is to be told of a file that is used; nothing where all is well.
+        size: Bytes of the file.
+        frames: Of an MPEG stream, alone or in a WAV file.
+        stream: Of a FLAC file.
+        last: The last frame of a FLAC file.
+        samples: Of a WAV, AIFF, AU or W64 file.
+        form: Names a change of the samples that files of this form, and no others, have seen: it is part of the key
+            of their embeddings. Empty for most.
+    """
+
+    problem: str = ""
+    seconds: float = 0.0
+    note: str = ""
+    size: int = 0
+    frames: mpeg.Frames | None = None
+    stream: flac.StreamInfo | None = None
+    last: flac.FrameHeader | None = None
+    samples: chunks.Samples | None = None
+    form: str = ""
+
+    @property
+    def by_av(self) -> bool:
+        """Whether FFmpeg plays it, and not libsndfile."""
+        return self.form.startswith(av_decoder.FORM)
+
+    def key(self, content: str) -> str:
+        """Return the key of the file's embeddings, given the hash of its content."""
+        form = REFUSED if self.problem else self.form
+        return f"{content}-{form}" if form else content
+
+
+def look(path: Path) -> Contents:
+    """Return what a file that is not empty holds.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with mapped(path) as data:
+        found = containers.sniff(data)
+        if found is not None and found.sound and av_decoder.form():
+            return Contents(size=len(data), form=av_decoder.form())
+        if found is not None:
+            return Contents(found.in_words(), size=len(data))
+        begin = 0
+        while size := id3v2_size(data[begin : begin + 10]):
+            begin += size
+        if data[begin : begin + 4] == flac.MARK:
+            return _flac(data, begin)
+        samples = chunks.samples_of(data)
+        if samples is not None:
+            return _chunked(data, samples)
+        if data[:4] in containers.KNOWN:
+            return Contents(size=len(data))
+        return _mpeg(data, begin)
+
+
+def unheard(contents: Contents, heard: int, rate: int) -> str:
+    """Return what of a file was not played though ``heard`` samples at ``rate`` Hz were, or nothing."""
+    frames, samples = contents.frames, contents.samples
+    if frames is not None:
+        skipped = frames.tag.skipped if frames.tag is not None else 0
+        sound = frames.with_sound * frames.kind.samples
+        if heard + skipped + SLACK * frames.kind.samples < sound:
+            return f"only {heard / rate:.2f} s of the {sound / rate:.2f} s in its MPEG frames could be played"
+    elif contents.stream is not None and contents.last is not None and not contents.stream.total:
+        due = contents.last.first + contents.last.samples
+        if heard < due:
+            return f"its last FLAC frame is cut: {heard} of {due} samples"
+    elif samples is not None and samples.format.block:
+        left = samples.present - heard * samples.format.block
+        if left >= max(chunks.SMALL, samples.present // 10):
+            return f"only {heard / rate:.2f} s were played, {left} of {samples.present} bytes of its samples were not"
+    return ""
+
+
+@contextmanager
+def mapped(path: Path) -> Iterator[Bytes]:
+    """Yield the bytes of a file that is not empty, mapped into memory where the system can do that."""
+    with path.open("rb") as file:
+        try:
+            view = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        except (OSError, ValueError):  # a file system that maps nothing
+            yield file.read()
+            return
+        with view:
+            yield view
+
+
+def _mpeg(data: Bytes, begin: int) -> Contents:
+    """Look at an MPEG stream, or at what nobody knows."""
+    size = len(data)
+    frames = mpeg.walk(data, begin)
+    if frames is None:
+        return Contents(size=size)  # libsndfile may know; it plays no MPEG stream of which no two frames agree
+    zeros = end_of_tags(data, begin, size)[1]
+    if frames.start - begin > JUNK:
+        what = "zeros" if zeros > JUNK else "no sound"
+        return Contents(f"{frames.start - begin} bytes before its first frame are {what}: fetch it again", size=size)
+    if frames.start - begin > max(JUNK >> 4, (frames.end - frames.start)):
+        return Contents(f"only {frames.end - frames.start} of its {size} bytes are MPEG frames", size=size)
+    found = _frames(frames, size)
+    # The first version took bytes before the first frame for one and left a part of some streams unheard; and of
+    # streams that much follows it played what libmpg123 gave before it gave up.
+    another = mpeg.first_plausible(data, begin) != frames.start or size - frames.end > RESYNC
+    if frames.kind.layer == 3 and not frames.counted and another:
+        return replace(found, form=REPLAYED)
+    return found
+
+
+def _frames(frames: mpeg.Frames, size: int) -> Contents:
+    """Say what is wrong with the frames of a stream, or to be told of them."""
+    kind = frames.kind
+    each = kind.samples / kind.rate
+
+    def seconds(count: int) -> float:
+        return count * each
+
+    problem, heard = "", seconds(frames.with_sound)
+    if frames.changed is not None:
+        problem = (
+            f"it goes on behind {heard:.2f} s as another stream ({frames.changed.in_words()} behind "
+            f"{kind.in_words()}), and libsndfile plays the first alone: join them anew"
+        )
+    elif frames.lost is not None:
+        heard = seconds(frames.lost.frames)
+        problem = f"{frames.lost.size} bytes at byte {frames.lost.at} are no MPEG frame: it is damaged"
+    elif frames.counted and frames.with_sound - frames.counted > SLACK:
+        heard = seconds(frames.counted)
+        problem = (
+            f"its {frames.tag.name if frames.tag else ''} tag counts {frames.counted} frames, but it has "
+            f"{frames.with_sound}, and libsndfile plays {heard:.2f} s of {seconds(frames.with_sound):.2f} s: is it two "
+            "files, joined? Join them anew"
+        )
+    note = ""
+    if frames.have:
+        of = f"{frames.have} of {frames.want}" if frames.want else f"{frames.have}"
+        note = f"{CUT}, of which {of} bytes are there"
+    return Contents(problem, heard if problem else 0.0, note, size, frames)
+
+
+def _flac(data: Bytes, begin: int) -> Contents:
+    """Look at a FLAC stream: the samples that it promises, the last frame, and whether another stream follows."""
+    size, stream = len(data), flac.stream_info(data, begin)
+    if stream is None or not stream.rate:
+        return Contents(size=size)
+    last = flac.last_frame(data, stream, size)
+    another = None if flac.ends_as_promised(data, stream, last) else flac.next_stream(data, stream.frames_at)
+    if another is not None:
+        seconds = stream.total / stream.rate
+        return Contents(
+            f"it is two FLAC streams, joined (the second begins at byte {another.start}), and libsndfile plays the "
+            "first alone: join them anew",
+            seconds,
+            size=size,
+        )
+    if last is not None and stream.total and last.first + last.samples > stream.total:
+        return Contents(
+            f"its header promises {stream.total} samples, but its last frame ends with sample "
+            f"{last.first + last.samples}, and libsndfile plays no more than the header promises",
+            stream.total / stream.rate,
+            size=size,
+        )
+    return Contents(size=size, stream=stream, last=last)
+
+
+def _chunked(data: Bytes, samples: chunks.Samples) -> Contents:
+    """Look at a file of chunks: does its header contradict itself, and what follows the samples."""
+    kind, size = samples.format, len(data)
+    if kind.problem:
+        return Contents(kind.problem, size=size)
+    if samples.behind >= max(chunks.SMALL, samples.said // 10):
+        seconds = samples.said / (kind.block * kind.rate) if kind.block and kind.rate else 0.0
+        return Contents(
+            f"its {samples.name} chunk says {samples.said} bytes, but {samples.behind} bytes that are no chunk follow "
+            "it: is its length wrong?",
+            seconds,
+            size=size,
+        )
+    frames = None
+    if kind.code == chunks.MP3:
+        frames = mpeg.walk(data, samples.at, samples.at + samples.present)
+        if frames is not None:
+            found = _frames(frames, size)
+            return replace(found, samples=samples, form=REPLAYED)
+    return Contents(size=size, samples=samples)

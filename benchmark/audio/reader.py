@@ -1,0 +1,109 @@
+"""Decode files in worker processes, ahead of the encoder, in order, with a bounded number of tracks in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.audio.decode import Audio, AudioRule, DamagedAudioError, load
+from benchmark.audio.deformations import Deformation, NothingLeftError, deform
+from benchmark.audio.index import Seen
+from benchmark.audio.inspection import INSPECTION_VERSION
+from benchmark.audio.spool import file_of, forget_name, opened
+from benchmark.system.files import content_hash
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What became of one file: its audio, or why it is damaged; and its identity where it could be read at all."""
+
+    path: Path
+    seen: Seen | None
+    audio: Audio | None
+    problem: str = ""
+    seconds_recovered: float = 0.0
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Where a worker left the samples of a long track: they go from process to process as a file."""
+
+    path: Path
+    length: int
+    channels: int
+
+
+def packed(decoded: Decoded) -> tuple[Decoded, Kept | None]:
+    """Return what a worker answers: samples that are in a file are left there."""
+    audio = decoded.audio
+    path = None if audio is None else file_of(audio.samples)
+    if audio is None or path is None:
+        return decoded, None
+    channels, length = audio.samples.shape
+    return replace(decoded, audio=replace(audio, samples=np.zeros((channels, 0), np.float32))), Kept(
+        path, length, channels
+    )
+
+
+def unpacked(answer: tuple[Decoded, Kept | None]) -> Decoded:
+    """Return what a worker decoded, with samples that are in a file mapped from it."""
+    decoded, kept = answer
+    if kept is None or decoded.audio is None:
+        return decoded
+    samples = opened(kept.path, kept.length, kept.channels)
+    forget_name(samples)
+    return replace(decoded, audio=replace(decoded.audio, samples=samples))
+
+
+def decode_one(
+    path: Path, rule: AudioRule, deformation: Deformation | None = None, folder: Path | None = None
+) -> Decoded:
+    """Hash, decode and, where asked, deform one file; damage is a value here, not an error.
+
+    Args:
+        path: The file.
+        rule: What the encoder takes.
+        deformation: What is done to the audio afterwards.
+        folder: Where the samples of a long track are kept.
+
+    Raises:
+        UserError: They cannot be kept there.
+    """
+    seen = None
+    try:
+        if path.is_file():
+            stat = path.stat()
+            seen = Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
+        audio = load(path, rule) if folder is None else load(path, rule, folder)
+        if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
+            forget_name(audio.samples)
+            return Decoded(path, None, None, "it changed while it was read", audio.seconds)
+        if deformation is not None and seen is not None:
+            audio = _deformed(audio, rule, deformation, seen.key)
+        return Decoded(path, _looked_at(seen, audio.form, audio.note), audio)
+    except DamagedAudioError as damage:
+        return Decoded(path, _looked_at(seen, damage.form), None, damage.problem, damage.seconds_recovered)
+    except OSError as error:
+        return Decoded(path, seen, None, f"it cannot be read: {error.strerror or error}")
+    except MemoryError:
+        return Decoded(path, None, None, "it does not fit into memory when decoded")
+
+
+def _looked_at(seen: Seen | None, form: str, note: str = "") -> Seen | None:
+    """Return what is known of a file, now that its bytes were looked at."""
+    if seen is None:
+        return None
+    return replace(seen, key=f"{seen.key}-{form}" if form else seen.key, note=note, looked=INSPECTION_VERSION)
+
+
+def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: str) -> Audio:
+    """Return the audio deformed; its seconds stay those of the file, and ``clipped`` tells of the deformation."""
+    try:
+        samples, clipped = deform(audio.samples, rule.sample_rate, deformation, content)
+    except NothingLeftError as error:
+        raise DamagedAudioError(f"{deformation.text} leaves nothing of it: {error}", audio.seconds) from None
+    finally:
+        forget_name(audio.samples)
+    return replace(audio, samples=samples, clipped=clipped)

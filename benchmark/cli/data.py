@@ -1,0 +1,111 @@
+"""``bench data`` and ``bench cache``: what lies on this machine, of audio, annotations and embeddings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from benchmark.cli.parameters import DataRoots, Home
+
+cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=True)
+data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.", no_args_is_help=True)
+
+DataTask = Annotated[
+    str, typer.Argument(metavar="TASK", help="Task: id, alias, group, glob or path of a card; T,U too.")
+]
+
+
+@data_app.command("list")
+def data_list(data_root: DataRoots = None, home: Home = None) -> None:
+    """List the collections: tasks, annotations and audio that are here, size, licence."""
+    from benchmark.datasets import data
+
+    data.ls(home, data_root or ())
+
+
+@data_app.command("fetch")
+def data_fetch(
+    task: DataTask,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Only annotations, no audio.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Fetch audio of more than 1 GB too.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Unpack (and, where needed, fetch) once more.")] = False,
+    keep_archives: Annotated[bool, typer.Option("--keep-archives", help="Keep archives of unpacked audio.")] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Fetch annotations, and audio where it can be downloaded; a second call goes on where the first stopped."""
+    from benchmark.datasets import data
+
+    data.fetch(
+        task, home, data_root or (), annotations_only=annotations, yes=yes, again=again, keep_archives=keep_archives
+    )
+
+
+@data_app.command("verify")
+def data_verify(
+    task: DataTask,
+    annotations: Annotated[bool, typer.Option("--annotations", help="Only annotations: look at no audio.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Decode all audio, and hash archives of audio.")] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Check sources, counts and audio, and decode a sample of 20 files; exit 1 if something is wrong."""
+    from benchmark.datasets import data
+
+    data.verify(task, home, data_root or (), everything=everything, annotations_only=annotations)
+
+
+@data_app.command("where")
+def data_where(task: DataTask, data_root: DataRoots = None, home: Home = None) -> None:
+    """Print which files belong where, how to get them, and how to use audio that you own."""
+    from benchmark.datasets import data
+
+    data.where(task, home, data_root or ())
+
+
+@data_app.command("audit")
+def data_audit(
+    task: DataTask,
+    content: Annotated[
+        bool, typer.Option("--content", help="Read all audio to find the same bytes under different names.")
+    ] = False,
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document."""
+    from benchmark.datasets import data
+
+    data.audit(task, home, data_root or (), content=content)
+
+
+@cache_app.command("ls")
+def cache_ls(home: Home = None) -> None:
+    """List cached embeddings: encoder, version, tracks, size, last use."""
+    from benchmark.reports import cache
+
+    cache.ls(home)
+
+
+@cache_app.command("verify")
+def cache_verify(home: Home = None) -> None:
+    """Read every shard, checksums included; set torn ones aside, so that they are made again."""
+    from benchmark.reports import cache
+
+    cache.verify(home)
+
+
+@cache_app.command("prune")
+def cache_prune(
+    encoder: Annotated[str | None, typer.Option("-e", "--encoder", help="Only spaces of this encoder.")] = None,
+    older_than: Annotated[
+        float | None, typer.Option(min=0, help="Only spaces to which nothing was added for so many days.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All spaces.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Delete; without it, only say what would go.")] = False,
+    home: Home = None,
+) -> None:
+    """Delete cached embeddings by encoder or age, and what killed runs left behind."""
+    from benchmark.reports import cache
+
+    cache.prune(home, encoder=encoder, older_than=older_than, everything=everything, yes=yes)

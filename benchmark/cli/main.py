@@ -1,0 +1,304 @@
+"""The command line: parse, call, print. Results go to stdout, progress and errors to stderr."""
+
+from __future__ import annotations
+
+import errno
+import io
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from benchmark.cli.data import cache_app, data_app
+from benchmark.cli.encoders import encoders_app
+from benchmark.cli.parameters import (
+    AllowDamaged,
+    AllowMissing,
+    BatchSize,
+    DataRoots,
+    Device,
+    EncoderArgs,
+    EncoderNames,
+    Home,
+    Limit,
+    OwnWindows,
+    Precision,
+    PrecisionChoice,
+    Results,
+    TaskNames,
+    Workers,
+)
+from benchmark.cli.pretrain import pretrain_app
+from benchmark.cli.reading import reading_app
+from benchmark.cli.results import results_app
+from benchmark.system.terminal import display
+
+INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
+#: Errors of the disk that a user mends: full, over quota, a file too large, read-only, not allowed, failing.
+DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+
+app = typer.Typer(
+    name="bench",
+    help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(reading_app)  # without a name: its commands stand beside run and embed
+app.add_typer(cache_app, name="cache")
+app.add_typer(data_app, name="data")
+app.add_typer(pretrain_app, name="pretrain")
+app.add_typer(encoders_app, name="encoders")
+app.add_typer(results_app, name="results")
+
+
+class Overwrite(StrEnum):
+    """What happens to a record that is already there."""
+
+    always = "always"
+    never = "never"
+    missing = "missing"
+
+
+class SamplerChoice(StrEnum):
+    """What chooses the settings of a trial."""
+
+    tpe = "tpe"
+    random = "random"
+    grid = "grid"
+
+
+class PrunerChoice(StrEnum):
+    """What ends a trial before its steps do."""
+
+    halving = "halving"
+    none = "none"
+
+
+@app.command()
+def run(
+    encoder: EncoderNames,
+    task: TaskNames,
+    encoder_arg: EncoderArgs = None,
+    trials: Annotated[int | None, typer.Option(help="Probe settings to try (default: the protocol's).")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of search and probes.")] = 0,
+    seeds: Annotated[int | None, typer.Option(help="How often the selected probe is retrained.")] = None,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    home: Home = None,
+    results: Results = Path("results"),
+    overwrite: Annotated[
+        Overwrite,
+        typer.Option(
+            help="missing: keep a record of the same run, refuse to displace one of more trials or seeds; always: run "
+            "again and displace whatever is there (into history/); never: displace none."
+        ),
+    ] = Overwrite.missing,
+    allow_damaged: AllowDamaged = 0,
+    allow_missing: AllowMissing = 0,
+    data_root: DataRoots = None,
+    precision: Precision = None,
+    own_windows: OwnWindows = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
+    protocol: Annotated[
+        str, typer.Option(help="What a probe may be: paper, quick, open, jukemir, or published:MODEL.")
+    ] = "paper",
+    sampler: Annotated[SamplerChoice, typer.Option(help="What chooses settings.")] = SamplerChoice.tpe,
+    pruner: Annotated[
+        PrunerChoice | None,
+        typer.Option(
+            help="halving ends hopeless trials early (default, but for a grid); none trains all to their end."
+        ),
+    ] = None,
+    storage: Annotated[
+        str | None, typer.Option(help="URL of an Optuna storage to share a search (default: a journal in --results).")
+    ] = None,
+    probe_precision: Annotated[
+        PrecisionChoice, typer.Option(help="What the probe's products are computed in.")
+    ] = PrecisionChoice.fp32,
+    layer: Annotated[
+        str | None, typer.Option(help="For encoders with layers: auto (chosen on valid), a name or number, mix or all.")
+    ] = None,
+    train_fraction: Annotated[
+        str | None, typer.Option(help="Learning curve: fractions of train, such as 0.01,0.1,1.")
+    ] = None,
+    repeats: Annotated[int, typer.Option(help="Samples of each --train-fraction.")] = 1,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the trained probe (safetensors, ONNX) below this folder.")
+    ] = None,
+    deform: Annotated[
+        str | None,
+        typer.Option(help="Score test under deformations too, such as gain=-20,noise=20dB,shift=50ms,mp3=64k."),
+    ] = None,
+) -> None:
+    """Embed, probe and score encoders on tasks; write one record for each pair."""
+    from benchmark.audio.deformations import parse
+    from benchmark.reports import scores
+
+    scores.run(
+        encoder,
+        task,
+        dry_run=dry_run,
+        protocol=protocol,
+        sampler=sampler.value,
+        pruner=pruner.value if pruner else None,
+        storage=storage,
+        probe_precision=probe_precision.value,
+        layer=layer,
+        train_fraction=_fractions(train_fraction),
+        repeats=repeats,
+        export=export,
+        deform=() if deform is None else parse(deform),
+        home=home,
+        results=results,
+        trials=trials,
+        seed=seed,
+        seeds=seeds,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        overwrite=overwrite.value,
+        allow_damaged=allow_damaged,
+        allow_missing=allow_missing,
+        data_roots=tuple(data_root or ()),
+        precision=precision.value if precision else None,
+        own_windows=own_windows,
+        encoder_args=tuple(encoder_arg or ()),
+    )
+
+
+@app.command()
+def embed(
+    encoder: EncoderNames,
+    task: TaskNames,
+    encoder_arg: EncoderArgs = None,
+    seed: Annotated[int, typer.Option(help="Seed of the sample that --limit takes.")] = 0,
+    limit: Limit = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
+    workers: Workers = None,
+    home: Home = None,
+    allow_damaged: AllowDamaged = 0,
+    allow_missing: AllowMissing = 0,
+    data_root: DataRoots = None,
+    precision: Precision = None,
+    own_windows: OwnWindows = False,
+) -> None:
+    """Embed the audio of tasks into the cache, and stop there."""
+    from benchmark.reports import scores
+
+    scores.embed(
+        encoder,
+        task,
+        home=home,
+        seed=seed,
+        limit=limit,
+        device=device,
+        batch_size=batch_size,
+        workers=workers,
+        allow_damaged=allow_damaged,
+        allow_missing=allow_missing,
+        data_roots=tuple(data_root or ()),
+        precision=precision.value if precision else None,
+        own_windows=own_windows,
+        encoder_args=tuple(encoder_arg or ()),
+    )
+
+
+def _fractions(text: str | None) -> tuple[float, ...]:
+    try:
+        return () if text is None else tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is not a list of numbers such as 0.01,0.1,1", param_hint="--train-fraction"
+        ) from None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a mistake that the user can mend is one message and exit code 2, Ctrl-C is 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
+    command: Any = typer.main.get_command(app)
+    try:
+        with _ended_as_by_ctrl_c() as ended:
+            status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except Exception as error:
+        message = _message_for_user(error)
+        if message is None:
+            raise
+        _complain(message)
+        sys.exit(2)
+    if status == INTERRUPTED:  # typer itself turns Ctrl-C into this status
+        by = f"ended by {ended[0].name}" if ended else "interrupted"
+        _complain(f"{by}. What was finished is kept: the same command goes on from there.")
+        status = 128 + ended[0] if ended else INTERRUPTED
+    sys.exit(status or 0)
+
+
+@contextmanager
+def _ended_as_by_ctrl_c() -> Iterator[list[signal.Signals]]:
+    """Let SIGTERM and SIGHUP interrupt the command as Ctrl-C does; yield a list that the first of them is put into.
+
+    A second one ends the process at once. One that is ignored (nohup does that) stays so, and only the main thread can
+    set handlers.
+    """
+    ended: list[signal.Signals] = []
+    caught = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    caught = [number for number in caught if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread():
+        caught = []
+
+    def end(number: int, _: object) -> None:
+        ended.append(signal.Signals(number))
+        for each in caught:
+            signal.signal(each, signal.SIG_DFL)
+        raise KeyboardInterrupt
+
+    for number in caught:
+        signal.signal(number, end)
+    try:
+        yield ended
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _message_for_user(error: Exception) -> str | None:
+    """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
+    if hasattr(error, "format_message"):
+        return f"{error.format_message()}\nSee 'bench --help'."
+    if isinstance(error, MemoryError):
+        return (
+            "memory ran out. What was finished is kept: run the same command again with a smaller --batch-size, fewer "
+            "--workers, or on a machine with more memory"
+        )
+    if isinstance(error, OSError) and error.errno in DISK:  # no writer has said more of it
+        where = f" ({error.filename})" if error.filename is not None else ""
+        return (
+            f"{error.strerror}{where}. What was finished is kept: make room, or let it be written, and run the same "
+            "command again"
+        )
+    # By name, so that a mistyped option costs no import of the packages that define these errors.
+    mendable = {"UserError", "TaskError", "RecordError", "LeakError"}
+    return str(error) if mendable & {cls.__name__ for cls in type(error).__mro__} else None
+
+
+def _complain(message: str) -> None:
+    with suppress(OSError):  # the terminal may be gone, which SIGHUP says
+        display(f"bench: {message}", error=True)
+
+
+if __name__ == "__main__":
+    main()

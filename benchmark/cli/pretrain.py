@@ -1,0 +1,95 @@
+"""``bench pretrain``: prepare a store of log-mels, train a recipe on it, list the recipes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from benchmark.system.terminal import display
+
+Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
+
+
+class TrainByDefault(TyperGroup):
+    """A group in which ``pretrain RECIPE`` is ``pretrain train RECIPE``."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:  # Any: typer brings a click of its own, or not
+        """Put ``train`` before what is no command."""
+        if args and self.get_command(ctx, args[0]) is None:
+            args = ["train", *args]
+        return super().resolve_command(ctx, args)
+
+
+pretrain_app = typer.Typer(
+    cls=TrainByDefault,
+    help="Train an encoder of your own: prepare a store of log-mels, then pretrain RECIPE --data STORE --out RUN.",
+)
+
+
+@pretrain_app.callback(invoke_without_command=True)
+def listing(context: typer.Context) -> None:
+    """Train an encoder of your own: prepare a store of log-mels, then pretrain RECIPE --data STORE --out RUN."""
+    if context.invoked_subcommand is None:
+        from benchmark.pretraining.training import recipes
+
+        found = {name: recipes.load(name) for name in recipes.names()}
+        width = max(len(name) for name in found)
+        for name, recipe in found.items():
+            display(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
+        display(
+            "\nbench pretrain prepare AUDIO --out STORE\nbench pretrain RECIPE --data STORE --out RUN [key=value ...]"
+        )
+
+
+@pretrain_app.command("prepare")
+def prepare(
+    source: Annotated[Path, typer.Argument(metavar="AUDIO", help="A folder of audio, or a manifest of it.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the store.")],
+    labels: Annotated[Path | None, typer.Option("--labels", help="A label file, for supervised training.")] = None,
+    workers: Annotated[int | None, typer.Option(min=0, help="Decoding processes. Default: one a core.")] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Make again what is no longer what the store holds.")] = False,
+) -> None:
+    """Compute the log-mels of audio once, into a store; the same command goes on where it was stopped."""
+    from benchmark.pretraining.data.prepare import prepare as make
+    from benchmark.system.progress import Terminal
+
+    display(make(source, out, labels=labels, workers=workers, redo=redo, report=Terminal()).path)
+
+
+@pretrain_app.command("train")
+def train(
+    recipe: Annotated[str, typer.Argument(help="A recipe of 'bench pretrain', or the path of a TOML file.")],
+    data: Annotated[str, typer.Option("--data", help="The store: a folder, or an address such as s3://bucket/store.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; one that was stopped is gone on with.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="In place of what the recipe says: steps=500.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda; several with torchrun.")] = "auto",
+    probe_every: Annotated[int | None, typer.Option(help="Evaluate the encoder every N steps.")] = None,
+    probe_task: Annotated[list[str] | None, typer.Option(help="The task to do it on; repeatable.")] = None,
+    probe_trials: Annotated[int, typer.Option(min=1, help="Probe settings to try each time.")] = 4,
+    log: Annotated[list[str] | None, typer.Option(help="wandb or mlflow, beside CSV and TensorBoard.")] = None,
+    data_root: Annotated[list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have.")] = None,
+    home: Home = None,
+) -> None:
+    """Train a recipe on a store, or go on with a run; at its end lies an encoder, pretrained:RUN."""
+    from benchmark.pretraining.pretrain import Choices, pretrain
+    from benchmark.system.progress import Terminal
+
+    choices = Choices(
+        recipe,
+        data,
+        out,
+        tuple(overrides or ()),
+        device,
+        home,
+        tuple(log or ()),
+        probe_every,
+        tuple(probe_task or ()),
+        probe_trials,
+        tuple(data_root or ()),
+    )
+    display(pretrain(choices, Terminal()))

@@ -1,0 +1,1 @@
+"""The data of the tasks: what is here, fetched, sound, and where it belongs."""

@@ -1,0 +1,218 @@
+"""What of a collection is here, and whether it is sound: sources, counts, labels and audio. It prints what it finds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from benchmark.audio.lengths import RULE, far_shorter
+from benchmark.system.progress import Terminal
+from benchmark.system.terminal import display
+from tasks.card import SPLITS, TaskCard
+from tasks.errors import TaskError
+from tasks.items import Items
+from tasks.registry import Task
+from tasks.sources.card import CollectionCard, Source
+from tasks.sources.locations import Place, empty_audio, items_of, missing_audio, unreadable
+from tasks.sources.state import is_here, is_unpacked, problem_of
+
+SAMPLE = 20  # audio files that are decoded unless all are wanted
+SHOWN = 5
+T = TypeVar("T")
+
+
+def count_audio(card: CollectionCard, tasks: Sequence[Task], place: Place) -> tuple[int, int, int]:
+    """Return missing and all audio files of a collection, and how many of its tasks cannot be read."""
+    missing: set[Path] = set()
+    every: set[Path] = set()
+    unread = 0
+    for task in tasks:
+        try:
+            items = items_of(task.card, card, place)
+        except TaskError:
+            unread += 1
+            continue
+        every.update(items.audio)
+        missing.update(items.audio[row] for row in missing_audio(items))
+    return len(missing), len(every), unread
+
+
+def has(source: Source, place: Place) -> bool:
+    """Say whether the source's file is here, or was unpacked."""
+    if source.unpack is not None and is_unpacked(source, place.annotations):
+        return True
+    return is_here(source, place.annotations) or (place.read_only and is_here(source, place.root))
+
+
+def source_state(source: Source, place: Place) -> str:
+    """Return in words whether the source is here."""
+    if source.unpack is not None and is_unpacked(source, place.annotations):
+        return "here, unpacked"
+    if has(source, place) or (place.root / source.file).is_dir():
+        return "here"
+    return "not here" if source.urls else "not here; it cannot be downloaded"
+
+
+def verify_sources(sources: Sequence[Source], place: Place, everything: bool) -> int:
+    """Check the files that are here, archives of audio only if ``everything`` is; return the number of problems."""
+    problems = 0
+    for source in sources:
+        folder = place.root if place.read_only and is_here(source, place.root) else place.annotations
+        if not (folder / source.file).is_file() or (source.what == "audio" and not everything):
+            display(f"  {source.file}: {source_state(source, place)}")
+            continue
+        problem = problem_of(source, folder)
+        if problem:
+            problems += complain(f"{folder / source.file}: {problem}; remove it, then bench data fetch")
+        else:
+            known = "sha256" if source.sha256 else "md5" if source.md5 else "size" if source.size else ""
+            display(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
+    return problems
+
+
+def verify_items(card: TaskCard, items: Items) -> int:
+    """Check counts and labels, print the first, tenth and last item of each split; return the number of problems."""
+    problems, counts = 0, items.counts()
+    sizes = dict(card.sizes or {})
+    wrong = {split: size for split, size in sizes.items() if counts[split] != size}
+    text = ", ".join(f"{split} {n}" for split, n in counts.items())
+    display(f"{card.id}: {text}{' as the card says' if sizes and not wrong else ''}; {len(items.labels)} label(s)")
+    if wrong:
+        problems += complain(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
+    if card.labels and items.labels != card.labels:
+        problems += complain("the labels are not the card's, or in another order")
+    for split in SPLITS:
+        rows = items.rows(split).tolist()
+        for place, row in {"1st": rows[:1], "10th": rows[9:10], "last": rows[-1:]}.items():
+            for i in row:
+                display(
+                    f"  {split:<5} {place:>4}  {items.track_ids[i]}  {_target(card.kind, items, i)}  {items.audio[i]}"
+                )
+    return problems
+
+
+def verify_audio(items: Items, everything: bool) -> int:
+    """Look for the audio, and decode a sample of it, or ``everything``; return the number of problems."""
+    problems, missing, empty = 0, missing_audio(items), empty_audio(items)
+    display(f"  audio: {len(items) - len(missing)} of {len(items)} here")
+    for folder, count in unreadable(items, missing).items():
+        problems += complain(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
+    for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
+        if rows:
+            names = "".join(f"\n      {items.audio[row]}" for row in rows[:SHOWN])
+            more = f"\n      and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+            problems += complain(f"{len(rows)} audio file(s) are {what}:{names}{more}")
+    return problems + _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
+
+
+def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> int:
+    """Decode the files at ``rows``, or a sample of them that is always the same."""
+    paths = list(dict.fromkeys(items.audio[row] for row in rows))
+    if not everything and len(paths) > SAMPLE:
+        chosen = np.random.default_rng(0).choice(len(paths), SAMPLE, replace=False)
+        paths = [paths[place] for place in sorted(chosen.tolist())]
+    if not paths:
+        display("  no audio file was decoded: there is none to decode")
+        return 0
+    found = _in_threads(_checked, paths, "decode")
+    damaged = [f"{path}: {one.problem}" for path, one in zip(paths, found, strict=True) if one.problem]
+    display(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
+    _tell(paths, found)
+    return sum(complain(text) for text in damaged)
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """What decoding a file showed: its problem, what is to be told of it, and its length."""
+
+    problem: str = ""
+    note: str = ""
+    seconds: float = 0.0
+
+
+def _checked(path: Path) -> _Checked:
+    from benchmark.audio.decode import DamagedAudioError
+    from benchmark.audio.integrity import deep_problem
+    from benchmark.audio.sound_files import Player
+
+    try:
+        with Player(path) as player:
+            for _ in player.blocks():
+                pass
+        problem, note = deep_problem(path)
+        return _Checked(problem, player.note or note, player.played / player.rate)
+    except DamagedAudioError as error:
+        return _Checked(error.problem)
+    except OSError as error:
+        return _Checked(f"it cannot be read: {error.strerror or error}")
+
+
+def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
+    """Print what is to be told of files that are no problem: odd ends, and lengths far below the others'."""
+    told: dict[str, list[Path]] = {}
+    for path, one in zip(paths, found, strict=True):
+        if one.note and not one.problem:
+            told.setdefault(one.note.partition(", of which")[0], []).append(path)
+    sound = [(path, one.seconds) for path, one in zip(paths, found, strict=True) if not one.problem]
+    seconds = np.array([length for _, length in sound])
+    for row in far_shorter(seconds):
+        what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
+        told.setdefault(what, []).append(sound[row][0])
+    for what, which in told.items():
+        names = "".join(f"\n      {path}" for path in which[:SHOWN])
+        more = f"\n      and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
+        display(f"  note: {len(which)} file(s): {what}:{names}{more}")
+
+
+def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> list[T]:
+    """Return ``work`` of each path; decoding and hashing leave the interpreter alone, so threads are enough."""
+    done = []
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        with Terminal().stage(verb, len(paths), "files") as advance:
+            for result in pool.map(work, paths):
+                done.append(result)
+                advance(len(done))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for no file that has not begun
+    return done
+
+
+def contents(items: Items, home: Path) -> dict[Path, str]:
+    """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
+    from benchmark.audio.index import HASH, AudioIndex, Seen
+    from benchmark.system.files import content_hash
+
+    index, missing = AudioIndex(home), set(missing_audio(items))
+    paths = list(dict.fromkeys(path for row, path in enumerate(items.audio) if row not in missing))
+    known = {path: key[:HASH] for path in paths if (key := index.key(path)) is not None}
+    fresh = [path for path in paths if path not in known]
+    stats = [path.stat() for path in fresh]
+    hashes = _in_threads(content_hash, fresh, "hash")
+    entries = zip(fresh, stats, hashes, strict=True)
+    index.add(Seen(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
+    if missing:
+        display(f"  {len(missing)} missing audio file(s) could not be compared")
+    return known | dict(zip(fresh, hashes, strict=True))
+
+
+def _target(kind: str, items: Items, row: int) -> str:
+    """Return the target of one item in words."""
+    target = items.targets[row]
+    if kind == "multiclass":
+        return items.labels[int(target)]
+    if kind == "regression":
+        return ", ".join(f"{label} {value:.3g}" for label, value in zip(items.labels, target, strict=True))
+    return ", ".join(items.labels[i] for i in np.flatnonzero(target)) or "no label"
+
+
+def complain(text: str) -> int:
+    """Print a problem and return 1, to be added to those before it."""
+    display(f"  PROBLEM: {text}")
+    return 1

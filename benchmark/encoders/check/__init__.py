@@ -1,0 +1,1 @@
+"""The check of an encoder: whether it keeps its contract, and how fast it is."""

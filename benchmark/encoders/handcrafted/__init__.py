@@ -1,0 +1,1 @@
+"""Encoders that were designed, not learned."""

@@ -1,0 +1,1 @@
+"""Encoders in the packagings of others: Hugging Face, HEAR, ONNX, TorchScript."""

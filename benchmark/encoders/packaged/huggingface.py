@@ -1,0 +1,375 @@
+"""Hugging Face audio models as encoders: ``hf:id[@revision][?layer=7&pool=mean]``, from the hub or a folder.
+
+What a repository holds decides much here, so all of it is looked at before anything runs: code that comes with a model
+runs only when the user says so and its revision is pinned; weights that do not fill the network are refused, because
+transformers would fill the rest at random.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.fingerprint import describe
+from benchmark.encoders.packaged.common import WINDOW_OPTIONS, printing_aside
+from benchmark.encoders.packaged.huggingface_encoder import HuggingFace, Loaded
+from benchmark.encoders.packaged.huggingface_families import Clap, Codec, Wave, Whisper, family_of
+from benchmark.encoders.spec import Reference
+from benchmark.encoders.trust import IS_CODE
+from benchmark.errors import UserError
+from benchmark.system.extras import install_command
+from tasks.files import expanded
+
+OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
+COMMIT = re.compile(r"[0-9a-f]{40}")
+
+#: Weights that only training uses, which some published checkpoints lack.
+UNUSED = ("masked_spec_embed",)
+#: What a configuration says of its file and not of the model.
+PASSING = ("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype")
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where a model is: a hub id or a folder, and the arguments that pin and trust it."""
+
+    place: str
+    local: bool
+    who: str
+    pins: dict[str, Any]
+    remote: bool
+
+
+def open_huggingface(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
+    """Return the encoder of an audio model of the Hugging Face hub, or of a folder with its files.
+
+    Options: ``layer`` (last, all, or a number), ``pool`` (mean, max, mean_std), ``window`` (seconds or ``track``),
+    ``hop``, ``minimum``; ``remote_code=1`` runs code that comes with the model, whose revision must then be a full
+    commit; ``layers_at``, ``sample_rate`` and ``normalize`` say what a repository does not.
+
+    Raises:
+        UserError: transformers is not installed, the model cannot be had, is of no known family, or needs code that
+            was not allowed; or the options do not fit it.
+    """
+    reference.check_options(OPTIONS)
+    transformers = _transformers(reference)
+    with printing_aside(), _quiet(transformers):
+        return _open(reference, transformers)
+
+
+def _open(reference: Reference, transformers: Any) -> Encoder:
+    place, local = _place(reference)
+    who = repr(reference.text)
+    pins = {} if reference.revision is None else {"revision": reference.revision}
+    with _explained(who, place, reference.revision):
+        raw, _ = transformers.PretrainedConfig.get_config_dict(place, **pins)
+        commit = None if local else _commit(transformers.utils.cached_file(place, "config.json", **pins))
+    if commit is not None:  # a branch may move between two downloads
+        pins = {"revision": commit}
+    if not raw:
+        raise UserError(f"{who} has no config.json, so transformers cannot build it: write a plug-in for its package")
+    _refuse_kernels(raw, who)
+    source = _Source(place, local, who, pins, _trusted(reference, raw, local, transformers))
+    family = family_of(str(raw.get("model_type")), source.remote, who)
+    trust = {"trust_remote_code": source.remote}
+    with _explained(who, place, reference.revision):
+        config = transformers.AutoConfig.from_pretrained(place, **pins, **trust)
+    extractor = _extractor(source, family, transformers)
+    model, config = _model(source, family, config, transformers)
+    weights = hashlib.sha256(json.dumps(_tensors(model), sort_keys=True).encode()).hexdigest()
+    loaded = Loaded(
+        model=model,
+        config=config,
+        extractor=extractor,
+        target=Path(place).resolve().name if local else place + _short(reference.revision),
+        version=(commit or weights)[:12],
+        content=_content(weights, raw, extractor, model if source.remote else None, transformers.__version__),
+        remote=source.remote,
+    )
+    return family(reference, loaded)
+
+
+def _transformers(reference: Reference) -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise UserError(
+            f"the encoder {reference.text!r} needs transformers ({error}):\n  {install_command('hf')}"
+        ) from None
+    try:
+        transformers.PreTrainedModel  # noqa: B018 - imported at first use
+    except (OSError, RuntimeError, ImportError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"transformers cannot be imported here ({reason}). A torchaudio or torchcodec built for another torch does "
+            "this; nothing here needs either: pip uninstall torchaudio torchcodec torchvision"
+        ) from error
+    return transformers
+
+
+def _place(reference: Reference) -> tuple[str, bool]:
+    """Return the folder or the hub id, and whether it is a folder."""
+    folder = expanded(reference.target)
+    if folder.is_dir():
+        if reference.revision is not None:
+            raise UserError(f"{reference.target} is a folder, which has no revision: leave @{reference.revision} out")
+        return str(folder), True
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", reference.target) or reference.target.startswith("."):
+        raise UserError(
+            f"no folder at {folder}, and {reference.target!r} is no hub id such as facebook/hubert-base-ls960"
+        )
+    return reference.target, False
+
+
+def _trusted(reference: Reference, raw: dict[str, Any], local: bool, transformers: Any) -> bool:
+    """Return whether code that came with the model is run: only if the user says so, and knows which.
+
+    Raises:
+        UserError: It would have to be and was not allowed, or was allowed without need or without a pinned revision.
+    """
+    allowed = reference.option("remote_code", bool, default=False)
+    who, code = repr(reference.text), raw.get("auto_map") or {}
+    known = raw.get("model_type") in transformers.CONFIG_MAPPING
+    if not code:
+        if allowed:
+            raise UserError(f"{who} comes without code of its own: leave remote_code out")
+        if not known:
+            raise UserError(
+                f"{who} is of the type {raw.get('model_type')!r}, which transformers {transformers.__version__} does "
+                "not know, and comes without code: write a plug-in for its package ('bench encoders new')"
+            )
+        return False
+    if not allowed:
+        if known:
+            return False
+        raise UserError(
+            f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}. Read "
+            f"it; then allow it with remote_code=1 and the full commit, as {reference.kind}:ID@COMMIT?remote_code=1"
+        )
+    _refuse_foreign(code, who)
+    if not local and not COMMIT.fullmatch(reference.revision or ""):
+        raise UserError(
+            f"{who} would run code from the hub that can change any day: pin it by the full commit (40 hex digits), as "
+            f"hf:{reference.target}@COMMIT?remote_code=1, or name a folder that you downloaded"
+        )
+    return True
+
+
+def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) -> Any:
+    """Return the feature extractor, or ``None`` where the repository has none and the family can do without."""
+    kept = ("preprocessor_config.json", "processor_config.json")
+    with _explained(source.who, source.place, source.pins.get("revision")):
+        there = [
+            transformers.utils.cached_file(
+                source.place, name, _raise_exceptions_for_missing_entries=False, **source.pins
+            )
+            for name in kept
+        ]
+    if not any(there):
+        if family is Wave or issubclass(family, Codec):
+            return None
+        raise UserError(f"{source.who} has no preprocessor_config.json, without which its input is not known")
+    if source.remote:
+        for file in filter(None, there):
+            _refuse_foreign_code(file, source.who)
+    with _explained(source.who, source.place, source.pins.get("revision")):
+        return transformers.AutoFeatureExtractor.from_pretrained(
+            source.place, trust_remote_code=source.remote, **source.pins
+        )
+
+
+def _refuse_foreign(code: dict[str, Any], who: str) -> None:
+    """Refuse code of another repository, which ``auto_map`` names as ``REPOSITORY--MODULE.CLASS``."""
+    if any("--" in str(where) for where in code.values()):
+        raise UserError(
+            f"{who} takes its code from another repository ({', '.join(map(str, code.values()))}), which no revision "
+            "of this one pins: download both into one folder and name that"
+        )
+
+
+def _refuse_kernels(raw: Any, who: str) -> None:
+    """Refuse a configuration that has attention or the like computed by code of the hub, which it names as OWNER/NAME.
+
+    transformers fetches and runs such code with nobody asked.
+    """
+    for key, value in raw.items() if isinstance(raw, dict) else ():
+        named = [value, *(value.values() if isinstance(value, dict) else ())] if key.endswith("_implementation") else []
+        if any(isinstance(each, str) and "/" in each for each in named):
+            raise UserError(
+                f"{who} asks in its configuration for code from the hub ({key}: {value}), which no commit of it pins: "
+                "download it into a folder, look at that, and take the key out of its config.json"
+            )
+        _refuse_kernels(value, who)
+
+
+def _refuse_foreign_code(file: str, who: str) -> None:
+    """Refuse a configuration of the input whose code, or that of a part of it, is of another repository."""
+    try:
+        raw = json.loads(Path(file).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{who} cannot be opened: {Path(file).name} is no JSON ({error})") from error
+    for part in (raw, *raw.values()) if isinstance(raw, dict) else ():
+        if isinstance(part, dict) and isinstance(code := part.get("auto_map"), dict):
+            _refuse_foreign(code, who)
+
+
+def _model(source: _Source, family: type[HuggingFace], config: Any, transformers: Any) -> tuple[Any, Any]:
+    """Return the model in float32 and evaluation mode, and the configuration of the part that is used."""
+    made_by, options = transformers.AutoModel, {}
+    if family is Clap:
+        made_by, config = transformers.ClapAudioModelWithProjection, getattr(config, "audio_config", config)
+        options = {"config": config}
+    elif config.model_type.startswith("musicgen"):
+        config = config.audio_encoder
+        if config.model_type != "encodec":
+            raise UserError(f"{source.who} has a codec of type {config.model_type!r}, not encodec: write a plug-in")
+        made_by = transformers.EncodecModel
+        options = {"config": config, "key_mapping": {r"^audio_encoder\.": ""}}
+    if made_by is transformers.AutoModel:
+        options["trust_remote_code"] = source.remote
+    from benchmark.encoders.packaged.unsaved_state import every_lack_told, restore, weights_left_alone
+
+    base, ignored = transformers.PreTrainedModel, set[str]()
+    with (
+        _explained(source.who, source.place, source.pins.get("revision")),
+        weights_left_alone(base),
+        every_lack_told(base, ignored),
+    ):
+        model, report = made_by.from_pretrained(
+            source.place, dtype="float32", weights_only=True, output_loading_info=True, **options, **source.pins
+        )
+    missing, computed = _missing(model, report["missing_keys"], ignored)
+    if family is Whisper:
+        missing = [key for key in missing if "decoder" not in key]
+    if missing:
+        raise UserError(
+            f"the weights of {source.who} lack {len(missing)} tensor(s) of {type(model).__name__}, which would be "
+            f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Is it a model of another kind?"
+        )
+    with _explained(source.who, source.place, source.pins.get("revision")):
+        restore(model, computed, source.who)
+    if family is Whisper:
+        model, config = model.get_encoder(), model.config
+    return model.float().eval(), config
+
+
+def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[list[str], frozenset[str]]:
+    """Return the weights that no file holds, and the saved buffers that the model says it computes itself.
+
+    What only training uses is set to zero: it has to be the same every time. What a normalisation counts in training
+    is no such buffer.
+    """
+    import torch
+
+    names, buffers, patterns = sorted(keys), dict(model.named_buffers()), [re.compile(each) for each in ignored]
+    for name in [each for each in names if each.endswith(UNUSED)]:
+        torch.nn.init.zeros_(model.get_parameter(name))
+    names = [each for each in names if not each.endswith(UNUSED)]
+    counted = {
+        f"{name}.{each}"
+        for name, part in model.named_modules()
+        for each, _ in part.named_buffers(recurse=False)
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase)
+    }
+    computed = frozenset(
+        name for name in names if name in buffers and name not in counted and any(p.search(name) for p in patterns)
+    )
+    return [name for name in names if name not in computed], computed
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    return {name: describe(tensor, name) for name, tensor in [*model.state_dict().items(), *model.named_buffers()]}
+
+
+def _content(weights: str, raw: dict[str, Any], extractor: Any, remote: Any, version: str) -> str:
+    """Return the sha256 of all that makes the numbers, wherever it lay."""
+    state = {
+        "weights": weights,
+        "config": {key: value for key, value in raw.items() if key not in PASSING},
+        "extractor": None if extractor is None else extractor.to_dict(),
+        "code": None if remote is None else _code(remote, extractor),
+        "transformers": ".".join(version.split(".")[:2]),
+    }
+    return hashlib.sha256(json.dumps(state, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _code(model: Any, extractor: Any) -> list[str]:
+    """Return the digests of the Python files beside those that define model and extractor, where transformers put them.
+
+    An extractor that transformers has itself counts by the version of transformers.
+    """
+    modules = [type(model).__module__]
+    if (defined := type(extractor).__module__).startswith("transformers_modules."):
+        modules.append(defined)
+    folders = {Path(str(sys.modules[name].__file__)).parent: None for name in modules}
+    return [hashlib.sha256(each.read_bytes()).hexdigest() for folder in folders for each in sorted(folder.glob("*.py"))]
+
+
+def _commit(file: str) -> str | None:
+    """Return the commit that a file of the hub's cache is of: its snapshot's name."""
+    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", file)
+    return found[1] if found else None
+
+
+def _short(revision: str | None) -> str:
+    if revision is None:
+        return ""
+    return f"@{revision[:12] if COMMIT.fullmatch(revision) else revision}"
+
+
+@contextmanager
+def _explained(who: str, place: str, revision: str | None) -> Iterator[None]:
+    """Turn what transformers and the hub raise into what the user can do."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # OSError, ValueError, and what remote code raises
+        text = " ".join(str(error).split())
+        raise UserError(f"{who} cannot be opened: {_way_out(text, place, revision)}") from error
+
+
+def _way_out(text: str, place: str, revision: str | None) -> str:
+    at = f" --revision {revision}" if revision else ""
+    if "gated" in text.lower():
+        return f"it is gated. Accept its terms at https://huggingface.co/{place}, then log in: hf auth login"
+    if "not a valid model identifier" in text or "valid repository name" in text:
+        return "the hub has no such model, or it is private: check the id, or log in with: hf auth login"
+    if "file named config.json" in text:
+        return "it has no config.json, so transformers cannot build it: write a plug-in for its own package"
+    if "not a valid git identifier" in text:
+        return f"it has no revision {revision!r}: check it on its page"
+    if "couldn't connect" in text or "ffline" in text:
+        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
+            return (
+                "HF_HUB_OFFLINE is set and it is not in the hub's cache here. Where there is a network: hf download "
+                f"{place}{at}; or unset HF_HUB_OFFLINE, or name a folder with its files"
+            )
+        return (
+            f"the hub cannot be reached and it is not in the cache. Try again, or name a folder with its files ({text})"
+        )
+    return text[:500]
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep transformers' warnings and progress bars aside: what matters in them is checked here."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()

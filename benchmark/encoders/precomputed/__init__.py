@@ -1,0 +1,1 @@
+"""Embeddings that were computed elsewhere, in place of an encoder."""

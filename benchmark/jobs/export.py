@@ -1,0 +1,151 @@
+"""From a run to the files of its probe, and back to the folder that holds one: what ``probes.export.files`` cannot know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.errors import UserError
+from benchmark.jobs.job import Pair
+from benchmark.jobs.options import Options
+from benchmark.system.extras import install_command
+from results.record import Score
+from results.store import slug
+
+if TYPE_CHECKING:
+    from probes.training.probe import TrainedProbe
+
+WEIGHTS_LICENCE = "The probe is made of the task's annotations and the encoder's embeddings: their licences apply."
+
+
+def export_folder(directory: Path, pair: Pair) -> Path:
+    """Return the folder of a pair's probe: ``DIR/<task>/<encoder>``."""
+    return directory / slug(pair.asked.task.card.id) / slug(pair.encoder.name)
+
+
+def check_export(directory: Path, pairs: Sequence[Pair]) -> None:
+    """Refuse an export that could not be written, before anything is trained.
+
+    Raises:
+        UserError: onnx is not installed, or the folder of a pair holds something else.
+    """
+    from probes.export.files import ProbeFileError, refuse_occupied, require_onnx
+
+    try:
+        require_onnx()
+    except ProbeFileError as error:
+        raise UserError(f"{error}:\n  {install_command('export')}") from None
+    try:
+        for pair in pairs:
+            refuse_occupied(export_folder(directory, pair), pair.asked.task.card.id, pair.encoder.name)
+    except ProbeFileError as error:
+        raise UserError(str(error)) from None
+
+
+def export_probe(
+    directory: Path,
+    pair: Pair,
+    probes: Sequence[TrainedProbe],
+    labels: Sequence[str],
+    valid: Mapping[str, Score],
+    test: Mapping[str, Score],
+    options: Options,
+    versions: Mapping[str, str],
+    *,
+    encoder_text: str | None = None,
+    protocol: str | None = None,
+    layer: int | None = None,
+) -> Path:
+    """Write the probe that scored best on valid among the seeds, and return its folder.
+
+    Args:
+        directory: What the user named; see :func:`export_folder`.
+        pair: Encoder and task.
+        probes: The retrained probes.
+        labels: Names of the outputs.
+        valid: Scores on valid, with one value a probe.
+        test: Scores on test, likewise.
+        options: What the user chose.
+        versions: Of what computed the record.
+        encoder_text: What named the encoder; its name by default, which finds no plug-in of a file.
+        protocol: Name of the protocol; the pair's by default.
+        layer: Index of the encoder's layer that the probe takes, where it takes one of several.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    from probes.export.files import EncoderPart, ProbeCard, ProbeFileError, TaskPart, best_of, export
+    from probes.export.function import StoredProbe
+
+    card, chosen = pair.asked.task.card, best_of(probes)
+    probe, space = probes[chosen], pair.source.space
+    windows = None if pair.own_windows or pair.given is not None else card.window_seconds
+    described = {"key": space.key} if pair.given is not None else pair.space.describe()
+    licence = " ".join(filter(None, [f"Annotations: {card.licence}" if card.licence else "", WEIGHTS_LICENCE]))
+    try:
+        stored = StoredProbe.of(probe)
+        return export(
+            stored,
+            ProbeCard(
+                kind=card.kind,
+                activation=stored.activation,
+                labels=tuple(labels),
+                metrics=card.metrics,
+                task=TaskPart(id=card.id, title=card.title, version=card.version, fingerprint=pair.asked.fingerprint),
+                encoder=EncoderPart(
+                    id=pair.encoder.name,
+                    text=encoder_text or pair.encoder.name,
+                    version=space.version,
+                    fingerprint=space.fingerprint,
+                    precision=options.precision,
+                    window_seconds=windows,
+                    hop_seconds=None if windows is None else card.hop_seconds,
+                    layer=layer,
+                    space=described,
+                ),
+                protocol=protocol or pair.asked.protocol.name,
+                seed=probe.seed,
+                settings={name: _plain(value) for name, value in asdict(probe.settings).items()},
+                scores={
+                    split: {metric: score.seeds[chosen] for metric, score in scores.items()}
+                    for split, scores in (("valid", valid), ("test", test))
+                },
+                versions=dict(versions),
+                licence=licence,
+            ),
+            export_folder(directory, pair),
+        )
+    except ProbeFileError as error:
+        raise UserError(str(error)) from None
+
+
+def _plain(value: object) -> float | int | bool | str | None:
+    """Return a setting as the card holds it: widths as ``512x512``."""
+    if isinstance(value, tuple):
+        return "x".join(map(str, value)) or "none"
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def find_probe(directory: Path) -> Path:
+    """Return the folder of the one probe in or below ``directory``.
+
+    Raises:
+        UserError: There is none, or there are several.
+    """
+    from probes.export.files import CARD
+
+    if (directory / CARD).is_file():
+        return directory
+    if not directory.is_dir():
+        raise UserError(f"no probe at {directory}: there is no such folder")
+    found = sorted(path.parent for path in directory.glob(f"*/*/{CARD}")) or sorted(
+        path.parent for path in directory.glob(f"*/{CARD}")
+    )
+    if not found:
+        raise UserError(f"no probe at {directory}: 'bench run --export DIR' writes one")
+    if len(found) > 1:
+        listed = "\n".join(f"  --probe {path}" for path in found)
+        raise UserError(f"{directory} holds {len(found)} probes: name one of them\n{listed}")
+    return found[0]

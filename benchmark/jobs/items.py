@@ -1,0 +1,200 @@
+"""The items of a task that a run uses: those that are there, cut down to ``--limit``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmark.encoders.precomputed.encoder import Precomputed, refuse
+from benchmark.errors import UserError
+from benchmark.jobs.job import Asked
+from benchmark.jobs.left_out import tell
+from benchmark.jobs.options import Options
+from benchmark.jobs.protocols import protocol_of
+from benchmark.jobs.scoring import refuse_undefined
+from benchmark.system.long_lists import shown
+from benchmark.system.progress import Reporter
+from tasks.items import Items
+from tasks.registry import Task
+
+if TYPE_CHECKING:
+    from tasks.sources.locations import Place
+
+
+def ask(task: Task, items: Items, options: Options, *, audio: bool = True) -> Asked:
+    """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
+
+    Args:
+        task: The task.
+        items: What its annotations give.
+        options: For ``--allow-missing`` and ``--limit``.
+        audio: Whether audio is needed; without, no item is left out for the lack of it.
+
+    Raises:
+        UserError: More is missing than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
+    """
+    present = items
+    missing: tuple[str, ...] = ()
+    if audio and task.has_reader:
+        present, missing = present_items(task, items, options)
+        _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
+    return _asked(task, items, present, missing, options)
+
+
+def _asked(task: Task, whole: Items, items: Items, missing: tuple[str, ...], options: Options) -> Asked:
+    if options.limit is not None:
+        items = items.take(limited_rows(items, options.limit, options.seed))
+    refuse_undefined(task.card, items)
+    return Asked(task, items, task.fingerprint(items), protocol_of(options.protocol, task.card), missing, whole)
+
+
+def ask_given(asked: Asked, encoder: Precomputed, options: Options, report: Reporter) -> Asked:
+    """Return what ``asked`` is for embeddings that are given: the items that have one, with audio or without.
+
+    Raises:
+        UserError: More have none than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
+    """
+    task, whole = asked.task, asked.whole or asked.items
+    differences = task.size_differences(whole)
+    rows, missing = given_rows(encoder, whole, task.card.id, differences, options.allow_missing, report)
+    items = whole.take(rows)
+    tell(task.card, whole, missing, (), report)
+    _refuse_empty(items, f"{encoder.path} has no track of", f"of {task.card.id}")
+    return _asked(task, whole, items, missing, options)
+
+
+def _refuse_empty(items: Items, before: str, after: str) -> None:
+    empty = [split for split, n in items.counts().items() if n == 0]
+    if empty:
+        raise UserError(f"{before} {' and '.join(empty)} {after}: every split needs some.")
+
+
+def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tuple[str, ...]]:
+    """Return the items whose audio is there, and what is missing: ids, and counts that differ from the card's.
+
+    Raises:
+        UserError: More is missing than ``--allow-missing`` says.
+    """
+    from tasks.sources.locations import as_named, folder_meant, missing_audio, unreadable
+
+    absent = missing_audio(items)
+    shut = unreadable(items, absent)
+    if shut:
+        told = [f"  {folder}: {count} audio file(s)" for folder, count in shut.items()]
+        raise UserError(
+            f"{task.card.id} has audio in folders that may not be read:\n"
+            + "\n".join(told)
+            + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
+        )
+    place = _place(task, options) if absent else None
+    differences = task.size_differences(items)
+    total = len(absent) + sum(map(abs, differences.values()))
+    missing = [items.track_ids[row] for row in absent]
+    missing += differences_in_words(differences)
+    if total > options.allow_missing:
+        paths = [items.audio[row] for row in absent]
+        paths = paths if place is None else as_named(paths, place)
+        lines = [f"{items.track_ids[row]}: {path}" for row, path in zip(absent, paths, strict=True)]
+        lines = shown(lines, options.home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
+        lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
+        elsewhere = "" if place is None else folder_meant(items, absent, place)
+        raise UserError(
+            f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
+            + (" and has other counts than its card" if differences else "")
+            + f", and --allow-missing is {options.allow_missing}:\n"
+            + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
+            + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
+            "will name them, and the leaderboard will keep it apart)."
+        )
+    there = np.setdiff1d(np.arange(len(items)), absent)
+    return items.take(there), tuple(missing)
+
+
+def _where(task: Task) -> str:
+    """Return where a user reads what belongs where; the data commands know no tasks of mirdata."""
+    if task.loaded is not None:
+        return f"what mirdata's loader expects in {task.source}"
+    return f"'bench data where {task.card.id}'"
+
+
+def _place(task: Task, options: Options) -> Place | None:
+    """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
+    from tasks.sources.card import read_collection
+    from tasks.sources.locations import place_of as place_of_collection
+
+    if task.loaded is not None:
+        return None
+    return place_of_collection(read_collection(task.collection), options.home, options.data_roots)
+
+
+def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
+    """Return the rows of a seeded sample of about ``limit`` items, each split in proportion and none left empty."""
+    if limit >= len(items):
+        return np.arange(len(items))
+    rng = np.random.default_rng([seed, 4])
+    chosen = []
+    for split in ("train", "valid", "test"):
+        rows = items.rows(split)
+        chosen.append(rng.permutation(rows)[: max(1, round(limit * len(rows) / len(items)))])
+    return np.sort(np.concatenate(chosen))
+
+
+EXAMPLES = 3
+
+
+def given_rows(
+    encoder: Precomputed, items: Items, task: str, differences: Mapping[str, int], allowed: int, report: Reporter
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the indices of the items that have an embedding, and in words what is missing.
+
+    What the file has beyond the task is told and left aside.
+
+    Args:
+        encoder: The embeddings.
+        items: All items of the task.
+        task: The task's id.
+        differences: By how many items each split differs from the task's card.
+        allowed: How many embeddings, and items of the card, may be missing.
+        report: Is told of surplus ids.
+
+    Raises:
+        UserError: More are missing, or all are.
+    """
+    has = np.array([one in encoder.rows for one in items.track_ids])
+    if not has.any():
+        theirs, ours = ", ".join(encoder.ids[:EXAMPLES]), ", ".join(items.track_ids[:EXAMPLES])
+        raise UserError(
+            f"no id of {encoder.path} is a track of {task}: it has ids such as {theirs}, and the task {ours}. Ids must "
+            "be equal as texts"
+        )
+    absent = [one for one, there in zip(items.track_ids, has, strict=True) if not there]
+    missing = [*absent, *differences_in_words(differences)]
+    total = len(absent) + sum(map(abs, differences.values()))
+    if total > allowed:
+        refuse(
+            f"{encoder.path} has no embedding of {len(absent)} of the {len(items)} tracks of {task}"
+            + (", whose annotations give other counts than its card" if differences else "")
+            + f", and --allow-missing is {allowed}",
+            missing,
+            encoder.listing(f"missing-{task}"),
+            f"\nAdd them, or leave them out with --allow-missing {total} (the record will name them, and the "
+            "leaderboard will keep it apart).",
+        )
+    surplus = len(encoder.ids) - int(has.sum())
+    if surplus:
+        wanted = set(items.track_ids)
+        examples = [one for one in encoder.ids if one not in wanted][:EXAMPLES]
+        report.say(
+            f"{encoder.path}: {surplus} of its {len(encoder.ids)} ids are no tracks of {task} and are left aside "
+            f"({', '.join(examples)}{', …' if surplus > EXAMPLES else ''})"
+        )
+    return np.flatnonzero(has), tuple(missing)
+
+
+def differences_in_words(differences: Mapping[str, int]) -> list[str]:
+    """Return how the items of each split differ from the card's, as a record names it."""
+    return [
+        f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
+    ]

@@ -1,0 +1,80 @@
+"""What a run leaves out of a task, counted by split and class: items whose audio or embedding is missing or damaged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from benchmark.system.progress import Reporter
+from results.partial import words_of
+from results.record import LeftOut
+from tasks.card import SPLITS, TaskCard
+from tasks.items import Items
+
+
+def left_out(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Collection[str]) -> LeftOut | None:
+    """Return how much of a task is left out, or ``None`` where nothing is.
+
+    Args:
+        card: The task's card. Items that its annotations should give but do not count as missing, of no class.
+        whole: All items that the annotations give.
+        missing: Ids of the items without audio or embedding; what is no id of an item is passed over.
+        damaged: Ids of the items whose audio is damaged.
+    """
+    ids, splits = np.array(whole.track_ids, dtype=object), np.array(whole.splits)
+    counts, sizes = whole.counts(), {str(split): size for split, size in (card.sizes or {}).items()}
+    fewer = {split: max(0, sizes.get(split, 0) - counts[split]) for split in SPLITS}
+    gone, broken = np.isin(ids, list(missing)), np.isin(ids, list(damaged))
+    if not gone.any() and not broken.any() and not any(fewer.values()):
+        return None
+    held = None if card.kind == "regression" else _held(whole)
+    return LeftOut(
+        of={split: counts[split] + fewer[split] for split in SPLITS},
+        missing_by_split=_by_split(splits, gone, fewer),
+        missing_by_class=_by_class(whole, splits, held, gone),
+        damaged_by_split=_by_split(splits, broken, {}),
+        damaged_by_class=_by_class(whole, splits, held, broken),
+        emptied=_emptied(whole, splits, held, gone | broken),
+    )
+
+
+def tell(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Collection[str], report: Reporter) -> None:
+    """Say what is left out of a task, before hours are spent on the rest."""
+    words = words_of(left_out(card, whole, missing, damaged))
+    if words:
+        report.say(f"{card.id} is partial, {words}. Its record says so, and the leaderboard keeps it apart.")
+
+
+def _held(items: Items) -> np.ndarray:
+    """Return bool [n, labels]: which item has which label."""
+    if items.targets.ndim == 1:
+        return np.asarray(items.targets[:, None] == np.arange(len(items.labels)))
+    return np.asarray(items.targets > 0)
+
+
+def _by_split(splits: np.ndarray, rows: np.ndarray, more: dict[str, int]) -> dict[str, int]:
+    return {split: int((rows & (splits == split)).sum()) + more.get(split, 0) for split in SPLITS}
+
+
+def _by_class(items: Items, splits: np.ndarray, held: np.ndarray | None, rows: np.ndarray) -> dict[str, dict[str, int]]:
+    """Return split -> class -> items at ``rows`` that have it; only what there is."""
+    if held is None:
+        return {}
+    found = {}
+    for split in SPLITS:
+        sums = held[rows & (splits == split)].sum(axis=0)
+        found[split] = {items.labels[i]: int(sums[i]) for i in np.flatnonzero(sums)}
+    return {split: counts for split, counts in found.items() if counts}
+
+
+def _emptied(items: Items, splits: np.ndarray, held: np.ndarray | None, rows: np.ndarray) -> dict[str, list[str]]:
+    """Return split -> classes that it has in the task, and of which nothing is left."""
+    if held is None:
+        return {}
+    found = {}
+    for split in SPLITS:
+        inside = splits == split
+        lost = held[inside].any(axis=0) & ~held[inside & ~rows].any(axis=0)
+        found[split] = [items.labels[i] for i in np.flatnonzero(lost)]
+    return {split: names for split, names in found.items() if names}

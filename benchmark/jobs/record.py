@@ -1,0 +1,208 @@
+"""The sections of a record, from what a run was made of."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from benchmark.audio.inspection import CUT
+from benchmark.audio.lengths import far_shorter
+from benchmark.jobs.job import Pair
+from benchmark.jobs.left_out import left_out
+from benchmark.jobs.options import Options
+from benchmark.jobs.scoring import objective_name
+from benchmark.jobs.select import Selection
+from benchmark.jobs.splits import Material, part_seed
+from benchmark.jobs.variants import precision_of, pruner_of
+from results import record as schema
+
+
+def task_section(pair: Pair) -> schema.TaskSection:
+    """Return which task was answered."""
+    task, card = pair.asked.task, pair.asked.task.card
+    return schema.TaskSection(
+        id=card.id,
+        title=card.title,
+        version=card.version,
+        kind=card.kind,
+        metrics=list(card.metrics),
+        collection=task.collection,
+        group=task.group,
+        fingerprint=pair.asked.fingerprint,
+    )
+
+
+def encoder_section(pair: Pair) -> schema.EncoderSection:
+    """Return which encoder answered, and how it was fed."""
+    if pair.given is not None:  # how audio was decoded and cut is not known
+        given = pair.given.space
+        return schema.EncoderSection(
+            id=pair.encoder.name, version=given.version, fingerprint=given.fingerprint, dim=given.width,
+            sample_rate=None, channels=None, window_seconds=None, hop_seconds=None, space=given.key,
+        )  # fmt: skip
+    space, windows = pair.space, pair.space.windows
+    rate = space.audio.sample_rate
+    return schema.EncoderSection(
+        id=pair.encoder.name,
+        version=space.version,
+        fingerprint=space.fingerprint,
+        dim=space.width,
+        sample_rate=rate,
+        channels=space.audio.channels,
+        window_seconds=None if windows.window is None else windows.window / rate,
+        hop_seconds=None if windows.window is None else windows.hop / rate,
+        space=space.key,
+        own_windows=pair.own_windows,
+        fitted_on=space.fitted_on,
+        precision=precision_of(pair.encoder),
+    )
+
+
+def probe_section(selection: Selection, options: Options) -> schema.ProbeSection:
+    """Return the selected probe."""
+    settings, probes, spec = selection.found.settings, selection.probes, selection.spec
+    mixing = [list(probe.mixing) for probe in probes if probe.mixing is not None]
+    return schema.ProbeSection(
+        hidden=list(settings.hidden),
+        dropout=settings.dropout,
+        dropout_place=spec.dropout_place,
+        batch_size=settings.batch_size,
+        loss=spec.loss,
+        learning_rate=settings.learning_rate,
+        warm_rate=settings.warm_rate,
+        l2=settings.l2,
+        steps=settings.steps,
+        standardise=settings.standardise,
+        parameters=probes[0].parameters,
+        best_steps=[probe.best_step for probe in probes],
+        steps_run=[probe.steps_run for probe in probes],
+        precision=options.probe_precision,
+        layer=selection.layer,
+        mixing=mixing or None,
+    )
+
+
+def search_section(pair: Pair, selection: Selection, options: Options) -> schema.SearchSection:
+    """Return the search: every trial, and the budget spent."""
+    found = selection.found
+    trials = [
+        schema.Trial(
+            number=trial.number,
+            state=trial.state,
+            hidden=list(trial.settings.hidden),
+            dropout=trial.settings.dropout,
+            batch_size=trial.settings.batch_size,
+            learning_rate=trial.settings.learning_rate,
+            l2=trial.settings.l2,
+            steps=trial.settings.steps,
+            standardise=trial.settings.standardise,
+            score=trial.score if np.isfinite(trial.score) else None,
+            best_step=trial.best_step,
+            steps_run=trial.steps_run,
+            seconds=round(trial.seconds, 3),
+        )
+        for trial in found.trials
+    ]
+    return schema.SearchSection(
+        section=pair.asked.protocol.section,
+        protocol_version=pair.asked.protocol.version,
+        sampler=options.sampler,
+        pruner=pruner_of(options),
+        objective=objective_name(pair.asked.task.card),
+        selected=found.selected,
+        trials=trials,
+        steps_run=found.steps_run,
+        steps_asked=sum(trial.settings.steps for trial in found.trials),
+        operations=found.operations,
+        floor_seconds=round(selection.floor_seconds, 3),
+        layers=None if selection.layers is None else dict(selection.layers),
+        tolerance=found.tolerance,
+        runner_up=None
+        if (second := found.runner_up) is None
+        else schema.RunnerUp(
+            number=second.number, score=second.score, lead=found.trials[found.selected].score - second.score
+        ),
+    )
+
+
+def curve_point(material: Material, options: Options) -> schema.CurvePoint | None:
+    """Return the part of train that the record is about, where it is not all of it."""
+    part = material.pair.part
+    if part is None:
+        return None
+    return schema.CurvePoint(
+        fraction=part.fraction,
+        repeat=part.repeat,
+        seed=part_seed(part.repeat, options),
+        items=len(material.items.rows("train")),
+        lost=list(material.lost),
+    )
+
+
+def data_section(material: Material, options: Options) -> schema.DataSection:
+    """Return what was scored, and what was left out or looks wrong."""
+    items, pair, seen = material.items, material.pair, None
+    if pair.given is None:
+        places = pair.store.places()
+        seen = [places[key] for key in material.keys]
+    return schema.DataSection(
+        fingerprint=content_of(material),
+        counts=items.counts(),
+        labels=list(items.labels),
+        groups=None if items.groups is None else len(set(items.groups)),
+        shared_groups=_shared(items.groups, items.splits),
+        shared_audio=None if seen is None else _shared_audio(material),
+        audio_seconds=None if seen is None else round(sum(place.seconds for place in seen), 3),
+        clipped=None
+        if seen is None
+        else [name for name, place in zip(items.track_ids, seen, strict=True) if place.clipped],
+        missing=list(pair.asked.missing),
+        allow_missing=options.allow_missing,
+        damaged=[
+            schema.Damaged(
+                track_id=damage.track_id,
+                file=damage.path.name,
+                problem=damage.problem,
+                seconds_recovered=round(damage.seconds_recovered, 3),
+            )
+            for damage in material.damaged
+        ],
+        allow_damaged=options.allow_damaged,
+        short=[] if seen is None else _short(items.track_ids, [place.seconds for place in seen]),
+        cut_inside_frame=[name for name in items.track_ids if CUT in material.notes.get(name, "")],
+        left_out=left_out(
+            pair.asked.task.card,
+            pair.asked.whole or pair.asked.items,
+            pair.asked.missing,
+            {damage.track_id for damage in material.damaged},
+        ),
+    )
+
+
+def _short(names: Sequence[str], seconds: Sequence[float]) -> list[str]:
+    """Return the tracks that are far shorter than the others."""
+    return [names[row] for row in far_shorter(np.array(seconds))]
+
+
+def content_of(material: Material) -> str:
+    """Return the fingerprint of the audio, or of the given rows, that is scored."""
+    return hashlib.sha256("".join(material.keys).encode()).hexdigest()
+
+
+def _shared(names: Sequence[str] | None, splits: Sequence[str]) -> list[str]:
+    """Return the names that occur in test and also in train or valid."""
+    if names is None:
+        return []
+    inside = {name for name, split in zip(names, splits, strict=True) if split == "test"}
+    outside = {name for name, split in zip(names, splits, strict=True) if split != "test"}
+    return sorted(inside & outside)
+
+
+def _shared_audio(material: Material) -> list[str]:
+    """Return the test tracks whose very audio is also in train or valid."""
+    shared = set(_shared(material.keys, material.items.splits))
+    items = material.items
+    pairs = zip(items.track_ids, items.splits, material.keys, strict=True)
+    return [name for name, split, key in pairs if split == "test" and key in shared]

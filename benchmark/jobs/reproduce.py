@@ -1,0 +1,268 @@
+"""Train a recorded probe once more from the stored embeddings, and judge how far its scores are from the record's.
+
+What is not embedded yet is embedded first. A difference is ``same`` (rounding), ``same within seeds`` (what other seeds
+of the same probe would do too), or ``other``; beside it stands what differs between the record's machine and this one.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, get_args
+
+from benchmark.embeddings.tracks import Damage, missing_tracks
+from benchmark.encoders.registry import resolve
+from benchmark.encoders.trust import refuse_code_of_data
+from benchmark.errors import UserError
+from benchmark.jobs.job import Pair
+from benchmark.jobs.options import Options, Sampler
+from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.runner import embed, needs_audio, prepare
+from benchmark.jobs.verdicts import Verdict, judge, machine_differences, version_differences, worst
+from benchmark.system.home import home_folder
+from benchmark.system.progress import Reporter, Terminal
+from benchmark.system.terminal import display
+from results import store as records
+from results.record import Record
+from results.text import SIGNED_SINCE
+from tasks import registry
+from tasks.errors import TaskError
+
+if TYPE_CHECKING:
+    from probes.training.trainer import Trainer
+
+
+def reproduce(
+    path: Path,
+    *,
+    home: Path | None,
+    encoder: str | None = None,
+    task: str | None = None,
+    data_roots: Sequence[str] = (),
+    device: str = "auto",
+    workers: int | None = None,
+    search: bool = False,
+) -> Verdict:
+    """Retrain the probe of the record at ``path``, print how its scores differ and what may be the cause.
+
+    Args:
+        path: The JSON file of a record.
+        home: Data home, with the embeddings; what is missing is embedded into it.
+        encoder: What names the encoder, where its id alone does not (a plug-in in a file).
+        task: What names the task, where its id alone does not (a card in a file).
+        data_roots: ``COLLECTION=DIR``, where datasets lie.
+        device: torch's name of the device.
+        workers: Decoding processes, where something must be embedded.
+        search: Search once more too, and say which trial would be chosen here.
+
+    Raises:
+        UserError: The task, the encoder or the audio are not those of the record.
+    """
+    from tabulate import tabulate
+
+    record, report = records.read(path), Terminal()
+    if encoder is None:
+        refuse_code_of_data(record.encoder.id, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
+    options = _options(record, home_folder(home), tuple(data_roots), device, workers)
+    pair = _pair(record, options, encoder or record.encoder.id, task or record.task.id, report)
+    damaged = _damaged(record, pair)
+    if pair.given is None:
+        _embed_lacking(pair, damaged, options, report)
+    found, chosen = _retrained(record, pair, damaged, options, search=search)
+    judged = judge(record, found)
+    rows = [
+        [
+            each.split, each.metric, f"{each.recorded:.6f}", f"{each.now:.6f}", f"{each.worst_seed:+.1e}",
+            f"{each.difference:+.1e}", f"{each.allowed:.1e}", each.verdict,
+        ]
+        for each in judged
+    ]  # fmt: skip
+    headers = ["split", "metric", "recorded", "now", "worst seed", "difference", "seeds' noise", "verdict"]
+    display(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    display()
+    for line in _circumstances(record, options.device, chosen):
+        display(line)
+    verdict = worst(each.verdict for each in judged)
+    display(f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
+    return verdict
+
+
+def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]:
+    """Return what differs between the record's run and this one, in words."""
+    from benchmark.system.machine import device_of
+
+    lines = []
+    machine = "machine" if record.hardware.instructions is not None else "machine, as far as the record tells"
+    if record.schema_version < SIGNED_SINCE:
+        lines.append(
+            f"The record is of schema {record.schema_version}: it has no digests, so that it is not checked for "
+            "damage, and does not say what its machine computed with"
+        )
+    for what, found in (
+        (machine, machine_differences(record, device_of(device))),
+        ("versions", version_differences(record)),
+    ):
+        lines.append(f"Differs, {what}: {'; '.join(found)}" if found else f"Alike: {what}")
+    return lines if chosen is None else [*lines, chosen]
+
+
+def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: str, workers: int | None) -> Options:
+    curve, search = record.curve, record.search
+    chosen_on_valid = search.layers is not None
+    return Options(
+        home=home,
+        results=Path("results"),
+        seed=record.seeds.search,
+        seeds=len(record.seeds.probes),
+        limit=record.limit,
+        device=device,
+        workers=workers,
+        overwrite="always",
+        allow_damaged=record.data.allow_damaged,
+        allow_missing=record.data.allow_missing,
+        data_roots=data_roots,
+        own_windows=record.encoder.own_windows,
+        protocol=record.protocol,
+        precision=None if record.encoder.precision == "fp32" else record.encoder.precision,
+        sampler=_sampler(search.sampler),
+        pruner=search.pruner,
+        probe_precision=record.probe.precision,
+        layer=None if chosen_on_valid else record.probe.layer,
+        train_fraction=() if curve is None else (curve.fraction,),
+        repeats=1 if curve is None else max(1, curve.repeat + 1),
+    )
+
+
+def _sampler(name: str) -> Sampler:
+    for known in get_args(Sampler):
+        if name == known:
+            return known
+    raise UserError(f"the record's sampler {name!r} is not one of {', '.join(get_args(Sampler))}")
+
+
+def _pair(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Pair:
+    """Return the record's pair, with every sound item's embedding in the store.
+
+    Raises:
+        UserError: Something is not as it was; it is named.
+    """
+    try:
+        encoders = resolve(encoder, options.home, options.precision)
+    except UserError as error:
+        raise UserError(
+            f"{error}\nIf the encoder of the record has another name here, give it with --encoder"
+        ) from None
+    try:
+        tasks = registry.find(task, options.home, options.data_roots)
+    except TaskError as error:
+        raise UserError(f"{error}\nIf the task of the record has another name here, give it with --task") from None
+    if len(encoders) != 1 or len(tasks) != 1:
+        raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
+    asked = prepare(tasks, options, report, audio=needs_audio(encoders))
+    pairs = make_pairs(encoders, asked, options, report, records=False)
+    repeat = 0 if record.curve is None else record.curve.repeat
+    pair = pairs[repeat]
+    for what, now, then in (
+        ("task", pair.asked.fingerprint, record.task.fingerprint),
+        ("encoder", pair.source.space.fingerprint, record.encoder.fingerprint),
+        ("space of embeddings", pair.source.space.key, record.encoder.space),
+    ):
+        _refuse_other(record, what, now, then)
+    return pair
+
+
+def _refuse_other(record: Record, what: str, now: str, then: str) -> None:
+    if now != then:
+        versions = version_differences(record)
+        differ = f" (versions differ: {'; '.join(versions)})" if versions else ""
+        raise UserError(
+            f"the {what} is not that of the record: its fingerprint is {now[:12]}, there {then[:12]}. The package, a "
+            f"file or the data has changed since{differ}; 'bench run' makes a record of what is here"
+        )
+
+
+def _embed_lacking(pair: Pair, damaged: Mapping[Path, Damage], options: Options, report: Reporter) -> None:
+    """Embed what is not in the store, but for what the record left out."""
+    from benchmark.audio.index import AudioIndex
+
+    missing = missing_tracks(pair.asked.tracks, pair.store, AudioIndex(options.home))
+    lacking = [track for track in missing if track.path not in damaged]
+    if lacking:
+        report.say(f"{len(lacking)} of {len(pair.asked.items)} embeddings are not there yet")
+        embed([pair], options, report)
+
+
+def _retrained(
+    record: Record, pair: Pair, damaged: Mapping[Path, Damage], options: Options, *, search: bool
+) -> tuple[dict[str, dict[str, list[float]]], str | None]:
+    """Return the scores of each seed by split and metric, and, with ``search``, which trial would be chosen."""
+    from benchmark.jobs.record import content_of
+    from benchmark.jobs.scoring import objective
+    from benchmark.jobs.select import split_data
+    from benchmark.jobs.splits import gather
+    from benchmark.system.machine import device_of
+    from probes.protocol import Settings
+    from probes.training.trainer import Trainer
+    from tasks.metrics import scores
+
+    card, probe, labels = pair.asked.task.card, record.probe, record.data.labels
+    with gather(pair, damaged, options) as material:
+        _refuse_other(record, "audio", content_of(material), record.data.fingerprint)
+        layers = pair.source.space.layers
+        number = list(layers).index(probe.layer) if layers and probe.layer in layers else None
+        data = split_data(material, number)
+        spec = pair.asked.protocol.spec(card.kind, len(labels), len(layers or ()) if probe.layer == "mix" else None)
+        trainer = Trainer(
+            spec, data, lambda targets, outputs: objective(card, targets, outputs, labels),
+            device=device_of(options.device), precision=options.probe_precision,
+        )  # fmt: skip
+        settings = Settings(
+            probe.learning_rate, probe.l2, probe.steps, probe.standardise, tuple(probe.hidden), probe.dropout,
+            probe.batch_size, probe.warm_rate,
+        )  # fmt: skip
+        trainings = [trainer.begin(settings, seed) for seed in record.seeds.probes]
+        trainer.complete(trainings)
+        probes = [trainer.finish(training) for training in trainings]
+        found = {}
+        for split, arrays in (("valid", data.valid), ("test", material.arrays("test", number))):
+            outputs = [each.predict(arrays.embeddings) for each in probes]
+            found[split] = {
+                metric: [float(scores.scores(metric, arrays.targets, each, labels)) for each in outputs]
+                for metric in card.metrics
+            }
+        chosen = _choice(record, trainer, pair, options) if search else None
+    return found, chosen
+
+
+def _choice(record: Record, trainer: Trainer, pair: Pair, options: Options) -> str:
+    """Search once more, with the record's budget and seed, and say which trial would be chosen."""
+    from probes.search.search import search
+    from probes.search.storage import open_study
+
+    with open_study(None, None, "reproduce") as study:
+        found = search(
+            trainer, pair.asked.protocol, study,
+            trials=len(record.search.trials), seed=record.seeds.search, sampler=options.sampler,
+            pruner=options.pruner or "none",
+        )  # fmt: skip
+    then = record.search.trials[record.search.selected]
+    now = found.trials[found.selected]
+    if now.number == then.number:
+        return f"Choice of trial: {now.number}, as in the record"
+    score = "none" if then.score is None else f"{then.score:.4f}"
+    there = record.search.trials[now.number].score if now.number < len(record.search.trials) else None
+    return (
+        f"Differs, choice of trial: here {now.number} (valid {now.score:.4f}, in the record "
+        f"{'none' if there is None else f'{there:.4f}'}), in the record {then.number} (valid {score}, here "
+        f"{found.trials[then.number].score:.4f})"
+    )
+
+
+def _damaged(record: Record, pair: Pair) -> dict[Path, Damage]:
+    """Return what the record left out, by file."""
+    paths = dict(zip(pair.asked.items.track_ids, pair.asked.items.audio, strict=True))
+    return {
+        paths[each.track_id]: Damage(each.track_id, paths[each.track_id], each.problem, each.seconds_recovered)
+        for each in record.data.damaged
+    }

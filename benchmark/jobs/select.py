@@ -1,0 +1,195 @@
+"""Selection: which layer, which settings, which probes. It sees train and valid; the ids of test are sealed."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.jobs.keys import study_name, trials_of
+from benchmark.jobs.options import Options
+from benchmark.jobs.plan import layer_index
+from benchmark.jobs.scoring import objective
+from benchmark.jobs.splits import Material
+from benchmark.jobs.variants import pruner_of
+from benchmark.system.progress import Reporter
+from probes.data import TrainValid
+from probes.protocol import ProbeSpec
+from probes.search.search import search
+from probes.search.storage import SearchStudy, StorageError, open_study
+from probes.search.ties import first_within, tolerance
+from probes.search.trials import SearchResult
+from probes.statistics.baselines import Ridge, fit_ridge, permuted
+from probes.training.probe import TrainedProbe
+from probes.training.state import Training
+from probes.training.trainer import ScoreFunction, Trainer
+from results.store import STUDIES
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What came of train and valid.
+
+    Attributes:
+        spec: What all probes have in common.
+        found: The search.
+        probes: The selected probe, once a seed.
+        diverged: Seeds with which it had no finite validation score.
+        permuted: It once more, trained on permuted labels; ``None`` where that diverged.
+        ridge: A ridge regression on the same embeddings.
+        data: Train and valid.
+        layer: Name of the layer, ``mix`` or ``all``; ``None`` where the encoder has none.
+        layer_number: Its index, where it is one.
+        layers: Validation score of a ridge on each layer, where the layer was chosen by it.
+        floor_seconds: What the search's products take at the measured rate.
+        search_seconds: What the search took.
+    """
+
+    spec: ProbeSpec
+    found: SearchResult
+    probes: tuple[TrainedProbe, ...]
+    diverged: tuple[int, ...]
+    permuted: TrainedProbe | None
+    ridge: Ridge
+    data: TrainValid
+    layer: str | None
+    layer_number: int | None
+    layers: Mapping[str, float] | None
+    floor_seconds: float
+    search_seconds: float
+
+
+def select(material: Material, keys: list[str], options: Options, device: str, report: Reporter) -> Selection:
+    """Search on train and valid, then retrain the selected probe.
+
+    Args:
+        material: The items and their embeddings.
+        keys: The content hash of every item's audio, for the name of the study.
+        options: What the user chose.
+        device: torch's name of the device.
+        report: Is told of progress.
+
+    Raises:
+        UserError: Every trial diverged, or the search cannot be kept.
+    """
+    pair = material.pair
+    card, protocol, labels = pair.asked.task.card, pair.asked.protocol, material.items.labels
+
+    def score(targets: np.ndarray, outputs: np.ndarray) -> float:
+        return objective(card, targets, outputs, labels)
+
+    title = f"Probing {pair.encoder.name} on {card.id}"
+    if pair.part is not None:
+        title += f" ({pair.part.fraction:g} of train, repeat {pair.part.repeat})"
+    wanted, seeds = trials_of(pair, options), options.seeds or protocol.seeds
+    with _told(title, report), report.stage(title, wanted + seeds + 1, "probes") as advance:
+        layer, number, data, layers = _layer(material, options, score)
+        mixed = len(pair.source.space.layers or ()) if layer == "mix" else None
+        spec = protocol.spec(card.kind, len(labels), mixed)
+        ridge = fit_ridge(card.kind, len(labels), data, score)
+        trainer = Trainer(spec, data, score, device=device, precision=options.probe_precision)
+        rate = trainer.products.rate()
+        started = time.monotonic()
+
+        def told(done: int, _: int) -> None:
+            advance(done, f"{done / max(time.monotonic() - started, 1e-3):.1f} trials/s")
+
+        with _study(material, keys, options) as study:
+            found = search(
+                trainer, protocol, study,
+                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=pruner_of(options),
+                progress=told,
+            )  # fmt: skip
+        searched = time.monotonic() - started
+        retrained = _retrain(trainer, found, seeds, options.seed)
+        probes = tuple(probe for probe in retrained.values() if probe is not None)
+        diverged = tuple(seed for seed, probe in retrained.items() if probe is None)
+        for seed in diverged:
+            report.say(
+                f"{title}: the selected probe diverged with the seed {seed}, which the record names and leaves out"
+            )
+        advance(wanted + seeds)
+        chance = _permuted(material, trainer, found, data, options)
+        advance(wanted + seeds + 1)
+    floor = found.operations / rate
+    report.say(
+        f"{title}: {wanted} trials, {found.steps_run:,} steps in {searched:.1f} s; "
+        f"their matrix products take {floor:.1f} s at the {rate / 1e9:,.0f} GFLOP/s of this machine"
+    )
+    return Selection(spec, found, probes, diverged, chance, ridge, data, layer, number, layers, floor, searched)
+
+
+@contextmanager
+def _told(title: str, report: Reporter) -> Iterator[None]:
+    """Turn what may go wrong into the user's words."""
+    try:
+        yield
+    except (FloatingPointError, StorageError) as error:
+        raise UserError(f"{title}: {error}") from error
+    except KeyboardInterrupt:
+        report.say(
+            f"Stopped while {title[0].lower()}{title[1:]}: embeddings, finished trials and finished records are kept. "
+            "The same command goes on (with --overwrite always it begins anew)."
+        )
+        raise
+
+
+@contextmanager
+def _study(material: Material, keys: list[str], options: Options) -> Iterator[SearchStudy]:
+    name = study_name(material.pair, keys, options)
+    if options.overwrite == "always":  # begin anew, and leave what is there alone
+        name += f"-{uuid.uuid4().hex[:8]}"
+    folder = None if options.overwrite == "always" else options.results / STUDIES
+    with open_study(options.storage, folder, name) as study:
+        yield study
+
+
+def _layer(
+    material: Material, options: Options, score: ScoreFunction
+) -> tuple[str | None, int | None, TrainValid, Mapping[str, float] | None]:
+    """Return the layer's name and index, the embeddings of it, and how a ridge did on each where that decided."""
+    layers = material.pair.source.space.layers
+    wanted = options.layer or "auto"
+    if layers is None or wanted in ("all", "mix"):
+        return (None if layers is None else wanted), None, split_data(material, None), None
+    if wanted != "auto":
+        number = layer_index(wanted, layers)
+        return layers[number], number, split_data(material, number), None
+    card, outputs = material.pair.asked.task.card, len(material.items.labels)
+    scores = {
+        name: fit_ridge(card.kind, outputs, split_data(material, i), score).valid_score for i, name in enumerate(layers)
+    }
+    number = first_within(list(scores.values()), tolerance(len(material.items.rows("valid"))))
+    return layers[number], number, split_data(material, number), scores
+
+
+def split_data(material: Material, layer: int | None) -> TrainValid:
+    """Return train and valid, of one layer or whole, with the ids of test sealed."""
+    items = material.items
+    sealed = frozenset(items.track_ids[i] for i in items.rows("test"))
+    return TrainValid(material.arrays("train", layer), material.arrays("valid", layer), sealed)
+
+
+def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> dict[int, TrainedProbe | None]:
+    """Return the selected probe with each seed, ``None`` where it diverged; the first one the search has trained."""
+    wanted = range(first, first + seeds)
+    known: dict[int, TrainedProbe | None] = {} if found.probe is None else {found.probe.seed: found.probe}
+    trainings: list[Training] = [trainer.begin(found.settings, seed) for seed in wanted if seed not in known]
+    trainer.complete(trainings)
+    known |= {training.seed: None if training.diverged else trainer.finish(training) for training in trainings}
+    return {seed: known[seed] for seed in wanted}
+
+
+def _permuted(
+    material: Material, trainer: Trainer, found: SearchResult, data: TrainValid, options: Options
+) -> TrainedProbe | None:
+    """Return the selected probe trained on permuted labels: what chance, and choosing on valid, give."""
+    chance = trainer.with_targets(permuted(data.train.targets, options.seed, material.groups("train")))
+    training = chance.begin(found.settings, options.seed)
+    chance.complete([training])
+    return None if training.diverged else chance.finish(training)

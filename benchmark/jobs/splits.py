@@ -1,0 +1,170 @@
+"""The items of a pair that are scored, with their embeddings, split by split."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmark.audio.index import AudioIndex
+from benchmark.embeddings.tracks import Damage
+from benchmark.errors import UserError
+from benchmark.jobs.job import Pair
+from benchmark.jobs.options import Options
+from benchmark.jobs.scoring import refuse_undefined
+from benchmark.system.scratch import scratch_folder
+from probes.data import SplitArrays, release
+from probes.statistics.subsets import fraction_rows
+from tasks.items import Items
+
+#: Embeddings of a split beyond so many bytes are laid out in a file for the time of the run.
+IN_MEMORY_BYTES = 2**31
+
+
+@dataclass(frozen=True)
+class Material:
+    """The items of a pair that are scored, with the key of each one's embedding.
+
+    Attributes:
+        pair: Encoder and task.
+        items: The items, without those whose audio is damaged; of train, those of the pair's part.
+        keys: The key of each item's embedding.
+        damaged: What was left out.
+        scratch: A folder for what does not fit into memory.
+        lost: Labels without an item in the part of train.
+        notes: What is to be told of audio that is used nevertheless, by the id of its item.
+    """
+
+    pair: Pair
+    items: Items
+    keys: tuple[str, ...]
+    damaged: tuple[Damage, ...]
+    scratch: Path
+    lost: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def arrays(self, split: str, layer: int | None = None) -> SplitArrays:
+        """Read one split's embeddings, all of them or one layer's.
+
+        Raises:
+            UserError: No item is left, or the store cannot be read.
+        """
+        rows = self.items.rows(split)
+        if len(rows) == 0:
+            raise UserError(f"no item of the {split} split is left: too many tracks are damaged")
+        embeddings = self._read([self.keys[i] for i in rows], split, layer)
+        return SplitArrays(tuple(self.items.track_ids[i] for i in rows), embeddings, self.items.targets[rows])
+
+    def _read(self, keys: Sequence[str], split: str, layer: int | None) -> np.ndarray:
+        source = self.pair.source
+        dim = source.space.width if layer is None else source.space.dim
+        columns = slice(None) if layer is None else slice(layer * dim, (layer + 1) * dim)
+        if len(keys) * dim * 4 <= IN_MEMORY_BYTES:
+            return source.read(keys, columns=columns)
+        path = self.scratch / f"{split}-{'all' if layer is None else layer}.npy"
+        out = _mapped(path, (len(keys), dim))
+        source.read(keys, columns=columns, out=out)
+        out.flush()
+        release(out)
+        return out
+
+    def groups(self, split: str) -> list[str] | None:
+        """Return the groups of one split's items."""
+        groups = self.items.groups
+        return None if groups is None else [groups[i] for i in self.items.rows(split)]
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """Return a new float32 memory map, whose place on the disk is taken: a page without one would end the process."""
+    size = shape[0] * shape[1] * 4
+    try:
+        with path.open("wb") as file:
+            header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_1_0(file, header)
+            file.flush()
+            _reserve(file.fileno(), file.tell() + size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        raise UserError(
+            f"cannot lay out {size / 1e9:.1f} GB of embeddings in {path}: {error.strerror or error}. What was embedded "
+            "is kept: make room (see 'bench cache ls' and 'bench cache prune'), or give a --home on another disk, and "
+            "run the same command again"
+        ) from error
+    return np.lib.format.open_memmap(path, "r+")
+
+
+def _reserve(descriptor: int, size: int) -> None:
+    """Make an open file ``size`` bytes long, on the disk already where the system can do that."""
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(descriptor, 0, size)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):  # else a file system that cannot
+                raise
+        else:
+            return
+    os.ftruncate(descriptor, size)
+
+
+@contextmanager
+def gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> Iterator[Material]:
+    """Yield what a pair is probed with, once its embeddings are in the store.
+
+    Raises:
+        UserError: Files changed meanwhile, or too little is left.
+    """
+    options.home.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(options.home) as scratch:
+        material = _gather(pair, damaged, options, scratch)
+        yield material if pair.part is None else _part_of(material, options)
+
+
+def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options, scratch: Path) -> Material:
+    if pair.given is not None:
+        return Material(pair, pair.asked.items, tuple(pair.given.keys(pair.asked.items.track_ids)), (), scratch)
+    items, places, index = pair.asked.items, pair.store.places(), AudioIndex(options.home)
+    sound = np.array([path not in damaged for path in items.audio])
+    left_out = tuple(damaged[path] for path, ok in zip(items.audio, sound, strict=True) if not ok)
+    items = items.take(np.flatnonzero(sound))
+    if left_out:
+        refuse_undefined(pair.asked.task.card, items)
+    keys = [index.key(path) for path in items.audio]
+    for path, key in zip(items.audio, keys, strict=True):
+        if key is None or key not in places:
+            raise UserError(f"{path} changed while the run was under way: run the same command again")
+    notes = {
+        name: seen.note
+        for name, path in zip(items.track_ids, items.audio, strict=True)
+        if (seen := index.seen(path)) is not None and seen.note
+    }
+    return Material(pair, items, tuple(key for key in keys if key), left_out, scratch, notes=notes)
+
+
+def _part_of(material: Material, options: Options) -> Material:
+    """Return the material with the pair's part of train; valid and test stay whole."""
+    part, items = material.pair.part, material.items
+    assert part is not None
+    train = items.rows("train")
+    kind, seed = material.pair.asked.task.card.kind, part_seed(part.repeat, options)
+    try:
+        sample = fraction_rows(items.targets[train], material.groups("train"), kind, part.fraction, seed)
+    except ValueError as error:
+        raise UserError(f"--train-fraction {part.fraction:g} of {material.pair.asked.task.card.id}: {error}") from None
+    others = np.flatnonzero(np.array([split != "train" for split in items.splits]))
+    rows = np.sort(np.concatenate([train[sample.rows], others]))
+    return replace(
+        material,
+        items=items.take(rows),
+        keys=tuple(material.keys[i] for i in rows),
+        lost=tuple(items.labels[i] for i in sample.lost),
+    )
+
+
+def part_seed(repeat: int, options: Options) -> int:
+    """Return the seed of a repeat's sample of train."""
+    return options.seed + repeat

@@ -1,0 +1,122 @@
+"""From audio files to stored log-mels: the published front end, whole tracks, in parallel and in order.
+
+The front end is :mod:`benchmark.encoders.published.mule.frontend`: the decoding rule ``mule``, log10(1 + 10000 * mel power), 96
+bands, 100 frames a second, *before* any standardisation. It is kept as float16, so a value moves by at most 2**-11 of
+itself (3e-8 near 0); a standardised slice of music moves by 3e-4 of its deviation (root mean square).
+
+Left out, by rule: files that cannot be decoded whole, and those shorter than 3 s. A file that vanishes or changes while
+it is read, or that the system cannot read, is no damage (a disk may have gone): it stops the run, which can be resumed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+
+from benchmark.audio.decode import AudioRule, pipeline_name
+from benchmark.audio.pool import decode_all
+from benchmark.audio.reader import Decoded
+from benchmark.errors import UserError
+from benchmark.pretraining.data.shards import Row
+from benchmark.pretraining.data.sources import SourceTrack
+from benchmark.system.files import content_hash
+
+#: Changes whenever the same samples would give other log-mels.
+FRONTEND_VERSION = 1
+RULE = AudioRule(16_000, 1, "mule")
+SHORTEST_SECONDS = 3.0
+
+
+def frontend_name() -> str:
+    """Return the front end's version with the libraries that shape its samples."""
+    return f"mule log-mel {FRONTEND_VERSION}; audio {pipeline_name()}"
+
+
+def features_of(tracks: list[SourceTrack], workers: int) -> Generator[tuple[Row, np.ndarray | None]]:
+    """Yield the row of each track with its log-mel, float16 [frames, 96], or ``None`` where it is left out.
+
+    Args:
+        tracks: The tracks; the answers keep their order.
+        workers: Decoding processes; half as many threads compute log-mels, which cost less.
+
+    Raises:
+        UserError: A file vanished or changed while it was read, or cannot be read.
+    """
+    threads = max(1, workers // 2)
+    decoded = decode_all([track.path for track in tracks], RULE, workers)
+    flying: deque[Future[tuple[Row, np.ndarray | None]]] = deque()
+    with _one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="log-mel") as pool:
+        try:
+            for track, found in zip(tracks, decoded, strict=True):
+                flying.append(pool.submit(_feature, track, found))
+                del found  # its samples are the thread's now
+                if len(flying) > threads:
+                    yield flying.popleft().result()
+            while flying:
+                yield flying.popleft().result()
+        finally:
+            for future in flying:
+                future.cancel()
+            decoded.close()  # type: ignore[attr-defined]
+
+
+def _feature(track: SourceTrack, decoded: Decoded) -> tuple[Row, np.ndarray | None]:
+    """Return a track's row and log-mel.
+
+    Raises:
+        UserError: The file vanished, changed, or cannot be read.
+    """
+    seen, audio = decoded.seen, decoded.audio
+    if seen is None:
+        try:
+            stat, sha256 = track.path.stat(), content_hash(track.path)
+        except OSError as error:
+            raise _stopped(track, f"cannot be read any more ({error.strerror or error})") from None
+        if decoded.seconds_recovered:  # it was decoded whole, and was another file by then
+            raise _stopped(track, "changed while it was read")
+        row = Row(track.track_id, track.name, stat.st_size, stat.st_mtime_ns, sha256, 0, 0, track.labels, "")
+    else:
+        row = Row(track.track_id, track.name, seen.size, seen.mtime_ns, seen.key, 0, 0, track.labels, "")
+    if audio is None:
+        recovered = f" ({decoded.seconds_recovered:.1f} s decode)" if decoded.seconds_recovered else ""
+        return replace(row, left_out=decoded.problem + recovered), None
+    samples = audio.samples[0]
+    if len(samples) < SHORTEST_SECONDS * RULE.sample_rate:
+        return replace(row, left_out=f"shorter than {SHORTEST_SECONDS:g} s ({audio.seconds:.2f} s)"), None
+    features = log_mel_float16(samples)
+    return replace(row, frames=len(features)), features
+
+
+def log_mel_float16(samples: np.ndarray) -> np.ndarray:
+    """Return the published log-mel of a waveform, float32 [n] at 16 kHz: float16 [1 + n // 160, 96]."""
+    import torch
+
+    from benchmark.encoders.published.mule.frontend import log_mel
+
+    features = log_mel(torch.from_numpy(samples)[None])[0]
+    return features.T.to(torch.float16).contiguous().numpy()
+
+
+def _stopped(track: SourceTrack, what: str) -> UserError:
+    return UserError(
+        f"the file of the track {track.track_id!r} {what}: {track.path}. Mend it or take it out, and run the same "
+        "command again: finished shards are kept"
+    )
+
+
+@contextmanager
+def _one_torch_thread() -> Iterator[None]:
+    """Keep torch's products on the thread that asks: several do, and their sums must not depend on how many cores."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

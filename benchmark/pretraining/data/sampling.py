@@ -1,0 +1,244 @@
+"""Batches for pre-training: any step of a run at random access, so that a resumed run sees what an unbroken one sees.
+
+As in the paper, tracks are drawn uniformly with replacement, and of each one random crop of 3 s, unpadded; a positive
+pair is two crops of one track whose centres are less than 5 s apart, or both anywhere in one clip of 10 s.
+
+Crops are log-mels as they are stored: mixup belongs on them, and standardisation of each crop, which the published
+encoder does (:func:`benchmark.encoders.published.mule.frontend.standardised`), behind it, on the device of the network. Whether
+the published training standardised before mixup, or behind it, is not known.
+
+All draws of a step are a counter-based stream of (seed, step): raw 64-bit words of Philox, which numpy keeps as they
+are over its versions. With several processes each computes the draws of the joint batch and reads its own part.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import count
+from typing import Literal
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.pretraining.data.shards import FRAMES_PER_SECOND
+from benchmark.pretraining.data.store import Store
+
+CROP = 300  # frames
+DRAWS = 3  # track, first crop, second crop
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """How the two crops of a positive pair lie.
+
+    ``within``: their centres are less than ``seconds`` apart; the first lies anywhere in the track. ``clip``: both lie
+    anywhere in one clip of ``seconds``, the same for a track at every step (a whole track that is no longer).
+    """
+
+    rule: Literal["within", "clip"] = "within"
+    seconds: float = 5.0
+
+
+#: The two rules of the paper: full songs (Musicset-ULarge), and clips (AudioSet; Musicset-USmall).
+WITHIN_5_SECONDS = Pairs("within", 5.0)
+WITHIN_CLIP = Pairs("clip", 10.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's part of one process.
+
+    Attributes:
+        step: The step.
+        rows: Rows of the store, int64 [B].
+        first: Log-mels [B, 96, frames], float32 and contiguous, or as the store gives them (float16).
+        second: The other crop of each positive pair, of the same kind; ``None`` without pairs.
+        labels: float32 [B, labels]; ``None`` where they are not asked for.
+    """
+
+    step: int
+    rows: np.ndarray
+    first: np.ndarray
+    second: np.ndarray | None
+    labels: np.ndarray | None
+
+
+class Sampler:
+    """The batches of a run.
+
+    Attributes:
+        batch_size: Tracks of the joint batch, over all processes.
+        here: Tracks of this process's part.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        batch: int,
+        seed: int,
+        frames: int = CROP,
+        pairs: Pairs | None = None,
+        labels: bool | None = None,
+        precision: Literal["float32", "float16"] = "float32",
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        """Describe the batches.
+
+        Args:
+            store: Where crops come from.
+            batch: Tracks of the joint batch, a multiple of ``world``.
+            seed: From 0 to 2**64 - 1.
+            frames: Length of a crop.
+            pairs: How positive pairs lie; ``None`` draws single crops.
+            labels: Whether batches have labels; ``None`` where the store has them and crops are single.
+            precision: ``float16`` leaves crops as they are stored, in their order in memory, to be sent to an
+                accelerator at half the size and converted there.
+            rank: Number of this process, from 0.
+            world: Number of processes. Their parts, in order of their ranks, are the joint batch of a single process.
+
+        Raises:
+            UserError: The store has fewer tracks than the batch, a track is shorter than the crop, labels are asked for
+                and there are none, or a number does not fit.
+        """
+        if batch < 1 or frames < 1 or not 0 <= seed < 2**64 or not 0 <= rank < world:
+            raise UserError(
+                f"batch {batch} and frames {frames} are at least 1, the seed {seed} lies in 0 to 2**64 - 1, and the "
+                f"rank {rank} below the number of processes, {world}"
+            )
+        if batch % world:
+            raise UserError(f"a batch of {batch} cannot be shared equally among {world} processes: choose a multiple")
+        if store.tracks < batch:
+            raise UserError(
+                f"the store {store.path} has {store.tracks} tracks, fewer than the batch of {batch}: the same tracks "
+                "would meet in every batch. Prepare more audio, or choose a smaller batch"
+            )
+        row, shortest = store.shortest()
+        if shortest < frames:
+            raise UserError(
+                f"the track {store.track_ids([row])[0]!r} of the store {store.path} has {shortest} frames, and a crop "
+                f"takes {frames}: choose shorter crops, or leave such tracks out of the store"
+            )
+        if pairs is not None and (pairs.rule == "clip" and round(pairs.seconds * FRAMES_PER_SECOND) < frames):
+            raise UserError(f"a crop of {frames} frames does not fit into a clip of {pairs.seconds:g} s")
+        if pairs is not None and pairs.seconds <= 0:
+            raise UserError(f"a pair less than {pairs.seconds:g} s apart cannot be drawn")
+        if labels and store.labels is None:
+            raise UserError(
+                f"the store {store.path} has no labels: prepare it with --labels, or with a manifest of them"
+            )
+        self.batch_size, self.here = batch, batch // world
+        self._store, self._seed, self._frames, self._pairs = store, seed, frames, pairs
+        self._labels = labels if labels is not None else store.labels is not None and pairs is None
+        self._float32 = precision == "float32"
+        self._part = slice(rank * self.here, (rank + 1) * self.here)
+
+    def places(self, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """Return rows, first frames, and first frames of the other crops of this process's part, each int64 [here]."""
+        drawn = uniform(self._seed, step, self.batch_size, DRAWS)[self._part]
+        rows = (drawn[:, 0] * self._store.tracks).astype(np.int64)
+        length = self._store.frames(rows)
+        low = np.zeros(len(rows), np.int64)
+        if self._pairs is not None and self._pairs.rule == "clip":
+            clip = np.minimum(length, round(self._pairs.seconds * FRAMES_PER_SECOND) + 1)
+            low = (of_rows(self._seed, rows) * (length - clip + 1)).astype(np.int64)
+            length = low + clip
+        high = length - self._frames
+        first = _between(low, high, drawn[:, 1])
+        if self._pairs is None:
+            return rows, first, None
+        if self._pairs.rule == "within":
+            reach = math.ceil(self._pairs.seconds * FRAMES_PER_SECOND) - 1
+            low, high = np.maximum(low, first - reach), np.minimum(high, first + reach)
+        return rows, first, _between(low, high, drawn[:, 2])
+
+    def batch(self, step: int) -> Batch:
+        """Return this process's part of a step, from 0. Threads may ask at once.
+
+        Raises:
+            UserError: The store cannot be read.
+        """
+        rows, first, second = self.places(step)
+        labels = self._store.label_rows(rows) if self._labels else None
+        if second is None:
+            return Batch(step, rows, self._crops(rows, first), None, labels)
+        both = self._crops(np.concatenate([rows, rows]), np.concatenate([first, second]))
+        return Batch(step, rows, both[: len(rows)], both[len(rows) :], labels)
+
+    def _crops(self, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+        crops = self._store.crops(rows, starts, self._frames)
+        return as_float32(crops) if self._float32 else crops
+
+
+def stream(
+    sampler: Sampler, start: int = 0, *, stop: int | None = None, threads: int = THREADS, ahead: int | None = None
+) -> Iterator[Batch]:
+    """Yield the batches from step ``start`` on, in order, while threads make the next ones.
+
+    Args:
+        sampler: What makes them.
+        start: The first step.
+        stop: The step before which it ends; ``None`` for never.
+        threads: Threads that make batches.
+        ahead: Batches that are made or being made beside the one in use, which bounds the memory; ``None`` for one more
+            than threads.
+
+    Raises:
+        UserError: The store cannot be read; the batches before that step come first.
+    """
+    if threads < 1 or (ahead is not None and ahead < 1):
+        raise ValueError(f"{threads} threads, {ahead} batches ahead")
+    steps = count(start) if stop is None else iter(range(start, stop))
+    flying: deque[Future[Batch]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="batches")
+    try:
+        while True:
+            while len(flying) < (ahead or threads + 1) and (step := next(steps, None)) is not None:
+                flying.append(pool.submit(sampler.batch, step))
+            if not flying:
+                return
+            yield flying.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def as_float32(crops: np.ndarray) -> np.ndarray:
+    """Return crops [n, 96, frames] as contiguous float32. torch converts halves several times as fast as numpy."""
+    import torch
+
+    found = np.empty(crops.shape, np.float32)  # of numpy: its large arrays are of huge pages, fresh memory is dear
+    for to, crop in zip(torch.from_numpy(found), torch.from_numpy(crops), strict=True):
+        to.copy_(crop)  # each too small for torch to start threads
+    return found
+
+
+def uniform(seed: int, step: int, rows: int, draws: int) -> np.ndarray:
+    """Return float64 [rows, draws] in [0, 1): row i is the same whatever the number of rows."""
+    stream_of_step = np.random.Philox(key=np.array([seed, 0], np.uint64), counter=np.array([0, step, 0, 0], np.uint64))
+    return _in_unit(stream_of_step.random_raw(rows * draws)).reshape(rows, draws)
+
+
+def of_rows(seed: int, rows: np.ndarray) -> np.ndarray:
+    """Return float64 [n] in [0, 1), one number for each row of the store: SplitMix64 of (seed, row)."""
+    with np.errstate(over="ignore"):
+        mixed = (np.uint64(seed) ^ np.uint64(0x5851F42D4C957F2D)) + rows.astype(np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return _in_unit(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _in_unit(words: np.ndarray) -> np.ndarray:
+    return (words >> np.uint64(11)) * 2.0**-53
+
+
+def _between(low: np.ndarray, high: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """Return whole numbers from ``low`` to ``high``, both included."""
+    return low + (drawn * (high - low + 1)).astype(np.int64)

@@ -1,0 +1,94 @@
+"""Reading pieces of shards: memory-mapped from a folder, or by ranged requests from an object storage (fsspec)."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from benchmark.errors import UserError
+from benchmark.pretraining.data.shards import BANDS, FRAME_BYTES
+
+#: Shards held mapped at once: a mapping keeps a file descriptor, of which a process may often have no more than 1024.
+MAPPED = 512
+
+
+class ShardReader(Protocol):
+    """Where crops come from. Threads may read at once."""
+
+    def fill(self, out: np.ndarray, shards: Sequence[int], firsts: Sequence[int]) -> None:
+        """Fill float16 [n, frames, 96] with the frames from ``firsts`` on of ``shards``."""
+
+
+class MappedShards:
+    """Shards in a folder."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        """Remember each shard as it is now; a file that is another one later is refused.
+
+        Raises:
+            OSError: A shard is missing.
+        """
+        self._paths = paths
+        self._seen = [_identity(path.stat()) for path in paths]
+        self._shard = lru_cache(maxsize=MAPPED)(self._map)
+
+    def fill(self, out: np.ndarray, shards: Sequence[int], firsts: Sequence[int]) -> None:
+        """Fill float16 [n, frames, 96]; see :class:`ShardReader`.
+
+        Raises:
+            UserError: A shard is gone, or another than when the store was opened.
+        """
+        frames = out.shape[1]
+        for place, (shard, first) in enumerate(zip(shards, firsts, strict=True)):
+            out[place] = self._shard(shard)[first : first + frames]
+
+    def _map(self, shard: int) -> np.ndarray:
+        path = self._paths[shard]
+        try:
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                if _identity(os.fstat(descriptor)) != self._seen[shard]:
+                    raise UserError(f"{path} was changed while it was in use: start again with the store as it is now")
+                mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+        return np.frombuffer(mapped, "<f2").reshape(-1, BANDS)
+
+
+class RemoteShards:
+    """Shards behind a file system of fsspec: all crops of a batch are asked for at once."""
+
+    def __init__(self, system: Any, paths: Sequence[str]) -> None:
+        self._system, self._paths = system, paths
+
+    def fill(self, out: np.ndarray, shards: Sequence[int], firsts: Sequence[int]) -> None:
+        """Fill float16 [n, frames, 96]; see :class:`ShardReader`.
+
+        Raises:
+            UserError: The storage fails, or answers with too few bytes.
+        """
+        frames = out.shape[1]
+        starts = [first * FRAME_BYTES for first in firsts]
+        ends = [start + frames * FRAME_BYTES for start in starts]
+        paths = [self._paths[shard] for shard in shards]
+        answers = self._system.cat_ranges(paths, starts, ends, on_error="return")
+        for place, (path, answer) in enumerate(zip(paths, answers, strict=True)):
+            if isinstance(answer, BaseException):
+                raise UserError(f"cannot read {path}: {answer or type(answer).__name__}") from answer
+            if len(answer) != frames * FRAME_BYTES:
+                raise UserError(
+                    f"{path} gave {len(answer)} bytes where {frames * FRAME_BYTES} were asked for: is it cut?"
+                )
+            out[place] = np.frombuffer(answer, "<f2").reshape(frames, BANDS)
+
+
+def _identity(stat: os.stat_result) -> tuple[int, int, int]:
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -1,0 +1,268 @@
+"""What is to be prepared: a folder of audio or a manifest, and labels. Nothing is left aside without a word.
+
+A manifest is a CSV with the columns ``track_id``, ``path`` (relative to the manifest) and optionally ``labels``; a
+label file has ``track_id`` and ``labels``. Labels of a track are separated by ``|``; an empty cell is a track without.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmark.errors import UserError
+from benchmark.system.progress import Reporter
+from tasks.files import refuse_no_file
+
+#: Also what libsndfile cannot read: such files are then named as left out, with the reason.
+AUDIO_SUFFIXES = frozenset(
+    {
+        ".wav",
+        ".wave",
+        ".w64",
+        ".rf64",
+        ".flac",
+        ".mp3",
+        ".ogg",
+        ".oga",
+        ".opus",
+        ".au",
+        ".snd",
+        ".aiff",
+        ".aif",
+        ".aifc",
+    }
+    | {".caf", ".m4a", ".mp4", ".aac", ".wma"}
+)
+SEPARATOR = "|"
+SHOWN = 20
+
+
+class SourceTrack(NamedTuple):
+    """A track to prepare: its id, its file, how the source names that file, and its labels as indices."""
+
+    track_id: str
+    path: Path
+    name: str
+    labels: tuple[int, ...]
+
+
+class Source(NamedTuple):
+    """All tracks of a source, in order of their ids, and the names of the labels, sorted; ``None`` without labels."""
+
+    path: Path
+    tracks: list[SourceTrack]
+    labels: tuple[str, ...] | None
+
+
+def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
+    """Return the tracks of a folder of audio or of a manifest.
+
+    Args:
+        source: A folder, searched with all that is in it but hidden files and folders, or a manifest.
+        labels: A label file; rows of tracks that the source does not have are told and left aside.
+        report: Is told of what is left aside.
+
+    Raises:
+        UserError: There is no such source, it has no tracks, a row cannot be used (file and line are named), or a track
+            is not in the label file.
+    """
+    given: dict[str, tuple[str, ...]] | None = None
+    if source.is_dir():
+        named = _of_folder(source, report)
+    elif source.is_file():
+        named, given = _of_manifest(source)
+    else:
+        raise UserError(f"there is neither a folder of audio nor a manifest at {source}")
+    if labels is not None:
+        if given is not None:
+            raise UserError(f"{source} has labels of its own: leave {labels} out, or drop the column 'labels'")
+        given = _matching(read_labels(labels), labels, source, named, report)
+    for track_id in named:
+        _refuse_unwritable_name(track_id, source)
+    names = None if given is None else tuple(sorted({label for found in given.values() for label in found}))
+    if names == ():
+        raise UserError(f"{labels or source}: the column 'labels' names no label at all: leave it out, or fill it")
+    places = {name: place for place, name in enumerate(names or ())}
+    own: Mapping[str, Sequence[str]] = given or {}
+    return Source(
+        source,
+        [
+            SourceTrack(track_id, path, name, tuple(sorted(places[label] for label in own.get(track_id, ()))))
+            for track_id, (path, name) in sorted(named.items())
+        ],
+        names,
+    )
+
+
+def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
+    """Return the labels of each track of a label file.
+
+    Raises:
+        UserError: It is missing, no CSV with the columns ``track_id`` and ``labels``, or has rows that cannot be used.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    for line, row in _rows(path, ("track_id", "labels"), ()):
+        problem = _problem_of_id(row["track_id"], found)
+        parsed, label_problem = _labels(row["labels"])
+        if problem or label_problem:
+            problems.append(f"line {line}: {problem or label_problem}")
+        found.setdefault(row["track_id"], parsed)
+    _refuse(path, problems)
+    return found
+
+
+def _of_folder(folder: Path, report: Reporter) -> dict[str, tuple[Path, str]]:
+    found: dict[str, tuple[Path, str]] = {}
+    others = 0
+    for path in _files(folder, set()):
+        if path.suffix.lower() in AUDIO_SUFFIXES:
+            name = path.relative_to(folder).as_posix()
+            found[name] = path, name
+        else:
+            others += 1
+    if not found:
+        raise UserError(f"no audio in {folder}: it holds {others} files, none with a suffix of audio (.wav, .mp3, ...)")
+    if others:
+        report.say(f"{folder}: {others} files have no suffix of audio and are no tracks")
+    return found
+
+
+def _files(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
+    """Yield the files below a folder, through links to folders too, but never around in a circle."""
+    try:
+        stat = folder.stat()
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError as error:
+        raise UserError(f"cannot look into {folder}: {error.strerror or error}") from None
+    here = (stat.st_dev, stat.st_ino)
+    if here in above:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from _files(Path(entry.path), above | {here})
+        else:
+            yield Path(entry.path)
+
+
+def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tuple[str, ...]] | None]:
+    found: dict[str, tuple[Path, str]] = {}
+    labels: dict[str, tuple[str, ...]] = {}
+    problems: list[str] = []
+    labelled = False
+    for line, row in _rows(path, ("track_id", "path"), ("labels",)):
+        track_id, name = row["track_id"], row["path"]
+        audio = path.parent / name
+        problem = _problem_of_id(track_id, found)
+        if not problem and not name:
+            problem = "the path is empty"
+        elif not problem and not audio.is_file():
+            problem = f"there is no file {audio}"
+        if "labels" in row:
+            labelled = True
+            labels[track_id], label_problem = _labels(row["labels"])
+            problem = problem or label_problem
+        if problem:
+            problems.append(f"line {line}: {problem}")
+        found.setdefault(track_id, (audio, name))
+    _refuse(path, problems)
+    return found, labels if labelled else None
+
+
+def _matching(
+    given: dict[str, tuple[str, ...]],
+    labels: Path,
+    source: Path,
+    named: Mapping[str, object],
+    report: Reporter,
+) -> dict[str, tuple[str, ...]]:
+    """Return the labels of the source's tracks alone; each must have its row."""
+    without = sorted(track_id for track_id in named if track_id not in given)
+    if without:
+        raise UserError(
+            f"{labels} does not match {source}: {len(without)} of its {len(named)} tracks have no row there "
+            f"({_some(without)}), while it names {len(given)} ids such as {_some(list(given)[:3])}. Ids must be equal "
+            "as texts; in a folder they are paths relative to it. A track without labels has a row with an empty cell"
+        )
+    surplus = [track_id for track_id in given if track_id not in named]
+    if surplus:
+        report.say(f"{labels}: {len(surplus)} of its {len(given)} ids are no tracks of {source} ({_some(surplus)})")
+    return {track_id: given[track_id] for track_id in named}
+
+
+def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the rows of a CSV, each with the number of its last line: cells of the named columns, without spaces."""
+    number = 0
+    try:
+        refuse_no_file(path)
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True, skipinitialspace=True)
+            header = [name.strip() for name in next(reader, [])]
+            columns = _columns(path, header, needed, optional)
+            for cells in reader:
+                number = reader.line_num
+                if not any(cell.strip() for cell in cells):
+                    continue
+                if len(cells) != len(header):
+                    raise UserError(f"{path}, line {number}: {len(cells)} cells where the header has {len(header)}")
+                yield number, {name: cells[place].strip() for name, place in columns.items()}
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (after line {number}: {error.reason}): save it as UTF-8") from None
+    except csv.Error as error:
+        raise UserError(f"{path}, line {number + 1}: {error}") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+    if not number:
+        raise UserError(f"{path} has no rows below its header")
+
+
+def _columns(path: Path, header: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
+    known = [*needed, *(name for name in optional if name in header)]
+    missing = [name for name in needed if name not in header]
+    if missing:
+        raise UserError(
+            f"{path}, line 1: the header lacks {', '.join(missing)}; it has {', '.join(header) or 'nothing'}"
+        )
+    twice = [name for name in known if header.count(name) > 1]
+    if twice:
+        raise UserError(f"{path}, line 1: the header names {', '.join(twice)} more than once")
+    return {name: header.index(name) for name in known}
+
+
+def _problem_of_id(track_id: str, found: Mapping[str, object]) -> str:
+    if not track_id:
+        return "the track_id is empty"
+    return f"the track_id {track_id!r} is there twice" if track_id in found else ""
+
+
+def _labels(cell: str) -> tuple[tuple[str, ...], str]:
+    """Return the labels of a cell, and what is wrong with it."""
+    if not cell:
+        return (), ""
+    found = tuple(label.strip() for label in cell.split(SEPARATOR))
+    if "" in found:
+        return found, f"an empty label in {cell!r}"
+    twice = [label for label in found if found.count(label) > 1]
+    return found, f"the label {twice[0]!r} is there twice" if twice else ""
+
+
+def _refuse_unwritable_name(track_id: str, source: Path) -> None:
+    try:
+        track_id.encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{source}: the file name {track_id!r} is not UTF-8: rename it, for it names a track") from None
+
+
+def _refuse(path: Path, problems: Sequence[str]) -> None:
+    if problems:
+        more = f"\n... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        raise UserError(f"{path} cannot be used:\n" + "\n".join(problems[:SHOWN]) + more)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

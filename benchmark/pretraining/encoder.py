@@ -1,0 +1,74 @@
+"""``pretrained:RUN`` and ``pretrained:RUN@STEP``: what ``bench pretrain`` trained, as an encoder.
+
+The pipeline is that of musicset-ularge (:mod:`benchmark.encoders.mule`), which the training's log-mels came from too:
+slices of 3 s every 2 s, averaged over the track.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.published.mule.encoder import Mule
+from benchmark.encoders.published.mule.folding import fold
+from benchmark.encoders.published.mule.network import SlowFastNFNet
+from benchmark.encoders.spec import Reference
+from benchmark.pretraining.runs import folder_of
+from benchmark.pretraining.training.export import read_run, weights_digest
+
+
+class Pretrained(Mule):
+    """A network of the SF-NFNet family that was trained here; its run's card.json states data and licence."""
+
+    notes: ClassVar[tuple[str, ...]] = (  # type: ignore[assignment]
+        "Trained by bench pretrain; the card.json of the run states recipe, data, steps and licence.",
+        "Decoding, log-mels, slices of 3 s every 2 s and their mean are those of musicset-ularge.",
+    )
+
+    def __init__(self, network: SlowFastNFNet, name: str) -> None:
+        """Take a network in evaluation mode.
+
+        Args:
+            network: It is not changed; nor may it be, from now on.
+            name: The encoder's name in records.
+        """
+        self.name, self.dim = name, network.config.dim
+        self.precision, self.window = "fp32", None
+        self._checksum = weights_digest(network)
+        self.version = f"{Mule.version}-{self._checksum[:12]}"
+        self._trained: SlowFastNFNet | None = network
+        self._network, self._device = None, "cpu"
+
+    def fingerprint(self) -> str:
+        """Return the sha256 of what decides an embedding, the weights by their digest."""
+        stand_in = copy.copy(self)
+        vars(stand_in).update(_network=None, _trained=None, _device="cpu")
+        return Encoder.fingerprint(stand_in)
+
+    def to(self, device: str) -> None:
+        """Fold the network, once, and move it to ``device``."""
+        if self._network is None:
+            assert self._trained is not None
+            network = fold(self._trained)
+            self._network = network.to(torch.bfloat16) if self.precision == "bf16" else network
+        self._network = self._network.to(device)
+        self._device = device
+
+
+def open_pretrained(reference: Reference, home: Path) -> Encoder:
+    """Return the encoder of a run: its export, or the checkpoint of a step, ``last`` or ``best`` behind ``@``.
+
+    Its name in records is the folder's name, with ``@STEP`` for a checkpoint.
+
+    Raises:
+        UserError: There is no such run, export or checkpoint, or an option was given.
+    """
+    reference.check_options(())
+    folder = folder_of(reference.target, home)
+    network, step = read_run(folder, reference.revision)
+    name = folder.resolve().name
+    return Pretrained(network, name if step is None else f"{name}@{step}")

@@ -1,0 +1,303 @@
+"""``bench pretrain RECIPE``: all is checked first, then it is trained or resumed, and exported at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock, Timeout
+
+from benchmark.errors import UserError
+from benchmark.pretraining.data.sampling import Pairs, Sampler, stream
+from benchmark.pretraining.data.store import Store, open_store, refuse_another
+from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS
+from benchmark.pretraining.training import checkpoint, recipes
+from benchmark.pretraining.training.export import export
+from benchmark.pretraining.training.recipes import Recipe
+from benchmark.system.extras import install_command
+from benchmark.system.home import home_folder, refuse_unwritable
+from benchmark.system.progress import Reporter, Silent
+from results.files import replace_file
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+    from benchmark.pretraining.training.logs import Log
+    from benchmark.pretraining.training.trainer import Trainer
+
+LOCK = ".lock"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chooses beside the recipe.
+
+    Attributes:
+        recipe: Name or path.
+        data: Folder or address of the store.
+        out: The run's folder; one with a checkpoint is gone on with.
+        overrides: ``key=value`` texts.
+        device: ``auto``, ``cpu``, ``cuda``.
+        home: The data home.
+        logs: Loggers beside CSV and TensorBoard.
+        probe_every: Steps between probes; ``None`` for no probes.
+        probe_tasks: What is probed.
+        probe_trials: Probe settings to try each time.
+        data_roots: ``COLLECTION=DIR``, where the datasets of probes lie.
+    """
+
+    recipe: str
+    data: str
+    out: Path
+    overrides: Sequence[str] = ()
+    device: str = "auto"
+    home: Path | None = None
+    logs: tuple[str, ...] = ()
+    probe_every: int | None = None
+    probe_tasks: tuple[str, ...] = ()
+    probe_trials: int = 4
+    data_roots: tuple[str, ...] = ()
+
+
+def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
+    """Train, or go on with, the run ``choices.out``; return the path of the exported weights.
+
+    Raises:
+        UserError: The recipe, the store, the folder or the machine does not do, or the run collapsed.
+        KeyboardInterrupt: Somebody interrupted; a checkpoint is written.
+    """
+    rank = int(os.environ.get("RANK", "0"))
+    report = (report or Silent()) if rank == 0 else Silent()
+    run, home = choices.out, home_folder(choices.home)
+    recipe = recipes.load(choices.recipe, choices.overrides)
+    if (choices.probe_every is None) != (not choices.probe_tasks):
+        raise UserError("--probe-every and --probe-task go together: name both, or neither")
+    if choices.probe_every is not None and choices.probe_every < 1:
+        raise UserError(f"--probe-every must be at least 1, not {choices.probe_every}")
+    store = open_store(choices.data, home=home, report=report)
+    sampler_of(recipe, store)  # refuses what does not fit, before anything is written
+    labels = _labels(recipe, store)
+    _compare(run, recipe, store)
+    refuse_unwritable(run, "--out")
+    fabric = make_fabric(recipe, choices.device)
+    from benchmark.pretraining.training.trainer import Progress, Trainer, train
+
+    with _alone(run, fabric):
+        checkpoint.clean(run) if fabric.is_global_zero else None
+        trainer = Trainer(recipe, fabric, labels)
+        progress = Progress()
+        _describe(run, recipe, store, fabric, report, trainer)
+        if checkpoint.exists(run):
+            state = checkpoint.load(checkpoint.path_of(run, "last"))
+            refuse_another(store, state["data"], f"the run {run}")
+            trainer.restore(state)
+            progress = Progress(state["step"], state["best"], loss=state["loss"])
+            _tell_resumed(run, progress.step, recipe, state["world"], fabric, report)
+        else:
+            checkpoint.refuse_full(run, trainer.bytes())
+        if progress.step < recipe.steps:
+            _train(train, trainer, progress, choices, store, home, report)
+        fabric.barrier()
+        if fabric.is_global_zero:
+            weights = export(run)
+            report.say(f"Trained {progress.step} steps: {weights}, {run / CARD}. Use it as --encoder pretrained:{run}")
+        fabric.barrier()
+    return run / WEIGHTS
+
+
+def _train(
+    train: Any, trainer: Trainer, progress: Any, choices: Choices, store: Store, home: Path, report: Reporter
+) -> None:
+    from benchmark.pretraining.training.collapse import TrainingStopped
+    from benchmark.pretraining.training.logs import open_logs
+
+    fabric, recipe, run = trainer.fabric, trainer.recipe, choices.out
+    first, probe = fabric.is_global_zero, None
+    if choices.probe_tasks and first:
+        from benchmark.pretraining.probing import make_probe
+
+        probe = make_probe(
+            trainer, run, choices.probe_tasks, home=home, report=report, trials=choices.probe_trials,
+            device=str(fabric.device), data_roots=choices.data_roots,
+        )  # fmt: skip
+    sampler = sampler_of(recipe, store, fabric)
+    about = {"recipe": recipe.model_dump_json(), "data": store.fingerprint, "world": fabric.world_size}
+    logs: list[Log] = []
+    try:
+        logs += open_logs(run, progress.step, choices.logs, recipe.model_dump(), report) if first else []
+        train(
+            trainer, stream(sampler, progress.step, stop=recipe.steps), run, progress, about=about, report=report,
+            logs=logs, probe=probe if first else _wait, probe_every=choices.probe_every,
+        )  # fmt: skip
+    except TrainingStopped as stop:
+        kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
+        raise TrainingStopped(
+            f"the run {run} was stopped: {stop}. {kept} in {run / checkpoint.FOLDER}. Begin again in a new folder, for "
+            f"instance with peak_learning_rate={recipe.peak_learning_rate / 4:g} or clip_norm=1"
+        ) from None
+    except OSError as error:
+        raise UserError(_unlogged(run, error)) from error
+    finally:
+        for log in logs:
+            with suppress(OSError):  # a disk that is full has been told of, or nothing is left to be written
+                log.close()
+
+
+def _unlogged(run: Path, error: OSError) -> str:
+    kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
+    return (
+        f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}: make room and run the same "
+        "command again, it goes on from there"
+    )
+
+
+def _wait(_: int) -> dict[str, float]:
+    return {}
+
+
+def _last_step(run: Path) -> int:
+    return int(checkpoint.load(checkpoint.path_of(run, "last"))["step"])
+
+
+def sampler_of(recipe: Recipe, store: Store, fabric: Fabric | None = None) -> Sampler:
+    """Return the batches of a recipe from a store, those of one process where ``fabric`` has several.
+
+    Raises:
+        UserError: They do not fit: see :class:`benchmark.pretraining.data.sampling.Sampler`.
+    """
+    simclr = recipe.objective == "simclr"
+    return Sampler(
+        store,
+        batch=recipe.batch,
+        seed=recipe.seed,
+        frames=recipe.frames,
+        pairs=Pairs(recipe.pairs, recipe.pair_seconds) if simclr else None,
+        labels=not simclr,
+        precision="float32" if fabric is None or fabric.device.type == "cpu" else "float16",
+        rank=0 if fabric is None else fabric.global_rank,
+        world=1 if fabric is None else fabric.world_size,
+    )
+
+
+def _labels(recipe: Recipe, store: Store) -> int | None:
+    if recipe.objective != "supervised":
+        return None
+    count = len(store.labels or ())
+    if recipe.labels not in (None, count):
+        raise UserError(
+            f"the recipe expects {recipe.labels} labels, and the store {store.path} has {count}: give another store, "
+            f"or labels={count}"
+        )
+    return count
+
+
+def _compare(run: Path, recipe: Recipe, store: Store) -> None:
+    """See whether a folder may be begun in, or gone on with."""
+    if not run.exists():
+        return
+    if not run.is_dir():
+        raise UserError(f"--out {run} is a file: name a folder")
+    if not (run / RECIPE).is_file():
+        others = [path.name for path in run.iterdir() if path.name != LOCK]
+        if others:
+            raise UserError(f"--out {run} holds {others[0]} and no run: choose a new folder")
+        return
+    changed = recipes.differences(recipes.load(str(run / RECIPE)), recipe)
+    if changed and checkpoint.exists(run):
+        raise UserError(
+            f"the run {run} was begun with another recipe ({'; '.join(changed)}): give what it was begun with, "
+            f"bench pretrain {run / RECIPE}, or a new --out"
+        )
+    if checkpoint.exists(run) and (run / DATA).is_file():
+        fingerprint = json.loads((run / DATA).read_text(encoding="utf-8"))["fingerprint"]
+        refuse_another(store, fingerprint, f"the run {run}")
+
+
+def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
+    """Return Lightning Fabric for one process, or for those that torchrun has started.
+
+    Raises:
+        UserError: It is not installed, or the device is not there.
+    """
+    try:
+        from lightning_fabric import Fabric
+        from lightning_fabric.strategies.ddp import DDPStrategy
+    except ImportError as error:
+        raise UserError(f"bench pretrain needs {error.name}:\n  {install_command('pretrain')}") from None
+    from benchmark.system.machine import device_of
+
+    kind = device_of(device).partition(":")[0]
+    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    if recipe.batch % world:
+        raise UserError(f"a batch of {recipe.batch} cannot be shared equally among {world} processes")
+    fabric = Fabric(
+        accelerator=kind,
+        devices=local if world > 1 else 1,
+        num_nodes=world // local if world > 1 else 1,
+        # The others wait while the first probes: half an hour, the default, can be too short for that.
+        strategy=DDPStrategy(timeout=timedelta(days=1), gradient_as_bucket_view=True) if world > 1 else "auto",
+        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
+    )
+    fabric.launch()
+    return fabric
+
+
+@contextmanager
+def _alone(run: Path, fabric: Fabric) -> Iterator[None]:
+    if not fabric.is_global_zero:
+        yield
+        return
+    run.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(run / LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UserError(f"another process trains the run {run}: wait for it, or choose another --out") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: Reporter, trainer: Trainer) -> None:
+    """Write what the run is made of."""
+    from benchmark.system.machine import hardware
+
+    if not fabric.is_global_zero:
+        return
+    data = {
+        "store": store.path,
+        "fingerprint": store.fingerprint,
+        "frontend": store.frontend,
+        "tracks": store.tracks,
+        "seconds": store.seconds_total,
+        "left_out": store.left_out,
+        "labels": None if store.labels is None else list(store.labels),
+    }
+    hard = hardware(str(fabric.device))
+    try:
+        replace_file(run / RECIPE, recipes.as_toml(recipe).encode())
+        replace_file(run / DATA, (json.dumps({**data, "hardware": hard}, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(f"--out {run} cannot be written: {error.strerror or error}") from error
+    weights = sum(parameter.numel() for parameter in trainer.model.network.parameters())
+    report.say(
+        f"{recipe.title or recipe.objective}: {recipe.network} ({weights:,} parameters), {store.tracks} tracks, "
+        f"{store.seconds_total / 3600:.1f} h, batch {recipe.batch}, {recipe.steps} steps, on {fabric.device} "
+        f"({fabric.world_size} process{'es' if fabric.world_size > 1 else ''}, {recipe.precision})"
+    )
+
+
+def _tell_resumed(run: Path, step: int, recipe: Recipe, world: int, fabric: Fabric, report: Reporter) -> None:
+    report.say(f"{run} goes on behind step {step} of {recipe.steps}.")
+    if world != fabric.world_size:
+        report.say(
+            f"It was trained by {world} process(es) and is now by {fabric.world_size}: partners of mixup and "
+            "stochastic depth are drawn by each process, so it is not what an unbroken run would have been."
+        )

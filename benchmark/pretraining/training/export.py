@@ -1,0 +1,127 @@
+"""A run's network as an encoder: ``RUN/encoder.safetensors`` and ``RUN/card.json``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.encoders.published.mule.convert import load as load_network
+from benchmark.encoders.published.mule.convert import save as save_network
+from benchmark.encoders.published.mule.network import SlowFastNFNet
+from benchmark.errors import UserError
+from benchmark.pretraining.runs import CARD, DATA, WEIGHTS
+from benchmark.pretraining.training import checkpoint, recipes
+from benchmark.pretraining.training.heads import NETWORKS
+from results.files import replace_file
+
+
+def weights_digest(network: SlowFastNFNet) -> str:
+    """Return the sha256 of a network: its configuration and its parameters, whatever file they came in."""
+    digest = hashlib.sha256(json.dumps(asdict(network.config)).encode())
+    for name, tensor in sorted(network.state_dict().items()):
+        data = tensor.detach().cpu().float().contiguous()
+        digest.update(f"{name}{list(data.shape)}".encode())
+        digest.update(data.numpy().tobytes())
+    return digest.hexdigest()
+
+
+def network_of(state: Mapping[str, Any]) -> SlowFastNFNet:
+    """Return the network of a checkpoint, without its head, in evaluation mode.
+
+    Raises:
+        UserError: The checkpoint is not of the recipe that it names.
+    """
+    recipe = recipes.Recipe.model_validate_json(state["recipe"])
+    network = SlowFastNFNet(replace(NETWORKS[recipe.network], drop_rate=recipe.drop_rate)).eval()
+    prefix = "network."
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in state["model"].items() if name.startswith(prefix)}
+    try:
+        network.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise UserError(
+            f"the checkpoint is not of the network {recipe.network}: {str(error).splitlines()[0]}"
+        ) from error
+    return network
+
+
+def export(run: Path) -> Path:
+    """Write the network of the last checkpoint and its card; return the path of the weights.
+
+    Raises:
+        UserError: There is no checkpoint, or nothing can be written.
+    """
+    state = checkpoint.load(checkpoint.path_of(run, "last"))
+    network = network_of(state)
+    recipe = recipes.Recipe.model_validate_json(state["recipe"])
+    data = json.loads((run / DATA).read_text(encoding="utf-8"))
+    card = {
+        "title": recipe.title,
+        "licence": recipe.licence,
+        "steps": state["step"],
+        "of_steps": recipe.steps,
+        "examples_seen": state["step"] * recipe.batch,
+        "loss": state["loss"],
+        "dim": network.config.dim,
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "weights_sha256": weights_digest(network),
+        "recipe": recipe.model_dump(),
+        "data": data,
+        "software": {
+            "benchmark": version("music-probe-benchmark"),
+            "commit": commit(),
+            "torch": torch.__version__,
+        },
+        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    try:
+        save_network(network, run / WEIGHTS, {"step": str(state["step"]), "licence": recipe.licence})
+        replace_file(run / CARD, (json.dumps(card, indent=2) + "\n").encode())
+    except OSError as error:
+        raise UserError(
+            f"the encoder cannot be written to {run}: {error.strerror or error}. Its checkpoint is kept: make room "
+            "and run the same command again"
+        ) from error
+    return run / WEIGHTS
+
+
+def commit() -> str | None:
+    """Return the commit of the package's source, with ``+`` where it was changed; ``None`` outside a checkout."""
+    folder = Path(__file__).parent
+    try:
+        found = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--abbrev=40", "--match=", "--dirty=+"],
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return found.stdout.strip() or None
+
+
+def read_run(folder: Path, which: str | None) -> tuple[SlowFastNFNet, int | None]:
+    """Return the network of a run, and the step where ``which`` names a checkpoint.
+
+    Args:
+        folder: The run's folder.
+        which: A step, ``last`` or ``best``; ``None`` for what was exported.
+
+    Raises:
+        UserError: It is not there.
+    """
+    if which is None:
+        if not (folder / WEIGHTS).is_file():
+            raise UserError(
+                f"the run {folder} is not finished, so it has no {WEIGHTS} yet. Run its bench pretrain again, it goes "
+                f"on; or use a checkpoint: pretrained:{folder}@last"
+            )
+        return load_network(folder / WEIGHTS), None
+    state = checkpoint.load(checkpoint.path_of(folder, which))
+    return network_of(state), int(state["step"])

@@ -1,0 +1,242 @@
+"""The commands that work: run and embed."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from benchmark.audio.index import AudioIndex
+from benchmark.audio.lengths import RULE
+from benchmark.embeddings.tracks import missing_tracks
+from benchmark.encoders.precomputed.encoder import Precomputed
+from benchmark.encoders.registry import resolve
+from benchmark.errors import UserError
+from benchmark.jobs.job import Pair
+from benchmark.jobs.keys import place_of, trials_of
+from benchmark.jobs.options import Options
+from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.robustness import print_robustness
+from benchmark.jobs.runner import Outcome, UnfinishedError, needs_audio, prepare, run_many
+from benchmark.jobs.runner import embed as embed_pairs
+from benchmark.jobs.variants import variant_of
+from benchmark.system.home import home_folder
+from benchmark.system.long_lists import SHOWN
+from benchmark.system.progress import Terminal
+from benchmark.system.tables import WIDTH, table
+from benchmark.system.terminal import display
+from results.intervals import interval_notes, map_note, meaning, span
+from results.partial import in_words
+from results.record import Record
+from tasks import registry
+
+NAMES = 3  # the first columns of scores: task, encoder, metric
+
+
+def run(
+    encoder: Sequence[str],
+    task: Sequence[str],
+    *,
+    dry_run: bool,
+    home: Path | None,
+    encoder_args: Sequence[str] = (),
+    **chosen: Any,
+) -> None:
+    """Run and print one line a score."""
+    options = Options(home=home_folder(home), **chosen)
+    encoders, tasks, report = (
+        resolve(encoder, options.home, options.precision, encoder_args),
+        registry.find(task, options.home, options.data_roots),
+        Terminal(),
+    )
+    if dry_run:
+        asked = prepare(tasks, options, report, audio=needs_audio(encoders))
+        print_plan(make_pairs(encoders, asked, options, report), options)
+        return
+    try:
+        print_outcomes(run_many(encoders, tasks, options, report))
+    except UnfinishedError as error:  # what was done is shown before it is said what was not
+        if error.outcomes:
+            print_outcomes(error.outcomes)
+        raise
+
+
+def embed(
+    encoder: Sequence[str], task: Sequence[str], *, home: Path | None, encoder_args: Sequence[str] = (), **chosen: Any
+) -> None:
+    """Embed and print one line an encoder."""
+    options = Options(home=home_folder(home), results=Path("results"), overwrite="always", **chosen)
+    encoders, report = resolve(encoder, options.home, options.precision, encoder_args), Terminal()
+    given = [each for each in encoders if isinstance(each, Precomputed)]
+    if given:
+        raise UserError(
+            f"{given[0].path} holds embeddings already, there is nothing to embed: leave it out, or go on with "
+            "'bench run', which needs no audio for it"
+        )
+    pairs = make_pairs(
+        encoders,
+        prepare(registry.find(task, options.home, options.data_roots), options, report),
+        options,
+        records=False,
+    )
+    done = embed_pairs(pairs, options, report)
+    for pair in {pair.space.key: pair for pair in pairs}.values():
+        new = done.embedded[pair.space.key]
+        display(
+            f"{pair.encoder.name}: {len(pair.store.places())} embeddings, {new} of them new, in {pair.store.folder}"
+        )
+
+
+def print_outcomes(outcomes: Sequence[Outcome]) -> None:
+    """Print the scores of the test split as a table, learning curves as another, and where the records are."""
+    whole = [outcome for outcome in outcomes if outcome.record.curve is None]
+    curves = [outcome for outcome in outcomes if outcome.record.curve is not None]
+    if whole:
+        _print_scores(whole)
+    if curves:
+        _print_curves(curves)
+    for line in dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record)):
+        display(line)
+    for outcome in outcomes:
+        if outcome.displaced is not None:
+            what = f"{outcome.record.name} on {outcome.record.task.id}"
+            display(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
+
+
+def _print_scores(outcomes: Sequence[Outcome]) -> None:
+    rows, lost = [], False
+    for outcome in outcomes:
+        record, ridge = outcome.record, outcome.record.floors.ridge
+        for metric, score in record.scores.test.items():
+            loses = metric in record.floors.loses_to_ridge
+            lost = lost or loses
+            rows.append(
+                [
+                    record.task.id,
+                    record.name,
+                    metric,
+                    f"{score.value:.3f}",
+                    span(score.low, score.high),
+                    "-" if score.std is None or len(score.seeds) == 1 else f"{score.std:.3f}",
+                    f"{record.scores.valid[metric].value:.3f}",
+                    "-" if ridge is None else f"{ridge[metric].value:.3f}{' !' * loses}",
+                    record.data.counts["test"],
+                    "kept" if outcome.kept else "new" if outcome.displaced is None else "displaces",
+                ]
+            )
+    headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
+    display(table(rows, headers, NAMES))
+    told = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
+    display("\n" + textwrap.fill(told, WIDTH))
+    if lost:
+        display("\n! a ridge regression on the same embeddings does better, by more than the interval")
+    print_robustness([outcome.record for outcome in outcomes])
+    folders = sorted({str(outcome.path.parent.parent) for outcome in outcomes})
+    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
+
+
+def _print_curves(outcomes: Sequence[Outcome]) -> None:
+    """Print a line for each fraction of train: the mean over its repeats and how far these lie apart."""
+    lines: dict[tuple[str, str, str, float], list[Outcome]] = {}
+    for outcome in outcomes:
+        record = outcome.record
+        assert record.curve is not None
+        for metric in record.task.metrics:
+            lines.setdefault((record.task.id, record.name, metric, record.curve.fraction), []).append(outcome)
+    rows = []
+    for (task, encoder, metric, fraction), repeats in sorted(lines.items(), key=lambda line: line[0]):
+        values = [outcome.record.scores.test[metric].value for outcome in repeats]
+        floors = [outcome.record.floors.ridge for outcome in repeats]
+        ridges = [floor[metric].value for floor in floors if floor is not None]
+        items = sorted({outcome.record.curve.items for outcome in repeats if outcome.record.curve})
+        kept = sum(outcome.kept for outcome in repeats)
+        rows.append(
+            [
+                task,
+                encoder,
+                metric,
+                f"{fraction:g}",
+                f"{items[0]:,}" if len(items) == 1 else f"{items[0]:,}–{items[-1]:,}",
+                len(repeats),
+                f"{fmean(values):.3f}",
+                f"{min(values):.3f}–{max(values):.3f}" if len(values) > 1 else "-",
+                f"{fmean(ridges):.3f}" if len(ridges) == len(repeats) else "-",
+                "kept" if kept == len(repeats) else f"{kept} kept" if kept else "new",
+            ]
+        )
+    headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
+    display(table(rows, headers, NAMES))
+    folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
+    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
+
+
+def _remarks(record: Record) -> list[str]:
+    """Return what a reader of the scores must know of what was scored."""
+    data, what = record.data, f"{record.name} on {record.task.id}"
+    remarks = []
+    remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
+    if data.cut_inside_frame:
+        names = _first(data.cut_inside_frame)
+        remarks.append(f"{what}: {len(data.cut_inside_frame)} file(s) end inside an MPEG frame and were used: {names}")
+    if data.short:
+        remarks.append(f"{what}: {len(data.short)} track(s) are {RULE} length and were used: {_first(data.short)}")
+    if data.partial:
+        remarks.append(f"{what} is partial, {in_words(data)}. The record names them; the leaderboard keeps it apart")
+    elif data.missing:
+        remarks.append(f"{what}: counts that differ from the card's, named in the record")
+    if data.shared_groups:
+        remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
+    if data.shared_audio:
+        remarks.append(f"{what}: {len(data.shared_audio)} test track(s) have the very audio of a train or valid track")
+    if record.limit is not None:
+        remarks.append(f"{what}: limited to {record.limit} items; this record enters no leaderboard")
+    return remarks
+
+
+def _first(names: Sequence[str]) -> str:
+    """Return the first of many names."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+
+
+def print_plan(pairs: Sequence[Pair], options: Options) -> None:
+    """Print what a run would do: tracks to embed, bytes they take, probes to train."""
+    from benchmark.jobs.estimate import estimates, print_estimates
+    from benchmark.jobs.robustness import print_plan as print_deformed
+
+    index = AudioIndex(options.home)
+    rows: list[list[object]] = []
+    counted: set[tuple[str, Path]] = set()
+    for pair in pairs:
+        card, protocol = pair.asked.task.card, pair.asked.protocol
+        todo = [] if pair.kept or pair.given else missing_tracks(pair.asked.tracks, pair.store, index)
+        space = pair.source.space
+        fresh = [track for track in todo if (space.key, track.path) not in counted]
+        counted.update((space.key, track.path) for track in todo)
+        megabytes = len(fresh) * space.width * 4 / 1e6
+        probes = trials_of(pair, options) + (options.seeds or protocol.seeds)
+        path = place_of(pair, options)
+        name = pair.encoder.name if not (variant := variant_of(pair, options)) else f"{pair.encoder.name}+{variant}"
+        work = pair.standing.in_words(path) if pair.kept else f"{probes} probes, {pair.standing.in_words(path)}"
+        if pair.part is not None:
+            work += f", {pair.part.fraction:g} of train, repeat {pair.part.repeat}"
+        rows.append(
+            [
+                card.id,
+                name,
+                len(pair.asked.items),
+                "given" if pair.given else f"{len(fresh)}",
+                f"{megabytes:.1f}",
+                work,
+            ]
+        )
+    display(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
+    if any(pair.given is None for pair in pairs):
+        display()
+        print_estimates(estimates(pairs, options))
+    print_deformed(pairs, options)
+    for refusal in dict.fromkeys(pair.standing.refusal for pair in pairs if pair.standing.refusal):
+        display(f"\nRefused: {refusal}")
+    folder = "curves" if options.train_fraction else "runs"
+    display(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")

@@ -1,0 +1,1 @@
+"""The machine and the terminal: files, folders, processors, processes, progress, tables."""

@@ -1,0 +1,94 @@
+"""The machine a run is on: devices, threads, versions, and the hardware in words."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.system.processor import arithmetic
+
+
+def workers_of(asked: int | None) -> int:
+    """Return the number of decoding processes: as asked, else one a core, at most 8."""
+    return asked if asked is not None else min(os.cpu_count() or 1, 8)
+
+
+def device_of(asked: str, arrays: str = "torch") -> str:
+    """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
+
+    Raises:
+        UserError: A device that this machine does not have.
+    """
+    if arrays == "numpy":
+        return "cpu"
+    import torch
+
+    if asked == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=asked)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"the device {asked!r} cannot be used: {reason}. Try --device cpu") from None
+    return asked
+
+
+def kind_of(asked: str) -> str:
+    """Return what :func:`device_of` comes to, without its number; torch is asked only where there may be a GPU.
+
+    Raises:
+        UserError: A device that this machine does not have.
+    """
+    if asked == "cpu" or (asked == "auto" and not any(Path("/dev").glob("nvidia*")) and not Path("/dev/kfd").exists()):
+        return "cpu"
+    return device_of(asked).partition(":")[0]
+
+
+def threads_for(arrays: str) -> AbstractContextManager[object]:
+    """Keep numpy's matrix products on one thread while decoding workers use the cores.
+
+    Its threads spin while they wait: on busy cores an encoder of small products ran ten times slower with them. One
+    thread also makes an embedding independent of the number of cores.
+    """
+    if arrays != "numpy":
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(1)
+    return limits
+
+
+def hardware(device: str) -> dict[str, Any]:
+    """Return the machine in words, without its name: cpu, cores, memory in GiB, accelerator, device and arithmetic."""
+    accelerator = None
+    if device.startswith("cuda"):
+        import torch
+
+        accelerator = torch.cuda.get_device_name(device)
+    return {
+        "cpu": _processor(),
+        "cores": os.cpu_count() or 1,
+        "memory_gb": _memory_gb(),
+        "accelerator": accelerator,
+        "device": device,
+        **arithmetic(),
+    }
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _memory_gb() -> float:
+    if not hasattr(os, "sysconf"):
+        return 0.0
+    return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)

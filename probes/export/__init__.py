@@ -1,0 +1,1 @@
+"""A trained probe as files, and as a function."""

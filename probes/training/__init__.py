@@ -1,0 +1,1 @@
+"""The training of probes, many at once."""

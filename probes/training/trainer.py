@@ -1,0 +1,292 @@
+"""Train probes: Adam, linear warm-up and cosine to zero, L2 on kernels, the best validation step restored.
+
+After McCallum et al. 2022, section 4 (Adam, warm-up 1,000 steps, cosine decay, L2 as ``l2 * sum(W^2)``). Trainings of
+one shape run side by side, can be set aside at any step and taken up again, and give the same numbers in any company
+(see :mod:`probes.training.mlp`). Training sees a :class:`~probes.data.TrainValid` and nothing else.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
+from functools import partial
+
+import numpy as np
+import torch
+
+from probes.data import TrainValid
+from probes.protocol import ProbeSpec, Settings
+from probes.training import adam
+from probes.training.batched import Together, group_by_shape
+from probes.training.lanes import Crew, at_once
+from probes.training.matmul import Precision, Products
+from probes.training.minibatches import TrainInputs
+from probes.training.mlp import Probes, activate, forward
+from probes.training.probe import ROWS_AT_ONCE, TrainedProbe
+from probes.training.schedule import look_steps
+from probes.training.state import Training, _next_look
+
+ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
+LANES_OF_LARGE = 4  # each holds two chunks of rows
+
+#: A validation score to be maximised, from targets and outputs.
+ScoreFunction = Callable[[np.ndarray, np.ndarray], float]
+
+
+class Trainer:
+    """What the trainings of one search share: inputs, encoded targets, the matrix products.
+
+    Args:
+        spec: What they have in common.
+        data: Train and valid.
+        score: Validation score, larger is better; NaN counts as worst.
+        device: torch's name of the device.
+        precision: What the products are computed in; weights and their updates are float32.
+    """
+
+    def __init__(
+        self,
+        spec: ProbeSpec,
+        data: TrainValid,
+        score: ScoreFunction,
+        *,
+        device: str = "cpu",
+        precision: Precision = "fp32",
+    ) -> None:
+        self.spec, self.score, self.device = spec, score, device
+        self.products = Products(device, precision)
+        self.dim = data.train.embeddings.shape[1]
+        encoded, self.target_mean, self.target_scale = encode_targets(spec, data.train.targets)
+        targets = torch.from_numpy(encoded).to(device)
+        self.inputs = TrainInputs(data.train, targets, device, self.products.dtype)
+        self.valid = data.valid
+        self._valid_inputs: dict[bool, torch.Tensor] = {}
+        self._preparing = threading.Lock()
+
+    def with_targets(self, targets: np.ndarray) -> Trainer:
+        """Return a trainer on the same inputs, with other ``targets`` of train."""
+        other = copy.copy(self)
+        encoded, other.target_mean, other.target_scale = encode_targets(self.spec, targets)
+        other.inputs = self.inputs.with_targets(torch.from_numpy(encoded).to(self.device))
+        return other
+
+    def begin(self, settings: Settings, seed: int) -> Training:
+        """Return a training that has not made a step; ``seed`` decides initialisation, shuffling and dropout."""
+        probe = Probes.initialise(self.spec, settings.hidden, self.dim, seed, self.device)
+        decayed, free = probe.parameters()
+        return Training(
+            settings,
+            seed,
+            probe,
+            adam.Moments.zeros(decayed),
+            adam.Moments.zeros(free),
+            look_steps(settings, self.spec, len(self.valid)),
+        )
+
+    def operations(self, settings: Settings) -> float:
+        """Return the operations of one step's matrix products: two for each layer's kernel, one more for each above."""
+        widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
+        products = [a * b for a, b in itertools.pairwise(widths)]
+        rows = min(settings.batch_size, len(self.inputs.targets))
+        return 2.0 * rows * (2 * sum(products) + sum(products[1:]))
+
+    def cost(self, settings: Iterable[Settings]) -> float:
+        """Return the operations of trainings that go to their ends."""
+        return sum(self.operations(each) * each.steps for each in settings)
+
+    def weights(self, settings: Settings) -> int:
+        """Return the number of weights of a probe, biases aside."""
+        widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
+        return sum(a * b for a, b in itertools.pairwise(widths))
+
+    def advance(self, trainings: Sequence[Training], until: Sequence[int], crew: Crew | None = None) -> None:
+        """Train each training up to its own step of ``until``, or until it is over; all are of one shape.
+
+        Args:
+            trainings: Of equal ``hidden``, ``dropout`` and ``batch_size``.
+            until: Steps; a training stops there, and is over where its settings end or patience does.
+            crew: Whose threads to share, where other trainings run at the same time.
+
+        Raises:
+            ValueError: They are of different shapes.
+            CancelledError: The crew was stopped; the trainings are of no use any more.
+        """
+        if len({(each.settings.hidden, each.settings.dropout, each.settings.batch_size) for each in trainings}) > 1:
+            raise ValueError("probes of different widths, dropout or batch size cannot be trained side by side")
+        ends = [min(end, each.settings.steps) for each, end in zip(trainings, until, strict=True)]
+        going = [(each, end) for each, end in zip(trainings, ends, strict=True) if not each.over and each.step < end]
+        if not going:
+            return
+        before = torch.get_num_threads()
+        crew = Crew(before) if crew is None else crew
+        try:
+            for together in self._parts(going):
+                while together:
+                    together = self._stretch(together, crew)
+        finally:
+            _use_threads(before)
+
+    def _parts(self, going: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
+        """Return what is trained together: all, or what stands at one step where every step has blocks of its own."""
+        if not self.inputs.large:
+            return [going]
+        parts: dict[tuple[int, int], list[tuple[Training, int]]] = {}
+        for each in going:
+            parts.setdefault((each[0].seed, each[0].step), []).append(each)
+        return list(parts.values())
+
+    def _stretch(self, going: list[tuple[Training, int]], crew: Crew) -> list[tuple[Training, int]]:
+        """Train side by side until one arrives or is over; return the others."""
+        operations = sum(self.operations(training.settings) for training, _ in going)
+        going = sorted(going, key=lambda each: (each[0].seed, each[0].step, each[0].settings.standardise))
+        together = Together(self.spec, self.inputs, self.products, self.device, [training for training, _ in going])
+        leaving = False
+        while not leaving:
+            started = time.perf_counter()
+            if self.device == "cpu":
+                _use_threads(crew.share() if operations >= ONE_THREAD_BELOW and self.products.alike else 1)
+            steps = min(min(_next_look(training), end) - training.step for training, end in going)
+            together.run(steps, crew)
+            for k, (training, end) in enumerate(going):
+                training.step += steps
+                if training.step == _next_look(training, of=training.step):
+                    self._look(training, together.probes.part(slice(k, k + 1)))
+                leaving = leaving or training.over or training.step >= end
+            share = (time.perf_counter() - started) / len(going)
+            for training, _ in going:
+                training.seconds += share
+        together.write_back()
+        return [(training, end) for training, end in going if not training.over and training.step < end]
+
+    def lanes(self) -> int:
+        """Return how many groups are trained at once: on a CPU as many as threads, fewer where each reads blocks."""
+        if self.device != "cpu":
+            return 1
+        threads = torch.get_num_threads()
+        return min(threads, LANES_OF_LARGE) if self.inputs.large else threads
+
+    def groups(self, settings: Sequence[Settings]) -> list[list[int]]:
+        """Return the indices of settings that are trained side by side; see :func:`probes.training.batched.group_by_shape`."""
+        return group_by_shape(self.spec, self.dim, self.device, self.lanes(), settings)
+
+    def complete(self, trainings: Sequence[Training]) -> None:
+        """Train all to their ends, of whatever shapes: in groups, as many at once as there are lanes."""
+        parts = [[trainings[i] for i in part] for part in self.groups([each.settings for each in trainings])]
+        works = [partial(self.advance, part, [each.settings.steps for each in part]) for part in parts]
+        costs = [self.cost(each.settings for each in part) for part in parts]
+        with closing(at_once(works, costs, self.lanes())) as done:
+            for _ in done:
+                pass
+
+    def _look(self, training: Training, probe: Probes) -> None:
+        value = self._validate(probe, training.settings)
+        training.curve.append((training.step, value))
+        if value > training.best_score:
+            training.improved_step = training.step
+        if value >= training.best_score and value > -math.inf:  # of equals the later: its rate has fallen further
+            training.best_score, training.best_step, training.best = value, training.step, probe.copy()
+        patience = self.spec.patience
+        bored = patience is not None and training.step - max(1, training.improved_step) >= patience
+        training.over = training.step >= training.settings.steps or bored or value == -math.inf
+
+    def _validate(self, probe: Probes, settings: Settings) -> float:
+        found = []
+        with torch.inference_mode():
+            for x in self._valid_blocks(settings.standardise):
+                found.append(activate(self.spec, forward(probe, x, self.products)[:, 0]).cpu().numpy())
+        outputs = np.concatenate(found) * self.target_scale + self.target_mean
+        if not np.isfinite(outputs).all():
+            return -math.inf
+        value = self.score(self.valid.targets, outputs)
+        return value if math.isfinite(value) else -math.inf
+
+    def _valid_blocks(self, standardised: bool) -> Iterator[torch.Tensor]:
+        with self._preparing:
+            if standardised not in self._valid_inputs:
+                x = torch.from_numpy(np.array(self.valid.embeddings, np.float32)).to(self.device)
+                x = self.inputs.standardise(x) if standardised else x.to(self.products.dtype)
+                self._valid_inputs[standardised] = x
+        return iter(torch.split(self._valid_inputs[standardised], ROWS_AT_ONCE))
+
+    def finish(self, training: Training) -> TrainedProbe:
+        """Return the probe of the best validation step.
+
+        Raises:
+            FloatingPointError: No look had a finite score.
+        """
+        if training.best is None:
+            raise FloatingPointError(f"no finite validation score in {training.step} steps at {training.settings}")
+        best, on = training.best, training.settings.standardise
+        kernels = [kernel[0].T.cpu().numpy() for kernel in best.kernels]
+        mixing = None
+        if best.mixing is not None:
+            weights = torch.softmax(best.mixing[0], dim=0).cpu().numpy()
+            kernels[0] = np.concatenate([weight * kernels[0] for weight in weights])
+            mixing = tuple(float(weight) for weight in weights)
+        return TrainedProbe(
+            spec=self.spec,
+            settings=training.settings,
+            seed=training.seed,
+            kernels=tuple(np.array(kernel, np.float32, order="C") for kernel in kernels),
+            biases=tuple(bias[0].cpu().numpy().copy() for bias in best.biases),
+            input_mean=self.inputs.mean if on else np.zeros(self.dim, np.float32),
+            input_scale=self.inputs.scale if on else np.ones(self.dim, np.float32),
+            target_mean=self.target_mean,
+            target_scale=self.target_scale,
+            valid_score=training.best_score,
+            best_step=training.best_step,
+            steps_run=training.step,
+            curve=tuple(training.curve),
+            seconds=training.seconds,
+            mixing=mixing,
+        )
+
+
+def _use_threads(count: int) -> None:
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+
+
+def encode_targets(spec: ProbeSpec, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return targets as the loss takes them, and the mean and scale that give regression outputs their units back.
+
+    int64 [n] for cross-entropy; float32 [n, outputs] else: one-hot for the binary cross-entropy of a multiclass task,
+    z-scored for a regression.
+    """
+    mean, scale = np.zeros(spec.outputs, np.float32), np.ones(spec.outputs, np.float32)
+    if spec.kind == "regression":
+        mean = targets.mean(axis=0, dtype=np.float64).astype(np.float32)
+        deviation = targets.std(axis=0, dtype=np.float64)
+        scale = np.where(deviation == 0, 1, deviation).astype(np.float32)
+        targets = (targets - mean) / scale
+    if spec.loss == "cross_entropy":
+        return np.ascontiguousarray(targets, np.int64), mean, scale
+    if spec.kind == "multiclass":
+        targets = np.eye(spec.outputs, dtype=np.float32)[targets]
+    return np.ascontiguousarray(targets, np.float32), mean, scale
+
+
+def train(
+    spec: ProbeSpec,
+    settings: Settings,
+    data: TrainValid,
+    score: ScoreFunction,
+    *,
+    seed: int,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+) -> TrainedProbe:
+    """Train one probe on ``data.train`` and restore the step that scored best on ``data.valid``.
+
+    Raises:
+        FloatingPointError: The loss left the finite numbers before any validation score was reached.
+    """
+    trainer = Trainer(spec, data, score, device=device, precision=precision)
+    training = trainer.begin(settings, seed)
+    trainer.advance([training], [settings.steps])
+    return trainer.finish(training)

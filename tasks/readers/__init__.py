@@ -1,0 +1,1 @@
+"""Readers of annotation files and of what lies beside them."""

@@ -1,0 +1,309 @@
+"""A manifest: a CSV with one row per track, beside the audio that it names. Nothing is filtered silently.
+
+Rows are numbered as a spreadsheet shows them: the header is row 1, an empty row counts (and is passed over), and a row
+whose quoted cells hold line breaks is one row. Spaces around cells and names of columns do not count. Names are kept in
+the composed Unicode form, and files are found in whatever form the disk has.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tasks.card import SPLITS, Columns, TaskCard
+from tasks.errors import TaskError
+from tasks.files import TABLE, read_text
+from tasks.items import Items
+from tasks.keys import parse_key
+from tasks.sources.layout import denied
+from tasks.spelling import AmbiguousNameError, clashes, composed, find, folded, form_of, visible
+
+SHOWN = 20
+ROWS = 2_000_000  # a manifest of more would not fit into the memory of many machines
+FAULTS = 10_000  # problems after which no more are looked for
+SEPARATORS = ",;，；、"  # what others put between the labels of a cell, in place of "|"
+LARGEST = float(np.finfo(np.float32).max)
+
+
+def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
+    """Read a manifest as the items of ``card``.
+
+    Audio paths are relative to the manifest; without ``audio``, their files need not be there. Labels keep the card's
+    order; without one they are sorted (by value when all are whole numbers).
+
+    Raises:
+        TaskError: The file is missing, not UTF-8, lacks a column, or has rows that cannot be used: every problem is
+            named with its row, the first 20 in full.
+    """
+    columns = card.columns
+    if columns is None:
+        raise TaskError(f"the card {card.id!r} names no columns, so no manifest can be read for it")
+    rows = _read_rows(path, card, columns)
+    problems: list[tuple[int, str]] = []
+    ids: dict[str, int] = {}
+    found: list[Path] = []
+    for number, row in rows:
+        if len(problems) > FAULTS:
+            break
+        track_id, split = composed(row[columns.id]), row[columns.split]
+        if not visible(track_id):
+            problems.append((number, f"the {columns.id} is empty"))
+        elif visible(track_id) in ids:
+            problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[visible(track_id)]}"))
+        ids.setdefault(visible(track_id), number)
+        if split not in SPLITS:
+            problems.append((number, f"unknown split {split!r}: it is one of train, valid, test"))
+        if columns.group is not None and not visible(row[columns.group]):
+            problems.append((number, f"the group column {columns.group!r} is empty"))
+        name = row[columns.audio]
+        file, problem = _audio(path.parent, name, wanted=audio) if name else (None, f"the {columns.audio} is empty")
+        found.append(file or path.parent / name)
+        problems += [(number, problem)] if problem else []
+    if len(problems) > FAULTS:
+        _refuse(path, problems)
+    respelt = [
+        f"row {number}: a file of the name {name!r} is there in another Unicode form ({form_of(file.name)})"
+        for (number, row), file in zip(rows, found, strict=True)
+        if file.name != Path(name := row[columns.audio]).name
+    ]
+    groups = None if columns.group is None else tuple(composed(row[columns.group]) for _, row in rows)
+    if groups is not None and not card.distinct_groups:
+        problems += _clashes("group", _first_rows(rows, [[group] for group in groups]), "distinct_groups")
+    _refuse(path, problems)
+    targets, labels, target_problems = _targets(rows, card)
+    problems.extend(target_problems)
+    splits = tuple(row[columns.split] for _, row in rows)
+    for split in SPLITS:
+        if split not in splits:
+            problems.append((0, f"the split {split!r} is empty: the task needs train, valid and test"))
+    _refuse(path, problems, respelt)
+    problems.extend(_unseen_labels(rows, splits, targets, labels, card))
+    _refuse(path, problems, respelt)
+    return Items(tuple(composed(row[columns.id]) for _, row in rows), splits, tuple(found), groups, targets, labels)
+
+
+Row = tuple[int, dict[str, str]]
+
+
+def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
+    """Return the rows that are not empty with their numbers, and of their cells those of the card's columns."""
+    try:
+        text = read_text(path, TABLE)
+    except FileNotFoundError:
+        raise TaskError(f"no manifest at {path}: check 'manifest' in the card, which is relative to the card") from None
+    except OSError as error:
+        raise TaskError(f"cannot read the manifest {path}: {error}") from None
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
+    rows: list[Row] = []
+    problems: list[tuple[int, str]] = []
+    number = 0  # of the last row that was read
+    try:
+        header = [composed(name.strip()) for name in next(reader, [])]
+        if not any(header):
+            raise TaskError(f"the manifest {path} has no header: its first row names the columns")
+        places = _places(path, header, card, columns)
+        number = 1
+        for number, cells in enumerate(reader, start=2):
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(rows) == ROWS:
+                raise TaskError(f"the manifest {path} has more than {ROWS:,} rows")
+            if len(cells) == len(header):
+                rows.append((number, {name: cells[place].strip() for name, place in places.items()}))
+            elif len(problems) <= FAULTS:
+                problems.append((number, f"{len(cells)} cells where the header has {len(header)}"))
+    except csv.Error as error:
+        raise TaskError(f"cannot read the manifest {path}, row {number + 1}: {error}") from None
+    _refuse(path, problems)
+    if not rows:
+        raise TaskError(f"the manifest {path} has no rows")
+    return rows
+
+
+def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns) -> dict[str, int]:
+    """Return the place of each of the card's columns."""
+    wanted = [columns.id, columns.audio, columns.split, *card.targets, *([columns.group] if columns.group else [])]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise TaskError(
+            f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
+            f"it has {', '.join(header[:SHOWN])}{', …' if len(header) > SHOWN else ''}"
+        )
+    twice = [name for name in dict.fromkeys(wanted) if header.count(name) > 1]
+    if twice:
+        raise TaskError(f"the manifest {path} has the column(s) {', '.join(twice)} more than once")
+    return {name: header.index(name) for name in wanted}
+
+
+def _audio(folder: Path, name: str, *, wanted: bool) -> tuple[Path | None, str]:
+    """Return the audio file as the disk spells it, and what is wrong with it if it is ``wanted``."""
+    if not wanted:
+        return None, ""
+    try:
+        file = find(folder / name)
+        if file is not None and file.is_file():
+            return file, ""
+    except AmbiguousNameError as error:
+        return None, str(error)
+    except OSError:  # a name that is too long
+        return None, f"missing file {name}"
+    shut = denied(folder / name)
+    return None, f"the folder {shut} of {name} may not be read" if shut else f"missing file {name}"
+
+
+def _first_rows(rows: Sequence[Row], names: Sequence[Sequence[str]]) -> dict[str, int]:
+    """Return each name with the number of the first row that has it."""
+    first: dict[str, int] = {}
+    for (number, _), found in zip(rows, names, strict=True):
+        for name in found:
+            first.setdefault(name, number)
+    return first
+
+
+def _clashes(what: str, first: Mapping[str, int], key: str) -> list[tuple[int, str]]:
+    """Return the problems of names that may be meant as one; ``key`` of the card says that they are not."""
+    return [
+        (
+            first[clash.second],
+            f"the {what} {clash.second!r} and {clash.first!r} in row {first[clash.first]} {clash.why}: write them "
+            f"alike, or set {key} = true in the card if they are two",
+        )
+        for clash in clashes(first, notes=what == "label")
+    ]
+
+
+def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
+    if card.kind == "regression":
+        return _numbers(rows, card.targets)
+    column = card.targets[0]
+    names = [
+        [composed(part.strip()) for part in row[column].split("|") if part.strip()]
+        if card.kind == "multilabel"
+        else [composed(row[column])]
+        for _, row in rows
+    ]
+    first = _first_rows(rows, names)
+    labels = card.labels or _sorted_labels(set(first))
+    index = {label: i for i, label in enumerate(labels)}
+    near = {folded(label): label for label in labels}
+    problems = [
+        (number, f"the {column} is empty" if not visible(name) else _unknown(name, near))
+        for (number, _), found in zip(rows, names, strict=True)
+        for name in found
+        if name not in index or not visible(name)
+    ]
+    if not labels:
+        problems.append((0, f"no row has a label in {column!r}"))
+    if card.kind == "multilabel" and card.labels is None:
+        problems += _unsplit(rows, names, column)
+    if any(metric.startswith("weighted_accuracy") for metric in card.metrics):
+        for label in labels:
+            if parse_key(label) is None:
+                message = f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'"
+                problems.append((first.get(label, 0), message))
+    if card.labels is None and not card.distinct_labels and not problems:
+        problems += _clashes("label", first, "distinct_labels")
+    if problems:
+        return np.zeros(0), labels, problems
+    if card.kind == "multiclass":
+        return np.array([index[found[0]] for found in names], np.int64), labels, []
+    targets = np.zeros((len(rows), len(labels)), np.float32)
+    for i, found in enumerate(names):
+        targets[i, [index[name] for name in found]] = 1
+    return targets, labels, []
+
+
+def _unknown(name: str, near: Mapping[str, str]) -> str:
+    known = near.get(folded(name))
+    hint = f"; {known!r} is, and differs only in spelling" if known is not None else ""
+    return f"label {name!r} is not in the card's labels{hint}"
+
+
+def _unsplit(rows: Sequence[Row], names: Sequence[Sequence[str]], column: str) -> list[tuple[int, str]]:
+    """Return the problem of cells whose labels seem to be separated by something else than ``|``, if there is one.
+
+    A separator within labels is suspicious where no cell has a ``|``, or where all that it parts are labels elsewhere.
+    """
+    every = {name for found in names for name in found}
+    barred = any("|" in row[column] for _, row in rows)
+    for sign in (sign for sign in SEPARATORS if any(sign in name for name in every)):
+        parts = {name: [part.strip() for part in name.split(sign) if part.strip()] for name in every}
+        joined = [name for name, found in parts.items() if len(found) > 1]
+        holders = Counter(part for name in every for part in set(parts[name]))
+        known = {part for part, names_with_it in holders.items() if names_with_it > 1 or not barred}
+        suspicious = [name for name in joined if known.issuperset(parts[name])]
+        if not suspicious:
+            continue
+        number, name = next(
+            (number, name)
+            for (number, _), found in zip(rows, names, strict=True)
+            for name in found
+            if name in suspicious
+        )
+        return [
+            (
+                number,
+                f"the {column} is {name!r}: labels stand between '|', so that {len(every)} labels arise, of which "
+                f"{len(suspicious)} hold {sign!r}; parted there too, they are {len(holders)}. Write '|' for "
+                f"{sign!r}, or, where {sign!r} belongs to the names, name all labels in the card's 'labels'",
+            )
+        ]
+    return []
+
+
+def _numbers(
+    rows: Sequence[Row], columns: tuple[str, ...]
+) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
+    targets, problems = np.zeros((len(rows), len(columns)), np.float32), []
+    for i, (number, row) in enumerate(rows):
+        for j, column in enumerate(columns):
+            try:
+                value = math.nan if "_" in row[column] else float(row[column])  # Python reads 1_000, no one else does
+            except ValueError:
+                value = math.nan
+            if not abs(value) <= LARGEST:  # NaN neither
+                problems.append((number, f"{column} is {row[column]!r}, not a finite number"))
+            else:
+                targets[i, j] = value
+    return targets, columns, problems
+
+
+def _sorted_labels(names: set[str]) -> tuple[str, ...]:
+    if all(re.fullmatch(r"-?\d+", name) for name in names):
+        return tuple(sorted(names, key=lambda name: (int(name), name)))  # 1 and 01 are two labels
+    return tuple(sorted(names))
+
+
+def _unseen_labels(
+    rows: Sequence[Row], splits: Sequence[str], targets: np.ndarray, labels: Sequence[str], card: TaskCard
+) -> Iterable[tuple[int, str]]:
+    if card.kind == "regression":
+        return
+    in_train = np.array([split == "train" for split in splits])
+    if card.kind == "multiclass":
+        seen = set(targets[in_train].tolist())
+        found = [[int(target)] for target in targets]
+    else:
+        seen = set(np.flatnonzero(targets[in_train].any(axis=0)).tolist())
+        found = [np.flatnonzero(row).tolist() for row in targets]
+    for (number, _), split, present in zip(rows, splits, found, strict=True):
+        for label in present:
+            if split != "train" and label not in seen:
+                yield number, f"label {labels[label]!r} is in {split} but never in train"
+
+
+def _refuse(path: Path, problems: Sequence[tuple[int, str]], notes: Sequence[str] = ()) -> None:
+    if not problems:
+        return
+    lines = [f"  row {number}: {text}" if number else f"  {text}" for number, text in problems[:SHOWN]]
+    if len(problems) > SHOWN:
+        lines.append(f"  … and {len(problems) - SHOWN} more")
+    lines += [f"  (not a problem: {note})" for note in notes[:SHOWN]]
+    raise TaskError(f"the manifest {path} cannot be used as it is:\n" + "\n".join(lines))

@@ -1,0 +1,157 @@
+"""``bench encoders`` and its commands, in this process."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from benchmark.cli.main import main
+
+BROKEN = """
+import numpy as np
+from benchmark import Encoder
+
+print("imported")
+
+
+class Broken(Encoder):
+    name, version, sample_rate, dim, arrays, minimum_seconds = "broken", "1", 8000, 1, "numpy", 0.1
+
+    def __init__(self, factor: float = 1.0):
+        self.factor = factor
+
+    def embed(self, waveforms):
+        print("here I am")
+        with np.errstate(invalid="ignore"):
+            return self.factor * waveforms.mean((1, 2))[:, None] / waveforms.std((1, 2))[:, None]
+"""
+
+
+@pytest.fixture
+def bench(capfd, monkeypatch, tmp_path):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as caught:
+            main(["encoders", *map(str, arguments)])
+        out, err = capfd.readouterr()
+        return caught.value.code, out, err
+
+    return run
+
+
+def test_the_list_has_names_kinds_and_next_commands(bench):
+    code, out, _ = bench()
+    assert code == 0
+    for word in ("logmel", "musicset-ularge", "./file.py:Class", "package.module:Class", "hf:", "emb:", "onnx:"):
+        assert word in out
+    assert "bench encoders check NAME" in out
+    assert "bench encoders new my_encoder.py" in out
+
+
+def test_an_entry_point_is_listed(bench, monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    from benchmark.encoders import registry
+
+    point = EntryPoint("theirs", "their.package:Encoder", "benchmark.encoders")
+    monkeypatch.setattr(registry, "entry_points", lambda: {"theirs": point})
+    _, out, _ = bench()
+    assert "theirs" in out
+    assert "of an installed package: their.package:Encoder" in out
+
+
+def test_a_name_shows_one(bench):
+    for arguments in (["chroma"], ["show", "chroma"]):
+        code, out, _ = bench(*arguments)
+        assert code == 0
+        assert "11025 Hz, mono" in out
+
+
+@pytest.mark.parametrize("arguments", [["--home", "HERE", "musicset-ularge"], ["musicset-ularge", "--home", "HERE"]])
+def test_the_home_may_stand_before_or_after(bench, tmp_path, arguments):
+    code, out, _ = bench(*[tmp_path if word == "HERE" else word for word in arguments])
+    assert code == 0
+    assert "bench encoders fetch musicset-ularge" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["nothing"], "no encoder is called"),
+        (["mfcc", "extra"], "one argument too many"),
+        (["check"], "Missing argument"),
+        (["check", "nothing"], "no encoder is called"),
+        (["check", "logmel,mfcc"], "names 2 encoders"),
+        (["check", "logmel", "--task", "no_such"], "no task, alias or group fits"),
+        (["check", "logmel", "--batch-size", "0"], "Invalid value"),
+        (["fetch"], "name the encoder"),
+        (["fetch", "logmel"], "nothing to fetch"),
+        (["new"], "Missing argument"),
+        (["new", "mine.txt"], "no Python file"),
+    ],
+)
+def test_mistakes(bench, arguments, problem):
+    code, _, err = bench(*arguments)
+    assert code == 2
+    assert problem in err
+
+
+class TestCheck:
+    def test_a_sound_encoder(self, bench):
+        code, out, _ = bench("check", "chroma")
+        assert code == 0
+        assert "pass  deterministic" in out
+        assert "times real time" in out
+        assert "FAIL" not in out
+
+    def test_with_a_task(self, bench, make_task):
+        code, out, _ = bench("check", "logmel", "-t", make_task())
+        assert code == 0
+        assert "hours of audio" in out
+        assert "lengths of 60 tracks" in out
+
+    def test_one_that_breaks_a_rule_and_prints(self, bench, tmp_path):
+        file = tmp_path / "broken one.py"
+        file.write_text(BROKEN)
+        code, out, err = bench("check", file, "--encoder-arg", "factor=2")
+        assert code == 2
+        assert "FAIL  finite         1 of 1 not finite on silence" in out
+        assert "1 of 15 rules are broken" in out
+        assert "here I am" not in out
+        assert "imported" not in out
+        assert "here I am" in err
+
+    def test_embeddings_that_are_given(self, bench, tmp_path):
+        rows = np.random.default_rng(0).normal(size=(3, 4))
+        np.savez(tmp_path / "good.npz", ids=np.array(["a", "b", "c"]), embeddings=rows)
+        code, out, _ = bench("check", f"emb:{tmp_path / 'good.npz'}")
+        assert code == 0
+        assert "3 embeddings of dim 4" in out
+        code, out, _ = bench(f"emb:{tmp_path / 'good.npz'}")
+        assert (code, "3 embeddings of dim 4" in out) == (0, True)
+        rows[1, 2] = np.nan
+        np.savez(tmp_path / "bad.npz", ids=np.array(["a", "b", "c"]), embeddings=rows)
+        code, _, err = bench("check", f"emb:{tmp_path / 'bad.npz'}")
+        assert code == 2
+        assert "not finite" in err
+
+
+def test_new_writes_what_the_next_commands_take(bench, tmp_path):
+    file = tmp_path / "my encoder.py"
+    code, out, _ = bench("new", file)
+    assert code == 0
+    assert f"bench encoders check '{file}'" in out
+    code, out, _ = bench("check", file)
+    assert (code, "FAIL" in out) == (0, False)
+    assert bench("new", file)[0] == 2
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom benchmark.cli.main import main\ntry:\n    main(['encoders', '--help'])\n"
+        "except SystemExit as end:\n    assert end.code == 0\n"
+        "assert not {'torch', 'numpy', 'pyarrow', 'soundfile'} & set(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -1,0 +1,81 @@
+"""What a run leaves out, counted by split and class."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.jobs.left_out import left_out, tell
+from tasks.card import TaskCard
+from tasks.items import Items
+
+SPLITS = ("train", "train", "train", "valid", "valid", "test", "test", "test")
+IDS = tuple("abcdefgh")
+CLASSES = np.array([0, 1, 2, 0, 1, 0, 1, 1])
+
+
+def items(targets=CLASSES, labels=("x", "y", "z")):
+    return Items(IDS, SPLITS, (Path("a.wav"),) * 8, None, targets, labels)
+
+
+def card(kind="multiclass", metric="accuracy", **more):
+    labels = {} if kind == "regression" else {"outputs": ("o",)}
+    return TaskCard(
+        id="t", title="T", kind=kind, metrics=(metric,), collection="c", **({"outputs": ("o",)} | labels | more)
+    )
+
+
+def test_items_are_counted_by_split_and_class_and_emptied_classes_are_named():
+    found = left_out(card(), items(), ["c", "f", "(1 more items of test than the card)"], {"a", "g"})
+    assert found.of == {"train": 3, "valid": 2, "test": 3}
+    assert found.missing_by_split == {"train": 1, "valid": 0, "test": 1}
+    assert found.missing_by_class == {"train": {"z": 1}, "test": {"x": 1}}
+    assert found.damaged_by_split == {"train": 1, "valid": 0, "test": 1}
+    assert found.damaged_by_class == {"train": {"x": 1}, "test": {"y": 1}}
+    assert found.emptied == {"train": ["x", "z"], "test": ["x"]}  # y has a test item left, and z never had one
+
+
+def test_of_several_classes_each_counts():
+    targets = np.eye(3, dtype=np.float32)[CLASSES]
+    targets[5] = 1
+    found = left_out(card("multilabel", "map"), items(targets), ["f"], ())
+    assert found.missing_by_class == {"test": {"x": 1, "y": 1, "z": 1}}
+    assert found.emptied == {"test": ["x", "z"]}
+
+
+def test_numbers_have_no_classes():
+    found = left_out(card("regression", "r2_o"), items(np.zeros((8, 1), np.float32), ("o",)), ["f"], ())
+    assert (found.missing_by_split["test"], found.missing_by_class, found.emptied) == (1, {}, {})
+
+
+def test_items_that_the_annotations_lack_are_missing_and_of_no_class():
+    found = left_out(card(sizes={"train": 5, "valid": 2, "test": 2}), items(), [], ())
+    assert found.of == {"train": 5, "valid": 2, "test": 3}
+    assert found.missing_by_split == {"train": 2, "valid": 0, "test": 0}
+    assert found.missing_by_class == found.emptied == {}
+
+
+@pytest.mark.parametrize("missing", [[], ["(1 more items of test than the card)"], ["stranger"]])
+def test_nothing_left_out_is_none(missing):
+    assert left_out(card(), items(), missing, ()) is None
+
+
+def test_it_is_told_in_words(reports):
+    tell(card(), items(), ["f"], ["g", "h"], reports)
+    tell(card(), items(), [], [], reports)
+    assert reports.said == [
+        "t is partial, left out: 3 of 3 test items (1 missing, 2 damaged); no test item is left of x, y. Its record "
+        "says so, and the leaderboard keeps it apart."
+    ]
+
+
+@pytest.fixture
+def reports():
+    class Reports:
+        def __init__(self):
+            self.said = []
+
+        def say(self, text):
+            self.said.append(text)
+
+    return Reports()

@@ -1,0 +1,218 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.jobs import variants
+from benchmark.jobs.items import ask, limited_rows
+from benchmark.jobs.keys import run_key, study_name, trials_of
+from benchmark.jobs.options import Options, TrainPart
+from benchmark.jobs.plan import layer_index, make_pairs
+from tasks import registry
+from tasks.items import Items
+
+
+@pytest.fixture
+def options(tmp_path):
+    return Options(home=tmp_path / "home", results=tmp_path / "results")
+
+
+def items_of(train: int, valid: int, test: int) -> Items:
+    n = train + valid + test
+    splits = ("train",) * train + ("valid",) * valid + ("test",) * test
+    ids = tuple(f"t{i}" for i in range(n))
+    return Items(ids, splits, (Path("a.wav"),) * n, None, np.arange(n) % 2, ("a", "b"))
+
+
+class TestLimitedRows:
+    @pytest.mark.parametrize("limit", [3, 10, 50, 99])
+    def test_keeps_the_proportions_and_leaves_no_split_empty(self, limit):
+        items = items_of(60, 20, 20)
+        rows = limited_rows(items, limit, seed=0)
+        counts = items.take(rows).counts()
+        assert abs(len(rows) - limit) <= 2
+        assert min(counts.values()) >= 1
+        assert abs(counts["train"] - 0.6 * limit) <= 1
+        assert list(rows) == sorted(set(rows))
+
+    def test_a_limit_above_the_size_is_everything(self):
+        assert len(limited_rows(items_of(6, 2, 2), 100, seed=0)) == 10
+
+    def test_is_a_seeded_sample_not_the_first_ones(self):
+        items = items_of(600, 200, 200)
+        first, again, other = (limited_rows(items, 100, seed=s) for s in (0, 0, 1))
+        assert np.array_equal(first, again)
+        assert not np.array_equal(first, other)
+        assert first[60 - 1] > 400
+
+
+class TestRunKey:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, pair, options, tmp_path):
+        moved = replace(options, home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
+        assert run_key(pair, ["a", "b"], options) == run_key(pair, ["a", "b"], moved)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"trials": 3}, {"seed": 1}, {"seeds": 9}, {"limit": 30}, {"sampler": "random"}, {"pruner": "none"},
+            {"probe_precision": "bf16"}, {"device": "cuda"}, {"device": "cuda:1"},
+        ],
+    )  # fmt: skip
+    def test_changes_with_what_changes_the_numbers(self, pair, options, change, monkeypatch):
+        monkeypatch.setattr(
+            "benchmark.jobs.keys.kind_of", lambda device: device.partition(":")[0].replace("auto", "cpu")
+        )
+        assert run_key(pair, ["a"], options) != run_key(pair, ["a"], replace(options, **change))
+
+    def test_naming_the_protocols_own_numbers_changes_nothing(self, pair, options):
+        protocol = pair.asked.protocol
+        named = replace(options, trials=protocol.trials, seeds=protocol.seeds)
+        assert run_key(pair, ["a"], options) == run_key(pair, ["a"], named)
+
+    def test_changes_with_the_audio_the_protocol_and_the_probe(self, pair, options):
+        before = run_key(pair, ["a", "b"], options)
+        assert run_key(pair, ["a", "c"], options) != before
+        assert run_key(pair, ["b", "a"], options) != before
+        asked = pair.asked
+        pair.asked = replace(asked, protocol=replace(asked.protocol, l2=(1e-6, 1e-2)))
+        assert run_key(pair, ["a", "b"], options) != before
+        pair.asked = replace(asked, fingerprint="other")
+        assert run_key(pair, ["a", "b"], options) != before
+
+
+class TestLayerInTheKey:
+    @pytest.mark.parametrize(
+        ("asked", "name"),
+        [(None, "auto"), ("auto", "auto"), ("1", "high"), ("high", "high"), ("mix", "mix"), ("7", "7")],
+    )
+    def test_a_layer_has_one_name(self, options, asked, name):
+        layers = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=("low", "high", "7"))))
+        assert variants.layer_asked(layers, replace(options, layer=asked)) == name
+
+    def test_none_where_there_are_no_layers(self, options):
+        plain = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=None)))
+        assert variants.layer_asked(plain, options) is None
+
+
+class TestPruner:
+    @pytest.mark.parametrize(
+        ("sampler", "asked", "pruner"),
+        [
+            ("tpe", None, "halving"),
+            ("random", "none", "none"),
+            ("grid", None, "none"),
+            ("grid", "halving", "halving"),
+        ],
+    )
+    def test_is_halving_but_for_a_grid_unless_the_user_says(self, options, sampler, asked, pruner):
+        assert variants.pruner_of(replace(options, sampler=sampler, pruner=asked)) == pruner
+
+
+class TestStudyName:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    @pytest.mark.parametrize("change", [{"trials": 3}, {"seeds": 9}, {"device": "cpu"}, {"storage": "sqlite:///x"}])
+    def test_is_the_same_where_one_search_goes_on_from_the_other(self, pair, options, change):
+        assert study_name(pair, ["a"], options) == study_name(pair, ["a"], replace(options, **change))
+
+    @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}])
+    def test_is_another_where_trials_would_be(self, pair, options, change):
+        assert study_name(pair, ["a"], options) != study_name(pair, ["a"], replace(options, **change))
+
+    def test_is_another_for_other_audio_protocols_and_parts(self, pair, options):
+        before = study_name(pair, ["a"], options)
+        assert study_name(pair, ["b"], options) != before
+        assert study_name(replace(pair, part=TrainPart(0.5, 0)), ["a"], options) != before
+        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, round=3))
+        assert study_name(pair, ["a"], options) != before
+
+
+class TestTrials:
+    @pytest.fixture
+    def pair(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+
+    def test_are_the_users_else_the_protocols(self, pair, options):
+        assert trials_of(pair, options) == pair.asked.protocol.trials
+        assert trials_of(pair, replace(options, trials=7)) == 7
+
+    def test_one_configuration_alone_is_one_trial(self, pair, options):
+        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, name="published:x"))
+        assert trials_of(pair, options) == 1
+        with pytest.raises(UserError, match="--trials 2: there are 1 here"):
+            trials_of(pair, replace(options, trials=2))
+
+
+@pytest.mark.parametrize(
+    ("name", "index"), [("low", 0), ("1", 1), ("0", 2), ("2", 2), ("3", -1), ("-1", -1), ("LOW", -1), ("²", -1)]
+)
+def test_a_layers_name_comes_before_its_number(name, index):
+    assert layer_index(name, ("low", "high", "0")) == index
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("chosen", "message"),
+        [
+            ({"sampler": "cmaes"}, "--sampler must be one of tpe, random, grid"),
+            ({"pruner": "median"}, "--pruner must be one of halving, none"),
+            ({"probe_precision": "fp16"}, "--probe-precision must be one of fp32, bf16"),
+        ],
+    )
+    def test_choices_that_there_are_not(self, tmp_path, chosen, message):
+        with pytest.raises(UserError, match=message):
+            Options(home=tmp_path, results=tmp_path, **chosen)
+
+
+class TestPairs:
+    def test_tasks_on_one_audio_share_one_store(self, bands, make_task, options):
+        tasks = [registry.find(str(make_task(name)))[0] for name in ("one", "two")]
+        asked = [ask(task, task.items(options.home), options) for task in tasks]
+        pairs = make_pairs([bands], asked, options)
+        assert len(pairs) == 2
+        assert pairs[0].store is pairs[1].store
+
+    def test_a_window_of_the_task_makes_another_space(self, bands, make_task, options):
+        card = make_task()
+        plain = registry.find(str(card))[0]
+        own = replace(plain, card=plain.card.model_copy(update={"window_seconds": 0.5, "id": "own"}))
+        asked = [ask(task, plain.items(options.home), options) for task in (plain, own)]
+        first, second = make_pairs([bands], asked, options)
+        assert first.space.key != second.space.key
+        assert second.space.windows.window == 4000
+
+    def test_a_window_that_the_encoder_cannot_take_is_refused_before_anything_runs(self, bands, make_task, options):
+        task = registry.find(str(make_task()))[0]
+        own = replace(task, card=task.card.model_copy(update={"window_seconds": 0.01}))
+        with pytest.raises(UserError, match=r"windows of 0.01 s, but the encoder 'bands' takes"):
+            make_pairs([bands], [ask(own, task.items(options.home), options)], options)
+
+    def test_an_encoder_falls_back_to_its_own_windows_only_when_asked_and_the_record_says_so(
+        self, bands, make_task, options
+    ):
+        import benchmark
+
+        card = make_task()
+        card.write_text(card.read_text().replace("[probe]", "window_seconds = 0.01\n[probe]"))
+        where = {"home": options.home, "results": options.results, "trials": 1, "seeds": 1, "workers": 0}
+        with pytest.raises(UserError, match="--own-windows"):
+            benchmark.run(bands, card, **where)
+        record = benchmark.run(bands, card, **where, own_windows=True)
+        assert record.encoder.own_windows
+        assert record.encoder.window_seconds == bands.window_seconds
+        card.write_text(card.read_text().replace("window_seconds = 0.01", "window_seconds = 0.5"))
+        taken = benchmark.run(bands, card, **where, own_windows=True)
+        assert not taken.encoder.own_windows
+        assert taken.encoder.window_seconds == 0.5

@@ -1,0 +1,417 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark.embeddings.space import space_of
+from benchmark.errors import UserError
+from benchmark.jobs import predict as module
+from benchmark.jobs.predict import as_data, command, in_words, predict, ranked
+from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
+from probes.export.function import StoredProbe
+
+RATE = 8000
+ACTIVATIONS = {"multiclass": "softmax", "multilabel": "sigmoid", "regression": "identity"}
+PLUGIN = """
+import numpy as np
+from benchmark import Encoder
+
+class Loudness(Encoder):
+    name, version, sample_rate, dim, arrays = "loudness", "1", 8000, 2, "numpy"
+    window_seconds, hop_seconds, minimum_seconds, padding = 1.0, 0.5, 0.1, "refuse"
+
+    def embed(self, waveforms):
+        print("an encoder that talks")
+        return np.stack([np.abs(waveforms).mean((1, 2)), waveforms.std((1, 2))], 1).astype(np.float32)
+"""
+
+
+class Said:
+    """A reporter that remembers."""
+
+    def __init__(self):
+        self.lines = []
+
+    def say(self, text):
+        self.lines.append(text)
+
+
+def tone(path, pitch, seconds=2.3, rate=RATE):
+    phase = 2 * np.pi * pitch * np.arange(int(seconds * rate)) / rate
+    soundfile.write(path, 0.3 * np.sin(phase), rate)
+    return path
+
+
+@pytest.fixture
+def songs(tmp_path):
+    """A low, a middle and a high tone."""
+    return [tone(tmp_path / f"{name}.flac", pitch) for name, pitch in (("low", 100), ("middle", 700), ("high", 1800))]
+
+
+@pytest.fixture
+def make_probe(tmp_path):
+    """Export a probe of an encoder: its kernel [D, outputs], and what the card says otherwise."""
+
+    def make(encoder, kernel, kind="multiclass", labels=("low", "middle", "high"), folder="probe", space=None, **part):
+        kernel = np.asarray(kernel, np.float32)
+        dim, outputs = kernel.shape
+        one, none = np.ones(outputs, np.float32), np.zeros(outputs, np.float32)
+        probe = StoredProbe(
+            ACTIVATIONS[kind], (kernel,), (none,), np.zeros(dim, np.float32), np.ones(dim, np.float32), none, one
+        )
+        window = part.get("window_seconds")
+        used = encoder if window is None else encoder.for_window(window)
+        made = space_of(used, window, part.get("hop_seconds"))
+        part = {
+            "text": encoder.name, "version": encoder.version, "fingerprint": made.fingerprint,
+            "space": {**made.describe(), **(space or {})}, **part,
+        }  # fmt: skip
+        card = ProbeCard(
+            kind=kind, activation=ACTIVATIONS[kind], labels=labels, metrics=("accuracy",), protocol="paper", seed=0,
+            settings={}, scores={}, versions={}, task=TaskPart(id="tones", title="Tones", version=1, fingerprint="t"),
+            encoder=EncoderPart(id=encoder.name, **part),
+        )  # fmt: skip
+        return export(probe, card, tmp_path / folder)
+
+    return make
+
+
+@pytest.fixture
+def bands_probe(bands, make_probe):
+    """Which of three bands is the loudest."""
+    kernel = np.zeros((16, 3))
+    kernel[0, 0] = kernel[2, 1] = kernel[7, 2] = 2
+    return make_probe(bands, kernel)
+
+
+# predictions
+
+
+def test_each_file_is_decoded_cut_embedded_and_answered(bands, bands_probe, songs):
+    card, found = predict(bands_probe, songs, encoder=bands)
+    assert [one.path for one in found] == songs
+    assert [card.labels[one.outputs.argmax()] for one in found] == ["low", "middle", "high"]
+    samples = soundfile.read(songs[0], dtype="float32")[0]
+    windows = np.stack([samples[i : i + RATE] for i in (0, 4000, 8000, len(samples) - RATE)])[:, None]
+    embedding = bands.embed(windows).mean(0, dtype=np.float64).astype(np.float32)
+    logits = np.float32([embedding[0], embedding[2], embedding[7]]) * 2
+    np.testing.assert_allclose(found[0].outputs, np.exp(logits) / np.exp(logits).sum(), rtol=1e-4)
+    assert found[0].seconds == pytest.approx(2.3, abs=0.01)
+    assert not found[0].clipped
+
+
+def test_it_is_what_the_onnx_file_gives_for_the_stored_embedding(bands, bands_probe, songs):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    session = onnxruntime.InferenceSession(bands_probe / "probe.onnx", providers=["CPUExecutionProvider"])
+    _, found = predict(bands_probe, songs, encoder=bands)
+    for song, one in zip(songs, found, strict=True):
+        samples = soundfile.read(song, dtype="float32")[0]
+        windows = np.stack([samples[i : i + RATE] for i in (0, 4000, 8000, len(samples) - RATE)])[:, None]
+        embedding = bands.embed(windows).mean(0, dtype=np.float64).astype(np.float32)
+        (outputs,) = session.run(None, {"embeddings": embedding[None]})
+        np.testing.assert_allclose(one.outputs, outputs[0], atol=1e-6)
+
+
+def test_torch_modules_of_the_encoder_are_evaluated(bands, bands_probe, songs, monkeypatch):
+    torch = pytest.importorskip("torch")
+    part = torch.nn.Dropout()
+    monkeypatch.setattr(type(bands), "to", lambda encoder, device: vars(encoder).update(part=part))
+    try:
+        predict(bands_probe, songs[:1], encoder=bands)
+    finally:
+        vars(bands).pop("part", None)
+    assert not part.training
+
+
+def test_workers_and_batches_change_nothing(bands, bands_probe, songs):
+    _, alone = predict(bands_probe, songs, encoder=bands, workers=0, batch_size=1)
+    _, together = predict(bands_probe, songs, encoder=bands, workers=1, batch_size=32)
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.outputs, other.outputs, rtol=1e-5)
+
+
+def test_files_of_another_rate_and_stereo_are_brought_to_the_encoders(bands, bands_probe, tmp_path):
+    soundfile.write(
+        tmp_path / "s.wav", np.tile(0.2 * np.sin(2 * np.pi * 700 * np.arange(88200) / 44100)[:, None], 2), 44100
+    )
+    card, (one,) = predict(bands_probe, [tmp_path / "s.wav"], encoder=bands)
+    assert card.labels[one.outputs.argmax()] == "middle"
+
+
+def test_the_tasks_window_is_given_to_the_encoder_again(bands, make_probe, songs):
+    asked = []
+
+    class Windowed(type(bands)):
+        def for_window(self, seconds):
+            asked.append(seconds)
+            return self
+
+        def embed(self, waveforms):
+            asked.append(waveforms.shape[-1])
+            return super().embed(waveforms)
+
+    encoder = Windowed()
+    folder = make_probe(encoder, np.eye(16)[:, :3], window_seconds=2.0, hop_seconds=0.5)
+    asked.clear()
+    predict(folder, songs[:1], encoder=encoder)
+    assert asked == [2.0, 16000]
+
+
+def test_the_precision_of_the_record_is_asked_for(bands, make_probe, songs):
+    folder = make_probe(bands, np.eye(16)[:, :3], precision="bf16")
+    with pytest.raises(UserError, match="fp32 only"):
+        predict(folder, songs[:1], encoder=bands)
+
+
+# files that cannot be used
+
+
+def test_a_damaged_file_is_named_and_the_others_are_answered(bands, bands_probe, songs, tmp_path):
+    (tmp_path / "broken.flac").write_bytes(songs[0].read_bytes()[:3000])
+    (tmp_path / "text.mp3").write_text("no audio")
+    files = [songs[0], tmp_path / "broken.flac", tmp_path / "nowhere.wav", tmp_path / "text.mp3", songs[2]]
+    card, found = predict(bands_probe, files, encoder=bands)
+    assert [one.outputs is None for one in found] == [False, True, True, True, False]
+    assert all(one.problem for one in found[1:4])
+    assert "missing" in found[2].problem
+    assert card.labels[found[4].outputs.argmax()] == "high"
+
+
+def test_a_file_that_an_encoder_finds_too_short_or_chokes_on_costs_that_file_alone(make_probe, tmp_path, songs):
+    (tmp_path / "mine.py").write_text(PLUGIN.replace('print("an encoder that talks")', "assert waveforms.any()"))
+    text = f"{tmp_path / 'mine.py'}:Loudness"
+    from benchmark.encoders.registry import resolve_one
+
+    folder = make_probe(resolve_one(text), np.eye(2), labels=("a", "b"), text=text)
+    short = tone(tmp_path / "short.wav", 500, 0.05)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(RATE), RATE)
+    _, found = predict(folder, [short, tmp_path / "silent.wav", songs[0]], encoder=text)
+    assert "too short" in found[0].problem
+    assert "AssertionError" in found[1].problem
+    assert found[2].outputs is not None
+
+
+def test_outputs_that_are_not_finite_are_a_problem_of_the_file(bands, make_probe, songs):
+    folder = make_probe(bands, np.full((16, 2), 3e38), "regression", ("valence", "arousal"))
+    _, (one,) = predict(folder, songs[:1], encoder=bands)
+    assert one.outputs is None
+    assert "extreme scale" in one.problem
+
+
+# the encoder
+
+
+def test_the_encoder_is_found_by_what_the_probe_says(make_probe, songs):
+    from benchmark.encoders.registry import resolve_one
+
+    encoder = resolve_one("logmel")
+    folder = make_probe(encoder, np.zeros((encoder.dim, 2)), labels=("a", "b"))
+    _, (one,) = predict(folder, songs[:1])
+    assert one.outputs.tolist() == [0.5, 0.5]
+
+
+def test_an_encoder_of_a_file_is_named_by_the_user(make_probe, tmp_path, songs):
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    text = f"{tmp_path / 'mine.py'}:Loudness"
+    from benchmark.encoders.registry import resolve_one
+
+    folder = make_probe(resolve_one(text), np.eye(2), labels=("a", "b"), text=text)
+    _, (one,) = predict(folder, songs[:1], encoder=text)
+    assert one.outputs is not None
+    (tmp_path / "mine.py").write_text(PLUGIN.replace("waveforms.std((1, 2))", "waveforms.max((1, 2))"))
+    with pytest.raises(UserError, match=r"'loudness'.*is not the 'loudness'.*fingerprint.*--encoder"):
+        predict(folder, songs[:1], encoder=text)
+
+
+def test_an_encoder_that_is_not_found_can_be_named(bands, bands_probe, songs):
+    with pytest.raises(UserError, match=r"(?s)no encoder is called 'bands'.*name it with --encoder"):
+        predict(bands_probe, songs[:1])
+    with pytest.raises(UserError, match="no encoder is called 'brands'"):
+        predict(bands_probe, songs[:1], encoder="brands")
+    with pytest.raises(UserError, match="is not the 'bands'"):
+        predict(bands_probe, songs[:1], encoder="chroma")
+
+
+def test_another_way_of_feeding_is_refused_and_another_decoder_is_told(bands, make_probe, songs):
+    kernel, said = np.eye(16)[:, :3], Said()
+    other = make_probe(bands, kernel, space={"key": "other", "pooling": "max"})
+    with pytest.raises(UserError, match=r"fed in another way.*\(pooling\)"):
+        predict(other, songs[:1], encoder=bands, report=said)
+    older = make_probe(bands, kernel, space={"key": "other", "pipeline": "0; libsndfile 1"})
+    _, (one,) = predict(older, songs[:1], encoder=bands, report=said)
+    assert one.outputs is not None
+    assert "decoded by 0; libsndfile 1" in said.lines[0]
+    unknown = make_probe(bands, kernel, space={"key": "other"})
+    with pytest.raises(UserError, match="an unknown part"):
+        predict(unknown, songs[:1], encoder=bands)
+
+
+def test_embeddings_that_were_given_have_no_encoder(bands, make_probe, songs):
+    folder = make_probe(bands, np.eye(16)[:, :3])
+    data = json.loads((folder / "probe.json").read_text(encoding="utf-8"))
+    data["encoder"]["space"] = {"key": "k"}
+    del data["sha256"]
+    data["sha256"] = content_digest(data)
+    (folder / "probe.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(UserError, match=r"embeddings that were given.*probe\.onnx"):
+        predict(folder, songs[:1], encoder=bands)
+
+
+def test_a_probe_of_another_width_is_refused(bands, make_probe, songs):
+    with pytest.raises(UserError, match="takes 15 numbers, which the encoder 'bands' does not give: it gives 16"):
+        predict(make_probe(bands, np.eye(15)[:, :3]), songs[:1], encoder=bands)
+
+
+def test_a_layer_is_taken_from_the_row_of_all(bands, make_probe, songs):
+    class Layered(type(bands)):
+        layers = ("first", "second")
+
+        def embed(self, waveforms):
+            found = super().embed(waveforms)
+            return np.stack([np.zeros_like(found), found], axis=1)
+
+    kernel = np.zeros((16, 3))
+    kernel[0, 0] = kernel[2, 1] = kernel[7, 2] = 2
+    answers = {}
+    for layer in (0, 1):
+        folder = make_probe(Layered(), kernel, layer=layer, folder=f"probe{layer}")
+        _, (one,) = predict(folder, songs[1:2], encoder=Layered())
+        answers[layer] = one.outputs
+    np.testing.assert_allclose(answers[0], [1 / 3] * 3, rtol=1e-6)
+    assert answers[1].argmax() == 1
+    for layer, width in ((2, 16), (1, 32)):
+        folder = make_probe(Layered(), np.zeros((width, 3)), layer=layer, folder=f"other{layer}")
+        with pytest.raises(UserError, match=f"takes {width} numbers of layer {layer}.*gives 32"):
+            predict(folder, songs[:1], encoder=Layered())
+    with pytest.raises(UserError, match="of layer 0"):
+        predict(make_probe(bands, kernel, layer=0), songs[:1], encoder=bands)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"files": []}, "no audio file"), ({"batch_size": 0}, "--batch-size"), ({"workers": -1}, "--workers")],
+)
+def test_arguments_that_make_no_sense_are_refused(bands, bands_probe, songs, change, message):
+    arguments = {"probe": bands_probe, "files": songs[:1], "encoder": bands, **change}
+    with pytest.raises(UserError, match=message):
+        predict(**arguments)
+
+
+def test_a_damaged_probe_is_the_users_to_mend(bands, bands_probe, songs):
+    (bands_probe / "probe.safetensors").write_bytes(b"x")
+    with pytest.raises(UserError, match="is not as it was written"):
+        predict(bands_probe, songs[:1], encoder=bands)
+
+
+# what is printed
+
+
+def run(folder, files, **changed):
+    arguments = {
+        "encoder": f"{folder.parent / 'mine.py'}:Loudness",
+        "home": None, "device": "cpu", "batch_size": 4, "workers": 0, "top_k": None, "as_json": False,
+    }  # fmt: skip
+    command(folder, files, **{**arguments, **changed})
+
+
+@pytest.fixture
+def loudness(make_probe, tmp_path):
+    """The folder of a probe whose encoder is a file, and talks."""
+    from benchmark.encoders.registry import resolve_one
+
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    text = f"{tmp_path / 'mine.py'}:Loudness"
+    return make_probe(resolve_one(text), [[9, -9, 0], [0, 0, 0]], "multilabel", ("loud", "quiet", "x"), text=text)
+
+
+def test_the_command_prints_the_most_probable_labels_first_and_nothing_else(loudness, songs, capfd):
+    run(loudness, songs[:2])
+    out, err = capfd.readouterr()
+    lines = out.splitlines()
+    assert lines[0] == f"{songs[0]} (0:02)"
+    assert [line.split()[1] for line in lines[1:4]] == ["loud", "x", "quiet"]
+    assert lines[2] == "  50.0%  x"
+    assert lines[4:6] == ["", f"{songs[1]} (0:02)"]
+    assert "talks" not in out
+    assert "talks" in err
+
+
+def test_the_command_ends_with_2_after_it_has_answered_the_rest(loudness, songs, tmp_path, capfd):
+    with pytest.raises(SystemExit) as end:
+        run(loudness, [tmp_path / "nowhere.mp3", songs[0]])
+    assert end.value.code == 2
+    out, err = capfd.readouterr()
+    assert out.startswith(f"{songs[0]} (0:02)\n")
+    assert f"bench: {tmp_path / 'nowhere.mp3'}: the file is missing" in err
+
+
+def test_json_has_every_label_and_every_file(loudness, songs, tmp_path, capfd):
+    with pytest.raises(SystemExit):
+        run(loudness, [songs[0], tmp_path / "nowhere.mp3"], as_json=True)
+    data = json.loads(capfd.readouterr().out)
+    assert (data["task"], data["kind"], data["encoder"]) == ("tones", "multilabel", "loudness")
+    first, second = data["files"]
+    assert list(first["outputs"]) == ["loud", "x", "quiet"]
+    assert first["outputs"]["x"] == 0.5
+    assert (second["file"], "outputs" in second) == (str(tmp_path / "nowhere.mp3"), False)
+    assert "missing" in second["problem"]
+    run(loudness, songs[:1], as_json=True, top_k=1)
+    assert list(json.loads(capfd.readouterr().out)["files"][0]["outputs"]) == ["loud"]
+
+
+def card_with(kind, labels):
+    return ProbeCard(
+        kind=kind, activation=ACTIVATIONS[kind], labels=labels, metrics=("m",), protocol="paper", seed=0,
+        settings={}, scores={}, versions={},
+        task=TaskPart(id="t", title="T", version=1, fingerprint="f"),
+        encoder=EncoderPart(id="e", text="e", version="1", fingerprint="f", space={}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("multilabel", 10), ("multiclass", 5)])
+def test_so_many_labels_are_shown(kind, shown):
+    card, outputs = card_with(kind, tuple(f"l{i}" for i in range(20))), np.linspace(0, 1, 20, dtype=np.float32)
+    found = ranked(card, outputs, None)
+    assert [label for label, _ in found] == [f"l{i}" for i in range(19, 19 - shown, -1)]
+    assert len(ranked(card, outputs, 3)) == 3
+    assert len(ranked(card, outputs, 99)) == 20
+
+
+def test_values_keep_their_order_and_their_names():
+    card = card_with("regression", ("valence", "a"))
+    found = module.Prediction(Path("song.mp3"), np.float32([-1.25, 3]), 75.4, clipped=True)
+    assert in_words(card, found, None).splitlines() == [
+        "song.mp3 (1:15, clipped)", "  valence  -1.250", "  a        3.000",
+    ]  # fmt: skip
+    assert as_data(card, [found], None)["files"] == [
+        {"file": "song.mp3", "seconds": 75.4, "clipped": True, "outputs": {"valence": -1.25, "a": 3.0}}
+    ]
+
+
+def test_labels_cannot_steer_the_terminal():
+    card = card_with("multilabel", ("\x1b[31mred\r\n",))
+    words = in_words(card, module.Prediction(Path("a\x07.mp3"), np.float32([0.5]), 1.0), None)
+    assert "\x1b" not in words
+    assert "\r" not in words
+    assert "\x07" not in words
+    assert len(words.splitlines()) == 2
+
+
+def test_a_numpy_encoder_needs_no_torch(make_probe, tmp_path, songs, bands):
+    import subprocess
+
+    from benchmark.encoders.registry import resolve_one
+
+    folder = make_probe(resolve_one("logmel"), np.zeros((resolve_one("logmel").dim, 2)), labels=("a", "b"))
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom benchmark.jobs.predict import predict\n"
+        "_, found = predict(Path(sys.argv[1]), [Path(sys.argv[2])])\nassert found[0].outputs.tolist() == [0.5, 0.5]\n"
+        "assert not {'torch', 'onnx', 'optuna'} & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder, songs[0]], capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
