@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from benchmark.encoders.published.musicnn.network import MusicnnConfig
+from benchmark.encoders.published.musicnn.network import TINY, MusicnnConfig
 
 
 def name_of(kind: str, i: int) -> str:

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
-from musicnn_variables import TINY, name_of, variables
+from musicnn_variables import name_of, variables
 from tensor_bundles import Bundle
 
 from benchmark.encoders.published.musicnn.convert import convert, load, read_checksum, save
