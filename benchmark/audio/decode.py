@@ -28,7 +28,8 @@ PIPELINE_VERSION = 1
 class AudioRule:
     """How a file becomes an encoder's input: its rate in Hz and its channels (1: the mean, 2: stereo).
 
-    ``decoding`` is ``plain``, or names the rule of :mod:`benchmark.audio.mule_waveform` that an encoder was published with.
+    ``decoding`` is ``plain``, or names the rule of :mod:`benchmark.audio.mule_waveform` that an encoder was published
+    with.
     """
 
     sample_rate: int

@@ -1,4 +1,4 @@
-"""From a run to the files of its probe, and back to the folder that holds one: what ``probes.export.files`` cannot know."""
+"""The probe of a job as files in a folder of its own, and the folder of a probe that was exported."""
 
 from __future__ import annotations
 

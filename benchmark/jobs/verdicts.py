@@ -84,8 +84,8 @@ def seeds_noise(first: Sequence[float], second: Sequence[float], items: int) -> 
     """Return how far two means of seeds may lie apart when both are of one probe.
 
     The t quantile of :data:`LEVEL` times the standard error of the difference, from the pooled deviation of the seeds;
-    but never less than :func:`probes.search.ties.tolerance`, what a single item does. With one seed that is all: what other
-    seeds would do is not known.
+    but never less than :func:`probes.search.ties.tolerance`, what a single item does. With one seed that is all: what
+    other seeds would do is not known.
 
     Args:
         first: Scores of K seeds.

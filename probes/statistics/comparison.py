@@ -1,8 +1,8 @@
 """Are two encoders different on a task? An interval and a p value over items and probe seeds, and one of these probes.
 
 The main question is whether one encoder is to be expected to score higher than the other, on items of this kind (or
-groups of them) and with any seeds of the probe: see :mod:`probes.statistics.intervals`. Beside it stands the narrower one,
-whether these very probes differ: a paired permutation test. Its null hypothesis is that what a cluster adds to the
+groups of them) and with any seeds of the probe: see :mod:`probes.statistics.intervals`. Beside it stands the narrower
+one, whether these very probes differ: a paired permutation test. Its null hypothesis is that what a cluster adds to the
 score of the first and to that of the second are exchangeable; so it exchanges them with probability 1/2, cluster by
 cluster, and looks how often the scores then differ by as much as they do (two-sided).
 

@@ -171,7 +171,7 @@ class Trainer:
         return min(threads, LANES_OF_LARGE) if self.inputs.large else threads
 
     def groups(self, settings: Sequence[Settings]) -> list[list[int]]:
-        """Return the indices of settings that are trained side by side; see :func:`probes.training.batched.group_by_shape`."""
+        """Return indices of settings that are trained side by side; see :mod:`probes.training.batched`."""
         return group_by_shape(self.spec, self.dim, self.device, self.lanes(), settings)
 
     def complete(self, trainings: Sequence[Training]) -> None:

@@ -19,7 +19,7 @@ PROGRAM = """
 import re, sys, time
 from pathlib import Path
 import numpy as np, soundfile, soxr
-from benchmark.audio import AudioRule, decode, load
+from benchmark.audio.decode import AudioRule, decode, load
 path = Path(sys.argv[2])
 def peak(): return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
 before, started = peak(), time.process_time()

@@ -1,8 +1,8 @@
 """From audio files to stored log-mels: the published front end, whole tracks, in parallel and in order.
 
-The front end is :mod:`benchmark.encoders.published.mule.frontend`: the decoding rule ``mule``, log10(1 + 10000 * mel power), 96
-bands, 100 frames a second, *before* any standardisation. It is kept as float16, so a value moves by at most 2**-11 of
-itself (3e-8 near 0); a standardised slice of music moves by 3e-4 of its deviation (root mean square).
+The front end is :mod:`benchmark.encoders.published.mule.frontend`: the decoding rule ``mule``, log10(1 + 10000 * mel
+power), 96 bands, 100 frames a second, *before* any standardisation. It is kept as float16, so a value moves by at most
+2**-11 of itself (3e-8 near 0); a standardised slice of music moves by 3e-4 of its deviation (root mean square).
 
 Left out, by rule: files that cannot be decoded whole, and those shorter than 3 s. A file that vanishes or changes while
 it is read, or that the system cannot read, is no damage (a disk may have gone): it stops the run, which can be resumed.

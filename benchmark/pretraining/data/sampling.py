@@ -4,8 +4,8 @@ As in the paper, tracks are drawn uniformly with replacement, and of each one ra
 pair is two crops of one track whose centres are less than 5 s apart, or both anywhere in one clip of 10 s.
 
 Crops are log-mels as they are stored: mixup belongs on them, and standardisation of each crop, which the published
-encoder does (:func:`benchmark.encoders.published.mule.frontend.standardised`), behind it, on the device of the network. Whether
-the published training standardised before mixup, or behind it, is not known.
+encoder does (:func:`benchmark.encoders.published.mule.frontend.standardised`), behind it, on the device of the network.
+Whether the published training standardised before mixup, or behind it, is not known.
 
 All draws of a step are a counter-based stream of (seed, step): raw 64-bit words of Philox, which numpy keeps as they
 are over its versions. With several processes each computes the draws of the joint batch and reads its own part.

@@ -1,9 +1,9 @@
 """The store of log-mels that networks are pre-trained on: what it holds, and crops of it.
 
-Written by :mod:`benchmark.pretraining.data.prepare`, laid out by :mod:`benchmark.pretraining.data.shards`. Reading takes little
-memory whatever the size: the index (16 bytes a track) and the labels are memory-mapped, and so are the shards, which
-all processes of a machine then share. A store in object storage (``s3://...``, any protocol of fsspec) is read by
-ranges; its index is fetched once into the data home.
+Written by :mod:`benchmark.pretraining.data.prepare`, laid out by :mod:`benchmark.pretraining.data.shards`. Reading
+takes little memory whatever the size: the index (16 bytes a track) and the labels are memory-mapped, and so are the
+shards, which all processes of a machine then share. A store in object storage (``s3://...``, any protocol of fsspec) is
+read by ranges; its index is fetched once into the data home.
 
 Whether a store is what was written is checked when it is opened: sizes always; contents of files whose size and mtime
 were not seen with that content before, so at most once on each machine; of remote shards sizes alone, unless

@@ -384,7 +384,7 @@ from pathlib import Path
 import torch
 from benchmark import Encoder
 from benchmark.embeddings import extract as extraction
-from benchmark.embeddings.audio_index import AudioIndex
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.extract import Track, extract, missing_tracks
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore

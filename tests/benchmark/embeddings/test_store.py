@@ -319,10 +319,10 @@ WRITER = """
 import sys
 from pathlib import Path
 import numpy as np
-from benchmark.audio import AudioRule
+from benchmark.audio.decode import AudioRule
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import EmbeddingStore, Row
-from benchmark.windows import WindowRule
+from benchmark.audio.windows import WindowRule
 
 home, offset = Path(sys.argv[1]), int(sys.argv[2])
 rule = WindowRule(48000, 32000, 48000, "repeat")

@@ -293,12 +293,12 @@ class TestReuse:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmark import pipeline
-from benchmark.deformations import parse
+from benchmark.jobs import runner
+from benchmark.audio.deformations import parse
 from benchmark.embeddings import extract, store
-from benchmark.plan import make_pairs
-from benchmark.options import Options
-from benchmark.progress import Silent
+from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.options import Options
+from benchmark.system.progress import Silent
 from tasks import registry
 from tests.benchmark.conftest import Bands
 extract.SHARD_SECONDS = 0
@@ -310,8 +310,8 @@ def once(self, rows):
 store.EmbeddingStore.append = once
 home = Path(sys.argv[2])
 options = Options(home=home, results=home, workers=0, batch_size=1, deform=parse("noise=3"))
-asked = pipeline.prepare(registry.find(sys.argv[1], home, ()), options, Silent())
-pipeline.embed(make_pairs([Bands()], asked, options), options, Silent())
+asked = runner.prepare(registry.find(sys.argv[1], home, ()), options, Silent())
+runner.embed(make_pairs([Bands()], asked, options), options, Silent())
 """
 
 

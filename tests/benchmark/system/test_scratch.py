@@ -15,7 +15,7 @@ from benchmark.system.scratch import LOCK, OWNER, ScratchFolder, run_of, scratch
 HOLDER = """
 import sys
 from pathlib import Path
-from benchmark.scratch import scratch_folder
+from benchmark.system.scratch import scratch_folder
 with scratch_folder(Path(sys.argv[1])) as folder:
     (folder / "train-all.npy").write_bytes(bytes(100))
     print(folder, flush=True)

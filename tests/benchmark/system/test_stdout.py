@@ -9,7 +9,7 @@ from benchmark.system.stdout import stdout_to_stderr
 
 LOUD = """
 import ctypes, logging, os, subprocess, sys
-from benchmark.standard_streams import stdout_to_stderr
+from benchmark.system.stdout import stdout_to_stderr
 
 kept, c = sys.stdout, ctypes.CDLL(None)
 logging.basicConfig(stream=sys.stdout, format="%(message)s")

@@ -80,7 +80,7 @@ def test_a_missing_file_is_not_denied(tmp_path):
 CHILD = """
 import os, sys
 from pathlib import Path
-from tasks.layout import denied
+from tasks.sources.layout import denied
 os.setgid(65534); os.setuid(65534)
 print(denied(Path(sys.argv[1])))
 """

@@ -1,7 +1,8 @@
 """``musicset-ularge``: the published model of McCallum et al. 2022 as an encoder, from its authors' own weights.
 
-The pipeline is the published one (see :mod:`benchmark.audio.mule_waveform` and :mod:`benchmark.encoders.published.mule.frontend`,
-which name every choice where the reference crashes or is undefined): slices of 3 s every 2 s, averaged over the track.
+The pipeline is the published one (see :mod:`benchmark.audio.mule_waveform` and
+:mod:`benchmark.encoders.published.mule.frontend`, which name every choice where the reference crashes or is undefined):
+slices of 3 s every 2 s, averaged over the track.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class Mule(Encoder):
     )
 
     def __init__(self, weights: Path, name: str = "musicset-ularge") -> None:
-        """Name the weights (safetensors of :mod:`benchmark.encoders.published.mule.convert`); they are read at first use.
+        """Name the weights (safetensors of :mod:`~benchmark.encoders.published.mule.convert`), read at first use.
 
         Raises:
             UserError: The file is not such weights.

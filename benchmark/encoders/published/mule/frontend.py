@@ -2,7 +2,7 @@
 
 Pure functions, in the order of their use::
 
-    waveform = mule_waveform(samples, rate)         # benchmark.audio.mule_waveform, in the decoding process: 16 kHz mono
+    waveform = mule_waveform(samples, rate)         # benchmark.audio.mule_waveform, while decoding: 16 kHz mono
     inputs = track_inputs(waveforms)                # torch, [B, n] -> [B, S, 96, 300]: slices of whole tracks
     inputs = window_inputs(waveforms)               # torch, [B, n] -> [B, 1, 96, n // 160]: windows of a task
 

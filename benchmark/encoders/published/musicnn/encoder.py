@@ -52,7 +52,7 @@ class MusicnnEncoder(Encoder):
     not_in_fingerprint: ClassVar[tuple[str, ...]] = (*Encoder.not_in_fingerprint, "weights", "_network", "_frames")
 
     def __init__(self, weights: Path, name: str = "musicnn-msd", layer: str = DEFAULT_LAYER) -> None:
-        """Name the weights (safetensors of :mod:`benchmark.encoders.published.musicnn.convert`); they are read at first use.
+        """Name the weights (safetensors of :mod:`~benchmark.encoders.published.musicnn.convert`), read at first use.
 
         Raises:
             UserError: The file is not such weights, or there is no such layer.

@@ -29,7 +29,7 @@ from benchmark.system.progress import Silent
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmark.pretraining import prepare, shards
+from benchmark.pretraining.data import prepare, shards
 shards.SHARD_BYTES = 900 * shards.FRAME_BYTES
 last, write = int(sys.argv[3]), shards.write_index
 def killing(folder, shard):

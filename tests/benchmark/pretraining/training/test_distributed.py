@@ -106,10 +106,10 @@ def test_without_processes_rows_are_as_they_are() -> None:
 PROCESS = """
 import os, sys
 import numpy as np, torch
-from benchmark.pretraining.recipes import Recipe
-from benchmark.pretraining.run import make_fabric
-from benchmark.pretraining.sampling import Batch
-from benchmark.pretraining.trainer import Trainer
+from benchmark.pretraining.training.recipes import Recipe
+from benchmark.pretraining.pretrain import make_fabric
+from benchmark.pretraining.data.sampling import Batch
+from benchmark.pretraining.training.trainer import Trainer
 
 rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 common = dict(network="sf-nfnet-tiny", batch=8, steps=10, warmup_steps=1, frames=48, projector_width=16,

@@ -272,8 +272,8 @@ def short_run(folder: Path, store: str) -> Choices:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmark.pretraining.run import Choices, pretrain
-from benchmark.pretraining.trainer import Trainer
+from benchmark.pretraining.pretrain import Choices, pretrain
+from benchmark.pretraining.training.trainer import Trainer
 
 folder, store, at, *overrides = sys.argv[1:]
 update = Trainer.update
