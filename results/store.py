@@ -28,6 +28,7 @@ from results import text
 from results.commands import advice, command_of, rerun
 from results.digests import file_digest
 from results.files import is_plain_name, read_regular
+from results.parquet import read_table
 from results.record import SCHEMA_VERSION, Record, RecordError
 
 if TYPE_CHECKING:
@@ -187,7 +188,6 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
         RecordError: the file is missing, is not the one whose digest the record holds, or is not whole Parquet.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = predictions_path(results, record)
     what = f"{path}, the predictions of {record.encoder.id} on {record.task.id},"
@@ -200,10 +200,10 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
                 f"{what} is not the file that its record was written with: its sha256 differs. Restore it, or {again}; "
                 f"if it was changed on purpose, {sign!r} says what differs and signs it anew"
             )
-        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        return read_table(data)
     except FileNotFoundError as error:
         raise RecordError(f"{what} is not there. Restore it, or {again}") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RecordError(f"{what} cannot be read ({error}). Restore it, or {again}") from error
 
 

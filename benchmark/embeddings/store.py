@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
 from probes.data import release
+from results.files import refuse_irregular
+from results.parquet import read_table
 from results.store import replace_file
 
 FOLDER = "embeddings"
@@ -199,10 +201,11 @@ def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[An
         UserError: The system does not let it be read.
     """
     try:
+        refuse_irregular(path)
         kind = pq.read_schema(path).field("embedding").type
         if not pa.types.is_fixed_size_list(kind) or width not in (None, kind.list_size):
             raise TornError(f"its embeddings are {kind}, not {width} floats")
-        table = pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+        table = read_table(path, columns)
         found = []
         for name in columns:
             column = table.column(name).combine_chunks()
