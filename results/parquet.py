@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from results.files import refuse_irregular
-from results.parquet_pages import BYTE_ARRAY, chunks
+from results.parquet_pages import BYTE_ARRAY, Chunk, chunks
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -51,8 +51,11 @@ def read_table(source: bytes | Path, columns: Sequence[str] | None = None) -> pa
         schema = file.schema_arrow
         rows = file.metadata.num_rows
     names = [name for name in schema.names if columns is None or name in columns]
-    _refuse_bomb(size, max(WIDTHS[INT32] * rows, _claimed(source, names)))
-    texts = [name for name in names if _is_text(schema.field(name).type)]
+    pages = _pages(source, names)
+    claimed = sum(max(WIDTHS.get(chunk.kind, 8) * chunk.values, chunk.size) for chunk in pages)
+    _refuse_bomb(size, max(WIDTHS[INT32] * rows, claimed))
+    long = {chunk.column for chunk in pages if chunk.values * chunk.size > FREE}  # no text is longer than its pages
+    texts = [name for name in names if name in long and _is_text(schema.field(name).type)]
     nested = [name for name in names if schema.field(name).type.num_fields and "string" in str(schema.field(name))]
     if nested:
         raise ValueError(f"the column {nested[0]!r} holds texts within lists or the like")
@@ -81,8 +84,8 @@ def _batches(file: Any, columns: Sequence[str]) -> Iterable[Any]:
     return file.iter_batches(batch_size=BATCH, columns=list(columns), use_threads=False)
 
 
-def _claimed(source: bytes | Path, names: Sequence[str]) -> int:
-    """Return the bytes in memory that columns amount to, by the headers of their pages."""
+def _pages(source: bytes | Path, names: Sequence[str]) -> list[Chunk]:
+    """Return what the pages of columns say of themselves."""
     with ExitStack() as stack:
         data: bytes | mmap.mmap
         if isinstance(source, Path):
@@ -90,8 +93,7 @@ def _claimed(source: bytes | Path, names: Sequence[str]) -> int:
             data = stack.enter_context(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         else:
             data = source
-        wanted = (chunk for chunk in chunks(data) if chunk.column in names)
-        return sum(max(WIDTHS.get(chunk.kind, 8) * chunk.values, chunk.size) for chunk in wanted)
+        return [chunk for chunk in chunks(data) if chunk.column in names]
 
 
 def _is_text(kind: Any) -> bool:

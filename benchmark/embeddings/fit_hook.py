@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.descriptions import read_description
 from benchmark.embeddings.audio_index import AudioIndex, Seen, identify
 from benchmark.embeddings.decoding import decode_all
 from benchmark.embeddings.space import Space
@@ -150,8 +151,8 @@ def _same_state(encoder: Encoder, folder: Path, what: str) -> None:
     """Remember the state after the first fit of a space, and hold every later one to it."""
     file, state = folder / FITTED, encoder.fingerprint()
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))["state"]
-    except (OSError, ValueError, KeyError, TypeError):
+        before = read_description(file)["state"]
+    except (OSError, ValueError, KeyError):
         before = None
     if before == state:
         return

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
 from probes.data import release
-from results.files import refuse_irregular
+from results.files import read_regular, refuse_irregular
 from results.parquet import read_table
 from results.store import replace_file
 
@@ -176,7 +176,11 @@ class EmbeddingStore:
     def _describe(self) -> None:
         """Write the description unless it is there: it may have been lost, or damaged."""
         path, text = self.folder / DESCRIPTION, (json.dumps(self.space.describe(), indent=2) + "\n").encode()
-        if not path.exists() or path.read_bytes() != text:
+        try:
+            same = read_regular(path, len(text)) == text
+        except OSError:  # there is none, or what is there is no description
+            same = False
+        if not same:
             replace_file(path, text)
 
 

@@ -19,7 +19,7 @@ from benchmark.home import home_folder, refuse_unwritable
 from benchmark.pretraining import checkpoint, recipes
 from benchmark.pretraining.export import export
 from benchmark.pretraining.recipes import Recipe
-from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS
+from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS, data_of
 from benchmark.pretraining.sampling import Pairs, Sampler, stream
 from benchmark.pretraining.store import Store, open_store, refuse_another
 from benchmark.progress import Reporter, Silent
@@ -215,8 +215,7 @@ def _compare(run: Path, recipe: Recipe, store: Store) -> None:
             f"bench pretrain {run / RECIPE}, or a new --out"
         )
     if checkpoint.exists(run) and (run / DATA).is_file():
-        fingerprint = json.loads((run / DATA).read_text(encoding="utf-8"))["fingerprint"]
-        refuse_another(store, fingerprint, f"the run {run}")
+        refuse_another(store, data_of(run)["fingerprint"], f"the run {run}")
 
 
 def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
