@@ -36,6 +36,19 @@ def read_regular(path: Path, largest: int = LARGEST) -> bytes:
     return data
 
 
+def refuse_irregular(path: Path) -> int:
+    """Return the bytes of a regular file, for libraries that open it by its name.
+
+    Raises:
+        OSError: It is not there, or is not a regular file.
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        kind = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
+        raise OSError(errno.EINVAL, f"it is {kind}", str(path))
+    return found.st_size
+
+
 def is_plain_name(name: str) -> bool:
     r"""Say whether ``name`` is that of a file in the folder where it is looked for, on any system.
 

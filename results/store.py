@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from results import text
 from results.digests import file_digest
 from results.files import is_plain_name, read_regular, replace_file
+from results.parquet import read_table
 from results.record import SCHEMA_VERSION, Record, RecordError
 from results.rerun import advice, command_of, rerun
 
@@ -185,7 +186,6 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
         RecordError: the file is missing, is not the one whose digest the record holds, or is not whole Parquet.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     path = predictions_path(results, record)
     what = f"{path}, the predictions of {record.encoder.id} on {record.task.id},"
@@ -198,10 +198,10 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
                 f"{what} is not the file that its record was written with: its sha256 differs. Restore it, or {again}; "
                 f"if it was changed on purpose, {sign!r} says what differs and signs it anew"
             )
-        return pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
+        return read_table(data)
     except FileNotFoundError as error:
         raise RecordError(f"{what} is not there. Restore it, or {again}") from error
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException) as error:
         raise RecordError(f"{what} cannot be read ({error}). Restore it, or {again}") from error
 
 

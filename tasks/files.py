@@ -24,6 +24,7 @@ import numpy as np
 from tasks.errors import TaskError
 
 SETTINGS = 1_000_000  #: bytes of a card or a configuration file
+DESCRIPTION = 20_000_000  #: bytes of a description that lies beside what this package wrote
 TABLE = 300_000_000  #: bytes of a manifest or another table that a user makes
 ANNOTATIONS = 2_000_000_000  #: bytes of a published annotation file
 INFLATED = 4  #: times its size that a compressed file may become, beyond INFLATED_FREE bytes

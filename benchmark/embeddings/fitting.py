@@ -23,6 +23,7 @@ from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import shards
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
+from benchmark.system.descriptions import read_description
 from benchmark.system.machine import threads_for
 from benchmark.system.progress import Reporter
 from benchmark.system.scratch import scratch_folder
@@ -134,8 +135,8 @@ def _same_state(encoder: Encoder, folder: Path, what: str) -> None:
     """Remember the state after the first fit of a space, and hold every later one to it."""
     file, state = folder / FITTED, encoder.fingerprint()
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))["state"]
-    except (OSError, ValueError, KeyError, TypeError):
+        before = read_description(file)["state"]
+    except (OSError, ValueError, KeyError):
         before = None
     if before == state:
         return

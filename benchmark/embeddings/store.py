@@ -29,7 +29,8 @@ from benchmark.embeddings.space import Space
 from benchmark.errors import UserError
 from benchmark.system.files import parquet_bytes
 from probes.data import release
-from results.files import replace_file
+from results.files import read_regular, refuse_irregular, replace_file
+from results.parquet import read_table
 
 FOLDER = "embeddings"
 DESCRIPTION = "space.json"
@@ -175,7 +176,11 @@ class EmbeddingStore:
     def _describe(self) -> None:
         """Write the description unless it is there: it may have been lost, or damaged."""
         path, text = self.folder / DESCRIPTION, (json.dumps(self.space.describe(), indent=2) + "\n").encode()
-        if not path.exists() or path.read_bytes() != text:
+        try:
+            same = read_regular(path, len(text)) == text
+        except OSError:  # there is none, or what is there is no description
+            same = False
+        if not same:
             replace_file(path, text)
 
 
@@ -193,10 +198,11 @@ def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[An
         UserError: The system does not let it be read.
     """
     try:
+        refuse_irregular(path)
         kind = pq.read_schema(path).field("embedding").type
         if not pa.types.is_fixed_size_list(kind) or width not in (None, kind.list_size):
             raise TornError(f"its embeddings are {kind}, not {width} floats")
-        table = pq.read_table(path, columns=list(columns), page_checksum_verification=True)
+        table = read_table(path, columns)
         found = []
         for name in columns:
             column = table.column(name).combine_chunks()

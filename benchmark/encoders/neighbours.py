@@ -14,18 +14,25 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
-from types import ModuleType
+from types import FrameType, ModuleType
 
 DISTRIBUTION = "music-probe-benchmark"
 
 #: Folders that packages leave among the installed modules by mistake: a neighbour of such a name is meant.
+#: Modules that import on behalf of others.
+IMPORTING = frozenset({"importlib", "_frozen_importlib", "_frozen_importlib_external"})
 STRAYS = frozenset({"docs", "examples", "licensing", "misc", "scripts", "test", "tests", "tools", "utils"})
 
 
 @contextmanager
-def importable(folder: str) -> Iterator[None]:
-    """Let foreign code import its neighbours in ``folder``, also while it runs."""
-    finder = _Neighbours(folder)
+def importable(folder: str, asked: str = "") -> Iterator[None]:
+    """Let foreign code import its neighbours in ``folder``, also while it runs.
+
+    Args:
+        folder: Where it lies.
+        asked: The module that the user named, which this program may import from there.
+    """
+    finder = _Neighbours(folder, asked.partition(".")[0])
     sys.meta_path.insert(0, finder)
     try:
         yield
@@ -37,11 +44,13 @@ def importable(folder: str) -> Iterator[None]:
 class _Neighbours:
     """Finds the modules of a folder, before those elsewhere, but for names that Python and this program bring.
 
-    The folder is not on the path: there it would answer for what is not installed too, such as ``_winapi``.
+    The folder is not on the path: there it would answer for what is not installed too, such as ``_winapi``. Nor does it
+    answer where this program or an installed package that it needs imports something: that may be an optional package
+    that is not installed, whose name a file of the folder happens to have.
     """
 
-    def __init__(self, folder: str) -> None:
-        self._folder = folder
+    def __init__(self, folder: str, asked: str) -> None:
+        self._folder, self._asked = folder, asked
 
     def find_spec(
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
@@ -50,7 +59,19 @@ class _Neighbours:
         if path is not None or name in sys.stdlib_module_names - STRAYS:
             return None
         found = PathFinder.find_spec(name, [self._folder], target)
-        return None if found is None or name in brought() else found
+        if found is None or name in brought() or (name != self._asked and _importer() in brought()):
+            return None
+        return found
+
+
+def _importer() -> str:
+    """Return the outermost name of the module whose code imports; nothing for a class that a pickle names."""
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in IMPORTING:
+        frame = frame.f_back
+    if frame is None or frame.f_code.co_name == "find_class":
+        return ""
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0]
 
 
 @cache

@@ -316,7 +316,7 @@ def _load(target: str) -> type:
             f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{kinds_in_words()}"
         )
     try:
-        with importable(str(Path.cwd())):
+        with importable(str(Path.cwd()), module_name):
             module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module does when it is imported
         unknown = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])

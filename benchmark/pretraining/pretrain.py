@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import UserError
 from benchmark.pretraining.data.sampling import Pairs, Sampler, stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
-from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS
+from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS, data_of
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.export import export
 from benchmark.pretraining.training.recipes import Recipe
@@ -215,8 +215,7 @@ def _compare(run: Path, recipe: Recipe, store: Store) -> None:
             f"bench pretrain {run / RECIPE}, or a new --out"
         )
     if checkpoint.exists(run) and (run / DATA).is_file():
-        fingerprint = json.loads((run / DATA).read_text(encoding="utf-8"))["fingerprint"]
-        refuse_another(store, fingerprint, f"the run {run}")
+        refuse_another(store, data_of(run)["fingerprint"], f"the run {run}")
 
 
 def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:

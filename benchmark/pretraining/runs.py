@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.system.descriptions import read_description
 from tasks.files import expanded
 
 RECIPE, DATA, WEIGHTS, CARD = "recipe.toml", "data.json", "encoder.safetensors", "card.json"
@@ -39,14 +40,35 @@ def folder_of(target: str, home: Path) -> Path:
     raise UserError(f"{what}: name its folder{f', or one of {there} in {home / RUNS}' if there else ''}")
 
 
+def data_of(run: Path) -> dict[str, Any]:
+    """Return what a run says of the store that it was trained on.
+
+    Raises:
+        UserError: Its file is missing, or does not say it.
+    """
+    path = run / DATA
+    again = "restore it, or train into a new --out"
+    try:
+        found = read_description(path)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}: {again}") from None
+    except ValueError as error:
+        raise UserError(f"{error}: {again}") from None
+    if not isinstance(found.get("fingerprint"), str):
+        raise UserError(f"{path} names no fingerprint of a store: {again}")
+    return found
+
+
 def runs(home: Path) -> list[Run]:
     """Return the runs below the home, by name."""
     found = []
     for file in sorted((home / RUNS).glob(f"*/{RECIPE}")):
         folder = file.parent
         try:
-            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            card = read_description(folder / CARD)
         except (OSError, ValueError):
             card = {}
-        found.append(Run(folder.name, folder, card.get("steps"), card.get("title", "not exported yet")))
+        step = card.get("steps")
+        title = str(card.get("title", "not exported yet"))
+        found.append(Run(folder.name, folder, step if isinstance(step, int) else None, title))
     return found

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -29,10 +28,12 @@ from benchmark.embeddings.store import (
     shards,
 )
 from benchmark.errors import UserError
+from benchmark.system.descriptions import read_description
 from benchmark.system.home import home_folder
 from benchmark.system.scratch import scratch_folders
 from benchmark.system.tables import table
 from benchmark.system.terminal import display
+from results.files import refuse_irregular
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
 PRUNED = ".pruned-"  # how the name of a folder begins that is being deleted
@@ -70,15 +71,17 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
     found = []
     for folder in sorted(each for each in (home / FOLDER).glob("*/") if not each.name.startswith(PRUNED)):
         try:
-            text = json.loads((folder / DESCRIPTION).read_text(encoding="utf-8"))
+            text = read_description(folder / DESCRIPTION)
+            width = _width(text)
         except (OSError, ValueError):
-            text = None
-        described = isinstance(text, dict) and isinstance(text.get("encoder"), str)
+            text, width = {}, 0
+        described = isinstance(text.get("encoder"), str)
         text = text if described else {}
         files = shards(folder)
         tracks = 0
         for file in files:
             try:
+                refuse_irregular(file)
                 tracks += pq.read_metadata(file).num_rows
             except (OSError, pa.ArrowException):
                 continue
@@ -87,15 +90,27 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
                 folder,
                 str(text.get("encoder", "?")),
                 str(text.get("version", "?")),
-                int(text.get("dim", 0)) * len(text.get("layers") or [0]),
+                width if described else 0,
                 tracks,
-                sum(file.stat().st_size for file in folder.iterdir()),
-                max((file.stat().st_mtime for file in files), default=folder.stat().st_mtime),
+                sum(file.lstat().st_size for file in folder.iterdir()),
+                max((file.lstat().st_mtime for file in files), default=folder.stat().st_mtime),
                 _state(text),
                 described,
             )
         )
     return found
+
+
+def _width(text: Mapping[str, object]) -> int:
+    """Return the floats of an embedding, by a space's description.
+
+    Raises:
+        ValueError: It says none that can be.
+    """
+    dim, layers = text.get("dim", 0), text.get("layers") or [0]
+    if not isinstance(dim, int) or not 0 <= dim <= 2**31 or not isinstance(layers, list):
+        raise ValueError(f"an embedding of {dim!r} floats")
+    return dim * len(layers)
 
 
 def _state(text: dict[str, object]) -> str:

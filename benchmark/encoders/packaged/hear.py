@@ -136,7 +136,7 @@ def open_hear(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - on
     weights = _weights(reference)
     folder = str(Path.cwd())
     try:
-        with printing_aside(), importable(folder):
+        with printing_aside(), importable(folder, reference.target):
             module = importlib.import_module(reference.target)
     except Exception as error:  # whatever the module does when it is imported
         raise UserError(

@@ -26,9 +26,13 @@ from benchmark.encoders.packaged.huggingface_families import Clap, Codec, Wave, 
 from benchmark.encoders.spec import Reference
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
+from benchmark.system.descriptions import read_description
 from benchmark.system.extras import install_command
-from tasks.files import expanded
+from tasks.errors import TaskError
+from tasks.files import DESCRIPTION, expanded, parse_json, read_text
 
+#: The files of a folder that transformers reads as JSON; vocabularies, which can be larger, are not among them.
+READ = ("*config.json", "*.index.json")
 OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
@@ -70,6 +74,8 @@ def _open(reference: Reference, transformers: Any) -> Encoder:
     place, local = _place(reference)
     who = repr(reference.text)
     pins = {} if reference.revision is None else {"revision": reference.revision}
+    if local:
+        _refuse_unreadable(Path(place), who)
     with _explained(who, place, reference.revision):
         raw, _ = transformers.PretrainedConfig.get_config_dict(place, **pins)
         commit = None if local else _commit(transformers.utils.cached_file(place, "config.json", **pins))
@@ -187,6 +193,19 @@ def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) ->
         )
 
 
+def _refuse_unreadable(folder: Path, who: str) -> None:
+    """Refuse a folder whose JSON transformers would read without bounds: pipes, devices, sizes, depths.
+
+    Raises:
+        UserError: One of its files cannot be read, or the folder itself.
+    """
+    try:
+        for file in sorted(file for pattern in READ for file in folder.glob(pattern)):
+            read_description(file)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{who} cannot be opened: {error}. Download or save the model again") from None
+
+
 def _refuse_foreign(code: dict[str, Any], who: str) -> None:
     """Refuse code of another repository, which ``auto_map`` names as ``REPOSITORY--MODULE.CLASS``."""
     if any("--" in str(where) for where in code.values()):
@@ -214,9 +233,9 @@ def _refuse_kernels(raw: Any, who: str) -> None:
 def _refuse_foreign_code(file: str, who: str) -> None:
     """Refuse a configuration of the input whose code, or that of a part of it, is of another repository."""
     try:
-        raw = json.loads(Path(file).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise UserError(f"{who} cannot be opened: {Path(file).name} is no JSON ({error})") from error
+        raw = parse_json(read_text(Path(file), DESCRIPTION), Path(file))
+    except (OSError, TaskError) as error:
+        raise UserError(f"{who} cannot be opened: {error}") from error
     for part in (raw, *raw.values()) if isinstance(raw, dict) else ():
         if isinstance(part, dict) and isinstance(code := part.get("auto_map"), dict):
             _refuse_foreign(code, who)

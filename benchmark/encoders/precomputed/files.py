@@ -18,6 +18,7 @@ import numpy as np
 from benchmark.encoders.declarations import check_width
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash
+from results.parquet import FREE, RATIO, read_table
 from tasks.errors import TaskError
 from tasks.files import MAGIC, TABLE, check_npy, parse_json, read_text, refuse_no_file
 from tasks.spelling import AmbiguousNameError, composed, find
@@ -27,9 +28,6 @@ FORMS = (
     "'embedding' or one numeric column a dimension; a .npy with STEM.ids.txt, STEM.ids.json or ids.txt beside it; or a "
     "folder of TRACK_ID.npy"
 )
-#: Content beyond so many bytes, and times the file's own size, is no content of embeddings but a bomb.
-FREE, RATIO = 250_000_000, 30
-BATCH = 256  # rows of Parquet that are read at a time
 ID_COLUMNS = ("track_id", "id")
 NUMBERS = "fiu"
 #: What NumPy and its readers of archives raise on damaged and made-up files: impossible sizes, encryption and the like.
@@ -173,33 +171,35 @@ def _parquet(path: Path) -> Rows:
 
 
 def _read_table(path: Path) -> Any:
-    """Return a table of Parquet, whose columns may repeat one value a billion times in a few bytes."""
-    import pyarrow as pa
+    """Return the ids and the embeddings of a file of Parquet, or all of its columns where none is the embedding's."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path) as file:
-        about = file.metadata
-        groups = [about.row_group(i) for i in range(about.num_row_groups)]
-        values = sum(group.column(i).num_values for group in groups for i in range(group.num_columns))
-        _refuse_bomb(path, 4 * max(values, about.num_rows))
-        held, batches = 0, []
-        for batch in file.iter_batches(batch_size=BATCH):
-            held += batch.nbytes
-            _refuse_bomb(path, held)
-            batches.append(batch)
-        return pa.Table.from_batches(batches, file.schema_arrow)
+    schema = pq.read_schema(path)
+    if "embedding" not in schema.names:
+        nested = [field for field in schema if field.type.num_fields]
+        if nested:
+            raise UserError(
+                f"{path} has no column 'embedding', and {nested[0].name} is of the type {nested[0].type}: write one "
+                "list column 'embedding', or drop what is none of it"
+            )
+        return read_table(path)
+    _check_list_type(schema.field("embedding").type, path)
+    return read_table(path, (*ID_COLUMNS, "embedding"))
 
 
-def _list_column(table: Any, ids: Sequence[str], path: Path) -> np.ndarray:
+def _check_list_type(kind: Any, path: Path) -> None:
     import pyarrow as pa
-    import pyarrow.compute as pc
 
-    column = table.column("embedding")
-    kind = column.type
     lists = (pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list)
     if not any(test(kind) for test in lists) or not _is_number(kind.value_type):
         advice = ": average over time first" if any(test(kind) for test in lists) else ""
         raise UserError(f"{path}: the column 'embedding' is of the type {kind}, not a list of numbers{advice}")
+
+
+def _list_column(table: Any, ids: Sequence[str], path: Path) -> np.ndarray:
+    import pyarrow.compute as pc
+
+    column = table.column("embedding")
     lengths = np.array([-1 if n is None else n for n in pc.list_value_length(column).to_pylist()], np.int64)
     odd = np.flatnonzero(lengths != (lengths[0] if len(lengths) else 0))
     if len(lengths) and lengths[0] < 0:

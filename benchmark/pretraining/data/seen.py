@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.system.files import content_hash
+from tasks.errors import TaskError
+from tasks.files import TABLE, read_text
 
 NAME = ".seen.jsonl"
 
@@ -57,9 +59,9 @@ class SeenFiles:
     def _all(self) -> dict[str, tuple[int, int, str]]:
         if self._seen is None:
             self._seen = {}
-            with suppress(OSError):
-                for line in self._path.read_text(encoding="utf-8").splitlines():
-                    with suppress(ValueError, TypeError):  # torn by a kill
+            with suppress(OSError, TaskError):  # what cannot be read is hashed again
+                for line in read_text(self._path, TABLE).splitlines():
+                    with suppress(ValueError, TypeError, RecursionError):  # torn by a kill
                         name, size, mtime_ns, sha256 = json.loads(line)
                         self._seen[name] = (size, mtime_ns, sha256)
         return self._seen

@@ -35,6 +35,7 @@ from benchmark.errors import UserError
 from benchmark.pretraining.data.seen import SeenFiles
 from results.files import replace_file
 from results.markdown import csv_cell
+from results.parquet import read_table
 
 FORMAT = 1
 BANDS = 96
@@ -213,14 +214,14 @@ def read_index(folder: Path, number: int) -> Shard | None:
     if not path.exists():
         return None
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
+        table = read_table(path)
         about = json.loads(table.schema.metadata[b"shard"])
         if about.pop("format") != FORMAT:
             raise TornIndexError(f"{path} has another format")
         columns = [table.column(name).to_pylist() for name in _columns()]
         rows = [Row(*cells) for cells in zip(*columns, strict=True)]
         return Shard(**about, rows=tuple(replace(row, labels=tuple(row.labels)) for row in rows))
-    except (OSError, KeyError, TypeError, ValueError, pa.ArrowException) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         raise TornIndexError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
 
 

@@ -38,6 +38,9 @@ from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Silent
 from results.files import replace_file
+from results.parquet import read_table
+from tasks.errors import TaskError
+from tasks.files import TABLE, check_npy, read_bytes, refuse_no_file
 
 Check = Literal["changed", "all"]
 AGAIN = "make it again with bench pretrain prepare"
@@ -141,7 +144,6 @@ class Store:
             UserError: One cannot be read.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         found = []
         for row in rows:
@@ -150,8 +152,7 @@ class Store:
             try:
                 system, inner = _file_system(name) if "://" in name else (None, name)
                 columns = ["track_id", "offset", "left_out"]
-                with system.open(inner) if system is not None else Path(inner).open("rb") as file:
-                    table = pq.read_table(file, columns=columns, page_checksum_verification=True)
+                table = read_table(Path(inner) if system is None else system.cat_file(inner), columns)
             except (OSError, KeyError, ValueError, pa.ArrowException) as error:
                 raise UserError(f"cannot read {name}: {str(error).splitlines()[0]}") from None
             held = table.filter(pa.compute.equal(table.column("left_out"), ""))
@@ -203,7 +204,7 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
             else f"there is no store at {folder}: make one with bench pretrain prepare AUDIO --out {folder}"
         )
     try:
-        card = _card(str(folder), (folder / DESCRIPTION).read_bytes())
+        card = _card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
         seen = SeenFiles(folder)
         expected = {f"{shard.name}.f16": (shard.sha256, shard.frames * FRAME_BYTES) for shard in card.shards}
         todo = []
@@ -221,6 +222,8 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
                 raise _changed(str(folder / name))
         reader = MappedShards([folder / name for name in expected])
         return _store(str(folder), card, folder, reader)
+    except TaskError as error:
+        raise UserError(f"{error}. Restore it, or {AGAIN}") from None
     except OSError as error:
         raise UserError(
             f"cannot read the store {folder}: {error.strerror or error} ({error.filename}). Restore it, or {AGAIN}"
@@ -232,6 +235,8 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
     try:
         if not system.exists(f"{root}/{DESCRIPTION}"):
             raise UserError(f"there is no finished store at {address}: copy one there that bench pretrain prepare made")
+        if system.size(f"{root}/{DESCRIPTION}") > TABLE:
+            raise UserError(f"{address}/{DESCRIPTION} has more than {TABLE:,} bytes, so it is none: {AGAIN}")
         card = _card(address, system.cat_file(f"{root}/{DESCRIPTION}"))
         sizes = {name.rsplit("/", 1)[-1]: about["size"] for name, about in system.find(root, detail=True).items()}
         for shard in card.shards:
@@ -262,10 +267,13 @@ def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Sto
         UserError: Index or labels do not belong to the rest.
     """
     try:
+        for name in card.arrays:
+            with (folder / name).open("rb") as file:
+                check_npy(file, refuse_no_file(folder / name), str(folder / name))
         index, *label_rows = (
             np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS if name in card.arrays
         )
-    except ValueError as error:
+    except (ValueError, TaskError) as error:
         raise UserError(f"the index of the store {path} cannot be read ({error}): {AGAIN}") from None
     expected = 0 if card.labels is None else 2
     sound = len(label_rows) == expected and index.dtype == INDEX and len(index) == card.tracks
@@ -304,7 +312,7 @@ def _version(content: bytes) -> Any:
 
     try:
         found = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return found.get("format") if isinstance(found, dict) else None
 

@@ -18,7 +18,7 @@ from benchmark.encoders.published.mule.convert import load as load_network
 from benchmark.encoders.published.mule.convert import save as save_network
 from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.errors import UserError
-from benchmark.pretraining.runs import CARD, DATA, WEIGHTS
+from benchmark.pretraining.runs import CARD, WEIGHTS, data_of
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.heads import NETWORKS
 from results.files import replace_file
@@ -62,7 +62,7 @@ def export(run: Path) -> Path:
     state = checkpoint.load(checkpoint.path_of(run, "last"))
     network = network_of(state)
     recipe = recipes.Recipe.model_validate_json(state["recipe"])
-    data = json.loads((run / DATA).read_text(encoding="utf-8"))
+    data = data_of(run)
     card = {
         "title": recipe.title,
         "licence": recipe.licence,
