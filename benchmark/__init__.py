@@ -14,8 +14,8 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and "benchmark" in [name.p
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from benchmark.api import run as run
     from benchmark.encoders.base import Encoder as Encoder
-    from benchmark.jobs.runner import run as run
 
 __version__ = "0.1.0"
 __all__ = ["Encoder", "__version__", "run"]
@@ -24,7 +24,7 @@ __all__ = ["Encoder", "__version__", "run"]
 def __getattr__(name: str) -> object:
     """Import the public names at first use, so that ``import benchmark`` costs nothing."""
     if name == "run":
-        from benchmark.jobs.runner import run
+        from benchmark.api import run
 
         return run
     if name == "Encoder":

@@ -1,14 +1,16 @@
-"""Embeddings that are given: which items of a task have one, and what stands in the place of the embedding store."""
+"""Embeddings that were computed elsewhere, read as those of an embedding store are."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from benchmark.audio.index import AudioIndex
+from benchmark.embeddings.tracks import Track
 from benchmark.encoders.precomputed.encoder import Precomputed, as_float32, checked
 from probes.data import release
 
@@ -16,14 +18,19 @@ READ_ROWS = 16_384
 
 
 @dataclass(frozen=True)
-class GivenSpace:
+class PrecomputedSpace:
     """What is known of embeddings that were computed elsewhere; see :class:`~benchmark.embeddings.space.Space`."""
 
     encoder: str
     version: str
     fingerprint: str
     dim: int
-    layers: None = None
+    layers: tuple[str, ...] | None = None
+    sample_rate: int | None = None
+    channels: int | None = None
+    window_seconds: float | None = None
+    hop_seconds: float | None = None
+    fitted_on: str | None = None
 
     @property
     def width(self) -> int:
@@ -36,26 +43,33 @@ class GivenSpace:
         return hashlib.sha256(json.dumps(["given", self.fingerprint, self.dim]).encode()).hexdigest()
 
 
-class GivenStore:
+class PrecomputedStore:
     """The rows of one file of embeddings, read by content keys as an embedding store's are."""
+
+    reads_audio = False
 
     def __init__(self, encoder: Precomputed) -> None:
         self.encoder = encoder
         self.folder = encoder.path
-        self.space = GivenSpace(encoder.name, encoder.version, encoder.fingerprint(), encoder.dim)
+        self.space = PrecomputedSpace(encoder.name, encoder.version, encoder.fingerprint(), encoder.dim)
         self._keys: dict[str, str] = {}
         self._ids: dict[str, str] = {}
 
-    def keys(self, track_ids: Sequence[str]) -> list[str]:
+    def keys(self, tracks: Sequence[Track], index: AudioIndex) -> list[str | None]:  # noqa: ARG002 - no audio is read
         """Return the key of each track: the sha256 of its id and row. Rows are checked the first time.
 
         Raises:
             UserError: Rows that cannot be used; see :func:`~benchmark.encoders.precomputed.encoder.checked`.
         """
-        if any(one not in self._keys for one in track_ids):
-            self._keys.update(zip(track_ids, checked(self.encoder, track_ids), strict=True))
-            self._ids = {key: one for one, key in self._keys.items()}
-        return [self._keys[one] for one in track_ids]
+        ids = [track.track_id for track in tracks]
+        if any(track_id not in self._keys for track_id in ids):
+            self._keys.update(zip(ids, checked(self.encoder, ids), strict=True))
+            self._ids = {key: track_id for track_id, key in self._keys.items()}
+        return [self._keys[track_id] for track_id in ids]
+
+    def missing(self, tracks: Iterable[Track], index: AudioIndex) -> list[Track]:  # noqa: ARG002 - none can be made
+        """Return no track: a run uses the items that have a row, and nothing is embedded."""
+        return []
 
     def read(self, keys: Sequence[str], *, columns: slice = slice(None), out: np.ndarray | None = None) -> np.ndarray:
         """Return float32 [len(keys), width], one row a key, in order; see the embedding store's.

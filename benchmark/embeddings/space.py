@@ -67,6 +67,26 @@ class Space:
         """Floats in a stored row: dim, times the number of layers where there are any."""
         return self.dim * (len(self.layers) if self.layers else 1)
 
+    @property
+    def sample_rate(self) -> int:
+        """Hz."""
+        return self.audio.sample_rate
+
+    @property
+    def channels(self) -> int:
+        """1 or 2."""
+        return self.audio.channels
+
+    @property
+    def window_seconds(self) -> float | None:
+        """Length of a window; ``None`` where whole tracks are taken."""
+        return None if self.windows.window is None else self.windows.window / self.sample_rate
+
+    @property
+    def hop_seconds(self) -> float | None:
+        """Distance between windows; ``None`` where whole tracks are taken."""
+        return None if self.windows.window is None else self.windows.hop / self.sample_rate
+
     def describe(self) -> dict[str, object]:
         """Return the attributes and the key as JSON can hold them."""
         return {"key": self.key, **self._state()}

@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.space import Space
+from benchmark.embeddings.tracks import Track
 from benchmark.errors import UserError
 from benchmark.system.files import parquet_bytes
 from probes.data import release
@@ -69,6 +71,8 @@ class TornError(Exception):
 class EmbeddingStore:
     """The embeddings of one space below a home folder."""
 
+    reads_audio = True
+
     def __init__(self, home: Path, space: Space) -> None:
         self.home, self.space = home, space
         self.folder = home / FOLDER / space.folder
@@ -100,6 +104,21 @@ class EmbeddingStore:
             for row, (key, seconds, clipped) in enumerate(zip(*columns, strict=True)):
                 self._places.setdefault(key, Place(path.name, row, seconds, clipped))
         return self._places
+
+    def keys(self, tracks: Sequence[Track], index: AudioIndex) -> list[str | None]:
+        """Return the key of each track: that of its audio, ``None`` where it was not read yet, or has changed."""
+        return [index.key(track.path) for track in tracks]
+
+    def missing(self, tracks: Iterable[Track], index: AudioIndex) -> list[Track]:
+        """Return the tracks that have no row here, each file once, in order."""
+        places, paths, missing = self.places(), set[Path](), []
+        for track in tracks:
+            if track.path in paths:
+                continue
+            paths.add(track.path)
+            if index.key(track.path) not in places:
+                missing.append(track)
+        return missing
 
     def append(self, rows: Sequence[Row]) -> Path:
         """Write ``rows`` as one new shard and return its path.

@@ -6,7 +6,7 @@ Headers of a sample are read, and two tracks decoded, which tell how fast decodi
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,15 +15,13 @@ import numpy as np
 
 from benchmark.audio.windows import WindowRule, window_starts
 from benchmark.encoders.check.speed import Speed
-from benchmark.system.tables import table
-from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
     from benchmark.embeddings.space import Space
     from benchmark.embeddings.tracks import Track
     from benchmark.encoders.base import Encoder
-    from benchmark.jobs.job import Pair
-    from benchmark.jobs.options import Options
+    from benchmark.jobs.job import Job
+    from benchmark.jobs.options import EmbedSettings
 
 SAMPLE = 100  # headers that are read
 DECODED = 2  # files that are decoded
@@ -138,7 +136,7 @@ def handed_over(seconds: np.ndarray, windows: WindowRule, sample_rate: int) -> f
 
 
 def embedding_seconds(
-    speed: Speed, decoding: float | None, lengths: Lengths, pair: Pair, device: str, workers: int
+    speed: Speed, decoding: float | None, lengths: Lengths, job: Job, device: str, workers: int
 ) -> float:
     """Return the expected wall-clock seconds of an extraction.
 
@@ -148,50 +146,56 @@ def embedding_seconds(
         speed: Of the encoder.
         decoding: Seconds that one worker takes for a second of audio; ``None`` where no file could be decoded.
         lengths: Of the tracks to embed.
-        pair: For the windows and the rate.
+        job: For the windows and the rate.
         device: Where the encoder runs.
         workers: Decoding processes.
     """
-    encoding = speed.per_second * handed_over(lengths.seconds, pair.space.windows, pair.encoder.sample_rate)
+    encoding = speed.per_second * handed_over(lengths.seconds, job.store.space.windows, job.encoder.sample_rate)
     decode = (decoding or 0.0) * float(np.nan_to_num(lengths.seconds).sum()) / max(workers, 1)
-    beside = workers > 0 and (device != "cpu" or pair.encoder.arrays == "numpy")
+    beside = workers > 0 and (device != "cpu" or job.encoder.arrays == "numpy")
     return max(encoding, decode) if beside else encoding + decode
 
 
-def estimates(pairs: Sequence[Pair], options: Options, speed: Speed | None = None) -> list[SpaceEstimate]:
-    """Return what embedding would take for each space of ``pairs``; encoders with work to do are timed briefly.
+def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None = None) -> list[SpaceEstimate]:
+    """Return what embedding would take for each space of ``jobs``; encoders with work to do are timed briefly.
 
     Pairs whose embeddings are given have no space, and are left out.
 
     Args:
-        pairs: Encoders on tasks.
-        options: For home, device, batch size and workers.
+        jobs: Encoders on tasks.
+        settings: How they would be embedded.
         speed: Of the only encoder, where it was measured already.
     """
     from benchmark.audio.index import AudioIndex
-    from benchmark.embeddings.tracks import missing_tracks
     from benchmark.system.machine import device_of, workers_of
 
-    index, known = AudioIndex(options.home), known_seconds(options.home)
-    by_space: dict[str, list[Pair]] = {}
-    for pair in (pair for pair in pairs if pair.given is None):
-        by_space.setdefault(pair.space.key, []).append(pair)
+    index, known = AudioIndex(settings.home), known_seconds(settings.home)
+    by_space: dict[str, list[Job]] = {}
+    for job in jobs:
+        if not job.source.reads_audio:
+            continue
+        by_space.setdefault(job.store.space.key, []).append(job)
     found = []
     for sharing in by_space.values():
         first = sharing[0]
-        tracks = {track.path: track for pair in sharing for track in pair.asked.tracks}
-        open_tracks = [track for pair in sharing if pair.kept is None for track in pair.asked.tracks]
-        todo = missing_tracks(open_tracks, first.store, index)
+        tracks = {track.path: track for job in sharing for track in job.data.tracks}
+        open_tracks = [track for job in sharing if job.kept is None for track in job.data.tracks]
+        todo = first.store.missing(open_tracks, index)
         lengths = lengths_of(todo, [index.key(track.path) for track in todo], known)
         seconds: float | None = 0.0
         why = ""
         if todo:
-            device, workers = device_of(options.device, first.encoder.arrays), workers_of(options.workers)
-            used, why = (speed, "") if speed else _timed(first.encoder, device, first.space.windows, options.batch_size)
+            device, workers = device_of(settings.device, first.encoder.arrays), workers_of(settings.workers)
+            used, why = (
+                (speed, "") if speed else _timed(first.encoder, device, first.store.space.windows, settings.batch_size)
+            )
             decoding = decoding_speed(todo, lengths, first)
             seconds = embedding_seconds(used, decoding, lengths, first, device, workers) if used else None
-        disk, memory = len(todo) * (first.space.width * 4 + ROW_BYTES), whole_track_memory(todo, first.space)
-        windows = windows_in_words(first.space.windows, first.encoder.sample_rate)
+        disk, memory = (
+            len(todo) * (first.store.space.width * 4 + ROW_BYTES),
+            whole_track_memory(todo, first.store.space),
+        )
+        windows = windows_in_words(first.store.space.windows, first.encoder.sample_rate)
         found.append(
             SpaceEstimate(first.encoder.name, windows, len(tracks), len(todo), lengths, seconds, disk, why, memory)
         )
@@ -205,7 +209,7 @@ def _timed(encoder: Encoder, device: str, windows: WindowRule, batch_size: int) 
     return speed, "" if speed else f"{encoder.name} does not run, or not within {BUDGET:g} s, on audio that is made up"
 
 
-def decoding_speed(tracks: Sequence[Track], lengths: Lengths, pair: Pair) -> float | None:
+def decoding_speed(tracks: Sequence[Track], lengths: Lengths, job: Job) -> float | None:
     """Return the seconds that decoding a second of audio takes, by two of ``tracks``; ``None`` where both are damaged.
 
     The two are of middle length, so that none of an hour is chosen among songs.
@@ -218,7 +222,7 @@ def decoding_speed(tracks: Sequence[Track], lengths: Lengths, pair: Pair) -> flo
     for i in chosen[-DECODED:]:
         started = time.perf_counter()
         try:
-            heard += load(tracks[i].path, pair.space.audio).seconds
+            heard += load(tracks[i].path, job.store.space.audio).seconds
         except (OSError, DamagedAudioError):
             continue
         spent += time.perf_counter() - started
@@ -251,34 +255,6 @@ def whole_track_memory(tracks: Sequence[Track], space: Space) -> str:
         f"{space.encoder} takes whole tracks, and the longest of them ({longest.path.name}, {hours:.1f} h) about "
         f"{size_in_words(most)} of memory beside the encoder's own: leave it out where that is too much"
     )
-
-
-def print_estimates(found: Iterable[SpaceEstimate]) -> None:
-    """Print the estimates as a table, and below it where the hours come from."""
-    found = list(found)
-    rows = [
-        [
-            each.encoder,
-            each.windows,
-            f"{each.tracks:,}",
-            f"{each.tracks - each.to_embed:,}",
-            f"{each.to_embed:,}",
-            f"{each.lengths.hours:.2f}",
-            "unknown" if each.seconds is None else time_in_words(each.seconds),
-            size_in_words(each.disk),
-        ]
-        for each in found
-    ]
-    display(table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]))
-    for each in found:
-        if each.to_embed:
-            display(
-                f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.in_words()}."
-            )
-        if each.why:
-            display(f"Time unknown: {each.why}.")
-        if each.memory:
-            display(f"{each.memory}.")
 
 
 def windows_in_words(windows: WindowRule, sample_rate: int) -> str:

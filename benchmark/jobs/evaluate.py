@@ -1,4 +1,4 @@
-"""One encoder on one task, from the store to a record. Test is opened in one place, :func:`_score_test`, once."""
+"""Stages 2 to 4 of a run: one job, from its embeddings to its record. Test is opened by :func:`_score_test` alone."""
 
 from __future__ import annotations
 
@@ -11,20 +11,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.audio.deformations import Deformation
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.tracks import Damage
 from benchmark.jobs import record as sections
-from benchmark.jobs.job import Pair
+from benchmark.jobs.job import Job
 from benchmark.jobs.keys import run_key
 from benchmark.jobs.left_out import tell
-from benchmark.jobs.options import Options
 from benchmark.jobs.provenance import versions
-from benchmark.jobs.robustness import deformed_material, robustness
+from benchmark.jobs.robustness import deformed_splits, robustness
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.jobs.select import Selection, select
-from benchmark.jobs.splits import Material, gather
-from benchmark.jobs.variants import variant_of
+from benchmark.jobs.splits import JobData, open_job_data
 from benchmark.system.machine import device_of, hardware
 from benchmark.system.progress import Reporter
 from probes.statistics.baselines import constant_outputs, loses
@@ -45,9 +42,9 @@ class _Scored:
 
 
 def evaluate(
-    pair: Pair, damaged: Mapping[Path, Damage], embed_seconds: float, options: Options, report: Reporter
+    job: Job, damaged: Mapping[Path, Damage], embed_seconds: float, report: Reporter
 ) -> tuple[schema.Record, Path, Path | None]:
-    """Search, retrain and score a pair whose embeddings are in the store; write its record.
+    """Search, retrain and score a job whose embeddings are in the store; write its record.
 
     Returns:
         The record, its file, and where the record of another run that lay there went.
@@ -55,45 +52,43 @@ def evaluate(
     Raises:
         UserError: A split is empty or a metric undefined, embeddings are not usable, or nothing can be written.
     """
-    with gather(pair, damaged, options) as material:
-        if material.damaged:
-            left = [damage.track_id for damage in material.damaged]
-            tell(pair.asked.task.card, pair.asked.whole or pair.asked.items, pair.asked.missing, left, report)
-        return _evaluate(material, embed_seconds, options, report)
+    with open_job_data(job, damaged) as splits:
+        if splits.damaged:
+            left = [damage.track_id for damage in splits.damaged]
+            tell(job.card, job.data.whole or job.data.items, job.data.missing, left, report)
+        return _evaluate(splits, embed_seconds, report)
 
 
-def _evaluate(
-    material: Material, embed_seconds: float, options: Options, report: Reporter
-) -> tuple[schema.Record, Path, Path | None]:
+def _evaluate(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[schema.Record, Path, Path | None]:
     started = time.monotonic()
-    pair = material.pair
-    card = pair.asked.task.card
-    device = device_of(options.device)
-    keys = [key or "" for key in pair.keys(AudioIndex(options.home))]  # a damaged file may have none
-    selection = select(material, keys, options, device, report)
-    valid = _score_valid(material, selection, options.seed)
-    test, floors, robust = _score_test(material, selection, options.seed, options.deform, options.home)
+    job = splits.job
+    card = job.card
+    device, seed = device_of(job.search.device), job.search.seed
+    keys = [key or "" for key in job.keys(AudioIndex(job.home))]  # a damaged file may have none
+    selection = select(splits, keys, device, report)
+    valid = _score_valid(splits, selection, seed)
+    test, floors, robust = _score_test(splits, selection, seed)
     finished = time.monotonic()
-    key, variant = run_key(pair, keys, options), variant_of(pair, options)
+    key, variant = run_key(job, keys), job.variant
     name = records.write_predictions(
-        options.results, card.id, pair.encoder.name, key,
-        _predictions(material, valid.outputs, test.outputs), options.limit, pair.part.name if pair.part else None,
+        job.results, card.id, job.encoder.name, key,
+        _predictions(splits, valid.outputs, test.outputs), job.limit, job.subset.name if job.subset else None,
         variant,
     )  # fmt: skip
     record = schema.Record(
         run_key=key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        limit=options.limit,
-        protocol=pair.asked.protocol.name,
-        task=sections.task_section(pair),
-        encoder=sections.encoder_section(pair),
+        limit=job.limit,
+        protocol=job.data.protocol.name,
+        task=sections.task_section(job),
+        encoder=sections.encoder_section(job),
         scores=schema.Scores(valid=valid.scores, test=test.scores),
         floors=floors,
-        probe=sections.probe_section(selection, options),
-        search=sections.search_section(pair, selection, options),
-        data=sections.data_section(material, options),
+        probe=sections.probe_section(job, selection),
+        search=sections.search_section(job, selection),
+        data=sections.data_section(splits),
         seeds=schema.SeedsSection(
-            search=options.seed,
+            search=seed,
             probes=[probe.seed for probe in selection.probes],
             diverged=list(selection.diverged),
         ),
@@ -106,23 +101,22 @@ def _evaluate(
             total=round(embed_seconds + finished - started, 3),
         ),
         predictions=name,
-        curve=sections.curve_point(material, options),
+        curve=sections.curve_point(splits),
         robustness=robust,
         variant=variant,
     )
-    record = records.signed(options.results, record)
-    path, displaced = records.displace(options.results, record)
-    if options.export is not None:
+    record = records.signed(job.results, record)
+    path, displaced = records.displace(job.results, record)
+    if job.export is not None:
         from benchmark.jobs.export import export_probe
 
         folder = export_probe(
-            options.export, pair, selection.probes, material.items.labels, valid.scores, test.scores, options,
-            versions(), encoder_text=pair.encoder.text or None, protocol=pair.asked.protocol.name,
+            job.export, job, selection.probes, splits.items.labels, valid.scores, test.scores, versions(),
             layer=selection.layer_number,
         )  # fmt: skip
         report.say(f"The probe is in {folder}")
     scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.scores.items())
-    report.say(f"Probed {pair.encoder.name} on {card.id} in {finished - started:.1f} s: {scores}")
+    report.say(f"Probed {job.encoder.name} on {card.id} in {finished - started:.1f} s: {scores}")
     for metric in floors.loses_to_ridge:
         assert floors.ridge is not None
         report.say(
@@ -132,23 +126,23 @@ def _evaluate(
     return record, path, displaced
 
 
-def _score_valid(material: Material, selection: Selection, seed: int) -> _Scored:
+def _score_valid(splits: JobData, selection: Selection, seed: int) -> _Scored:
     valid = selection.data.valid
     outputs = [probe.predict(valid.embeddings) for probe in selection.probes]
-    card, groups = material.pair.asked.task.card, material.groups("valid")
-    scores = score_split(card, valid.targets, outputs, material.items.labels, groups, seed=seed, split="valid")
+    card, groups = splits.job.card, splits.groups("valid")
+    scores = score_split(card, valid.targets, outputs, splits.items.labels, groups, seed=seed, split="valid")
     return _Scored(scores, outputs)
 
 
 def _score_test(
-    material: Material, selection: Selection, seed: int, deformations: Sequence[Deformation], home: Path
+    splits: JobData, selection: Selection, seed: int
 ) -> tuple[_Scored, schema.Floors, list[schema.Robustness]]:
     """Open test, for the first and only time, and score the selected probes and the floors on it.
 
     The probes are then scored once more on test under each deformation of its audio.
     """
-    test = material.arrays("test", selection.layer_number)
-    card, labels, groups = material.pair.asked.task.card, material.items.labels, material.groups("test")
+    test = splits.arrays("test", selection.layer_number)
+    card, labels, groups = splits.job.card, splits.items.labels, splits.groups("test")
     outputs = [probe.predict(test.embeddings) for probe in selection.probes]
     left_out = None
     if all(_finite(output) for output in outputs):  # else score_split refuses them
@@ -181,8 +175,8 @@ def _score_test(
         ],
     )
     robust = []
-    for deformation in deformations:
-        deformed = deformed_material(material, deformation, home)
+    for deformation in splits.job.deform:
+        deformed = deformed_splits(splits, deformation)
         arrays = deformed.arrays("test", selection.layer_number)
         robust.append(robustness(deformed, arrays, selection.probes, scores, left_out, seed))
     return _Scored(scores, outputs), floors, robust
@@ -192,11 +186,11 @@ def _finite(outputs: np.ndarray) -> bool:
     return bool(np.isfinite(outputs).all())
 
 
-def _predictions(material: Material, valid: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> pyarrow.Table:
+def _predictions(splits: JobData, valid: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> pyarrow.Table:
     """Return one row an item of valid and test: split, track_id, group, target, and the outputs of each probe."""
     import pyarrow as pa
 
-    items = material.items
+    items = splits.items
     rows = np.concatenate([items.rows("valid"), items.rows("test")])
     targets = items.targets[rows]
     columns = {

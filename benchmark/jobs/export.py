@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.jobs.job import Pair
-from benchmark.jobs.options import Options
+from benchmark.jobs.job import Job
+from benchmark.jobs.variants import precision_of
 from benchmark.system.extras import install_command
 from results.record import Score
 from results.store import slug
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 WEIGHTS_LICENCE = "The probe is made of the task's annotations and the encoder's embeddings: their licences apply."
 
 
-def export_folder(directory: Path, pair: Pair) -> Path:
-    """Return the folder of a pair's probe: ``DIR/<task>/<encoder>``."""
-    return directory / slug(pair.asked.task.card.id) / slug(pair.encoder.name)
+def export_folder(directory: Path, job: Job) -> Path:
+    """Return the folder of a job's probe: ``DIR/<task>/<encoder>``."""
+    return directory / slug(job.card.id) / slug(job.encoder.name)
 
 
-def check_export(directory: Path, pairs: Sequence[Pair]) -> None:
+def check_export(directory: Path, jobs: Sequence[Job]) -> None:
     """Refuse an export that could not be written, before anything is trained.
 
     Raises:
-        UserError: onnx is not installed, or the folder of a pair holds something else.
+        UserError: onnx is not installed, or the folder of a job holds something else.
     """
     from probes.export.files import ProbeFileError, refuse_occupied, require_onnx
 
@@ -38,39 +38,33 @@ def check_export(directory: Path, pairs: Sequence[Pair]) -> None:
     except ProbeFileError as error:
         raise UserError(f"{error}:\n  {install_command('export')}") from None
     try:
-        for pair in pairs:
-            refuse_occupied(export_folder(directory, pair), pair.asked.task.card.id, pair.encoder.name)
+        for job in jobs:
+            refuse_occupied(export_folder(directory, job), job.card.id, job.encoder.name)
     except ProbeFileError as error:
         raise UserError(str(error)) from None
 
 
 def export_probe(
     directory: Path,
-    pair: Pair,
+    job: Job,
     probes: Sequence[TrainedProbe],
     labels: Sequence[str],
     valid: Mapping[str, Score],
     test: Mapping[str, Score],
-    options: Options,
     versions: Mapping[str, str],
     *,
-    encoder_text: str | None = None,
-    protocol: str | None = None,
     layer: int | None = None,
 ) -> Path:
     """Write the probe that scored best on valid among the seeds, and return its folder.
 
     Args:
         directory: What the user named; see :func:`export_folder`.
-        pair: Encoder and task.
+        job: Encoder and task.
         probes: The retrained probes.
         labels: Names of the outputs.
         valid: Scores on valid, with one value a probe.
         test: Scores on test, likewise.
-        options: What the user chose.
         versions: Of what computed the record.
-        encoder_text: What named the encoder; its name by default, which finds no plug-in of a file.
-        protocol: Name of the protocol; the pair's by default.
         layer: Index of the encoder's layer that the probe takes, where it takes one of several.
 
     Raises:
@@ -79,10 +73,10 @@ def export_probe(
     from probes.export.files import EncoderPart, ProbeCard, ProbeFileError, TaskPart, best_of, export
     from probes.export.function import StoredProbe
 
-    card, chosen = pair.asked.task.card, best_of(probes)
-    probe, space = probes[chosen], pair.source.space
-    windows = None if pair.own_windows or pair.given is not None else card.window_seconds
-    described = {"key": space.key} if pair.given is not None else pair.space.describe()
+    card, chosen = job.card, best_of(probes)
+    probe, space = probes[chosen], job.source.space
+    windows = None if job.own_windows or not job.source.reads_audio else card.window_seconds
+    described = {"key": space.key} if not job.source.reads_audio else job.store.space.describe()
     licence = " ".join(filter(None, [f"Annotations: {card.licence}" if card.licence else "", WEIGHTS_LICENCE]))
     try:
         stored = StoredProbe.of(probe)
@@ -93,19 +87,19 @@ def export_probe(
                 activation=stored.activation,
                 labels=tuple(labels),
                 metrics=card.metrics,
-                task=TaskPart(id=card.id, title=card.title, version=card.version, fingerprint=pair.asked.fingerprint),
+                task=TaskPart(id=card.id, title=card.title, version=card.version, fingerprint=job.data.fingerprint),
                 encoder=EncoderPart(
-                    id=pair.encoder.name,
-                    text=encoder_text or pair.encoder.name,
+                    id=job.encoder.name,
+                    text=job.encoder.text or job.encoder.name,
                     version=space.version,
                     fingerprint=space.fingerprint,
-                    precision=options.precision,
+                    precision=precision_of(job.encoder),
                     window_seconds=windows,
                     hop_seconds=None if windows is None else card.hop_seconds,
                     layer=layer,
                     space=described,
                 ),
-                protocol=protocol or pair.asked.protocol.name,
+                protocol=job.data.protocol.name,
                 seed=probe.seed,
                 settings={name: _plain(value) for name, value in asdict(probe.settings).items()},
                 scores={
@@ -115,7 +109,7 @@ def export_probe(
                 versions=dict(versions),
                 licence=licence,
             ),
-            export_folder(directory, pair),
+            export_folder(directory, job),
         )
     except ProbeFileError as error:
         raise UserError(str(error)) from None

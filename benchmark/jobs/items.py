@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.encoder import Precomputed, refuse
 from benchmark.errors import UserError
-from benchmark.jobs.job import Asked
+from benchmark.jobs.job import TaskItems
 from benchmark.jobs.left_out import tell
 from benchmark.jobs.options import Options
 from benchmark.jobs.protocols import protocol_of
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     from tasks.sources.locations import Place
 
 
-def ask(task: Task, items: Items, options: Options, *, audio: bool = True) -> Asked:
+def select_items(task: Task, items: Items, options: Options, *, audio: bool = True) -> TaskItems:
     """Return the task with its items, cut down to what is there and to ``--limit``, and its probes' protocol.
 
     Args:
@@ -38,31 +40,35 @@ def ask(task: Task, items: Items, options: Options, *, audio: bool = True) -> As
     present = items
     missing: tuple[str, ...] = ()
     if audio and task.has_reader:
-        present, missing = present_items(task, items, options)
+        present, missing = present_items(
+            task, items, allow_missing=options.allow_missing, home=options.home, data_roots=options.data_roots
+        )
         _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
-    return _asked(task, items, present, missing, options)
+    return _limited(task, items, present, missing, limit=options.limit, seed=options.seed, protocol=options.protocol)
 
 
-def _asked(task: Task, whole: Items, items: Items, missing: tuple[str, ...], options: Options) -> Asked:
-    if options.limit is not None:
-        items = items.take(limited_rows(items, options.limit, options.seed))
+def _limited(
+    task: Task, whole: Items, items: Items, missing: tuple[str, ...], *, limit: int | None, seed: int, protocol: str
+) -> TaskItems:
+    if limit is not None:
+        items = items.take(limited_rows(items, limit, seed))
     refuse_undefined(task.card, items)
-    return Asked(task, items, task.fingerprint(items), protocol_of(options.protocol, task.card), missing, whole)
+    return TaskItems(task, items, task.fingerprint(items), protocol_of(protocol, task.card), missing, whole)
 
 
-def ask_given(asked: Asked, encoder: Precomputed, options: Options, report: Reporter) -> Asked:
-    """Return what ``asked`` is for embeddings that are given: the items that have one, with audio or without.
+def precomputed_items(data: TaskItems, encoder: Precomputed, options: Options, report: Reporter) -> TaskItems:
+    """Return the items of a task that have an embedding in a file, with audio or without.
 
     Raises:
         UserError: More have none than ``--allow-missing`` says, a split is empty, or a metric could not be computed.
     """
-    task, whole = asked.task, asked.whole or asked.items
+    task, whole = data.task, data.whole or data.items
     differences = task.size_differences(whole)
-    rows, missing = given_rows(encoder, whole, task.card.id, differences, options.allow_missing, report)
+    rows, missing = _rows_with_embedding(encoder, whole, task.card.id, differences, options.allow_missing, report)
     items = whole.take(rows)
     tell(task.card, whole, missing, (), report)
     _refuse_empty(items, f"{encoder.path} has no track of", f"of {task.card.id}")
-    return _asked(task, whole, items, missing, options)
+    return _limited(task, whole, items, missing, limit=options.limit, seed=options.seed, protocol=options.protocol)
 
 
 def _refuse_empty(items: Items, before: str, after: str) -> None:
@@ -71,7 +77,9 @@ def _refuse_empty(items: Items, before: str, after: str) -> None:
         raise UserError(f"{before} {' and '.join(empty)} {after}: every split needs some.")
 
 
-def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tuple[str, ...]]:
+def present_items(
+    task: Task, items: Items, *, allow_missing: int, home: Path, data_roots: Sequence[str]
+) -> tuple[Items, tuple[str, ...]]:
     """Return the items whose audio is there, and what is missing: ids, and counts that differ from the card's.
 
     Raises:
@@ -88,22 +96,22 @@ def present_items(task: Task, items: Items, options: Options) -> tuple[Items, tu
             + "\n".join(told)
             + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
         )
-    place = _place(task, options) if absent else None
+    place = _place(task, home, data_roots) if absent else None
     differences = task.size_differences(items)
     total = len(absent) + sum(map(abs, differences.values()))
     missing = [items.track_ids[row] for row in absent]
     missing += differences_in_words(differences)
-    if total > options.allow_missing:
+    if total > allow_missing:
         paths = [items.audio[row] for row in absent]
         paths = paths if place is None else as_named(paths, place)
         lines = [f"{items.track_ids[row]}: {path}" for row, path in zip(absent, paths, strict=True)]
-        lines = shown(lines, options.home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
+        lines = shown(lines, home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
         lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
         elsewhere = "" if place is None else folder_meant(items, absent, place)
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
-            + f", and --allow-missing is {options.allow_missing}:\n"
+            + f", and --allow-missing is {allow_missing}:\n"
             + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
             + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
             "will name them, and the leaderboard will keep it apart)."
@@ -119,14 +127,14 @@ def _where(task: Task) -> str:
     return f"'bench data where {task.card.id}'"
 
 
-def _place(task: Task, options: Options) -> Place | None:
+def _place(task: Task, home: Path, data_roots: Sequence[str]) -> Place | None:
     """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
     from tasks.sources.card import read_collection
     from tasks.sources.locations import place_of as place_of_collection
 
     if task.loaded is not None:
         return None
-    return place_of_collection(read_collection(task.collection), options.home, options.data_roots)
+    return place_of_collection(read_collection(task.collection), home, data_roots)
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
@@ -144,7 +152,7 @@ def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
 EXAMPLES = 3
 
 
-def given_rows(
+def _rows_with_embedding(
     encoder: Precomputed, items: Items, task: str, differences: Mapping[str, int], allowed: int, report: Reporter
 ) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the indices of the items that have an embedding, and in words what is missing.
@@ -198,3 +206,28 @@ def differences_in_words(differences: Mapping[str, int]) -> list[str]:
     return [
         f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()
     ]
+
+
+def needs_audio(encoders: Iterable[Encoder]) -> bool:
+    """Say whether any of ``encoders`` hears audio: embeddings that are given do not."""
+    return any(not isinstance(encoder, Precomputed) for encoder in encoders)
+
+
+def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio: bool = True) -> list[TaskItems]:
+    """Return the tasks with their items; a built-in collection is rendered at its first use.
+
+    Args:
+        tasks: The tasks.
+        options: What the user chose.
+        report: Is told of the rendering, and of what is missing.
+        audio: Whether audio is needed; without, annotations are all that must be there.
+    """
+    data = []
+    for task in tasks:
+        with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
+            items = task.items(
+                options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots, audio=audio
+            )
+        data.append(select_items(task, items, options, audio=audio))
+        tell(task.card, items, data[-1].missing, (), report)
+    return data

@@ -9,13 +9,30 @@ from typing import Literal
 from benchmark.audio.deformations import Deformation
 from benchmark.encoders.base import Precision
 from benchmark.errors import UserError
+from benchmark.jobs.job import Sampler, TrainSubset
 from probes.search.pruning import PRUNERS
 from tasks.sources.locations import parse_data_roots
 
 Overwrite = Literal["always", "never", "missing"]
-Sampler = Literal["tpe", "random", "grid"]
 
 LARGEST_SEED = 2**31
+
+
+@dataclass(frozen=True)
+class EmbedSettings:
+    """How tracks are embedded; none of it decides a number.
+
+    Attributes:
+        home: The data home.
+        device: The encoder's device, as the user named it.
+        batch_size: Windows in a batch.
+        workers: Decoding processes.
+    """
+
+    home: Path
+    device: str = "auto"
+    batch_size: int = 32
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -82,26 +99,18 @@ class Options:
             raise UserError("--export goes with a whole run: leave --train-fraction out")
 
     @property
-    def parts(self) -> tuple[TrainPart | None, ...]:
+    def subsets(self) -> tuple[TrainSubset | None, ...]:
         """The parts of train that are asked for; ``None`` is all of it, as the task says."""
         if not self.train_fraction:
             return (None,)
         fractions = sorted(set(self.train_fraction))
         return tuple(
-            TrainPart(fraction, repeat)
+            TrainSubset(fraction, repeat)
             for fraction in fractions
             for repeat in range(1 if fraction == 1 else self.repeats)  # all of train is the same in every repeat
         )
 
-
-@dataclass(frozen=True)
-class TrainPart:
-    """A fraction of train, and which of several samples of it."""
-
-    fraction: float
-    repeat: int
-
     @property
-    def name(self) -> str:
-        """The name of its record among those of a learning curve."""
-        return f"fraction-{self.fraction:g}.repeat-{self.repeat}"
+    def embedding(self) -> EmbedSettings:
+        """How tracks are embedded."""
+        return EmbedSettings(self.home, self.device, self.batch_size, self.workers)

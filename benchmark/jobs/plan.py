@@ -1,136 +1,177 @@
-"""The plan of a run: which pairs of encoder and task, what is kept, what must be embedded. It decodes no audio."""
+"""The plan of a run: its jobs, with every choice decided, and what is kept. No audio is decoded."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from benchmark.audio.index import AudioIndex, look_again
 from benchmark.embeddings.fitting import training_split
-from benchmark.embeddings.precomputed import GivenStore
+from benchmark.embeddings.precomputed import PrecomputedStore
+from benchmark.embeddings.rows import RowSource
 from benchmark.embeddings.space import Space, space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.encoder import Precomputed
 from benchmark.encoders.windowing import WindowError
 from benchmark.errors import UserError
-from benchmark.jobs.existing import standing_of
-from benchmark.jobs.items import ask_given
-from benchmark.jobs.job import Asked, Pair
+from benchmark.jobs.existing import existing_of
+from benchmark.jobs.items import precomputed_items
+from benchmark.jobs.job import Job, SearchPlan, TaskItems
 from benchmark.jobs.options import Options
+from benchmark.jobs.variants import own_pruner
 from benchmark.system.progress import Reporter, Silent
+from probes.protocol import Protocol, ProtocolError
 from tasks.card import TaskCard
 
-if TYPE_CHECKING:
-    pass
+CHOICES = ("auto", "mix", "all")  # of layers, beside their names
 
 
-def make_pairs(
+def plan_jobs(
     encoders: Sequence[Encoder],
-    asked: Sequence[Asked],
+    tasks: Sequence[TaskItems],
     options: Options,
     report: Reporter | None = None,
     *,
     records: bool = True,
-) -> list[Pair]:
-    """Return every pair of the run, one store shared by all pairs of one space.
+) -> list[Job]:
+    """Return every job of the run: each encoder on each task; jobs of one space share its store.
 
     Args:
-        encoders: Encoders, or embeddings that are given.
-        asked: Tasks; see :func:`ask`.
+        encoders: Encoders, or embeddings that were computed elsewhere.
+        tasks: Tasks with their items; see :func:`benchmark.jobs.items.prepare`.
         options: What the user chose.
-        report: Is told which given embeddings are left aside.
-        records: Whether the pairs' records matter: what lies in their places is then looked at.
+        report: Is told what is left aside of embeddings that were computed elsewhere.
+        records: Whether records matter: what lies at the jobs' record paths is then looked at.
 
     Raises:
-        UserError: An encoder breaks the contract or cannot take a task's window; given embeddings lack tracks or
-            cannot be used.
-        RecordError: What lies in the place of a record cannot be read.
+        UserError: An encoder breaks the contract or cannot take a task's window or the layer that is asked for;
+            embeddings that were computed elsewhere lack tracks or cannot be used.
+        RecordError: What lies at a record path cannot be read.
     """
-    index = AudioIndex(options.home)
+    index, report = AudioIndex(options.home), report or Silent()
     if not all(isinstance(encoder, Precomputed) for encoder in encoders):
-        look_again(index, (path for each in asked for path in each.items.audio), report or Silent())
+        look_again(index, (path for data in tasks for path in data.items.audio), report)
+    jobs: list[Job] = []
     stores: dict[str, EmbeddingStore] = {}
-    pairs = []
     for encoder in encoders:
         if isinstance(encoder, Precomputed):
-            if options.deform:
-                raise UserError(
-                    f"--deform {options.deform[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
-                    "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
-                )
-            given = GivenStore(encoder)
-            for each in asked:
-                asked_given = ask_given(each, encoder, options, report or Silent())
-                for part in options.parts:
-                    pair = Pair(encoder, asked_given, given, part=part)
-                    pair.keys(index)  # unusable rows show now, before anything is trained
-                    pairs.append(pair)
+            _refuse_deformations(encoder, options)
+            source = PrecomputedStore(encoder)
+            for data in tasks:
+                jobs += _jobs(encoder, precomputed_items(data, encoder, options, report), source, options)
+                jobs[-1].keys(index)  # unusable rows show now, before anything is trained
             continue
-        for each in asked:
-            card = each.task.card
-            fitted_on = _fitted_on(encoder, each, options, index, report or Silent())
-            used, space, fell_back = _fed(encoder, card, options, fitted_on)
+        for data in tasks:
+            fitted_on = None
+            if encoder.fitted:
+                _refuse_export(encoder, options)
+                fitted_on = training_split(data.task.card.id, *data.train, index, report)
+            used, space, own_windows = _fed(encoder, data.task.card, fitted_on, own_windows=options.own_windows)
             store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
-            pairs += [Pair(used, each, store, own_windows=fell_back, part=part) for part in options.parts]
-    for pair in pairs:
-        refuse_layer(pair, options)
-        if records:
-            pair.standing = standing_of(pair, index, options)
-    return pairs
+            jobs += _jobs(used, data, store, options, own_windows=own_windows)
+    if records:
+        jobs = [replace(job, existing=existing_of(job, index, options.overwrite)) for job in jobs]
+    return jobs
 
 
-def refuse_layer(pair: Pair, options: Options) -> None:
-    """Refuse a ``--layer`` that the pair's encoder does not have.
+def _jobs(
+    encoder: Encoder, data: TaskItems, source: RowSource, options: Options, *, own_windows: bool = False
+) -> list[Job]:
+    """Return the jobs of an encoder on a task: one, or one for each point of a learning curve."""
+    search = _search_plan(encoder, source.space.layers, data.protocol, options)
+    return [
+        Job(
+            encoder=encoder,
+            data=data,
+            source=source,
+            search=search,
+            home=options.home,
+            results=options.results,
+            limit=options.limit,
+            own_windows=own_windows,
+            subset=subset,
+            deform=options.deform,
+            allow_missing=options.allow_missing,
+            allow_damaged=options.allow_damaged,
+            export=options.export,
+        )
+        for subset in options.subsets
+    ]
+
+
+def _search_plan(encoder: Encoder, layers: tuple[str, ...] | None, protocol: Protocol, options: Options) -> SearchPlan:
+    """Return how the probe is searched and trained.
 
     Raises:
-        UserError: It names no layer, or the encoder has none.
+        UserError: The protocol says how many trials there are, and the user something else; or there is no such layer.
     """
-    layers, wanted = pair.source.space.layers, options.layer
-    if wanted is None or (
-        layers is not None and (wanted in ("auto", "mix", "all") or layer_index(wanted, layers) >= 0)
-    ):
-        return
+    return SearchPlan(
+        trials=_trials(protocol, options.sampler, options.trials),
+        seeds=options.seeds or protocol.seeds,
+        seed=options.seed,
+        sampler=options.sampler,
+        pruner=options.pruner or own_pruner(options.sampler),
+        precision=options.probe_precision,
+        layer=_layer(encoder, layers, options.layer),
+        device=options.device,
+        storage=options.storage,
+        fresh=options.overwrite == "always",
+    )
+
+
+def _trials(protocol: Protocol, sampler: str, asked: int | None) -> int:
+    if sampler == "grid":
+        try:
+            trials = len(protocol.grid_settings())
+        except ProtocolError as error:
+            raise UserError(str(error)) from None
+    else:
+        trials = 1 if protocol.exact else asked or protocol.trials
+    if asked not in (None, trials):
+        raise UserError(f"--trials {asked}: there are {trials} here, leave the option out")
+    return trials
+
+
+def _layer(encoder: Encoder, layers: tuple[str, ...] | None, asked: str | None) -> str | None:
+    """Return the layer by its name; a number, and no choice at all, have one too."""
     if layers is None:
-        hint = ": name it with ?layer=all" if pair.encoder.text.startswith("hf:") else ""
-        raise UserError(f"--layer {wanted}: the encoder {pair.encoder.name!r} gives no layers to choose from{hint}")
-    near = difflib.get_close_matches(wanted, [*layers, "auto", "mix", "all"], n=1)
+        if asked is None:
+            return None
+        hint = ": name it with ?layer=all" if encoder.text.startswith("hf:") else ""
+        raise UserError(f"--layer {asked}: the encoder {encoder.name!r} gives no layers to choose from{hint}")
+    wanted = asked or "auto"
+    if wanted in layers or wanted in CHOICES:
+        return wanted
+    if wanted.isdecimal() and int(wanted) < len(layers):
+        return layers[int(wanted)]
+    near = difflib.get_close_matches(wanted, [*layers, *CHOICES], n=1)
     hint = f"did you mean {near[0]!r}? It" if near else "it"
     raise UserError(
-        f"--layer {wanted}: the encoder {pair.encoder.name!r} has no such layer; {hint} has {', '.join(layers)} (or "
+        f"--layer {wanted}: the encoder {encoder.name!r} has no such layer; {hint} has {', '.join(layers)} (or "
         f"their numbers from 0 to {len(layers) - 1}); auto chooses one on valid, mix learns a mixture, all takes them "
         "side by side"
     )
 
 
-def layer_index(name: str, layers: Sequence[str]) -> int:
-    """Return the index of a layer named by its name, else by its number; -1 if there is none."""
-    if name in layers:
-        return list(layers).index(name)
-    return int(name) if name.isdecimal() and int(name) < len(layers) else -1
+def _refuse_deformations(encoder: Precomputed, options: Options) -> None:
+    if options.deform:
+        raise UserError(
+            f"--deform {options.deform[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
+            "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
+        )
 
 
-def _fitted_on(encoder: Encoder, asked: Asked, options: Options, index: AudioIndex, report: Reporter) -> str | None:
-    """Return the sha256 of the training split, for an encoder that is fitted on it: all of train, in every part."""
-    if not encoder.fitted:
-        return None
+def _refuse_export(encoder: Encoder, options: Options) -> None:
     if options.export is not None:
         raise UserError(
             f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it "
             "was fitted on: leave --export out"
         )
-    return training_split(asked.task.card.id, *train_of(asked), index, report)
 
 
-def train_of(asked: Asked) -> tuple[list[str], list[Path]]:
-    """Return the ids and audio files of the items of train."""
-    rows = asked.items.rows("train")
-    return [asked.items.track_ids[i] for i in rows], [asked.items.audio[i] for i in rows]
-
-
-def _fed(encoder: Encoder, card: TaskCard, options: Options, fitted_on: str | None) -> tuple[Encoder, Space, bool]:
+def _fed(encoder: Encoder, card: TaskCard, fitted_on: str | None, *, own_windows: bool) -> tuple[Encoder, Space, bool]:
     """Return the encoder as the task's windows want it, its space, and whether it fell back to its own windows."""
     if card.window_seconds is None:
         return encoder, space_of(encoder, None, None, fitted_on), False
@@ -139,6 +180,6 @@ def _fed(encoder: Encoder, card: TaskCard, options: Options, fitted_on: str | No
     try:
         return used, space_of(used, card.window_seconds, card.hop_seconds, fitted_on), False
     except WindowError as error:
-        if not options.own_windows:
+        if not own_windows:
             raise UserError(f"{error}, or --own-windows to give it its own (the record will say so)") from None
         return encoder, space_of(encoder, None, None, fitted_on), True

@@ -1,4 +1,4 @@
-"""The sections of a record, from what a run was made of."""
+"""The sections of a record, from a job, its data and its selection."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import numpy as np
 
 from benchmark.audio.inspection import CUT
 from benchmark.audio.lengths import far_shorter
-from benchmark.jobs.job import Pair
+from benchmark.jobs.job import Job
 from benchmark.jobs.left_out import left_out
-from benchmark.jobs.options import Options
 from benchmark.jobs.scoring import objective_name
 from benchmark.jobs.select import Selection
-from benchmark.jobs.splits import Material, part_seed
-from benchmark.jobs.variants import precision_of, pruner_of
+from benchmark.jobs.splits import JobData, subset_seed
+from benchmark.jobs.variants import precision_of
 from results import record as schema
 
 
-def task_section(pair: Pair) -> schema.TaskSection:
+def task_section(job: Job) -> schema.TaskSection:
     """Return which task was answered."""
-    task, card = pair.asked.task, pair.asked.task.card
+    task, card = job.data.task, job.card
     return schema.TaskSection(
         id=card.id,
         title=card.title,
@@ -30,37 +29,30 @@ def task_section(pair: Pair) -> schema.TaskSection:
         metrics=list(card.metrics),
         collection=task.collection,
         group=task.group,
-        fingerprint=pair.asked.fingerprint,
+        fingerprint=job.data.fingerprint,
     )
 
 
-def encoder_section(pair: Pair) -> schema.EncoderSection:
+def encoder_section(job: Job) -> schema.EncoderSection:
     """Return which encoder answered, and how it was fed."""
-    if pair.given is not None:  # how audio was decoded and cut is not known
-        given = pair.given.space
-        return schema.EncoderSection(
-            id=pair.encoder.name, version=given.version, fingerprint=given.fingerprint, dim=given.width,
-            sample_rate=None, channels=None, window_seconds=None, hop_seconds=None, space=given.key,
-        )  # fmt: skip
-    space, windows = pair.space, pair.space.windows
-    rate = space.audio.sample_rate
+    space = job.source.space
     return schema.EncoderSection(
-        id=pair.encoder.name,
+        id=job.encoder.name,
         version=space.version,
         fingerprint=space.fingerprint,
         dim=space.width,
-        sample_rate=rate,
-        channels=space.audio.channels,
-        window_seconds=None if windows.window is None else windows.window / rate,
-        hop_seconds=None if windows.window is None else windows.hop / rate,
+        sample_rate=space.sample_rate,
+        channels=space.channels,
+        window_seconds=space.window_seconds,
+        hop_seconds=space.hop_seconds,
         space=space.key,
-        own_windows=pair.own_windows,
+        own_windows=job.own_windows,
         fitted_on=space.fitted_on,
-        precision=precision_of(pair.encoder),
+        precision=precision_of(job.encoder),
     )
 
 
-def probe_section(selection: Selection, options: Options) -> schema.ProbeSection:
+def probe_section(job: Job, selection: Selection) -> schema.ProbeSection:
     """Return the selected probe."""
     settings, probes, spec = selection.found.settings, selection.probes, selection.spec
     mixing = [list(probe.mixing) for probe in probes if probe.mixing is not None]
@@ -78,13 +70,13 @@ def probe_section(selection: Selection, options: Options) -> schema.ProbeSection
         parameters=probes[0].parameters,
         best_steps=[probe.best_step for probe in probes],
         steps_run=[probe.steps_run for probe in probes],
-        precision=options.probe_precision,
+        precision=job.search.precision,
         layer=selection.layer,
         mixing=mixing or None,
     )
 
 
-def search_section(pair: Pair, selection: Selection, options: Options) -> schema.SearchSection:
+def search_section(job: Job, selection: Selection) -> schema.SearchSection:
     """Return the search: every trial, and the budget spent."""
     found = selection.found
     trials = [
@@ -106,11 +98,11 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
         for trial in found.trials
     ]
     return schema.SearchSection(
-        section=pair.asked.protocol.section,
-        protocol_version=pair.asked.protocol.version,
-        sampler=options.sampler,
-        pruner=pruner_of(options),
-        objective=objective_name(pair.asked.task.card),
+        section=job.data.protocol.section,
+        protocol_version=job.data.protocol.version,
+        sampler=job.search.sampler,
+        pruner=job.search.pruner,
+        objective=objective_name(job.card),
         selected=found.selected,
         trials=trials,
         steps_run=found.steps_run,
@@ -127,39 +119,39 @@ def search_section(pair: Pair, selection: Selection, options: Options) -> schema
     )
 
 
-def curve_point(material: Material, options: Options) -> schema.CurvePoint | None:
+def curve_point(splits: JobData) -> schema.CurvePoint | None:
     """Return the part of train that the record is about, where it is not all of it."""
-    part = material.pair.part
-    if part is None:
+    subset = splits.job.subset
+    if subset is None:
         return None
     return schema.CurvePoint(
-        fraction=part.fraction,
-        repeat=part.repeat,
-        seed=part_seed(part.repeat, options),
-        items=len(material.items.rows("train")),
-        lost=list(material.lost),
+        fraction=subset.fraction,
+        repeat=subset.repeat,
+        seed=subset_seed(splits.job, subset),
+        items=len(splits.items.rows("train")),
+        lost=list(splits.lost),
     )
 
 
-def data_section(material: Material, options: Options) -> schema.DataSection:
+def data_section(splits: JobData) -> schema.DataSection:
     """Return what was scored, and what was left out or looks wrong."""
-    items, pair, seen = material.items, material.pair, None
-    if pair.given is None:
-        places = pair.store.places()
-        seen = [places[key] for key in material.keys]
+    items, job, seen = splits.items, splits.job, None
+    if job.source.reads_audio:
+        places = job.store.places()
+        seen = [places[key] for key in splits.keys]
     return schema.DataSection(
-        fingerprint=content_of(material),
+        fingerprint=content_of(splits),
         counts=items.counts(),
         labels=list(items.labels),
         groups=None if items.groups is None else len(set(items.groups)),
         shared_groups=_shared(items.groups, items.splits),
-        shared_audio=None if seen is None else _shared_audio(material),
+        shared_audio=None if seen is None else _shared_audio(splits),
         audio_seconds=None if seen is None else round(sum(place.seconds for place in seen), 3),
         clipped=None
         if seen is None
         else [name for name, place in zip(items.track_ids, seen, strict=True) if place.clipped],
-        missing=list(pair.asked.missing),
-        allow_missing=options.allow_missing,
+        missing=list(job.data.missing),
+        allow_missing=job.allow_missing,
         damaged=[
             schema.Damaged(
                 track_id=damage.track_id,
@@ -167,16 +159,16 @@ def data_section(material: Material, options: Options) -> schema.DataSection:
                 problem=damage.problem,
                 seconds_recovered=round(damage.seconds_recovered, 3),
             )
-            for damage in material.damaged
+            for damage in splits.damaged
         ],
-        allow_damaged=options.allow_damaged,
+        allow_damaged=job.allow_damaged,
         short=[] if seen is None else _short(items.track_ids, [place.seconds for place in seen]),
-        cut_inside_frame=[name for name in items.track_ids if CUT in material.notes.get(name, "")],
+        cut_inside_frame=[name for name in items.track_ids if CUT in splits.notes.get(name, "")],
         left_out=left_out(
-            pair.asked.task.card,
-            pair.asked.whole or pair.asked.items,
-            pair.asked.missing,
-            {damage.track_id for damage in material.damaged},
+            job.card,
+            job.data.whole or job.data.items,
+            job.data.missing,
+            {damage.track_id for damage in splits.damaged},
         ),
     )
 
@@ -186,9 +178,9 @@ def _short(names: Sequence[str], seconds: Sequence[float]) -> list[str]:
     return [names[row] for row in far_shorter(np.array(seconds))]
 
 
-def content_of(material: Material) -> str:
+def content_of(splits: JobData) -> str:
     """Return the fingerprint of the audio, or of the given rows, that is scored."""
-    return hashlib.sha256("".join(material.keys).encode()).hexdigest()
+    return hashlib.sha256("".join(splits.keys).encode()).hexdigest()
 
 
 def _shared(names: Sequence[str] | None, splits: Sequence[str]) -> list[str]:
@@ -200,9 +192,9 @@ def _shared(names: Sequence[str] | None, splits: Sequence[str]) -> list[str]:
     return sorted(inside & outside)
 
 
-def _shared_audio(material: Material) -> list[str]:
+def _shared_audio(splits: JobData) -> list[str]:
     """Return the test tracks whose very audio is also in train or valid."""
-    shared = set(_shared(material.keys, material.items.splits))
-    items = material.items
-    pairs = zip(items.track_ids, items.splits, material.keys, strict=True)
-    return [name for name, split, key in pairs if split == "test" and key in shared]
+    shared = set(_shared(splits.keys, splits.items.splits))
+    items = splits.items
+    rows = zip(items.track_ids, items.splits, splits.keys, strict=True)
+    return [name for name, split, key in rows if split == "test" and key in shared]

@@ -11,14 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from benchmark.embeddings.tracks import Damage, missing_tracks
+from benchmark.embeddings.tracks import Damage
 from benchmark.encoders.registry import resolve
 from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
-from benchmark.jobs.job import Pair
-from benchmark.jobs.options import Options, Sampler
-from benchmark.jobs.plan import make_pairs
-from benchmark.jobs.runner import embed, needs_audio, prepare
+from benchmark.jobs.embed import embed
+from benchmark.jobs.items import needs_audio, prepare
+from benchmark.jobs.job import Job, Sampler
+from benchmark.jobs.options import EmbedSettings, Options
+from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.verdicts import Verdict, judge, machine_differences, version_differences, worst
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Terminal
@@ -65,11 +66,11 @@ def reproduce(
     if encoder is None:
         refuse_code_of_data(record.encoder.id, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
     options = _options(record, home_folder(home), tuple(data_roots), device, workers)
-    pair = _pair(record, options, encoder or record.encoder.id, task or record.task.id, report)
-    damaged = _damaged(record, pair)
-    if pair.given is None:
-        _embed_lacking(pair, damaged, options, report)
-    found, chosen = _retrained(record, pair, damaged, options, search=search)
+    job = _job(record, options, encoder or record.encoder.id, task or record.task.id, report)
+    damaged = _damaged(record, job)
+    if job.source.reads_audio:
+        _embed_lacking(job, damaged, options.embedding, report)
+    found, chosen = _retrained(record, job, damaged, search=search)
     judged = judge(record, found)
     rows = [
         [
@@ -141,8 +142,8 @@ def _sampler(name: str) -> Sampler:
     raise UserError(f"the record's sampler {name!r} is not one of {', '.join(get_args(Sampler))}")
 
 
-def _pair(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Pair:
-    """Return the record's pair, with every sound item's embedding in the store.
+def _job(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Job:
+    """Return the record's job, with every sound item's embedding in the store.
 
     Raises:
         UserError: Something is not as it was; it is named.
@@ -160,16 +161,16 @@ def _pair(record: Record, options: Options, encoder: str, task: str, report: Rep
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
     asked = prepare(tasks, options, report, audio=needs_audio(encoders))
-    pairs = make_pairs(encoders, asked, options, report, records=False)
+    jobs = plan_jobs(encoders, asked, options, report, records=False)
     repeat = 0 if record.curve is None else record.curve.repeat
-    pair = pairs[repeat]
+    job = jobs[repeat]
     for what, now, then in (
-        ("task", pair.asked.fingerprint, record.task.fingerprint),
-        ("encoder", pair.source.space.fingerprint, record.encoder.fingerprint),
-        ("space of embeddings", pair.source.space.key, record.encoder.space),
+        ("task", job.data.fingerprint, record.task.fingerprint),
+        ("encoder", job.source.space.fingerprint, record.encoder.fingerprint),
+        ("space of embeddings", job.source.space.key, record.encoder.space),
     ):
         _refuse_other(record, what, now, then)
-    return pair
+    return job
 
 
 def _refuse_other(record: Record, what: str, now: str, then: str) -> None:
@@ -182,40 +183,40 @@ def _refuse_other(record: Record, what: str, now: str, then: str) -> None:
         )
 
 
-def _embed_lacking(pair: Pair, damaged: Mapping[Path, Damage], options: Options, report: Reporter) -> None:
+def _embed_lacking(job: Job, damaged: Mapping[Path, Damage], settings: EmbedSettings, report: Reporter) -> None:
     """Embed what is not in the store, but for what the record left out."""
     from benchmark.audio.index import AudioIndex
 
-    missing = missing_tracks(pair.asked.tracks, pair.store, AudioIndex(options.home))
+    missing = job.store.missing(job.data.tracks, AudioIndex(job.home))
     lacking = [track for track in missing if track.path not in damaged]
     if lacking:
-        report.say(f"{len(lacking)} of {len(pair.asked.items)} embeddings are not there yet")
-        embed([pair], options, report)
+        report.say(f"{len(lacking)} of {len(job.data.items)} embeddings are not there yet")
+        embed([job], settings, report)
 
 
 def _retrained(
-    record: Record, pair: Pair, damaged: Mapping[Path, Damage], options: Options, *, search: bool
+    record: Record, job: Job, damaged: Mapping[Path, Damage], *, search: bool
 ) -> tuple[dict[str, dict[str, list[float]]], str | None]:
     """Return the scores of each seed by split and metric, and, with ``search``, which trial would be chosen."""
     from benchmark.jobs.record import content_of
     from benchmark.jobs.scoring import objective
     from benchmark.jobs.select import split_data
-    from benchmark.jobs.splits import gather
+    from benchmark.jobs.splits import open_job_data
     from benchmark.system.machine import device_of
     from probes.protocol import Settings
     from probes.training.trainer import Trainer
     from tasks.metrics import scores
 
-    card, probe, labels = pair.asked.task.card, record.probe, record.data.labels
-    with gather(pair, damaged, options) as material:
-        _refuse_other(record, "audio", content_of(material), record.data.fingerprint)
-        layers = pair.source.space.layers
+    card, probe, labels = job.card, record.probe, record.data.labels
+    with open_job_data(job, damaged) as splits:
+        _refuse_other(record, "audio", content_of(splits), record.data.fingerprint)
+        layers = job.source.space.layers
         number = list(layers).index(probe.layer) if layers and probe.layer in layers else None
-        data = split_data(material, number)
-        spec = pair.asked.protocol.spec(card.kind, len(labels), len(layers or ()) if probe.layer == "mix" else None)
+        data = split_data(splits, number)
+        spec = job.data.protocol.spec(card.kind, len(labels), len(layers or ()) if probe.layer == "mix" else None)
         trainer = Trainer(
             spec, data, lambda targets, outputs: objective(card, targets, outputs, labels),
-            device=device_of(options.device), precision=options.probe_precision,
+            device=device_of(job.search.device), precision=job.search.precision,
         )  # fmt: skip
         settings = Settings(
             probe.learning_rate, probe.l2, probe.steps, probe.standardise, tuple(probe.hidden), probe.dropout,
@@ -225,26 +226,26 @@ def _retrained(
         trainer.complete(trainings)
         probes = [trainer.finish(training) for training in trainings]
         found = {}
-        for split, arrays in (("valid", data.valid), ("test", material.arrays("test", number))):
+        for split, arrays in (("valid", data.valid), ("test", splits.arrays("test", number))):
             outputs = [each.predict(arrays.embeddings) for each in probes]
             found[split] = {
                 metric: [float(scores.scores(metric, arrays.targets, each, labels)) for each in outputs]
                 for metric in card.metrics
             }
-        chosen = _choice(record, trainer, pair, options) if search else None
+        chosen = _choice(record, trainer, job) if search else None
     return found, chosen
 
 
-def _choice(record: Record, trainer: Trainer, pair: Pair, options: Options) -> str:
+def _choice(record: Record, trainer: Trainer, job: Job) -> str:
     """Search once more, with the record's budget and seed, and say which trial would be chosen."""
     from probes.search.search import search
     from probes.search.storage import open_study
 
     with open_study(None, None, "reproduce") as study:
         found = search(
-            trainer, pair.asked.protocol, study,
-            trials=len(record.search.trials), seed=record.seeds.search, sampler=options.sampler,
-            pruner=options.pruner or "none",
+            trainer, job.data.protocol, study,
+            trials=len(record.search.trials), seed=record.seeds.search, sampler=job.search.sampler,
+            pruner=job.search.pruner,
         )  # fmt: skip
     then = record.search.trials[record.search.selected]
     now = found.trials[found.selected]
@@ -259,9 +260,9 @@ def _choice(record: Record, trainer: Trainer, pair: Pair, options: Options) -> s
     )
 
 
-def _damaged(record: Record, pair: Pair) -> dict[Path, Damage]:
+def _damaged(record: Record, job: Job) -> dict[Path, Damage]:
     """Return what the record left out, by file."""
-    paths = dict(zip(pair.asked.items.track_ids, pair.asked.items.audio, strict=True))
+    paths = dict(zip(job.data.items.track_ids, job.data.items.audio, strict=True))
     return {
         paths[each.track_id]: Damage(each.track_id, paths[each.track_id], each.problem, each.seconds_recovered)
         for each in record.data.damaged

@@ -14,43 +14,39 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from benchmark.audio.deformations import Deformation
-from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.store import EmbeddingStore
-from benchmark.embeddings.tracks import Damage, Track, missing_tracks
+from benchmark.embeddings.tracks import Damage, Track
 from benchmark.errors import UserError
-from benchmark.jobs.existing import Standing
-from benchmark.jobs.job import Pair
-from benchmark.jobs.options import Options
+from benchmark.jobs.job import Existing, Job
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.system.long_lists import SHOWN
-from benchmark.system.terminal import display
 from probes.data import SplitArrays
 from probes.statistics.intervals import change
-from results.record import Drop, Record, Robustness, Score
+from results.record import Drop, Robustness, Score
 from tasks.metrics.scores import bounds
 
 if TYPE_CHECKING:
-    from benchmark.jobs.splits import Material
+    from benchmark.jobs.splits import JobData
     from probes.training.probe import TrainedProbe
 
 
-def deformed_pair(pair: Pair, deformation: Deformation, home: Path) -> Pair:
-    """Return the pair with the store of the deformed audio's embeddings, a space of their own."""
-    space = replace(pair.space, deformation=deformation)
-    return replace(pair, source=EmbeddingStore(home, space), standing=Standing())
+def deformed_job(job: Job, deformation: Deformation) -> Job:
+    """Return the job with the store of the deformed audio's embeddings, a space of their own."""
+    space = replace(job.store.space, deformation=deformation)
+    return replace(job, source=EmbeddingStore(job.home, space), existing=Existing())
 
 
-def tracks_to_deform(pairs: Sequence[Pair], damaged: Collection[Path]) -> list[Track]:
-    """Return the sound test tracks of pairs that share a space: nothing else is ever deformed."""
+def tracks_to_deform(jobs: Sequence[Job], damaged: Collection[Path]) -> list[Track]:
+    """Return the sound test tracks of jobs that share a space: nothing else is ever deformed."""
     return [
         track
-        for pair in pairs
-        for track, split in zip(pair.asked.tracks, pair.asked.items.splits, strict=True)
+        for job in jobs
+        for track, split in zip(job.data.tracks, job.data.items.splits, strict=True)
         if split == "test" and track.path not in damaged
     ]
 
 
-def refuse_unusable(pair: Pair, deformation: Deformation, damaged: Sequence[Damage]) -> None:
+def refuse_unusable(job: Job, deformation: Deformation, damaged: Sequence[Damage]) -> None:
     """Refuse a deformation that leaves too little of some track: clean and deformed are scored on the same tracks.
 
     Raises:
@@ -62,22 +58,22 @@ def refuse_unusable(pair: Pair, deformation: Deformation, damaged: Sequence[Dama
     if len(damaged) > SHOWN:
         lines.append(f"  … and {len(damaged) - SHOWN} more")
     raise UserError(
-        f"{len(damaged)} test track(s) cannot be embedded with {pair.encoder.name} under --deform {deformation.text}:\n"
+        f"{len(damaged)} test track(s) cannot be embedded with {job.encoder.name} under --deform {deformation.text}:\n"
         + "\n".join(lines)
         + "\nNo probe was trained; every embedding that was made is kept. Make it smaller, or leave it out."
     )
 
 
-def deformed_material(material: Material, deformation: Deformation, home: Path) -> Material:
-    """Return the material with the embeddings of deformed audio; only those of test are there."""
+def deformed_splits(splits: JobData, deformation: Deformation) -> JobData:
+    """Return the splits with the embeddings of deformed audio; only those of test are there."""
     # A split that is held in a file must not overwrite another.
-    scratch = material.scratch / f"{deformation.kind}{deformation.amount:g}"
+    scratch = splits.scratch / f"{deformation.kind}{deformation.amount:g}"
     scratch.mkdir(exist_ok=True)
-    return replace(material, pair=deformed_pair(material.pair, deformation, home), scratch=scratch)
+    return replace(splits, job=deformed_job(splits.job, deformation), scratch=scratch)
 
 
 def robustness(
-    material: Material,
+    splits: JobData,
     test: SplitArrays,
     probes: Sequence[TrainedProbe],
     clean: Mapping[str, Score],
@@ -87,7 +83,7 @@ def robustness(
     """Score the probes on deformed test audio, beside their clean scores.
 
     Args:
-        material: See :func:`deformed_material`.
+        splits: See :func:`deformed_splits`.
         test: Its embeddings of test.
         probes: The selected probes.
         clean: Their scores on clean test audio.
@@ -97,8 +93,8 @@ def robustness(
     Raises:
         UserError: A probe's outputs are not finite.
     """
-    pair, labels, groups = material.pair, material.items.labels, material.groups("test")
-    card, deformation = pair.asked.task.card, pair.space.deformation
+    job, labels, groups = splits.job, splits.items.labels, splits.groups("test")
+    card, deformation = job.card, job.store.space.deformation
     assert deformation is not None
     outputs = [probe.predict(test.embeddings) for probe in probes]
     beside = None
@@ -115,60 +111,8 @@ def robustness(
             drop_low=None if moved is None else moved.low, drop_high=None if moved is None else moved.high,
             question=score.question,
         )  # fmt: skip
-    places = pair.store.places()
-    clipped = sum(places[material.keys[i]].clipped for i in material.items.rows("test"))
+    places = job.store.places()
+    clipped = sum(places[splits.keys[i]].clipped for i in splits.items.rows("test"))
     return Robustness(
-        spec=deformation.text, version=deformation.version, space=pair.space.key, clipped=clipped, metrics=drops
+        spec=deformation.text, version=deformation.version, space=job.store.space.key, clipped=clipped, metrics=drops
     )
-
-
-def print_plan(pairs: Sequence[Pair], options: Options) -> None:
-    """Print how many test tracks a run would embed again, by space and deformation; nothing without deformations."""
-    index, by_space = AudioIndex(options.home), dict[str, list[Pair]]()
-    for pair in pairs:
-        if pair.kept is None and pair.given is None:
-            by_space.setdefault(pair.space.key, []).append(pair)
-    for sharing in by_space.values():
-        tracks = tracks_to_deform(sharing, ())
-        for deformation in options.deform:
-            store = deformed_pair(sharing[0], deformation, options.home).store
-            todo = missing_tracks(tracks, store, index)
-            display(f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}")
-
-
-def print_robustness(records: Sequence[Record]) -> None:
-    """Print how scores moved under deformations, if any record says; a drop is below zero where they fell."""
-    from tabulate import tabulate
-
-    rows = [
-        [
-            record.name,
-            record.task.id + (f" ({record.curve.fraction:g} of train)" if record.curve else ""),
-            each.spec,
-            metric,
-            f"{record.scores.test[metric].value:.3f}",
-            f"{drop.value:.3f}",
-            _signed(drop.drop),
-            "-"
-            if drop.drop_low is None or drop.drop_high is None
-            else f"{_signed(drop.drop_low)} to {_signed(drop.drop_high)}",
-        ]
-        for record in records
-        for each in record.robustness
-        for metric, drop in each.metrics.items()
-    ]
-    if not rows:
-        return
-    headers = ["encoder", "task", "deformation", "metric", "clean", "deformed", "drop", "95 % interval"]
-    display("\n" + tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
-    for record in records:
-        for each in record.robustness:
-            if each.clipped:
-                display(
-                    f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
-                    f"track(s) were clipped under {each.spec}"
-                )
-
-
-def _signed(value: float) -> str:
-    return f"{round(value, 3) + 0.0:+.3f}"  # no "-0.000"

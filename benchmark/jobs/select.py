@@ -11,12 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.errors import UserError
-from benchmark.jobs.keys import study_name, trials_of
-from benchmark.jobs.options import Options
-from benchmark.jobs.plan import layer_index
+from benchmark.jobs.keys import study_name
 from benchmark.jobs.scoring import objective
-from benchmark.jobs.splits import Material
-from benchmark.jobs.variants import pruner_of
+from benchmark.jobs.splits import JobData
 from benchmark.system.progress import Reporter
 from probes.data import TrainValid
 from probes.protocol import ProbeSpec
@@ -64,49 +61,46 @@ class Selection:
     search_seconds: float
 
 
-def select(material: Material, keys: list[str], options: Options, device: str, report: Reporter) -> Selection:
+def select(splits: JobData, keys: list[str], device: str, report: Reporter) -> Selection:
     """Search on train and valid, then retrain the selected probe.
 
     Args:
-        material: The items and their embeddings.
+        splits: The items of a job and their embeddings.
         keys: The content hash of every item's audio, for the name of the study.
-        options: What the user chose.
         device: torch's name of the device.
         report: Is told of progress.
 
     Raises:
         UserError: Every trial diverged, or the search cannot be kept.
     """
-    pair = material.pair
-    card, protocol, labels = pair.asked.task.card, pair.asked.protocol, material.items.labels
+    job, plan = splits.job, splits.job.search
+    card, protocol, labels = job.card, job.data.protocol, splits.items.labels
 
     def score(targets: np.ndarray, outputs: np.ndarray) -> float:
         return objective(card, targets, outputs, labels)
 
-    title = f"Probing {pair.encoder.name} on {card.id}"
-    if pair.part is not None:
-        title += f" ({pair.part.fraction:g} of train, repeat {pair.part.repeat})"
-    wanted, seeds = trials_of(pair, options), options.seeds or protocol.seeds
+    title = f"Probing {job.name}"
+    wanted, seeds = plan.trials, plan.seeds
     with _told(title, report), report.stage(title, wanted + seeds + 1, "probes") as advance:
-        layer, number, data, layers = _layer(material, options, score)
-        mixed = len(pair.source.space.layers or ()) if layer == "mix" else None
+        layer, number, data, layers = _layer(splits, score)
+        mixed = len(job.source.space.layers or ()) if layer == "mix" else None
         spec = protocol.spec(card.kind, len(labels), mixed)
         ridge = fit_ridge(card.kind, len(labels), data, score)
-        trainer = Trainer(spec, data, score, device=device, precision=options.probe_precision)
+        trainer = Trainer(spec, data, score, device=device, precision=plan.precision)
         rate = trainer.products.rate()
         started = time.monotonic()
 
         def told(done: int, _: int) -> None:
             advance(done, f"{done / max(time.monotonic() - started, 1e-3):.1f} trials/s")
 
-        with _study(material, keys, options) as study:
+        with _study(splits, keys) as study:
             found = search(
                 trainer, protocol, study,
-                trials=wanted, seed=options.seed, sampler=options.sampler, pruner=pruner_of(options),
+                trials=wanted, seed=plan.seed, sampler=plan.sampler, pruner=plan.pruner,
                 progress=told,
             )  # fmt: skip
         searched = time.monotonic() - started
-        retrained = _retrain(trainer, found, seeds, options.seed)
+        retrained = _retrain(trainer, found, seeds, plan.seed)
         probes = tuple(probe for probe in retrained.values() if probe is not None)
         diverged = tuple(seed for seed, probe in retrained.items() if probe is None)
         for seed in diverged:
@@ -114,7 +108,7 @@ def select(material: Material, keys: list[str], options: Options, device: str, r
                 f"{title}: the selected probe diverged with the seed {seed}, which the record names and leaves out"
             )
         advance(wanted + seeds)
-        chance = _permuted(material, trainer, found, data, options)
+        chance = _permuted(splits, trainer, found, data)
         advance(wanted + seeds + 1)
     floor = found.operations / rate
     report.say(
@@ -140,39 +134,40 @@ def _told(title: str, report: Reporter) -> Iterator[None]:
 
 
 @contextmanager
-def _study(material: Material, keys: list[str], options: Options) -> Iterator[SearchStudy]:
-    name = study_name(material.pair, keys, options)
-    if options.overwrite == "always":  # begin anew, and leave what is there alone
+def _study(splits: JobData, keys: list[str]) -> Iterator[SearchStudy]:
+    job = splits.job
+    name = study_name(job, keys)
+    if job.search.fresh:  # begin anew, and leave what is there alone
         name += f"-{uuid.uuid4().hex[:8]}"
-    folder = None if options.overwrite == "always" else options.results / STUDIES
-    with open_study(options.storage, folder, name) as study:
+    folder = None if job.search.fresh else job.results / STUDIES
+    with open_study(job.search.storage, folder, name) as study:
         yield study
 
 
 def _layer(
-    material: Material, options: Options, score: ScoreFunction
+    splits: JobData, score: ScoreFunction
 ) -> tuple[str | None, int | None, TrainValid, Mapping[str, float] | None]:
     """Return the layer's name and index, the embeddings of it, and how a ridge did on each where that decided."""
-    layers = material.pair.source.space.layers
-    wanted = options.layer or "auto"
-    if layers is None or wanted in ("all", "mix"):
-        return (None if layers is None else wanted), None, split_data(material, None), None
+    layers = splits.job.source.space.layers
+    wanted = splits.job.search.layer
+    if layers is None or wanted is None or wanted in ("all", "mix"):
+        return (None if layers is None else wanted), None, split_data(splits, None), None
     if wanted != "auto":
-        number = layer_index(wanted, layers)
-        return layers[number], number, split_data(material, number), None
-    card, outputs = material.pair.asked.task.card, len(material.items.labels)
+        number = layers.index(wanted)
+        return layers[number], number, split_data(splits, number), None
+    card, outputs = splits.job.card, len(splits.items.labels)
     scores = {
-        name: fit_ridge(card.kind, outputs, split_data(material, i), score).valid_score for i, name in enumerate(layers)
+        name: fit_ridge(card.kind, outputs, split_data(splits, i), score).valid_score for i, name in enumerate(layers)
     }
-    number = first_within(list(scores.values()), tolerance(len(material.items.rows("valid"))))
-    return layers[number], number, split_data(material, number), scores
+    number = first_within(list(scores.values()), tolerance(len(splits.items.rows("valid"))))
+    return layers[number], number, split_data(splits, number), scores
 
 
-def split_data(material: Material, layer: int | None) -> TrainValid:
+def split_data(splits: JobData, layer: int | None) -> TrainValid:
     """Return train and valid, of one layer or whole, with the ids of test sealed."""
-    items = material.items
+    items = splits.items
     sealed = frozenset(items.track_ids[i] for i in items.rows("test"))
-    return TrainValid(material.arrays("train", layer), material.arrays("valid", layer), sealed)
+    return TrainValid(splits.arrays("train", layer), splits.arrays("valid", layer), sealed)
 
 
 def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> dict[int, TrainedProbe | None]:
@@ -185,11 +180,9 @@ def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> d
     return {seed: known[seed] for seed in wanted}
 
 
-def _permuted(
-    material: Material, trainer: Trainer, found: SearchResult, data: TrainValid, options: Options
-) -> TrainedProbe | None:
+def _permuted(splits: JobData, trainer: Trainer, found: SearchResult, data: TrainValid) -> TrainedProbe | None:
     """Return the selected probe trained on permuted labels: what chance, and choosing on valid, give."""
-    chance = trainer.with_targets(permuted(data.train.targets, options.seed, material.groups("train")))
-    training = chance.begin(found.settings, options.seed)
+    chance = trainer.with_targets(permuted(data.train.targets, splits.job.search.seed, splits.groups("train")))
+    training = chance.begin(found.settings, splits.job.search.seed)
     chance.complete([training])
     return None if training.diverged else chance.finish(training)

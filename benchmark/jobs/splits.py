@@ -1,4 +1,4 @@
-"""The items of a pair that are scored, with their embeddings, split by split."""
+"""Stage 2 of a run: the items of a job that are scored, with their embeddings, split by split."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ import numpy as np
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.tracks import Damage
 from benchmark.errors import UserError
-from benchmark.jobs.job import Pair
-from benchmark.jobs.options import Options
+from benchmark.jobs.job import Job, TrainSubset
 from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.scratch import scratch_folder
 from probes.data import SplitArrays, release
@@ -27,12 +26,12 @@ IN_MEMORY_BYTES = 2**31
 
 
 @dataclass(frozen=True)
-class Material:
-    """The items of a pair that are scored, with the key of each one's embedding.
+class JobData:
+    """The items of a job that are scored, with the key of each one's embedding.
 
     Attributes:
-        pair: Encoder and task.
-        items: The items, without those whose audio is damaged; of train, those of the pair's part.
+        job: Encoder and task.
+        items: The items, without those whose audio is damaged; of train, those of the job's part.
         keys: The key of each item's embedding.
         damaged: What was left out.
         scratch: A folder for what does not fit into memory.
@@ -40,7 +39,7 @@ class Material:
         notes: What is to be told of audio that is used nevertheless, by the id of its item.
     """
 
-    pair: Pair
+    job: Job
     items: Items
     keys: tuple[str, ...]
     damaged: tuple[Damage, ...]
@@ -61,7 +60,7 @@ class Material:
         return SplitArrays(tuple(self.items.track_ids[i] for i in rows), embeddings, self.items.targets[rows])
 
     def _read(self, keys: Sequence[str], split: str, layer: int | None) -> np.ndarray:
-        source = self.pair.source
+        source = self.job.source
         dim = source.space.width if layer is None else source.space.dim
         columns = slice(None) if layer is None else slice(layer * dim, (layer + 1) * dim)
         if len(keys) * dim * 4 <= IN_MEMORY_BYTES:
@@ -112,27 +111,28 @@ def _reserve(descriptor: int, size: int) -> None:
 
 
 @contextmanager
-def gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options) -> Iterator[Material]:
-    """Yield what a pair is probed with, once its embeddings are in the store.
+def open_job_data(job: Job, damaged: Mapping[Path, Damage]) -> Iterator[JobData]:
+    """Yield what a job's probe is trained and scored on, once its embeddings are in the store.
 
     Raises:
         UserError: Files changed meanwhile, or too little is left.
     """
-    options.home.mkdir(parents=True, exist_ok=True)
-    with scratch_folder(options.home) as scratch:
-        material = _gather(pair, damaged, options, scratch)
-        yield material if pair.part is None else _part_of(material, options)
+    job.home.mkdir(parents=True, exist_ok=True)
+    with scratch_folder(job.home) as scratch:
+        data = _job_data(job, damaged, scratch)
+        yield data if job.subset is None else _subset_of(data, job.subset)
 
 
-def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options, scratch: Path) -> Material:
-    if pair.given is not None:
-        return Material(pair, pair.asked.items, tuple(pair.given.keys(pair.asked.items.track_ids)), (), scratch)
-    items, places, index = pair.asked.items, pair.store.places(), AudioIndex(options.home)
+def _job_data(job: Job, damaged: Mapping[Path, Damage], scratch: Path) -> JobData:
+    index = AudioIndex(job.home)
+    if not job.source.reads_audio:
+        return JobData(job, job.data.items, tuple(key or "" for key in job.keys(index)), (), scratch)
+    items, places = job.data.items, job.store.places()
     sound = np.array([path not in damaged for path in items.audio])
     left_out = tuple(damaged[path] for path, ok in zip(items.audio, sound, strict=True) if not ok)
     items = items.take(np.flatnonzero(sound))
     if left_out:
-        refuse_undefined(pair.asked.task.card, items)
+        refuse_undefined(job.card, items)
     keys = [index.key(path) for path in items.audio]
     for path, key in zip(items.audio, keys, strict=True):
         if key is None or key not in places:
@@ -142,29 +142,28 @@ def _gather(pair: Pair, damaged: Mapping[Path, Damage], options: Options, scratc
         for name, path in zip(items.track_ids, items.audio, strict=True)
         if (seen := index.seen(path)) is not None and seen.note
     }
-    return Material(pair, items, tuple(key for key in keys if key), left_out, scratch, notes=notes)
+    return JobData(job, items, tuple(key for key in keys if key), left_out, scratch, notes=notes)
 
 
-def _part_of(material: Material, options: Options) -> Material:
-    """Return the material with the pair's part of train; valid and test stay whole."""
-    part, items = material.pair.part, material.items
-    assert part is not None
+def _subset_of(data: JobData, subset: TrainSubset) -> JobData:
+    """Return a job's data with a part of train; valid and test stay whole."""
+    items, card = data.items, data.job.card
     train = items.rows("train")
-    kind, seed = material.pair.asked.task.card.kind, part_seed(part.repeat, options)
+    seed = subset_seed(data.job, subset)
     try:
-        sample = fraction_rows(items.targets[train], material.groups("train"), kind, part.fraction, seed)
+        sample = fraction_rows(items.targets[train], data.groups("train"), card.kind, subset.fraction, seed)
     except ValueError as error:
-        raise UserError(f"--train-fraction {part.fraction:g} of {material.pair.asked.task.card.id}: {error}") from None
+        raise UserError(f"--train-fraction {subset.fraction:g} of {card.id}: {error}") from None
     others = np.flatnonzero(np.array([split != "train" for split in items.splits]))
     rows = np.sort(np.concatenate([train[sample.rows], others]))
     return replace(
-        material,
+        data,
         items=items.take(rows),
-        keys=tuple(material.keys[i] for i in rows),
+        keys=tuple(data.keys[i] for i in rows),
         lost=tuple(items.labels[i] for i in sample.lost),
     )
 
 
-def part_seed(repeat: int, options: Options) -> int:
+def subset_seed(job: Job, subset: TrainSubset) -> int:
     """Return the seed of a repeat's sample of train."""
-    return options.seed + repeat
+    return job.search.seed + subset.repeat

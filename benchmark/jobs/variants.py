@@ -19,29 +19,43 @@ something is measured, not what. ``--limit`` and ``--train-fraction`` have names
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from benchmark.jobs.options import Options
-from benchmark.jobs.protocols import DEFAULT
-from probes.search.pruning import PRUNERS
+from benchmark.encoders.base import Encoder
 from results.store import slug
 
-if TYPE_CHECKING:
-    from benchmark.encoders.base import Encoder
-    from benchmark.jobs.job import Pair
+DEFAULT_PROTOCOL = "paper"
 
 
-def variant_of(pair: Pair, options: Options) -> str:
-    """Return the variant of a pair's run, empty for the default choices."""
-    layer, protocol = layer_asked(pair, options), pair.asked.protocol.name
+def variant_name(
+    *,
+    precision: str | None,
+    layer: str | None,
+    own_windows: bool,
+    protocol: str,
+    sampler: str,
+    pruner: str,
+    probe_precision: str,
+) -> str:
+    """Return the variant of a run, empty for the default choices.
+
+    Args:
+        precision: See :func:`precision_of`.
+        layer: ``auto``, ``mix``, ``all`` or the name of a layer; ``None`` where the encoder has none.
+        own_windows: Whether the encoder has its own windows in place of the task's.
+        protocol: The protocol's name.
+        sampler: What chooses the settings of a trial.
+        pruner: What ends trials early.
+        probe_precision: What the probe's products are computed in.
+    """
     parts = [
-        "bf16" if precision_of(pair.encoder) == "bf16" else "",
+        "bf16" if precision == "bf16" else "",
         "" if layer in (None, "auto") else f"layer-{slug(str(layer))}",
-        "own-windows" if pair.own_windows else "",
-        "" if protocol == DEFAULT else slug(protocol.replace(":", "-")),
-        "" if options.sampler == "tpe" else f"sampler-{options.sampler}",
-        "" if pruner_of(options) == _own_pruner(options) else f"pruner-{pruner_of(options)}",
-        "" if options.probe_precision == "fp32" else f"probe-{options.probe_precision}",
+        "own-windows" if own_windows else "",
+        "" if protocol == DEFAULT_PROTOCOL else slug(protocol.replace(":", "-")),
+        "" if sampler == "tpe" else f"sampler-{sampler}",
+        "" if pruner == own_pruner(sampler) else f"pruner-{pruner}",
+        "" if probe_precision == "fp32" else f"probe-{probe_precision}",
     ]
     return "+".join(filter(None, parts))
 
@@ -52,21 +66,6 @@ def precision_of(encoder: Encoder) -> Literal["fp32", "bf16"] | None:
     return found if found in ("fp32", "bf16") else None
 
 
-def layer_asked(pair: Pair, options: Options) -> str | None:
-    """Return the layer that is asked for by its name: a number, and no choice at all, have one too."""
-    layers = pair.source.space.layers
-    if layers is None:
-        return None
-    wanted = options.layer or "auto"
-    return layers[int(wanted)] if wanted not in layers and wanted.isdecimal() else wanted
-
-
-def pruner_of(options: Options) -> str:
-    """Return what ends trials early: halving unless the user says otherwise, but nothing in a grid."""
-    return options.pruner or _own_pruner(options)
-
-
-def _own_pruner(options: Options) -> str:
-    name = "none" if options.sampler == "grid" else "halving"
-    assert name in PRUNERS
-    return name
+def own_pruner(sampler: str) -> str:
+    """Return what ends trials early unless the user says otherwise: halving, but nothing in a grid."""
+    return "none" if sampler == "grid" else "halving"

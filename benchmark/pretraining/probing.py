@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
-from benchmark.jobs.runner import prepare, run_many
+from benchmark.jobs.plan import plan_jobs
+from benchmark.jobs.runner import run_many
 from benchmark.pretraining.encoder import Pretrained
 from benchmark.pretraining.training.trainer import Probe, Trainer
 from benchmark.system.progress import Reporter, Silent
@@ -68,5 +69,5 @@ def make_probe(
 def _forget(encoder: Pretrained, tasks: Sequence[registry.Task], options: Options) -> None:
     """Delete the embeddings of a network that nobody will ask for again."""
     asked = prepare(tasks, options, Silent())
-    for pair in make_pairs([encoder], asked, options, Silent(), records=False):
-        shutil.rmtree(pair.store.folder, ignore_errors=True)
+    for job in plan_jobs([encoder], asked, options, Silent(), records=False):
+        shutil.rmtree(job.store.folder, ignore_errors=True)

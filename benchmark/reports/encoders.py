@@ -131,10 +131,11 @@ def findings_in_words(found: Check) -> str:
 def _print_estimate(
     encoder: Encoder, found: Check, task: Sequence[str], home: Path, data_roots: Sequence[str], device: str, batch: int
 ) -> None:
-    from benchmark.jobs import estimate
+    from benchmark.jobs.estimate import estimates
+    from benchmark.jobs.items import prepare
     from benchmark.jobs.options import Options
-    from benchmark.jobs.plan import make_pairs
-    from benchmark.jobs.runner import prepare
+    from benchmark.jobs.plan import plan_jobs
+    from benchmark.reports.plan import print_estimates
     from benchmark.system.progress import Terminal
     from tasks import registry
 
@@ -142,14 +143,14 @@ def _print_estimate(
         home=home, results=Path("results"), overwrite="always", device=device, batch_size=batch,
         data_roots=tuple(data_roots),
     )  # fmt: skip
-    pairs = make_pairs(
+    jobs = plan_jobs(
         [encoder],
         prepare(registry.find(list(task), home, tuple(data_roots)), options, Terminal()),
         options,
         records=False,
     )
     display()
-    estimate.print_estimates(estimate.estimates(pairs, options, found.speed))
+    print_estimates(estimates(jobs, options.embedding, found.speed))
 
 
 def new(path: Path) -> None:

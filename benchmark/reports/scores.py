@@ -1,92 +1,22 @@
-"""The commands that work: run and embed."""
+"""The scores of a run on the terminal, with what a reader must know of them."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from pathlib import Path
 from statistics import fmean
-from typing import Any
 
-from benchmark.audio.index import AudioIndex
 from benchmark.audio.lengths import RULE
-from benchmark.embeddings.tracks import missing_tracks
-from benchmark.encoders.precomputed.encoder import Precomputed
-from benchmark.encoders.registry import resolve
-from benchmark.errors import UserError
-from benchmark.jobs.job import Pair
-from benchmark.jobs.keys import place_of, trials_of
-from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
-from benchmark.jobs.robustness import print_robustness
-from benchmark.jobs.runner import Outcome, UnfinishedError, needs_audio, prepare, run_many
-from benchmark.jobs.runner import embed as embed_pairs
-from benchmark.jobs.variants import variant_of
-from benchmark.system.home import home_folder
+from benchmark.jobs.runner import Outcome
+from benchmark.reports.robustness import print_robustness
 from benchmark.system.long_lists import SHOWN
-from benchmark.system.progress import Terminal
 from benchmark.system.tables import WIDTH, table
 from benchmark.system.terminal import display
 from results.intervals import interval_notes, map_note, meaning, span
 from results.partial import in_words
 from results.record import Record
-from tasks import registry
 
 NAMES = 3  # the first columns of scores: task, encoder, metric
-
-
-def run(
-    encoder: Sequence[str],
-    task: Sequence[str],
-    *,
-    dry_run: bool,
-    home: Path | None,
-    encoder_args: Sequence[str] = (),
-    **chosen: Any,
-) -> None:
-    """Run and print one line a score."""
-    options = Options(home=home_folder(home), **chosen)
-    encoders, tasks, report = (
-        resolve(encoder, options.home, options.precision, encoder_args),
-        registry.find(task, options.home, options.data_roots),
-        Terminal(),
-    )
-    if dry_run:
-        asked = prepare(tasks, options, report, audio=needs_audio(encoders))
-        print_plan(make_pairs(encoders, asked, options, report), options)
-        return
-    try:
-        print_outcomes(run_many(encoders, tasks, options, report))
-    except UnfinishedError as error:  # what was done is shown before it is said what was not
-        if error.outcomes:
-            print_outcomes(error.outcomes)
-        raise
-
-
-def embed(
-    encoder: Sequence[str], task: Sequence[str], *, home: Path | None, encoder_args: Sequence[str] = (), **chosen: Any
-) -> None:
-    """Embed and print one line an encoder."""
-    options = Options(home=home_folder(home), results=Path("results"), overwrite="always", **chosen)
-    encoders, report = resolve(encoder, options.home, options.precision, encoder_args), Terminal()
-    given = [each for each in encoders if isinstance(each, Precomputed)]
-    if given:
-        raise UserError(
-            f"{given[0].path} holds embeddings already, there is nothing to embed: leave it out, or go on with "
-            "'bench run', which needs no audio for it"
-        )
-    pairs = make_pairs(
-        encoders,
-        prepare(registry.find(task, options.home, options.data_roots), options, report),
-        options,
-        records=False,
-    )
-    done = embed_pairs(pairs, options, report)
-    for pair in {pair.space.key: pair for pair in pairs}.values():
-        new = done.embedded[pair.space.key]
-        display(
-            f"{pair.encoder.name}: {len(pair.store.places())} embeddings, {new} of them new, in {pair.store.folder}"
-        )
 
 
 def print_outcomes(outcomes: Sequence[Outcome]) -> None:
@@ -198,45 +128,3 @@ def _remarks(record: Record) -> list[str]:
 def _first(names: Sequence[str]) -> str:
     """Return the first of many names."""
     return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
-
-
-def print_plan(pairs: Sequence[Pair], options: Options) -> None:
-    """Print what a run would do: tracks to embed, bytes they take, probes to train."""
-    from benchmark.jobs.estimate import estimates, print_estimates
-    from benchmark.jobs.robustness import print_plan as print_deformed
-
-    index = AudioIndex(options.home)
-    rows: list[list[object]] = []
-    counted: set[tuple[str, Path]] = set()
-    for pair in pairs:
-        card, protocol = pair.asked.task.card, pair.asked.protocol
-        todo = [] if pair.kept or pair.given else missing_tracks(pair.asked.tracks, pair.store, index)
-        space = pair.source.space
-        fresh = [track for track in todo if (space.key, track.path) not in counted]
-        counted.update((space.key, track.path) for track in todo)
-        megabytes = len(fresh) * space.width * 4 / 1e6
-        probes = trials_of(pair, options) + (options.seeds or protocol.seeds)
-        path = place_of(pair, options)
-        name = pair.encoder.name if not (variant := variant_of(pair, options)) else f"{pair.encoder.name}+{variant}"
-        work = pair.standing.in_words(path) if pair.kept else f"{probes} probes, {pair.standing.in_words(path)}"
-        if pair.part is not None:
-            work += f", {pair.part.fraction:g} of train, repeat {pair.part.repeat}"
-        rows.append(
-            [
-                card.id,
-                name,
-                len(pair.asked.items),
-                "given" if pair.given else f"{len(fresh)}",
-                f"{megabytes:.1f}",
-                work,
-            ]
-        )
-    display(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
-    if any(pair.given is None for pair in pairs):
-        display()
-        print_estimates(estimates(pairs, options))
-    print_deformed(pairs, options)
-    for refusal in dict.fromkeys(pair.standing.refusal for pair in pairs if pair.standing.refusal):
-        display(f"\nRefused: {refusal}")
-    folder = "curves" if options.train_fraction else "runs"
-    display(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")

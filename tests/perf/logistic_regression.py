@@ -19,9 +19,9 @@ from tabulate import tabulate
 
 from benchmark.audio.index import AudioIndex
 from benchmark.encoders.registry import resolve
-from benchmark.jobs.items import ask
+from benchmark.jobs.items import select_items
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.system.home import home_folder
 from results.intervals import span
 from results.store import read, record_path
@@ -38,12 +38,12 @@ def main() -> None:
     parser.add_argument("--results", default="results", type=Path)
     given = parser.parse_args()
     options = Options(home=home_folder(given.home), results=given.results)
-    asked = [ask(task, task.items(options.home), options) for task in registry.find(given.task)]
+    asked = [select_items(task, task.items(options.home), options) for task in registry.find(given.task)]
     index, rows = AudioIndex(options.home), []
-    for pair in make_pairs(resolve(given.encoder), asked, options):
-        items = pair.asked.items
+    for job in plan_jobs(resolve(given.encoder), asked, options):
+        items = job.data.items
         keys = [index.key(path) for path in items.audio]
-        x, y = pair.store.read([key for key in keys if key]), items.targets
+        x, y = job.store.read([key for key in keys if key]), items.targets
         train, valid, test = (items.rows(split) for split in ("train", "valid", "test"))
         best, score, chosen = None, -1.0, 0.0
         for c in C:
@@ -51,13 +51,13 @@ def main() -> None:
             if (found := model.score(x[valid], y[valid])) > score:
                 best, score, chosen = model, found, c
         reference = best.score(x[test], y[test])
-        card = pair.asked.task.card
-        record = read(record_path(options.results, card.id, pair.encoder.name))
+        card = job.card
+        record = read(record_path(options.results, card.id, job.encoder.name))
         probe = record.scores.test["accuracy"]
         interval = span(probe.low, probe.high)
         row = [
             card.id,
-            pair.encoder.name,
+            job.encoder.name,
             f"{probe.value:.3f}",
             interval,
             "-" if probe.std is None else f"{probe.std:.3f}",

@@ -49,10 +49,10 @@ def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """Yield generated kinds, and cards with the embeddings of an encoder."""
     from benchmark.encoders.registry import resolve
     from benchmark.jobs.options import Options
-    from benchmark.jobs.plan import make_pairs
+    from benchmark.jobs.plan import plan_jobs
     from benchmark.jobs.runner import embed, prepare
     from benchmark.jobs.scoring import objective
-    from benchmark.jobs.splits import gather
+    from benchmark.jobs.splits import open_job_data
     from benchmark.system.home import home_folder
     from benchmark.system.progress import Silent
     from tasks import registry
@@ -63,15 +63,15 @@ def cases(arguments: argparse.Namespace) -> Iterator[Case]:
             yield generated_case(name)
             continue
         asked = prepare(registry.find(name, options.home), options, Silent())
-        for pair in make_pairs(resolve(arguments.encoder, options.home), asked, options):
-            embed([pair], options, Silent())
-            with gather(pair, {}, options) as material:
-                splits = {split: material.arrays(split) for split in ("train", "valid", "test")}
-                task, labels = pair.asked.task.card, material.items.labels
+        for job in plan_jobs(resolve(arguments.encoder, options.home), asked, options):
+            embed([job], options, Silent())
+            with open_job_data(job, {}, options) as splits:
+                splits = {split: splits.arrays(split) for split in ("train", "valid", "test")}
+                task, labels = job.card, splits.items.labels
                 yield Case(
-                    f"{pair.encoder.name} on {task.id}", splits,
+                    f"{job.encoder.name} on {task.id}", splits,
                     lambda targets, outputs, task=task, labels=labels: objective(task, targets, outputs, labels),
-                    pair.asked.protocol, task.kind, labels, task.metrics[0], material.groups("test"),
+                    job.data.protocol, task.kind, labels, task.metrics[0], splits.groups("test"),
                 )  # fmt: skip
 
 

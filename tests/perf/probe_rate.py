@@ -48,13 +48,13 @@ def main() -> None:
     given = parser.parse_args()
     spec = ProbeSpec("multilabel", LABELS, "binary_cross_entropy")
     settings = Settings(1e-3, 1e-5, given.steps, True, (HIDDEN,), 0.5, BATCH)
-    material, names = data(np.random.default_rng(0)), [str(i) for i in range(LABELS)]
+    splits, names = data(np.random.default_rng(0)), [str(i) for i in range(LABELS)]
     operations = given.steps * BATCH * (4 * DIM * HIDDEN + 6 * HIDDEN * LABELS)
     ratios = []
     for _ in range(given.rounds):
         rate = product_rate(BATCH, DIM, HIDDEN)
         started = time.perf_counter()
-        trainer = Trainer(spec, material, lambda y, p: float(scores("map", y, p, names)))
+        trainer = Trainer(spec, splits, lambda y, p: float(scores("map", y, p, names)))
         training = trainer.begin(settings, 0)
         trainer.advance([training], [given.steps])
         trainer.finish(training)

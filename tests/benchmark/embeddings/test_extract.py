@@ -20,7 +20,7 @@ from benchmark.embeddings import store as stores
 from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore, shards
-from benchmark.embeddings.tracks import Track, missing_tracks
+from benchmark.embeddings.tracks import Track
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 
@@ -81,13 +81,13 @@ class Bench:
     def extract(self, tracks: list[Track], workers: int = 0, **options) -> Extraction:
         """Embed what is missing, as a new process would."""
         self.store, index = self.open(), AudioIndex(self.home)
-        todo = missing_tracks(tracks, self.store, index)
+        todo = self.store.missing(tracks, index)
         return extract(
             self.encoder, todo, self.store, index, workers=workers, batch_size=self.batch_size, device="cpu", **options
         )
 
     def missing(self, tracks: list[Track]) -> list[str]:
-        return [track.track_id for track in missing_tracks(tracks, self.open(), AudioIndex(self.home))]
+        return [track.track_id for track in self.open().missing(tracks, AudioIndex(self.home))]
 
     def read(self, tracks: list[Track]) -> np.ndarray:
         index = AudioIndex(self.home)
@@ -406,7 +406,7 @@ home, die_at, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 tracks = [Track(Path(name).stem, "songs", Path(name)) for name in sys.argv[4:]]
 encoder = Net()
 store, index = EmbeddingStore(home, space_of(encoder, None, None)), AudioIndex(home)
-todo, heard = missing_tracks(tracks, store, index), []
+todo, heard = store.missing(tracks, index), []
 print(len(todo), flush=True)
 
 def progress(seconds):

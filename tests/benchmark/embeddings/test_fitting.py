@@ -22,7 +22,7 @@ from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.jobs import runner
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.system.machine import threads_for
 from benchmark.system.progress import Silent
 from tasks import registry
@@ -86,13 +86,13 @@ def two_cards(make_task):
 def pairs_of(encoder, cards, home, **chosen):
     options = Options(home=home, results=home / "results", workers=0, **chosen)
     asked = runner.prepare(registry.find([str(card) for card in cards], home, ()), options, Silent())
-    return make_pairs([encoder], asked, options), options
+    return plan_jobs([encoder], asked, options), options
 
 
 def embed_alone(encoder, cards, home, **chosen):
-    pairs, options = pairs_of(encoder, cards, home, **chosen)
-    runner.embed(pairs, options, Silent())
-    return pairs
+    jobs, options = pairs_of(encoder, cards, home, **chosen)
+    runner.embed(jobs, options, Silent())
+    return jobs
 
 
 def split_of(card, name):
@@ -116,21 +116,21 @@ class TestFit:
 
     def test_embeds_with_what_it_took_and_leaves_the_users_encoder_alone(self, make_task, tmp_path):
         card, mine = make_task(per_class=10), Standardised()
-        (pair,) = embed_alone(mine, [card], tmp_path)
+        (job,) = embed_alone(mine, [card], tmp_path)
         assert mine.mean is None
         fitted = Standardised()
         fitted.fit(iter([window.copy() for window in HEARD]))
         path = split_of(card, "test")[0]
-        windows = cut(load(path, AudioRule(RATE)).samples, pair.space.windows)
+        windows = cut(load(path, AudioRule(RATE)).samples, job.store.space.windows)
         expected = fitted.embed(np.stack(windows)).mean(axis=0, dtype=np.float64).astype(np.float32)
         key = AudioIndex(tmp_path).key(path)
-        np.testing.assert_allclose(pair.store.read([key])[0], expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(job.store.read([key])[0], expected, rtol=1e-5, atol=1e-6)
 
     def test_tasks_share_nothing_though_their_audio_is_the_same(self, two_cards, tmp_path):
         first, second = embed_alone(Standardised(), two_cards, tmp_path)
         assert len(FITS) == 2
-        assert first.space.key != second.space.key
-        assert first.space.fingerprint != second.space.fingerprint
+        assert first.store.space.key != second.space.key
+        assert first.store.space.fingerprint != second.space.fingerprint
         assert len(first.store.places()) == len(second.store.places()) == 30
 
     def test_what_is_not_train_does_not_matter_and_all_of_train_does(self, two_cards, tmp_path):
@@ -144,20 +144,20 @@ class TestFit:
         assert pairs_of(Standardised(), [card], tmp_path)[0][0].space.key != key
 
     def test_an_encoder_that_is_not_fitted_has_the_keys_it_had(self, bands, make_task, tmp_path):
-        (pair,) = pairs_of(bands, [make_task(per_class=10)], tmp_path)[0]
-        assert pair.space.fingerprint == bands.fingerprint()
-        assert pair.space == space_of(bands, None, None)
-        assert "fitted_on" not in pair.space.describe()
+        (job,) = pairs_of(bands, [make_task(per_class=10)], tmp_path)[0]
+        assert job.store.space.fingerprint == bands.fingerprint()
+        assert job.store.space == space_of(bands, None, None)
+        assert "fitted_on" not in job.store.space.describe()
         assert AudioIndex(tmp_path).key(split_of(make_task("b", 5), "train")[0]) is None  # and nothing was hashed
 
     def test_workers_give_the_same_state(self, make_task, tmp_path):
         card = make_task(per_class=5)
         states = []
         for workers in (0, 1):
-            pairs, _ = pairs_of(Standardised(), [card], tmp_path / f"{workers}")
+            jobs, _ = pairs_of(Standardised(), [card], tmp_path / f"{workers}")
             options = Options(home=tmp_path / f"{workers}", results=tmp_path, workers=workers)
-            runner.embed(pairs, options, Silent())
-            states.append(json.loads((pairs[0].store.folder / "fitted.json").read_text()))
+            runner.embed(jobs, options, Silent())
+            states.append(json.loads((jobs[0].store.folder / "fitted.json").read_text()))
         assert states[0] == states[1]
 
     def test_with_the_robustness_view_it_is_fitted_once_on_clean_audio(self, make_task, tmp_path):
@@ -177,8 +177,8 @@ class TestFit:
         whole = len(split_of(card, "train"))
         with pytest.raises(UserError, match="1 damaged"):
             embed_alone(Standardised(), [card], tmp_path)
-        (pair,) = embed_alone(Standardised(), [card], tmp_path, allow_damaged=1)
-        assert len(pair.store.places()) == 29
+        (job,) = embed_alone(Standardised(), [card], tmp_path, allow_damaged=1)
+        assert len(job.store.places()) == 29
         assert whole == 15
 
 
@@ -198,9 +198,9 @@ class TestRecord:
         assert benchmark.run(Standardised(), card, **places, **FAST, seed=1).seeds.search == 1  # from the cache
 
     def test_a_learning_curve_shares_one_fit(self, make_task, places):
-        pairs, options = pairs_of(Standardised(), [make_task()], places["home"], train_fraction=(0.5, 1.0))
-        runner.embed(pairs, options, Silent())
-        assert len(pairs) == 2
+        jobs, options = pairs_of(Standardised(), [make_task()], places["home"], train_fraction=(0.5, 1.0))
+        runner.embed(jobs, options, Silent())
+        assert len(jobs) == 2
         assert len(FITS) == 1
 
 
@@ -300,10 +300,10 @@ class TestRefused:
 
     def test_audio_that_changes_between_plan_and_fit(self, make_task, tmp_path):
         card = make_task(per_class=5)
-        pairs, options = pairs_of(Standardised(), [card], tmp_path)
+        jobs, options = pairs_of(Standardised(), [card], tmp_path)
         shutil.copy(split_of(card, "train")[1], split_of(card, "train")[0])
         with pytest.raises(UserError, match="its audio changed while the run was under way"):
-            runner.embed(pairs, options, Silent())
+            runner.embed(jobs, options, Silent())
 
     def test_what_cannot_be_copied(self):
         encoder = Standardised()

@@ -15,7 +15,7 @@ from benchmark.encoders.check.speed import Speed
 from benchmark.jobs import estimate
 from benchmark.jobs.estimate import Lengths, embedding_seconds, handed_over, known_seconds, lengths_of
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.runner import embed, prepare
 from benchmark.system.progress import Silent
 from tasks import registry
@@ -88,15 +88,15 @@ class TestPlan:
     def options(self, tmp_path):
         return Options(home=tmp_path / "home", results=tmp_path / "results", workers=0, trials=1, seeds=1)
 
-    def pairs(self, encoder, card, options):
+    def jobs(self, encoder, card, options):
         asked = prepare(registry.find([str(card)], options.home, ()), options, Silent())
-        return make_pairs([encoder], asked, options)
+        return plan_jobs([encoder], asked, options)
 
     def of(self, encoder, card, options):
-        return estimate.estimates(self.pairs(encoder, card, options), options)
+        return estimate.estimates(self.jobs(encoder, card, options), options)
 
     def embed(self, encoder, card, options):
-        assert embed(self.pairs(encoder, card, options), options, Silent()).damaged
+        assert embed(self.jobs(encoder, card, options), options, Silent()).damaged
 
     def test_before_and_after_a_run(self, bands, make_task, options, capsys):
         card = make_task()
@@ -144,8 +144,8 @@ class TestPlan:
     def test_two_tasks_of_one_collection_count_once(self, bands, make_task, options):
         card = make_task()
         asked = prepare(registry.find([str(card)], options.home, ()), options, Silent())
-        pairs = make_pairs([bands], [*asked, *asked], options)
-        (found,) = estimate.estimates(pairs, options)
+        jobs = plan_jobs([bands], [*asked, *asked], options)
+        (found,) = estimate.estimates(jobs, options)
         assert (found.tracks, found.to_embed) == (60, 60)
 
 

@@ -7,10 +7,10 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.jobs import variants
-from benchmark.jobs.items import ask, limited_rows
+from benchmark.jobs.items import limited_rows, select_items
 from benchmark.jobs.keys import run_key, study_name, trials_of
-from benchmark.jobs.options import Options, TrainPart
-from benchmark.jobs.plan import layer_index, make_pairs
+from benchmark.jobs.options import Options, TrainSubset
+from benchmark.jobs.plan import layer_index, plan_jobs
 from tasks import registry
 from tasks.items import Items
 
@@ -51,13 +51,13 @@ class TestLimitedRows:
 
 class TestRunKey:
     @pytest.fixture
-    def pair(self, bands, make_task, options):
+    def job(self, bands, make_task, options):
         task = registry.find(str(make_task()))[0]
-        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
 
-    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, pair, options, tmp_path):
+    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, job, options, tmp_path):
         moved = replace(options, home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
-        assert run_key(pair, ["a", "b"], options) == run_key(pair, ["a", "b"], moved)
+        assert run_key(job, ["a", "b"], options) == run_key(job, ["a", "b"], moved)
 
     @pytest.mark.parametrize(
         "change",
@@ -66,26 +66,26 @@ class TestRunKey:
             {"probe_precision": "bf16"}, {"device": "cuda"}, {"device": "cuda:1"},
         ],
     )  # fmt: skip
-    def test_changes_with_what_changes_the_numbers(self, pair, options, change, monkeypatch):
+    def test_changes_with_what_changes_the_numbers(self, job, options, change, monkeypatch):
         monkeypatch.setattr(
             "benchmark.jobs.keys.kind_of", lambda device: device.partition(":")[0].replace("auto", "cpu")
         )
-        assert run_key(pair, ["a"], options) != run_key(pair, ["a"], replace(options, **change))
+        assert run_key(job, ["a"], options) != run_key(job, ["a"], replace(options, **change))
 
-    def test_naming_the_protocols_own_numbers_changes_nothing(self, pair, options):
-        protocol = pair.asked.protocol
+    def test_naming_the_protocols_own_numbers_changes_nothing(self, job, options):
+        protocol = job.data.protocol
         named = replace(options, trials=protocol.trials, seeds=protocol.seeds)
-        assert run_key(pair, ["a"], options) == run_key(pair, ["a"], named)
+        assert run_key(job, ["a"], options) == run_key(job, ["a"], named)
 
-    def test_changes_with_the_audio_the_protocol_and_the_probe(self, pair, options):
-        before = run_key(pair, ["a", "b"], options)
-        assert run_key(pair, ["a", "c"], options) != before
-        assert run_key(pair, ["b", "a"], options) != before
-        asked = pair.asked
-        pair.asked = replace(asked, protocol=replace(asked.protocol, l2=(1e-6, 1e-2)))
-        assert run_key(pair, ["a", "b"], options) != before
-        pair.asked = replace(asked, fingerprint="other")
-        assert run_key(pair, ["a", "b"], options) != before
+    def test_changes_with_the_audio_the_protocol_and_the_probe(self, job, options):
+        before = run_key(job, ["a", "b"], options)
+        assert run_key(job, ["a", "c"], options) != before
+        assert run_key(job, ["b", "a"], options) != before
+        asked = job.data
+        job.data = replace(asked, protocol=replace(asked.protocol, l2=(1e-6, 1e-2)))
+        assert run_key(job, ["a", "b"], options) != before
+        job.data = replace(asked, fingerprint="other")
+        assert run_key(job, ["a", "b"], options) != before
 
 
 class TestLayerInTheKey:
@@ -118,41 +118,41 @@ class TestPruner:
 
 class TestStudyName:
     @pytest.fixture
-    def pair(self, bands, make_task, options):
+    def job(self, bands, make_task, options):
         task = registry.find(str(make_task()))[0]
-        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
 
     @pytest.mark.parametrize("change", [{"trials": 3}, {"seeds": 9}, {"device": "cpu"}, {"storage": "sqlite:///x"}])
-    def test_is_the_same_where_one_search_goes_on_from_the_other(self, pair, options, change):
-        assert study_name(pair, ["a"], options) == study_name(pair, ["a"], replace(options, **change))
+    def test_is_the_same_where_one_search_goes_on_from_the_other(self, job, options, change):
+        assert study_name(job, ["a"], options) == study_name(job, ["a"], replace(options, **change))
 
     @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}])
-    def test_is_another_where_trials_would_be(self, pair, options, change):
-        assert study_name(pair, ["a"], options) != study_name(pair, ["a"], replace(options, **change))
+    def test_is_another_where_trials_would_be(self, job, options, change):
+        assert study_name(job, ["a"], options) != study_name(job, ["a"], replace(options, **change))
 
-    def test_is_another_for_other_audio_protocols_and_parts(self, pair, options):
-        before = study_name(pair, ["a"], options)
-        assert study_name(pair, ["b"], options) != before
-        assert study_name(replace(pair, part=TrainPart(0.5, 0)), ["a"], options) != before
-        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, round=3))
-        assert study_name(pair, ["a"], options) != before
+    def test_is_another_for_other_audio_protocols_and_parts(self, job, options):
+        before = study_name(job, ["a"], options)
+        assert study_name(job, ["b"], options) != before
+        assert study_name(replace(job, part=TrainSubset(0.5, 0)), ["a"], options) != before
+        job.data = replace(job.data, protocol=replace(job.data.protocol, round=3))
+        assert study_name(job, ["a"], options) != before
 
 
 class TestTrials:
     @pytest.fixture
-    def pair(self, bands, make_task, options):
+    def job(self, bands, make_task, options):
         task = registry.find(str(make_task()))[0]
-        return make_pairs([bands], [ask(task, task.items(options.home), options)], options)[0]
+        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
 
-    def test_are_the_users_else_the_protocols(self, pair, options):
-        assert trials_of(pair, options) == pair.asked.protocol.trials
-        assert trials_of(pair, replace(options, trials=7)) == 7
+    def test_are_the_users_else_the_protocols(self, job, options):
+        assert job.search.trials == job.data.protocol.trials
+        assert trials_of(job, replace(options, trials=7)) == 7
 
-    def test_one_configuration_alone_is_one_trial(self, pair, options):
-        pair.asked = replace(pair.asked, protocol=replace(pair.asked.protocol, name="published:x"))
-        assert trials_of(pair, options) == 1
+    def test_one_configuration_alone_is_one_trial(self, job, options):
+        job.data = replace(job.data, protocol=replace(job.data.protocol, name="published:x"))
+        assert job.search.trials == 1
         with pytest.raises(UserError, match="--trials 2: there are 1 here"):
-            trials_of(pair, replace(options, trials=2))
+            trials_of(job, replace(options, trials=2))
 
 
 @pytest.mark.parametrize(
@@ -179,25 +179,25 @@ class TestOptions:
 class TestPairs:
     def test_tasks_on_one_audio_share_one_store(self, bands, make_task, options):
         tasks = [registry.find(str(make_task(name)))[0] for name in ("one", "two")]
-        asked = [ask(task, task.items(options.home), options) for task in tasks]
-        pairs = make_pairs([bands], asked, options)
-        assert len(pairs) == 2
-        assert pairs[0].store is pairs[1].store
+        asked = [select_items(task, task.items(options.home), options) for task in tasks]
+        jobs = plan_jobs([bands], asked, options)
+        assert len(jobs) == 2
+        assert jobs[0].store is jobs[1].store
 
     def test_a_window_of_the_task_makes_another_space(self, bands, make_task, options):
         card = make_task()
         plain = registry.find(str(card))[0]
         own = replace(plain, card=plain.card.model_copy(update={"window_seconds": 0.5, "id": "own"}))
-        asked = [ask(task, plain.items(options.home), options) for task in (plain, own)]
-        first, second = make_pairs([bands], asked, options)
-        assert first.space.key != second.space.key
+        asked = [select_items(task, plain.items(options.home), options) for task in (plain, own)]
+        first, second = plan_jobs([bands], asked, options)
+        assert first.store.space.key != second.space.key
         assert second.space.windows.window == 4000
 
     def test_a_window_that_the_encoder_cannot_take_is_refused_before_anything_runs(self, bands, make_task, options):
         task = registry.find(str(make_task()))[0]
         own = replace(task, card=task.card.model_copy(update={"window_seconds": 0.01}))
         with pytest.raises(UserError, match=r"windows of 0.01 s, but the encoder 'bands' takes"):
-            make_pairs([bands], [ask(own, task.items(options.home), options)], options)
+            plan_jobs([bands], [select_items(own, task.items(options.home), options)], options)
 
     def test_an_encoder_falls_back_to_its_own_windows_only_when_asked_and_the_record_says_so(
         self, bands, make_task, options

@@ -11,9 +11,9 @@ from sklearn.preprocessing import StandardScaler
 import benchmark
 from benchmark.audio.index import AudioIndex
 from benchmark.encoders.registry import resolve
-from benchmark.jobs.items import ask
+from benchmark.jobs.items import select_items
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from tasks import registry
 
 
@@ -32,10 +32,10 @@ def test_the_probe_is_not_behind_logistic_regression(reference_data, home, tmp_p
     assert record.data.counts == {split: counts.count(split) for split in ("train", "valid", "test")}
     options = Options(home=home, results=tmp_path)
     found = registry.find(str(card))[0]
-    asked = ask(found, found.items(home), options)
-    pair = make_pairs(resolve(encoder), [asked], options)[0]
+    asked = select_items(found, found.items(home), options)
+    job = plan_jobs(resolve(encoder), [asked], options)[0]
     index, items = AudioIndex(home), asked.items
-    x, y = pair.store.read([str(index.key(path)) for path in items.audio]), items.targets
+    x, y = job.store.read([str(index.key(path)) for path in items.audio]), items.targets
     train, valid, test = (items.rows(split) for split in ("train", "valid", "test"))
     models = [
         make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000)).fit(x[train], y[train])

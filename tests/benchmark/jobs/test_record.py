@@ -9,8 +9,8 @@ import pytest
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import Place
 from benchmark.jobs import record
-from benchmark.jobs.options import Options, TrainPart
-from benchmark.jobs.splits import Material
+from benchmark.jobs.options import Options, TrainSubset
+from benchmark.jobs.splits import JobData
 from probes.protocol import Settings
 from probes.search.trials import SearchResult, TrialResult
 from tasks.card import TaskCard
@@ -76,19 +76,19 @@ class TestProbe:
 class TestEncoder:
     def test_how_it_was_fed(self, bands):
         space = space_of(bands, None, None)
-        pair = SimpleNamespace(encoder=bands, given=None, space=space, own_windows=True)
-        section = record.encoder_section(pair)
+        job = SimpleNamespace(encoder=bands, given=None, space=space, own_windows=True)
+        section = record.encoder_section(job)
         assert (section.id, section.dim, section.sample_rate, section.channels) == ("bands", 16, 8000, 1)
         assert (section.window_seconds, section.hop_seconds, section.own_windows) == (1.0, 0.5, True)
         assert (section.space, section.fingerprint) == (space.key, bands.fingerprint())
 
     def test_of_layers_all_numbers_count(self, layered):
-        pair = SimpleNamespace(encoder=layered, given=None, space=space_of(layered, None, None), own_windows=False)
-        assert record.encoder_section(pair).dim == 32
+        job = SimpleNamespace(encoder=layered, given=None, space=space_of(layered, None, None), own_windows=False)
+        assert record.encoder_section(job).dim == 32
 
 
 @pytest.fixture
-def material(tmp_path):
+def splits(tmp_path):
     """Nine items in four groups. Of test, one is in train and one in valid too, each by its bytes and by its group.
 
     Train and valid share a group and a file as well, which is no leak of test.
@@ -107,13 +107,13 @@ def material(tmp_path):
         np.array([*items.targets, 2]), ("x", "y", "z"),
     )  # fmt: skip
     asked = SimpleNamespace(task=SimpleNamespace(card=card), items=items, whole=whole, missing=("gone",))
-    pair = SimpleNamespace(given=None, part=None, asked=asked, store=SimpleNamespace(places=lambda: places))
-    return Material(pair, items, keys, (), tmp_path, lost=("y",))
+    job = SimpleNamespace(given=None, part=None, asked=asked, store=SimpleNamespace(places=lambda: places))
+    return JobData(job, items, keys, (), tmp_path, lost=("y",))
 
 
 class TestData:
-    def test_what_splits_share_and_what_was_clipped_is_named(self, material, options):
-        section = record.data_section(material, replace(options, allow_missing=2))
+    def test_what_splits_share_and_what_was_clipped_is_named(self, splits, options):
+        section = record.data_section(splits, replace(options, allow_missing=2))
         assert section.counts == {"train": 3, "valid": 2, "test": 4}
         assert (section.groups, section.shared_groups) == (4, ["a", "d"])
         assert (section.shared_audio, section.clipped) == (["t4", "t6"], ["t2", "t8"])
@@ -122,20 +122,20 @@ class TestData:
         assert section.left_out.missing_by_class == {"test": {"z": 1}}
         assert section.left_out.emptied == {"test": ["z"]}
 
-    def test_of_given_embeddings_no_audio_is_known(self, material, options):
-        material.pair.given = object()
-        section = record.data_section(material, options)
+    def test_of_given_embeddings_no_audio_is_known(self, splits, options):
+        splits.job.given = object()
+        section = record.data_section(splits, options)
         assert (section.shared_audio, section.clipped, section.audio_seconds) == (None, None, None)
-        assert section.fingerprint == record.content_of(material)
+        assert section.fingerprint == record.content_of(splits)
 
-    def test_the_content_is_of_the_items_in_their_order(self, material):
-        turned = replace(material, keys=material.keys[::-1])
-        assert record.content_of(turned) != record.content_of(material)
-        assert len(record.content_of(material)) == 64
+    def test_the_content_is_of_the_items_in_their_order(self, splits):
+        turned = replace(splits, keys=splits.keys[::-1])
+        assert record.content_of(turned) != record.content_of(splits)
+        assert len(record.content_of(splits)) == 64
 
 
-def test_a_point_of_a_curve(material, options):
-    assert record.curve_point(material, options) is None
-    material.pair.part = TrainPart(0.1, 2)
-    point = record.curve_point(material, options)
+def test_a_point_of_a_curve(splits, options):
+    assert record.curve_point(splits, options) is None
+    splits.job.part = TrainSubset(0.1, 2)
+    point = record.curve_point(splits, options)
     assert (point.fraction, point.repeat, point.seed, point.items, point.lost) == (0.1, 2, 7, 3, ["y"])

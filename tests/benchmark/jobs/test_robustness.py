@@ -20,8 +20,8 @@ from benchmark.embeddings.store import EmbeddingStore
 from benchmark.errors import UserError
 from benchmark.jobs import runner, select
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
-from benchmark.jobs.robustness import deformed_pair, print_plan, print_robustness, robustness
+from benchmark.jobs.plan import plan_jobs
+from benchmark.jobs.robustness import deformed_job, print_plan, print_robustness, robustness
 from benchmark.jobs.runner import Outcome
 from benchmark.jobs.scoring import leave_out, score_split
 from benchmark.reports import scores
@@ -81,9 +81,9 @@ def embed_alone(encoder, card, home, deform, workers=0):
         home=home, results=home / "results", workers=workers, batch_size=1, seeds=1, deform=parse(deform)
     )  # fmt: skip
     asked = runner.prepare(registry.find(str(card), home, ()), options, Silent())
-    (pair,) = make_pairs([encoder], asked, options)
-    runner.embed([pair], options, Silent())
-    stores = [deformed_pair(pair, each, home).store for each in options.deform]
+    (job,) = plan_jobs([encoder], asked, options)
+    runner.embed([job], options, Silent())
+    stores = [deformed_job(job, each, home).store for each in options.deform]
     return {store.space.key: {key: store.read([key]).tobytes() for key in store.places()} for store in stores}
 
 
@@ -161,13 +161,13 @@ class TestScores:
         clean = score_split(card, targets, [outputs["clean"]], labels, groups, seed=1, split="test")
         space = SimpleNamespace(deformation=parse("noise=0")[0], key="deadbeef")
         store = SimpleNamespace(places=lambda: {"k": SimpleNamespace(clipped=False)})
-        material = SimpleNamespace(
-            pair=SimpleNamespace(asked=SimpleNamespace(task=SimpleNamespace(card=card)), space=space, store=store),
+        splits = SimpleNamespace(
+            job=SimpleNamespace(asked=SimpleNamespace(task=SimpleNamespace(card=card)), space=space, store=store),
             items=SimpleNamespace(labels=labels, rows=lambda _: range(n)), keys=["k"] * n, groups=lambda _: groups,
         )  # fmt: skip
         test = SplitArrays(tuple(map(str, range(n))), np.zeros((n, 1), np.float32), targets)
         probe = SimpleNamespace(predict=lambda _: outputs["deformed"])
-        found = robustness(material, test, [probe], clean, resampled, 1).metrics["accuracy"]
+        found = robustness(splits, test, [probe], clean, resampled, 1).metrics["accuracy"]
 
         moved = np.array([each.argmax(1) == targets for each in (outputs["deformed"], outputs["clean"])], float)
         by_group = (moved[0] - moved[1]).reshape(12, 5).mean(1)  # groups of one size: a t interval of their means
@@ -176,7 +176,7 @@ class TestScores:
         assert found.question == "items"  # of one probe
         infinite = SimpleNamespace(predict=lambda _: np.full((n, 3), np.inf, np.float32))
         with pytest.raises(UserError, match=r"outputs on the test \(noise=0dB\) split of 'tones' are not finite"):
-            robustness(material, test, [infinite], clean, resampled, 1)
+            robustness(splits, test, [infinite], clean, resampled, 1)
 
 
 class TestEmbedding:
@@ -296,7 +296,7 @@ from pathlib import Path
 from benchmark.jobs import runner
 from benchmark.audio.deformations import parse
 from benchmark.embeddings import extract, store
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.options import Options
 from benchmark.system.progress import Silent
 from tasks import registry
@@ -311,7 +311,7 @@ store.EmbeddingStore.append = once
 home = Path(sys.argv[2])
 options = Options(home=home, results=home, workers=0, batch_size=1, deform=parse("noise=3"))
 asked = runner.prepare(registry.find(sys.argv[1], home, ()), options, Silent())
-runner.embed(make_pairs([Bands()], asked, options), options, Silent())
+runner.embed(plan_jobs([Bands()], asked, options), options, Silent())
 """
 
 
@@ -375,12 +375,12 @@ class TestAsked:
         embed_alone(bands, card, tmp_path, "noise=3")
         options = Options(home=tmp_path, results=tmp_path / "results", deform=parse("noise=3,gain=-20"))
         asked = runner.prepare(registry.find(str(card), tmp_path, ()), options, Silent())
-        print_plan(make_pairs([bands], asked, options), options)
+        print_plan(plan_jobs([bands], asked, options), options)
         assert capsys.readouterr().out.splitlines() == [
             "bands: 0 test track(s) to embed again under noise=3dB",
             "bands: 12 test track(s) to embed again under gain=-20dB",
         ]
-        print_plan(make_pairs([bands], asked, options), Options(home=tmp_path, results=tmp_path))
+        print_plan(plan_jobs([bands], asked, options), Options(home=tmp_path, results=tmp_path))
         assert capsys.readouterr().out == ""
 
     def test_options_hold_them_in_the_order_they_were_named(self, tmp_path):

@@ -19,7 +19,7 @@ from benchmark.errors import UserError
 from benchmark.jobs import evaluate as evaluation
 from benchmark.jobs import runner, select
 from benchmark.jobs.options import Options
-from benchmark.jobs.splits import Material
+from benchmark.jobs.splits import JobData
 from benchmark.reports.scores import _remarks
 from probes.data import LeakError
 from results import files, store
@@ -281,7 +281,7 @@ class TestSealedTest:
     def test_test_is_read_from_the_store_once_and_after_the_search(self, bands, make_task, places, monkeypatch):
         order = ["train", "valid", "search", "retrain", "permuted", "test"]
         events = []
-        arrays, search, retrain = Material.arrays, select.search, select._retrain
+        arrays, search, retrain = JobData.arrays, select.search, select._retrain
         chance = select._permuted
 
         def happens(name):
@@ -292,7 +292,7 @@ class TestSealedTest:
             return lambda *a, **k: happens(name) or function(*a, **k)
 
         monkeypatch.setattr(
-            Material, "arrays", lambda self, split, *layer: happens(split) or arrays(self, split, *layer)
+            JobData, "arrays", lambda self, split, *layer: happens(split) or arrays(self, split, *layer)
         )
         monkeypatch.setattr(select, "search", told("search", search))
         monkeypatch.setattr(select, "_retrain", told("retrain", retrain))
@@ -301,12 +301,12 @@ class TestSealedTest:
         assert events == order
 
     def test_a_planted_test_item_stops_the_run(self, bands, make_task, places, monkeypatch):
-        arrays = Material.arrays
+        arrays = JobData.arrays
 
         def leaky(self, split, *layer):
             return arrays(self, "test" if split == "valid" else split, *layer)
 
-        monkeypatch.setattr(Material, "arrays", leaky)
+        monkeypatch.setattr(JobData, "arrays", leaky)
         with pytest.raises(LeakError, match=r"12 test item\(s\) in valid"):
             benchmark.run(bands, make_task(), **places, **FAST)
 
@@ -494,10 +494,10 @@ class TestSeveralPairs:
         def failing(error):
             evaluate = evaluation.evaluate
 
-            def fails(pair, *rest):
-                if pair.asked.task.card.id == "bad":
+            def fails(job, *rest):
+                if job.card.id == "bad":
                     raise error
-                return evaluate(pair, *rest)
+                return evaluate(job, *rest)
 
             monkeypatch.setattr(evaluation, "evaluate", fails)
 
@@ -506,7 +506,7 @@ class TestSeveralPairs:
     @pytest.mark.parametrize("kind", [UserError, TaskError, RecordError])
     def test_one_that_fails_does_not_keep_the_others_from_being_finished(self, two, failing, kind):
         failing(kind("no space left"))
-        with pytest.raises(runner.UnfinishedError, match=r"1 of 2 pairs .*\n  given on bad: no space left") as caught:
+        with pytest.raises(runner.UnfinishedError, match=r"1 of 2 jobs .*\n  given on bad: no space left") as caught:
             runner.run_many(*two)
         assert [outcome.record.task.id for outcome in caught.value.outcomes] == ["good"]
         assert store.read(caught.value.outcomes[0].path) == caught.value.outcomes[0].record

@@ -1,4 +1,4 @@
-"""What a pair is probed with: which items, in which arrays, in memory or in a file for the time of the run."""
+"""What a job is probed with: which items, in which arrays, in memory or in a file for the time of the run."""
 
 import errno
 from dataclasses import replace
@@ -12,11 +12,11 @@ from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs import select
 from benchmark.jobs import splits as module
-from benchmark.jobs.items import ask
-from benchmark.jobs.options import Options, TrainPart
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.items import select_items
+from benchmark.jobs.options import Options, TrainSubset
+from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.select import split_data
-from benchmark.jobs.splits import gather
+from benchmark.jobs.splits import open_job_data
 from probes.data import SplitArrays
 from tasks import registry
 from tasks.card import SPLITS
@@ -31,14 +31,14 @@ def options(tmp_path):
 
 
 def pair_of(encoder, card, options):
-    """Return the pair of embeddings that are given and a task."""
+    """Return the job of embeddings that are given and a task."""
     (task,) = registry.find(str(card))
-    asked = ask(task, task.items(options.home, audio=False), options, audio=False)
-    return make_pairs(resolve(encoder), [asked], options)[0]
+    asked = select_items(task, task.items(options.home, audio=False), options, audio=False)
+    return plan_jobs(resolve(encoder), [asked], options)[0]
 
 
-def of_part(pair, fraction, repeat=0):
-    return replace(pair, part=TrainPart(fraction, repeat))
+def of_part(job, fraction, repeat=0):
+    return replace(job, part=TrainSubset(fraction, repeat))
 
 
 class TestArrays:
@@ -46,9 +46,9 @@ class TestArrays:
         encoder, card = make_vectors()
         stored = np.load(encoder.removeprefix("emb:"))
         rows = dict(zip(stored["ids"], stored["embeddings"], strict=True))
-        with gather(pair_of(encoder, card, options), {}, options) as material:
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
             for split, n in (("train", 30), ("valid", 18), ("test", 12)):
-                arrays = material.arrays(split)
+                arrays = splits.arrays(split)
                 assert len(arrays) == n
                 np.testing.assert_array_equal(arrays.embeddings, [rows[one] for one in arrays.ids])
                 known = [split_and_class(int(one[1:])) for one in arrays.ids]
@@ -56,22 +56,22 @@ class TestArrays:
 
     def test_selection_gets_train_and_valid_and_the_ids_of_test_alone(self, make_vectors, options):
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            data = split_data(material, None)
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            data = split_data(splits, None)
         names = {split: [f"t{i:04d}" for i in range(60) if split_and_class(i)[0] == split] for split in SPLITS}
         assert [list(data.train.ids), list(data.valid.ids)] == [names["train"], names["valid"]]
         assert data.sealed == set(names["test"])
 
     def test_groups_are_of_the_split(self, make_vectors, options):
         encoder, card = make_vectors(group=True)
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            assert material.groups("valid") == [f"artist{int(one[1:]) // 3}" for one in material.arrays("valid").ids]
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            assert splits.groups("valid") == [f"artist{int(one[1:]) // 3}" for one in splits.arrays("valid").ids]
 
     def test_a_split_of_which_nothing_is_left_is_named(self, make_vectors, options):
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            items = material.items
-            rest = replace(material, items=items.take(np.flatnonzero([split != "valid" for split in items.splits])))
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            items = splits.items
+            rest = replace(splits, items=items.take(np.flatnonzero([split != "valid" for split in items.splits])))
             with pytest.raises(UserError, match="no item of the valid split is left"):
                 rest.arrays("valid")
 
@@ -80,16 +80,16 @@ class TestLayers:
     def test_a_layer_is_its_columns_of_the_row_of_all(self, layered, make_task, options, monkeypatch):
         benchmark.run(layered, make_task(), home=options.home, results=options.results, **FAST, layer="spectrum")
         (task,) = registry.find(str(options.results.parent / "tones" / "card.toml"))
-        pair = make_pairs([layered], [ask(task, task.items(options.home), options)], options)[0]
-        with gather(pair, {}, options) as material:
-            whole = material.arrays("valid").embeddings
+        job = plan_jobs([layered], [select_items(task, task.items(options.home), options)], options)[0]
+        with open_job_data(job, {}, options) as splits:
+            whole = splits.arrays("valid").embeddings
             assert whole.shape == (18, 32)
             for layer in (0, 1):
-                part = material.arrays("valid", layer).embeddings
+                part = splits.arrays("valid", layer).embeddings
                 np.testing.assert_array_equal(part, whole[:, 16 * layer : 16 * (layer + 1)])
             monkeypatch.setattr(module, "IN_MEMORY_BYTES", 0)
-            np.testing.assert_array_equal(material.arrays("valid").embeddings, whole)
-            np.testing.assert_array_equal(material.arrays("valid", 1).embeddings, whole[:, 16:])
+            np.testing.assert_array_equal(splits.arrays("valid").embeddings, whole)
+            np.testing.assert_array_equal(splits.arrays("valid", 1).embeddings, whole[:, 16:])
 
 
 class TestScratch:
@@ -100,24 +100,24 @@ class TestScratch:
 
     def test_large_splits_are_laid_out_in_a_file_for_the_time_of_the_run(self, make_vectors, options, small_memory):
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            arrays = material.arrays("train")
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            arrays = splits.arrays("train")
             assert isinstance(arrays.embeddings, np.memmap)
-            assert [path.name for path in material.scratch.glob("[!.]*")] == ["train-all.npy"]
-            assert material.scratch.parent == options.home
+            assert [path.name for path in splits.scratch.glob("[!.]*")] == ["train-all.npy"]
+            assert splits.scratch.parent == options.home
         assert list(options.home.glob("scratch-*")) == []
 
     def test_scores_are_those_of_memory(self, make_vectors, options, monkeypatch, small_memory):
         encoder, card = make_vectors()
         kept = []
-        arrays = module.Material.arrays
+        arrays = module.JobData.arrays
 
         def watched(self, split, layer=None):
             found = arrays(self, split, layer)
             kept.append(isinstance(found.embeddings, np.memmap))
             return found
 
-        monkeypatch.setattr(module.Material, "arrays", watched)
+        monkeypatch.setattr(module.JobData, "arrays", watched)
         places = {"home": options.home, "overwrite": "always", **FAST}
         from_file = benchmark.run(encoder, card, results=options.results, **places)
         monkeypatch.setattr(module, "IN_MEMORY_BYTES", 2**31)
@@ -145,8 +145,8 @@ class TestScratch:
         released = []
         monkeypatch.setattr(precomputed, "release", released.append)
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            rows = material.arrays("train").embeddings
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            rows = splits.arrays("train").embeddings
         assert len(released) == 5  # 30 rows, 7 at a time
         assert all(each.filename == rows.filename for each in released)
 
@@ -158,10 +158,10 @@ class TestScratch:
 
         monkeypatch.setattr(module.os, "posix_fallocate", full)
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
             with pytest.raises(UserError, match=r"train-all\.npy: No space left on device\. .*bench cache prune"):
-                material.arrays("train")
-            assert list(material.scratch.glob("[!.]*")) == []
+                splits.arrays("train")
+            assert list(splits.scratch.glob("[!.]*")) == []
 
     def test_a_file_system_that_cannot_reserve_is_done_without(self, make_vectors, options, monkeypatch, small_memory):
         def cannot(*_args):
@@ -169,58 +169,58 @@ class TestScratch:
 
         monkeypatch.setattr(module.os, "posix_fallocate", cannot, raising=False)
         encoder, card = make_vectors()
-        with gather(pair_of(encoder, card, options), {}, options) as material:
-            rows = material.arrays("train").embeddings
+        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+            rows = splits.arrays("train").embeddings
             monkeypatch.setattr(module, "IN_MEMORY_BYTES", 2**31)
-            np.testing.assert_array_equal(rows, material.arrays("train").embeddings)
+            np.testing.assert_array_equal(rows, splits.arrays("train").embeddings)
 
 
 class TestPart:
     def test_samples_of_one_repeat_are_nested_and_valid_and_test_stay_whole(self, make_vectors, options):
-        pair = pair_of(*make_vectors(items=150), options)
+        job = pair_of(*make_vectors(items=150), options)
         trains = {}
         for repeat in (0, 1):
             for fraction in (0.1, 0.3, 1.0):
-                with gather(of_part(pair, fraction, repeat), {}, options) as material:
-                    arrays = material.arrays("train")
+                with open_job_data(of_part(job, fraction, repeat), {}, options) as splits:
+                    arrays = splits.arrays("train")
                     trains[repeat, fraction] = set(arrays.ids)
                     assert len(arrays) == int(75 * fraction)
                     shares = np.bincount(arrays.targets) / len(arrays)
                     np.testing.assert_allclose(shares, np.array([25, 20, 30]) / 75, atol=1 / len(arrays))
-                    counts = material.items.counts()
+                    counts = splits.items.counts()
                     assert (counts["valid"], counts["test"]) == (45, 30)
-                    _checks(material)
+                    _checks(splits)
             assert trains[repeat, 0.1] < trains[repeat, 0.3] < trains[repeat, 1.0]
         assert trains[0, 0.1] != trains[1, 0.1]
         assert trains[0, 1.0] == trains[1, 1.0]
 
     def test_groups_stay_whole(self, make_vectors, options):
-        pair = pair_of(*make_vectors(group=True), options)
-        with gather(of_part(pair, 0.5), {}, options) as material:
-            drawn = material.groups("train")
+        job = pair_of(*make_vectors(group=True), options)
+        with open_job_data(of_part(job, 0.5), {}, options) as splits:
+            drawn = splits.groups("train")
         assert len(drawn) == 15
         assert {drawn.count(name) for name in drawn} == {3}
 
     def test_the_seed_of_a_run_gives_other_samples(self, make_vectors, options):
-        pair = pair_of(*make_vectors(), options)
+        job = pair_of(*make_vectors(), options)
         drawn = []
         for seed in (0, 7):
-            with gather(of_part(pair, 0.5), {}, replace(options, seed=seed)) as material:
-                drawn.append(material.arrays("train").ids)
+            with open_job_data(of_part(job, 0.5), {}, replace(options, seed=seed)) as splits:
+                drawn.append(splits.arrays("train").ids)
         assert drawn[0] != drawn[1]
 
     def test_a_fraction_of_which_nothing_is_left_is_the_users_to_mend(self, make_vectors, options):
-        pair = pair_of(*make_vectors(), options)
+        job = pair_of(*make_vectors(), options)
         with (
             pytest.raises(UserError, match=r"--train-fraction 0.99 of vectors: .*too few"),
-            gather(of_part(pair, 0.99), {}, options),
+            open_job_data(of_part(job, 0.99), {}, options),
         ):
             pass
 
 
-def _checks(material):
+def _checks(splits):
     """Keys belong to their items still."""
     for split in ("train", "valid", "test"):
-        arrays: SplitArrays = material.arrays(split)
-        again = material.pair.source.read(material.pair.source.keys(arrays.ids))
+        arrays: SplitArrays = splits.arrays(split)
+        again = splits.job.source.read(splits.job.source.keys(arrays.ids))
         np.testing.assert_array_equal(arrays.embeddings, again)

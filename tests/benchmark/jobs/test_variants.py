@@ -9,10 +9,10 @@ import pytest
 import benchmark
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
-from benchmark.jobs.items import ask
+from benchmark.jobs.items import select_items
 from benchmark.jobs.keys import place_of
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.runner import run_many
 from benchmark.jobs.variants import variant_of
 from benchmark.reports import scores
@@ -43,7 +43,7 @@ def run(make_vectors, places):
 
 def pair_of(encoder, card, options):
     task = registry.find(str(card))[0]
-    return make_pairs([encoder], [ask(task, task.items(options.home), options)], options)[0]
+    return plan_jobs([encoder], [select_items(task, task.items(options.home), options)], options)[0]
 
 
 class TestVariantOf:
@@ -71,20 +71,20 @@ class TestVariantOf:
 
     def test_the_encoders_precision_and_windows(self, layered, make_task, places):
         options = Options(**places)
-        pair = pair_of(layered, make_task(), options)
-        pair.encoder.precision = "bf16"
-        assert variant_of(replace(pair, own_windows=True), options) == "bf16+own-windows"
-        pair.encoder.precision = "fp32"
-        assert variant_of(pair, options) == ""
+        job = pair_of(layered, make_task(), options)
+        job.encoder.precision = "bf16"
+        assert variant_of(replace(job, own_windows=True), options) == "bf16+own-windows"
+        job.encoder.precision = "fp32"
+        assert job.variant == ""
 
     def test_every_variant_has_a_file_of_its_own_and_none_is_another_encoders(self, layered, make_task, places):
-        pair, seen = pair_of(layered, make_task(), Options(**places)), set()
+        job, seen = pair_of(layered, make_task(), Options(**places)), set()
         for protocol in ("paper", "quick"):
             for precision in ("fp32", "bf16"):
                 for layer in (None, "0", "1", "all", "mix"):
                     options = Options(**places, probe_precision=precision, layer=layer, limit=9 if layer else None)
-                    asked = replace(pair.asked, protocol=replace(pair.asked.protocol, name=protocol))
-                    seen.add(place_of(replace(pair, asked=asked), options))
+                    asked = replace(job.data, protocol=replace(job.data.protocol, name=protocol))
+                    seen.add(place_of(replace(job, asked=asked), options))
         assert len(seen) == 20
         assert all(store.slug(path.name) != path.name or path.stem == "layered" for path in seen)
 

@@ -66,13 +66,13 @@ def test_a_ridge_that_could_not_be_scored_is_a_dash(printed):
 
 def test_what_was_finished_is_printed_before_the_error(monkeypatch, tmp_path, capsys):
     def fail(*_args):
-        raise UnfinishedError("1 of 2 pairs failed", [outcome("t", "mine", {"accuracy": 0.7})])
+        raise UnfinishedError("1 of 2 jobs failed", [outcome("t", "mine", {"accuracy": 0.7})])
 
     monkeypatch.setattr(commands, "run_many", fail)
     for name in ("resolve", "Terminal"):
         monkeypatch.setattr(commands, name, lambda *_args: None)
     monkeypatch.setattr(commands.registry, "find", lambda *_args: [])
-    with pytest.raises(UserError, match="1 of 2 pairs failed"):
+    with pytest.raises(UserError, match="1 of 2 jobs failed"):
         commands.run(["mine"], ["t"], dry_run=False, home=tmp_path, results=tmp_path)
     assert "0.700" in capsys.readouterr().out
 

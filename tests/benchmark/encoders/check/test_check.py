@@ -19,7 +19,7 @@ from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.jobs import runner
 from benchmark.jobs.options import Options
-from benchmark.jobs.plan import make_pairs
+from benchmark.jobs.plan import plan_jobs
 from benchmark.system.progress import Silent
 from tasks import registry
 
@@ -339,7 +339,7 @@ class TestBefore:
         report = Silent()
         report.say = said.append
         asked = runner.prepare(registry.find(str(make_task())), options, report)
-        runner.embed(make_pairs([bands], asked, options), options, report)
+        runner.embed(plan_jobs([bands], asked, options), options, report)
         assert [
             line for line in said if line.startswith("Checked bands for about 0 s, in which there was no time for: ")
         ]

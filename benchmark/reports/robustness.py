@@ -1,0 +1,64 @@
+"""The robustness view on the terminal: what would be embedded again, and how scores moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from benchmark.audio.index import AudioIndex
+from benchmark.jobs.job import Job
+from benchmark.jobs.robustness import deformed_job, tracks_to_deform
+from benchmark.system.terminal import display
+from results.record import Record
+
+
+def print_deformations(jobs: Sequence[Job]) -> None:
+    """Print how many test tracks a run would embed again, by space and deformation; nothing without deformations."""
+    by_space: dict[str, list[Job]] = {}
+    for job in jobs:
+        if job.kept is None and job.source.reads_audio:
+            by_space.setdefault(job.store.space.key, []).append(job)
+    for sharing in by_space.values():
+        tracks = tracks_to_deform(sharing, ())
+        index = AudioIndex(sharing[0].home)
+        for deformation in sharing[0].deform:
+            store = deformed_job(sharing[0], deformation).store
+            todo = store.missing(tracks, index)
+            display(f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}")
+
+
+def print_robustness(records: Sequence[Record]) -> None:
+    """Print how scores moved under deformations, if any record says; a drop is below zero where they fell."""
+    from tabulate import tabulate
+
+    rows = [
+        [
+            record.name,
+            record.task.id + (f" ({record.curve.fraction:g} of train)" if record.curve else ""),
+            each.spec,
+            metric,
+            f"{record.scores.test[metric].value:.3f}",
+            f"{drop.value:.3f}",
+            _signed(drop.drop),
+            "-"
+            if drop.drop_low is None or drop.drop_high is None
+            else f"{_signed(drop.drop_low)} to {_signed(drop.drop_high)}",
+        ]
+        for record in records
+        for each in record.robustness
+        for metric, drop in each.metrics.items()
+    ]
+    if not rows:
+        return
+    headers = ["encoder", "task", "deformation", "metric", "clean", "deformed", "drop", "95 % interval"]
+    display("\n" + tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
+    for record in records:
+        for each in record.robustness:
+            if each.clipped:
+                display(
+                    f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
+                    f"track(s) were clipped under {each.spec}"
+                )
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 3) + 0.0:+.3f}"  # no "-0.000"
