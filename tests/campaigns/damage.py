@@ -227,6 +227,12 @@ def verdicts(found: list[Found]) -> Iterator[tuple[str, str, str]]:
         for outcome, count in each.outcomes.items():
             told = f"{each.kind}: {outcome}, pinned {' or '.join(sorted(allowed.get((each.kind, each.format), {'-'})))}"
             right = outcome in allowed.get((each.kind, each.format), set())
-            word = {"refused": "refusal", "named": "refusal", "whole": "ok", "other": "undetectable"}.get(outcome, outcome)
+            word = {"refused": "refusal", "named": "refusal", "whole": "ok", "other": "undetectable"}.get(
+                outcome, outcome
+            )
             for _ in range(count):
-                yield each.format, word if right else ("SILENT" if outcome in ("other", "whole", "named") else word), told
+                yield (
+                    each.format,
+                    word if right else ("SILENT" if outcome in ("other", "whole", "named") else word),
+                    told,
+                )

@@ -5,8 +5,8 @@
     python -P tests/campaigns/faults.py full:N bench-arguments...
 
 The interpreter's audit events say what is about to be opened for writing, renamed, removed or made. ``count`` writes
-into FILE how many such events there were, ``kill`` ends the process with SIGKILL just before the n-th, ``full`` lets the
-n-th and all later ones fail as on a full disk, but for removals.
+into FILE how many such events there were, ``kill`` ends the process with SIGKILL just before the n-th, ``full`` lets
+the n-th and all later ones fail as on a full disk, but for removals.
 """
 
 from __future__ import annotations

@@ -134,10 +134,10 @@ def _journal(place: Path) -> Any:
 
 
 def _store(place: Path) -> Any:
+    from benchmark.pretraining import recipes
     from benchmark.pretraining.run import sampler_of
     from benchmark.pretraining.sampling import stream
     from benchmark.pretraining.store import open_store
-    from benchmark.pretraining import recipes
 
     store = open_store(place / "store")
     recipe = recipes.load("tiny-simclr", ["batch=4", "steps=8", "warmup_steps=1", "frames=32"])

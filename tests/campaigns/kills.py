@@ -1,4 +1,7 @@
-"""Killed at the n-th change of the file system, or at any moment; several at once: the same command then ends the work."""
+"""Killed at the n-th change of the file system, or at any moment; several at once.
+
+The same command then brings the work to its end, and nothing is lost.
+"""
 
 from __future__ import annotations
 

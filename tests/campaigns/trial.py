@@ -14,7 +14,7 @@ from typing import Literal
 
 TREE = Path(__file__).resolve().parents[2]
 FAULTS = Path(__file__).with_name("faults.py")
-#: What refusing an input may take: seconds of processor time, bytes, and wall-clock seconds, which a busy machine adds to.
+#: What refusing an input may take: seconds of processor time, bytes, and seconds by the clock on a busy machine.
 CPU_SECONDS, MEMORY, WALL_SECONDS = 60.0, 2**30, 400.0
 LIBRARIES = 600 * 2**20  # of memory that torch and the other libraries take before any input is read
 
@@ -23,7 +23,7 @@ Word = Literal["ok", "refusal", "SILENT", "TRACEBACK", "HANG", "LOST", "CRASH", 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended: its status (``None`` where it was stopped), processor seconds, peak memory, and what it said."""
+    """How a command ended: status (``None`` where it was stopped), processor seconds, peak memory, and what it said."""
 
     status: int | None
     cpu: float

@@ -116,7 +116,9 @@ def state(name: str, folder: Path) -> dict[str, str]:
     if name == "leaderboard":
         found["page"] = _digest((folder / "board.md").read_bytes())
     if name == "prune":
-        found["left"] = _digest(sorted(str(path.relative_to(folder)) for path in (folder / "home/embeddings").iterdir()))
+        found["left"] = _digest(
+            sorted(str(path.relative_to(folder)) for path in (folder / "home/embeddings").iterdir())
+        )
     if name == "prepare":
         found["store"] = _json(folder / "store" / "store.json")["fingerprint"]
     if name == "pretrain":
