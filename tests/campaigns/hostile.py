@@ -90,7 +90,7 @@ def _register_cards() -> None:
         "a metric that is code": ('["accuracy"]', "[\"__import__('os')\"]"),
         "a column that is not there": ('target = "tone"', 'target = "nothing"'),
         "hidden layers of a petabyte": ("hidden = [16]", "hidden = [1000000000000]"),
-        "not UTF-8": ('"Tones"', '"Tones\\u0000"'),
+        "a null character in a title, harmless": ('"Tones"', '"Tones\\u0000"'),
     }
     for name, (old, new) in changes.items():
         CASES[f"card: {name}"] = "run", lambda place, old=old, new=new: _card(place, old, new)
@@ -139,7 +139,9 @@ def _register_records() -> None:
     contents: dict[str, Callable[[bytes], bytes]] = {
         "deep JSON": lambda data: b"[" * DEEP + b"]" * DEEP,
         "deep JSON inside": lambda data: data.replace(b'"title": "Tones"', b'"title": ' + b"[" * DEEP + b"]" * DEEP),
-        "an integer of 10,000 digits": lambda data: data.replace(b'"seed": 0', b'"seed": ' + b"9" * 10_000),
+        "an integer of 10,000 digits": lambda data: data.replace(
+            b'"version": 1,', b'"version": ' + b"9" * 10_000 + b","
+        ),
         "NaN": lambda data: data.replace(b'"value": ', b'"value": NaN, "x": ', 1),
         "a number beyond floats": lambda data: data.replace(b'"value": ', b'"value": 1e999, "x": ', 1),
         "predictions elsewhere": edited(predictions="../../../x.parquet"),
@@ -155,7 +157,9 @@ def _register_records() -> None:
 
             def write(place: Path, change: Callable[[bytes], bytes] = change, command: str = command) -> list[str]:
                 path = _record(place)
-                path.write_bytes(change(path.read_bytes()))
+                changed = change(path.read_bytes())
+                assert changed != path.read_bytes(), "the record has changed its form"
+                path.write_bytes(changed)
                 return {
                     "leaderboard": ["leaderboard", "--results", "results", "-o", "board.md"],
                     "reproduce": ["reproduce", str(path), "--home", "home"],

@@ -14,8 +14,9 @@ import torch
 
 from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.mule import frontend
-from benchmark.encoders.mule.convert import load, read_metadata
+from benchmark.encoders.mule.convert import load
 from benchmark.encoders.mule.folding import FoldedNetwork, fold
+from benchmark.encoders.weights_file import read_metadata
 from benchmark.errors import UserError
 
 #: Slices that go through the network together: on a CPU what its cache holds, on a GPU what half of its free memory
