@@ -5,8 +5,8 @@
 Outcomes: ok (the work is whole, or the harm of no consequence); refusal (a sentence says what happened); undetectable
 (other sound is heard, and the format holds nothing that could tell); and what must not be: SILENT (another answer
 without a word), TRACEBACK, HANG (over a minute of processor time), MEMORY (over a gigabyte beyond the libraries), LOST
-(work lost, twice or changed), CRASH, EXECUTED (foreign code was run, or a file written beside). Exit 1 where there is
-one of those.
+(work lost, twice or changed), UNPINNED (another outcome than damaged.csv has), CRASH, EXECUTED (foreign code was run,
+or a file written beside). Exit 1 where there is one of those.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GOOD = ("ok", "refusal", "undetectable")
 Outcomes = Iterator[tuple[str, str, str]]
 
 #: How much of each campaign: short, and full.
-AMOUNTS = {"kills": (4, 26), "together": (1, 6), "disks": (3, 20), "flips": (40, 400), "damage": (1, 4)}
+AMOUNTS = {"kills": (4, 26), "together": (1, 6), "disks": (3, 20), "flips": (40, 400), "damage": (4, 8)}
 
 
 def campaigns(worlds: world.World, full: bool, seed: int) -> dict[str, Callable[[Path], Outcomes]]:

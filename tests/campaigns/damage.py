@@ -137,6 +137,10 @@ KINDS: dict[str, tuple[Damage, bool]] = {
 }
 
 
+#: What campaigns call each outcome.
+WORDS = {"refused": "refusal", "named": "refusal", "whole": "ok", "other": "undetectable"}
+
+
 @dataclass(frozen=True)
 class Found:
     """What became of the files of a kind and a format: how many of each outcome, and of one what was said."""
@@ -224,15 +228,11 @@ def verdicts(found: list[Found]) -> Iterator[tuple[str, str, str]]:
     """Yield (format, outcome, what happened) of every file: ``ok`` where it is heard whole, ``refusal``, ``SILENT``."""
     allowed = pinned()
     for each in found:
+        known = allowed.get((each.kind, each.format), set())
         for outcome, count in each.outcomes.items():
-            told = f"{each.kind}: {outcome}, pinned {' or '.join(sorted(allowed.get((each.kind, each.format), {'-'})))}"
-            right = outcome in allowed.get((each.kind, each.format), set())
-            word = {"refused": "refusal", "named": "refusal", "whole": "ok", "other": "undetectable"}.get(
-                outcome, outcome
-            )
+            told = f"{each.kind}: {outcome}, pinned {' or '.join(sorted(known)) or 'nothing'}; {each.said}"
+            word = WORDS.get(outcome, outcome)
+            if outcome not in known and outcome in WORDS:  # where chance has a part, other seeds may be better off
+                word = "SILENT" if outcome == "other" else word if KINDS[each.kind][1] else "UNPINNED"
             for _ in range(count):
-                yield (
-                    each.format,
-                    word if right else ("SILENT" if outcome in ("other", "whole", "named") else word),
-                    told,
-                )
+                yield each.format, word, told

@@ -37,7 +37,7 @@ def killed(world: World, scratch: Path, times: int, seed: int) -> Iterator[tuple
         events = int((place / "events").read_text())
         at_events = sorted(rng.choice(np.arange(1, events + 1), min(events, times - times // 2), replace=False))
         duration = max(1.0, world.seconds[name])
-        moments = rng.uniform(0.1, 1.0, times // 2) * duration
+        moments = rng.uniform(0.1, 1.0, times - len(at_events)) * duration
         for i, (number, moment) in enumerate([*((n, None) for n in at_events), *((None, m) for m in moments)]):
             place = world.copy(name, scratch / f"{name}-{i}")
             if number is not None:
