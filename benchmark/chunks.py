@@ -146,10 +146,8 @@ def _caf(data: Bytes) -> Samples | None:
     while at + 12 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
         if data[at : at + 4] == b"data":  # begins with a count of edits
-            said = max(size - 4, 0)
-            return Samples(
-                "data", at + 16, said, min(said or len(data), len(data) - at - 16), 0, (), Format(0, 0, 0, 0)
-            )
+            said, there = max(size - 4, 0), max(len(data) - at - 16, 0)
+            return Samples("data", at + 16, said, min(said, there) if said else there, 0, (), Format(0, 0, 0, 0))
         if size < 0:
             return None
         at += 12 + size

@@ -29,7 +29,14 @@ GOOD = ("ok", "refusal", "undetectable")
 Outcomes = Iterator[tuple[str, str, str]]
 
 #: How much of each campaign: short, and full.
-AMOUNTS = {"kills": (4, 26), "together": (1, 6), "disks": (3, 20), "flips": (40, 400), "damage": (4, 8)}
+AMOUNTS = {
+    "kills": (4, 26),
+    "together": (1, 6),
+    "disks": (3, 20),
+    "flips": (40, 400),
+    "damage": (4, 8),
+    "hostile": (5, 1),
+}
 
 
 def campaigns(worlds: world.World, full: bool, seed: int) -> dict[str, Callable[[Path], Outcomes]]:
@@ -41,7 +48,7 @@ def campaigns(worlds: world.World, full: bool, seed: int) -> dict[str, Callable[
         "disks": lambda scratch: disks.full(worlds, scratch, amount["disks"]),
         "flips": lambda scratch: flips.flips(worlds, scratch, amount["flips"], seed),
         "damage": lambda scratch: damage.verdicts(list(damage.damaged(scratch, amount["damage"], seed))),
-        "hostile": lambda scratch: hostile.hostile(worlds, scratch),
+        "hostile": lambda scratch: hostile.hostile(worlds, scratch, amount["hostile"]),
         "foreign": lambda scratch: foreign.foreign(worlds, scratch),
     }
 
