@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.campaigns.world import World
+from tests.campaigns.world import SMALL, World
 
 Reader = Callable[[Path], Any]
 
@@ -52,6 +52,7 @@ def flips(world: World, scratch: Path, times: int, seed: int) -> Iterator[tuple[
 
 def _outcome(read: Reader, place: Path, expected: str, what: str) -> tuple[str, str]:
     from benchmark.errors import UserError
+    from benchmark.pretraining.shards import TornIndexError
     from probes.export import ProbeFileError
     from probes.studies import StorageError
     from results.record import RecordError
@@ -60,7 +61,7 @@ def _outcome(read: Reader, place: Path, expected: str, what: str) -> tuple[str, 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             found = repr(read(place))
-    except (UserError, RecordError, ProbeFileError, StorageError) as error:
+    except (UserError, RecordError, ProbeFileError, StorageError, TornIndexError) as error:
         return "refusal", str(error)[:200]
     except Exception as error:
         return "TRACEBACK", f"{what}: {type(error).__name__}: {error}"[:200]
@@ -145,6 +146,37 @@ def _store(place: Path) -> Any:
     return store.fingerprint, [batch.first.tobytes() for batch in batches]
 
 
+def _tracks(place: Path) -> Any:
+    from benchmark.pretraining.shards import read_index
+
+    return read_index(place / "store", 0)
+
+
+def _run(place: Path) -> Any:
+    """Compare a run with what it is to go on with."""
+    from benchmark.pretraining import recipes
+    from benchmark.pretraining.run import _compare
+    from benchmark.pretraining.store import open_store
+
+    _compare(place / "trained", recipes.load("tiny-simclr", list(SMALL)), open_store(place / "store"))
+    return "the same"
+
+
+def _page(place: Path) -> Any:
+    from results import leaderboard
+
+    return bool(leaderboard.check(place / "results", place / "board.md")) and "set aside"
+
+
+def _description(place: Path) -> Any:
+    from benchmark.caches import cached_spaces
+
+    (space,) = cached_spaces(place / "home")
+    if not space.described:
+        return "set aside"
+    return space.encoder, space.version, space.width, space.state
+
+
 def _checkpoint(place: Path) -> Any:
     from benchmark.pretraining import checkpoint
 
@@ -161,6 +193,7 @@ def _pretrained(place: Path) -> Any:
 #: Kind of file: the command that makes it, where it lies, and what reads it.
 KINDS: dict[str, tuple[str, str, Reader]] = {
     "embedding shard": ("run", "home/embeddings/*/*.parquet", _embeddings),
+    "description of embeddings": ("run", "home/embeddings/*/space.json", _description),
     "audio index": ("run", "home/audio-index/*.parquet", _index),
     "record": ("run", "results/runs/tones/*.json", _record),
     "predictions": ("run", "results/runs/tones/*.parquet", _predictions),
@@ -169,8 +202,12 @@ KINDS: dict[str, tuple[str, str, Reader]] = {
     "probe card": ("export", "probes/**/probe.json", _probe),
     "probe graph": ("export", "probes/**/probe.onnx", _graph),
     "log-mel shard": ("prepare", "store/*.f16", _store),
-    "log-mel shard index": ("prepare", "store/*.parquet", _store),
+    "log-mel shard index": ("prepare", "store/*.parquet", _tracks),
+    "log-mel store index": ("prepare", "store/index.npy", _store),
     "log-mel store card": ("prepare", "store/store.json", _store),
+    "leaderboard page": ("leaderboard", "board.md", _page),
+    "recipe of a run": ("pretrain", "trained/recipe.toml", _run),
+    "data of a run": ("pretrain", "trained/data.json", _run),
     "checkpoint": ("pretrain", "trained/checkpoints/last*", _checkpoint),
     "trained encoder": ("pretrain", "trained/encoder.safetensors", _pretrained),
 }
