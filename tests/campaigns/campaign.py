@@ -1,6 +1,6 @@
 """Harm the product in every way that these campaigns know, and print what became of it as a table of Markdown.
 
-    python tests/campaigns/campaign.py [--full] [--only kills,flips] [--seed 0] [--output FILE]
+    python tests/campaigns/campaign.py [--full] [--only kills,flips] [--minutes 30] [--seed 0] [--output FILE]
 
 Outcomes: ok (the work is whole, or the harm of no consequence); refusal (a sentence says what happened); undetectable
 (other sound is heard, and the format holds nothing that could tell); and what must not be: SILENT (another answer
@@ -58,6 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--full", action="store_true", help="hours in place of half an hour")
     parser.add_argument("--only", default="", help="names of campaigns, separated by commas")
+    parser.add_argument("--minutes", type=float, default=600.0, help="that each campaign may take, by the clock")
     parser.add_argument("--seed", type=int, default=0, help="chooses moments, bits and noise")
     parser.add_argument("--output", type=Path, help="a file for the tables too")
     given = parser.parse_args(arguments)
@@ -80,6 +81,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     bad += 1
                     examples.append(f"- {label}, {word}: {said}")
                     _say(examples[-1])
+                if time.monotonic() - began > 60 * given.minutes:
+                    label = "ended by the clock, not at its end"
+                    rows[label] = Counter()
+                    break
             shutil.rmtree(scratch, ignore_errors=True)
             found += [table(name, rows, time.monotonic() - began), *examples[:40], ""]
             print("\n".join(found[-len(examples[:40]) - 2 :]), flush=True)

@@ -25,18 +25,19 @@ def full(world: World, scratch: Path, levels: int) -> Iterator[tuple[str, str, s
     room the same command came to its end with nothing lost.
     """
     mounts = _may_mount(scratch)
+    plan = {}
     for name in world.expected:
-        command, _ = COMMANDS[name]
-        before, done = (_size(world.folder / f"{when}-{name}") for when in ("before", "after"))
         place = world.copy(name, scratch / f"count-full-{name}")
-        run(with_fault("count:events", *command), place)
-        events = int((place / "events").read_text())
-        for level in range(levels):
-            share = (level + 0.5) / levels
-            label, what = f"{name}", f"{share:.0%} full"
+        run(with_fault("count:events", *COMMANDS[name][0]), place)
+        sizes = [_size(world.folder / f"{when}-{name}") for when in ("before", "after")]
+        plan[name] = int((place / "events").read_text()), *sizes
+    for level in range(levels):  # all commands take turns, so that a campaign that is ended early has seen all of them
+        for name, (events, before, done) in plan.items():
+            command, share = COMMANDS[name][0], (level * 7 % levels + 0.5) / levels
+            what = f"{share:.0%} full"
             if mounts:
-                pages = before + int(share * max(done - before, 40_000))
-                with mounted(scratch / "disk", pages) as disk:
+                room = before + int(share * max(done - before, 40_000))
+                with mounted(scratch / "disk", room) as disk:
                     place = world.copy(name, disk / "world")
                     refused = run(bench(*command), place)
                     subprocess.run(["mount", "-o", f"remount,size={ROOM}", disk], check=True)
@@ -44,13 +45,12 @@ def full(world: World, scratch: Path, levels: int) -> Iterator[tuple[str, str, s
                     word, why = after(world, name, place, again, what)
             else:
                 place = world.copy(name, scratch / f"full-{name}-{level}")
-                number = 1 + int(np.floor(share * events))
-                refused = run(with_fault(f"full:{number}", *command), place)
+                refused = run(with_fault(f"full:{1 + int(np.floor(share * events))}", *command), place)
                 again = run(bench(*command), place)
                 word, why = after(world, name, place, again, what)
             if refused.word not in ("ok", "refusal"):
                 word, why = refused.word, f"{what}: {refused.last}"
-            yield label, word, why
+            yield name, word, why
 
 
 @contextmanager

@@ -5,6 +5,7 @@ The same command then brings the work to its end, and nothing is lost.
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,22 +31,32 @@ def killed(world: World, scratch: Path, times: int, seed: int) -> Iterator[tuple
         seed: Chooses them.
     """
     rng = np.random.default_rng(seed)
-    for name in world.expected:
-        command, _ = COMMANDS[name]
-        place = world.copy(name, scratch / f"count-{name}")
-        run(with_fault("count:events", *command), place)
-        events = int((place / "events").read_text())
-        at_events = sorted(rng.choice(np.arange(1, events + 1), min(events, times - times // 2), replace=False))
-        duration = max(1.0, world.seconds[name])
-        moments = rng.uniform(0.1, 1.0, times - len(at_events)) * duration
-        for i, (number, moment) in enumerate([*((n, None) for n in at_events), *((None, m) for m in moments)]):
-            place = world.copy(name, scratch / f"{name}-{i}")
-            if number is not None:
+    plan = {name: _plan(world, scratch, name, times, rng) for name in world.expected}
+    for i in range(times):  # all commands take turns, so that a campaign that is ended early has seen all of them
+        for name, (events, moments) in plan.items():
+            command, place = COMMANDS[name][0], world.copy(name, scratch / f"{name}-{i}")
+            if events and (i % 2 == 0 or not moments):
+                number = events.pop()
+                what = f"at event {number}"
                 run(with_fault(f"kill:{number}", *command), place)
             else:
-                run(bench(*command), place, kill_after=float(moment))
-            what = f"at event {number} of {events}" if number is not None else f"after {moment:.1f} s"
+                moment = moments.pop()
+                what = f"after {moment:.1f} s"
+                run(bench(*command), place, kill_after=moment)
             yield name, *after(world, name, place, run(bench(*command), place), what)
+            shutil.rmtree(place)
+
+
+def _plan(
+    world: World, scratch: Path, name: str, times: int, rng: np.random.Generator
+) -> tuple[list[int], list[float]]:
+    """Return the events and the moments, in seconds, at which a command is to be killed."""
+    place = world.copy(name, scratch / f"count-{name}")
+    run(with_fault("count:events", *COMMANDS[name][0]), place)
+    events = int((place / "events").read_text())
+    chosen = rng.choice(np.arange(1, events + 1), min(events, times - times // 2), replace=False)
+    moments = rng.uniform(0.1, 1.0, times - len(chosen)) * max(1.0, world.seconds[name])
+    return chosen.tolist(), moments.tolist()
 
 
 def after(world: World, name: str, place: Path, again: Ended, what: str) -> tuple[str, str]:
