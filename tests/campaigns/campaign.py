@@ -31,6 +31,7 @@ Outcomes = Iterator[tuple[str, str, str]]
 #: How much of each campaign: short, and full.
 AMOUNTS = {
     "kills": (4, 26),
+    "signals": (3, 12),
     "together": (1, 6),
     "disks": (3, 20),
     "flips": (40, 400),
@@ -44,6 +45,7 @@ def campaigns(worlds: world.World, full: bool, seed: int) -> dict[str, Callable[
     amount = {name: pair[full] for name, pair in AMOUNTS.items()}
     return {
         "kills": lambda scratch: kills.killed(worlds, scratch, amount["kills"], seed),
+        "signals": lambda scratch: kills.interrupted(worlds, scratch, amount["signals"], seed),
         "together": lambda scratch: kills.at_once(worlds, scratch, amount["together"]),
         "disks": lambda scratch: disks.full(worlds, scratch, amount["disks"]),
         "flips": lambda scratch: flips.flips(worlds, scratch, amount["flips"], seed),

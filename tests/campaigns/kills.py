@@ -6,6 +6,7 @@ The same command then brings the work to its end, and nothing is lost.
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,6 +45,23 @@ def killed(world: World, scratch: Path, times: int, seed: int) -> Iterator[tuple
                 what = f"after {moment:.1f} s"
                 run(bench(*command), place, kill_after=moment)
             yield name, *after(world, name, place, run(bench(*command), place), what)
+            shutil.rmtree(place)
+
+
+def interrupted(world: World, scratch: Path, times: int, seed: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (command, outcome, what was said) of commands that are asked to end: Ctrl-C, SIGTERM, a closed terminal."""
+    rng = np.random.default_rng(seed)
+    for i in range(times):
+        number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[i % 3]
+        for name in world.expected:
+            command, place = COMMANDS[name][0], world.copy(name, scratch / f"signal-{name}-{i}")
+            moment = float(rng.uniform(0.7, 1.2 * max(1.5, world.seconds[name])))  # the interpreter starts before
+            ended = run(bench(*command), place, kill_after=moment, by=number)
+            what = f"{number.name} after {moment:.1f} s"
+            if ended.word in ("ok", "refusal"):
+                yield f"{name}", *after(world, name, place, run(bench(*command), place), what)
+            else:
+                yield f"{name}", ended.word, f"{what}: {ended.last}"
             shutil.rmtree(place)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,7 @@ class Ended:
         if self.status == 0:
             return "ok"
         said = any(line.strip() for line in (self.err + self.out).splitlines())
-        return "refusal" if self.status in (1, 2, 130, 143) and said else "CRASH"
+        return "refusal" if self.status in (1, 2, 129, 130, 143) and said else "CRASH"
 
     @property
     def last(self) -> str:
@@ -67,6 +68,7 @@ def run(
     folder: Path,
     *,
     kill_after: float | None = None,
+    by: int | None = None,
     wall: float = WALL_SECONDS,
     environment: Mapping[str, str] | None = None,
     before: Callable[[], None] | None = None,
@@ -77,6 +79,7 @@ def run(
         command: What is run.
         folder: The current folder.
         kill_after: Seconds after which it is killed, whole process group.
+        by: The signal that it is sent then instead, and that it may answer.
         wall: Seconds after which it counts as hanging.
         environment: Added to this process's.
         before: Called in the child before it becomes the command.
@@ -87,14 +90,17 @@ def run(
             command, cwd=folder, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env={**os.environ, **added},
             start_new_session=True, preexec_fn=before,
         )  # fmt: skip
-        until = time.monotonic() + (wall if kill_after is None else kill_after)
+        until, asked = time.monotonic() + (wall if kill_after is None else kill_after), False
         status: int | None = None
         while True:
             done, code, usage = os.wait4(process.pid, os.WNOHANG)
             if done:
                 status = os.waitstatus_to_exitcode(code)
                 break
-            if time.monotonic() > until:
+            if time.monotonic() > until and by is not None and not asked:
+                _send(process.pid, by)
+                until, asked, kill_after = time.monotonic() + wall, True, None
+            elif time.monotonic() > until:
                 _kill_group(process.pid)
                 _, code, usage = os.wait4(process.pid, 0)
                 status = None if kill_after is None else os.waitstatus_to_exitcode(code)
@@ -110,7 +116,15 @@ def run(
 
 
 def _kill_group(leader: int) -> None:
+    _send(-leader, signal.SIGKILL)
+
+
+def _send(process: int, number: int) -> None:
+    """Send a signal; one of a terminal, and to a negative number, goes to the whole group."""
     try:
-        os.killpg(leader, 9)
+        if process < 0 or number != signal.SIGTERM:
+            os.killpg(abs(process), number)
+        else:
+            os.kill(process, number)
     except (ProcessLookupError, PermissionError):
         return
