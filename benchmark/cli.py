@@ -294,6 +294,8 @@ def _message_for_user(error: Exception) -> str | None:
             f"{error.strerror}{where}. What was finished is kept: make room, or let it be written, and run the same "
             "command again"
         )
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # Python's word for it up to 3.12
+        return f"{error}: a link leads to itself. Remove or mend it, and run the same command again"
     if isinstance(error, RecursionError):
         return "an input is nested too deep to be read. What was finished is kept: look at the file that was read last"
     if isinstance(error, UnicodeError):

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from tasks.collection import Source
 from tasks.disk import NO_SPACE
 from tasks.errors import TaskError
+from tasks.files import resolved
 from tasks.mirror import MirrorError, Progress, from_mirror, mismatch, origin_of
 
 LOCK_SECONDS = 60.0
@@ -39,7 +40,7 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
         note = f" {source.note}" if source.note else ""
         raise TaskError(f"{source.file} cannot be downloaded: put it at {target}.{note}")
     part, failures = target.with_name(target.name + ".part"), []
-    if not target.parent.resolve().is_relative_to(root.resolve()):
+    if not resolved(target.parent).is_relative_to(resolved(root)):
         raise TaskError(f"{target.parent} is a link that leads out of {root}: nothing is written there")
     with alone(target):
         if is_sound(source, root):  # another process was faster

@@ -26,7 +26,7 @@ from tasks.collection import CollectionCard, Source
 from tasks.collections.annotations import NoAnnotationsError
 from tasks.download import is_here, is_sound, target_of
 from tasks.errors import TaskError
-from tasks.files import SETTINGS, expanded, parse_toml, read_text
+from tasks.files import SETTINGS, expanded, parse_toml, read_text, resolved
 from tasks.items import Items
 from tasks.layout import denied, folder_with, near_miss
 from tasks.spelling import as_on_disk
@@ -258,8 +258,8 @@ def as_named(paths: Iterable[Path], place: Place) -> list[Path]:
     named = []
     for path in paths:
         if path.parent not in folders:
-            real = path.parent.resolve()
-            joined = place.annotations.resolve()
+            real = resolved(path.parent)
+            joined = resolved(place.annotations)
             inside = place.annotations != place.root and real.is_relative_to(joined)
             folders[path.parent] = place.root / real.relative_to(joined) if inside else real
         named.append(folders[path.parent] / path.name)

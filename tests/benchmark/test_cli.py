@@ -343,6 +343,10 @@ class TestLastResort:
         code, told = self.ended(monkeypatch, capsys, error)
         assert (code, told.startswith("bench: memory ran out. What was finished is kept")) == (2, True)
 
+    def test_a_link_to_itself(self, monkeypatch, capsys):
+        code, told = self.ended(monkeypatch, capsys, RuntimeError("Symlink loop from '/a'"))
+        assert (code, told.startswith("bench: Symlink loop from '/a': a link leads to itself.")) == (2, True)
+
     def test_an_input_nested_too_deep(self, monkeypatch, capsys):
         code, told = self.ended(monkeypatch, capsys, RecursionError("maximum recursion depth exceeded"))
         assert (code, told.startswith("bench: an input is nested too deep to be read.")) == (2, True)

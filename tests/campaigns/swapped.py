@@ -104,6 +104,8 @@ FILES: dict[str, tuple[str, str, bool, Callable[[Path], tuple[object, ...]]]] = 
 MINE = (
     "home/config.toml", "mine.toml", "mine.py", "given.npz", "given.npy", "given.parquet", "model.onnx", "published.csv"
 )  # fmt: skip
+#: What such a file may be.
+HARMLESS = {("configuration", "empty"), ("journal", "empty")}
 
 
 def cases() -> dict[str, tuple[str, Case]]:
@@ -123,7 +125,8 @@ def cases() -> dict[str, tuple[str, Case]]:
                 swap(place / path)
                 return words
 
-            found[f"{kind}: {what}"] = world, prepare
+            harmless = ", harmless" if (kind, what) in HARMLESS else ""
+            found[f"{kind}: {what}{harmless}"] = world, prepare
     return found
 
 
