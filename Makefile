@@ -1,5 +1,6 @@
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
+# make campaign    kills, full disks, flipped bits, damaged audio, hostile files: under half an hour; campaign-full: hours
 # make mutants     planted errors of the protocol, each of which a named test must notice
 # make gpu-check   every CUDA path as a test, with rates beside the card's; on a machine without network, from .whl
 # make gpu-wheels  what such a machine lacks, into .whl (Linux on x86-64, Python $(GPU_PYTHON))
@@ -19,7 +20,7 @@ GPU_PYTHON_BIN ?= python3
 GPU_PYTHON ?= 3.12
 GPU_DEVICE ?= cuda
 
-.PHONY: demo test mutants gpu-check gpu-wheels check leaderboard install clean
+.PHONY: demo test mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
 
 install: $(INSTALLED)
 
@@ -38,6 +39,12 @@ test: $(INSTALLED)
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/campaigns/mutants.py
+
+campaign: $(INSTALLED)
+	$(BIN)/python tests/campaigns/campaign.py
+
+campaign-full: $(INSTALLED)
+	$(BIN)/python tests/campaigns/campaign.py --full
 
 gpu-check:
 	$(GPU_PYTHON_BIN) tests/gpu/check.py --device $(GPU_DEVICE)

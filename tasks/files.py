@@ -54,6 +54,18 @@ def expanded(path: str | Path) -> Path:
         raise TaskError(f"{path}: no home folder of {Path(path).parts[0]!r} is known on this machine") from None
 
 
+def resolved(path: Path) -> Path:
+    """Return an absolute path without links.
+
+    Raises:
+        TaskError: A link leads to itself.
+    """
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):  # the second up to Python 3.12
+        raise TaskError(f"{path} cannot be followed: a link on the way leads to itself") from None
+
+
 def refuse_no_file(path: Path, limit: int | None = None) -> int:
     """Return the size of an ordinary file in bytes.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from tasks.card import TaskCard, read_card
 from tasks.errors import TaskError
-from tasks.files import expanded
+from tasks.files import expanded, resolved
 from tasks.items import Items
 from tasks.spelling import as_on_disk
 
@@ -77,7 +77,7 @@ class Task:
     def manifest(self) -> Path:
         """The user's manifest; only for cards that name one."""
         assert self.card.manifest is not None
-        return as_on_disk([self.source.parent / self.card.manifest])[0].resolve()
+        return resolved(as_on_disk([self.source.parent / self.card.manifest])[0])
 
     def items(
         self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = (), *, audio: bool = True
@@ -200,7 +200,7 @@ def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
 
 def _find_one(name: str) -> list[Task]:
     if name.endswith(".toml"):
-        path = as_on_disk([expanded(name)])[0].resolve()
+        path = resolved(as_on_disk([expanded(name)])[0])
         task = Task(read_card(path), path)
         if task.card.collection is not None and not collection_exists(task.card.collection):
             raise TaskError(f"{path}: {unknown_collection(task.card.collection)}")

@@ -82,6 +82,8 @@ def samples_of(data: Bytes) -> Samples | None:
         return _w64(data)
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return _aiff(data)
+    if head[:4] == b"caff":
+        return _caf(data)
     if head[:4] == b".snd":
         at, size = struct.unpack_from(">II", head, 4)
         return _found(data, "data", at, size, iter(()), Format(0, 0, 0, 0), ())
@@ -136,6 +138,20 @@ def _w64_chunks(data: Bytes, at: int) -> Iterator[_Chunk]:
             return
         yield _Chunk(name, at + 24, (size + 7) // 8 * 8 - 24, at + 16)
         at += (size + 7) // 8 * 8
+
+
+def _caf(data: Bytes) -> Samples | None:
+    """Walk over the chunks of a CAF file: names of four letters, sizes of 8 bytes; -1 says that they go to the end."""
+    at = 8
+    while at + 12 <= len(data):
+        size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
+        if data[at : at + 4] == b"data":  # begins with a count of edits
+            said, there = max(size - 4, 0), max(len(data) - at - 16, 0)
+            return Samples("data", at + 16, said, min(said, there) if said else there, 0, (), Format(0, 0, 0, 0))
+        if size < 0:
+            return None
+        at += 12 + size
+    return None
 
 
 def _aiff(data: Bytes) -> Samples | None:

@@ -111,6 +111,8 @@ def frame_header(data: Bytes, at: int, info: StreamInfo) -> FrameHeader | None:
 def last_frame(data: Bytes, info: StreamInfo, stop: int, reach: int = TAIL) -> FrameHeader | None:
     """Return the last frame that begins before ``stop``, and in the ``reach`` bytes before it."""
     sync = data[info.frames_at : info.frames_at + 2]
+    if len(sync) < 2 or sync[0] != 0xFF or sync[1] & 0xFE != 0xF8:  # a damaged header leads elsewhere, or off the end
+        return None
     begin, at = max(info.frames_at, stop - reach), stop
     while (at := data.rfind(sync, begin, at)) >= 0:
         found = frame_header(data, at, info)

@@ -93,6 +93,16 @@ def look_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> No
     index.add(fresh)
 
 
+def _read(file: Path) -> dict[str, Seen]:
+    """Return what a file of the index says, by path; checksums are verified, for a key of one bit is another file's."""
+    columns = pq.read_table(file, page_checksum_verification=True).to_pydict()
+    names = [name for name in COLUMNS if name in columns]  # older files lack the last two
+    entries = [Seen(**dict(zip(names, values, strict=True))) for values in zip(*map(columns.get, names), strict=True)]
+    if not all(isinstance(entry.path, str) and isinstance(entry.key, str) for entry in entries):
+        raise ValueError(f"{file} holds no paths and keys")
+    return {entry.path: entry for entry in entries}
+
+
 class AudioIndex:
     """The hashes of the audio files seen so far, kept below a home folder."""
 
@@ -101,14 +111,8 @@ class AudioIndex:
         self._seen: dict[str, Seen] = {}
         self._files = sorted(self.folder.glob("*.parquet"))
         for file in self._files:
-            try:
-                columns = pq.read_table(file).to_pydict()
-            except (OSError, ValueError, pa.ArrowException):
-                continue  # merged away by another process, or torn: its files are hashed again
-            names = [name for name in COLUMNS if name in columns]  # older files lack the last two
-            for values in zip(*(columns[name] for name in names), strict=True):
-                entry = Seen(**dict(zip(names, values, strict=True)))
-                self._seen[entry.path] = entry
+            with suppress(OSError, ValueError, KeyError, TypeError, pa.ArrowException):
+                self._seen |= _read(file)  # else merged away by another process, or torn: its files are hashed again
 
     def key(self, path: Path) -> str | None:
         """Return the content hash of ``path`` if it was hashed at its present size and mtime."""

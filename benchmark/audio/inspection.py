@@ -17,9 +17,11 @@ from benchmark.audio import av_decoder, chunks, containers, flac, mpeg
 from benchmark.audio.media_tags import Bytes, end_of_tags, id3v2_size
 
 #: Raised when a look may find what it did not find before: then files that were looked at are looked at again.
-INSPECTION_VERSION = 1
+INSPECTION_VERSION = 2
 #: How MPEG streams were played whose form is now another: part of the key of their embeddings, and of theirs alone.
 REPLAYED = "mpeg2"
+#: The first version played what follows the samples of a W64 file as samples.
+LIMITED = "w64"
 REFUSED = "refused"
 CUT = "it ends inside an MPEG frame"
 JUNK = 1 << 16  # bytes before the first frame that libmpg123 passes over
@@ -40,7 +42,7 @@ class Contents:
         frames: Of an MPEG stream, alone or in a WAV file.
         stream: Of a FLAC file.
         last: The last frame of a FLAC file.
-        samples: Of a WAV, AIFF, AU or W64 file.
+        samples: Of a WAV, AIFF, AU, CAF or W64 file.
         form: Names a change of the samples that files of this form, and no others, have seen: it is part of the key
             of their embeddings. Empty for most.
     """
@@ -213,6 +215,15 @@ def _chunked(data: Bytes, samples: chunks.Samples) -> Contents:
             seconds,
             size=size,
         )
+    if data[:4] in (b"riff", b"caff"):  # of which libsndfile plays what is there, whatever their headers say
+        if samples.present < samples.said:
+            return Contents(
+                f"its {samples.name} chunk holds {samples.present} of {samples.said} bytes",
+                samples.present / (kind.block * kind.rate) if kind.block and kind.rate else 0.0,
+                size=size,
+            )
+        if data[:4] == b"riff" and kind.block and size > samples.at + (samples.said + 7) // 8 * 8:
+            return Contents(size=size, samples=samples, form=LIMITED)
     frames = None
     if kind.code == chunks.MP3:
         frames = mpeg.walk(data, samples.at, samples.at + samples.present)

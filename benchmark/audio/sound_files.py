@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmark.audio import chunks
 from benchmark.audio.av_decoder import PlayingError, Stream
-from benchmark.audio.inspection import REFUSED, RESYNC, TAG_AT_END, Contents, look, unheard
+from benchmark.audio.inspection import LIMITED, REFUSED, RESYNC, TAG_AT_END, Contents, look, unheard
 from benchmark.audio.ogg import ogg_problem
 
 if TYPE_CHECKING:
@@ -76,6 +76,9 @@ class Player:
         else:
             self.rate, self.channels, self._promised = self._file.samplerate, self._file.channels, self._file.frames
             self._info = self._file.format, self._file.subtype
+        samples = self._contents.samples
+        if self.form == LIMITED and samples is not None:
+            self._promised = min(self._promised, samples.said // samples.format.block)
         self._limit, self._skip = self._promised, 0
         problem = self._implausible()
         if problem:

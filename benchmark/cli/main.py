@@ -22,8 +22,12 @@ from benchmark.cli.run import run_app
 from benchmark.system.terminal import display
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
-#: Errors of the disk that a user mends: full, over quota, a file too large, read-only, not allowed, failing.
-DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO)
+#: Errors of the disk that a user mends: full, over quota, a file too large, read-only, not allowed, failing; a path
+#: that is too long, leads in circles, through a file or to a folder; a share that has gone; too many open files.
+DISK = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ENAMETOOLONG,
+    errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EMFILE, errno.ENFILE,
+)  # fmt: skip
 
 app = typer.Typer(
     name="bench",
@@ -97,7 +101,7 @@ def _message_for_user(error: Exception) -> str | None:
     """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
     if hasattr(error, "format_message"):
         return f"{error.format_message()}\nSee 'bench --help'."
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return (
             "memory ran out. What was finished is kept: run the same command again with a smaller --batch-size, fewer "
             "--workers, or on a machine with more memory"
@@ -107,6 +111,15 @@ def _message_for_user(error: Exception) -> str | None:
         return (
             f"{error.strerror}{where}. What was finished is kept: make room, or let it be written, and run the same "
             "command again"
+        )
+    if isinstance(error, RuntimeError) and str(error).startswith("Symlink loop"):  # Python's word for it up to 3.12
+        return f"{error}: a link leads to itself. Remove or mend it, and run the same command again"
+    if isinstance(error, RecursionError):
+        return "an input is nested too deep to be read. What was finished is kept: look at the file that was read last"
+    if isinstance(error, UnicodeError):
+        return (
+            f"a text cannot be read or written ({error}). What was finished is kept: save the file as UTF-8, or give "
+            "names that are valid Unicode, and run the same command again"
         )
     # By name, so that a mistyped option costs no import of the packages that define these errors.
     mendable = {"UserError", "TaskError", "RecordError", "LeakError"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from benchmark.audio.decode import AudioRule, pipeline_name
@@ -55,12 +56,12 @@ class Space:
         """The sha256 over all attributes but the encoder's name for people."""
         state = self._state()
         del state["encoder"]
-        return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+        return _digest(state)
 
     @property
     def folder(self) -> str:
         """A readable, unique folder name."""
-        return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', self.encoder)[:60]}-{self.key[:16]}"
+        return _folder(self.encoder, self.key)
 
     @property
     def width(self) -> int:
@@ -94,6 +95,21 @@ class Space:
     def _state(self) -> dict[str, object]:
         state = asdict(self)
         return {name: each for name, each in state.items() if each is not None or name not in OPTIONAL}
+
+
+def describes(text: Mapping[str, object], folder: str) -> bool:
+    """Say whether a description is that of the space in a folder of this name: both hold its key."""
+    state = {name: each for name, each in text.items() if name not in ("key", "encoder")}
+    key = _digest(state)
+    return text.get("key") == key and folder == _folder(str(text.get("encoder")), key)
+
+
+def _digest(state: Mapping[str, object]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+
+
+def _folder(encoder: str, key: str) -> str:
+    return f"{re.sub(r'[^A-Za-z0-9._-]+', '-', encoder)[:60]}-{key[:16]}"
 
 
 def space_of(

@@ -21,7 +21,7 @@ from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder
 from benchmark.system.stdout import stdout_to_stderr
-from tasks.files import expanded
+from tasks.files import expanded, resolved
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -326,7 +326,7 @@ def _load(target: str) -> type:
 
 
 def _module_from(path: Path) -> ModuleType:
-    path = expanded(path).resolve()
+    path = resolved(expanded(path))
     if not path.is_file():
         raise UserError(f"no encoder file at {path}")
     name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem

@@ -19,6 +19,7 @@ from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.encoders.spec import Reference
 from benchmark.pretraining.runs import folder_of
 from benchmark.pretraining.training.export import read_run, weights_digest
+from tasks.files import resolved
 
 
 class Pretrained(Mule):
@@ -70,5 +71,5 @@ def open_pretrained(reference: Reference, home: Path) -> Encoder:
     reference.check_options(())
     folder = folder_of(reference.target, home)
     network, step = read_run(folder, reference.revision)
-    name = folder.resolve().name
+    name = resolved(folder).name
     return Pretrained(network, name if step is None else f"{name}@{step}")

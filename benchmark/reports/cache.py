@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmark.audio.deformations import Deformation
+from benchmark.embeddings.space import describes
 from benchmark.embeddings.store import (
     COLUMNS,
     DESCRIPTION,
@@ -52,7 +53,7 @@ class CachedSpace:
         size: Bytes.
         changed: When its last shard was written.
         state: What was done to the audio, and on which training split the encoder was fitted, where that is so.
-        described: Whether it has a description.
+        described: Whether it has a description, and that of this very space.
     """
 
     folder: Path
@@ -75,7 +76,7 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
             width = _width(text)
         except (OSError, ValueError):
             text, width = {}, 0
-        described = isinstance(text.get("encoder"), str)
+        described = isinstance(text.get("encoder"), str) and describes(text, folder.name)
         text = text if described else {}
         files = shards(folder)
         tracks = 0

@@ -86,12 +86,23 @@ def problem_of(path: Path) -> str | None:
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if number == 1 and f'"{DIGEST}":'.encode() not in line:
-                return None
+                return (
+                    None if _is_older(line) else "it is no journal of a search: delete it, and the search begins anew"
+                )
             try:
                 _checked(line, number)
             except ValueError as error:
                 return str(error)
     return ""
+
+
+def _is_older(line: bytes) -> bool:
+    """Say whether a line is one of Optuna's own, as older versions wrote them."""
+    try:
+        log = json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(log, dict) and "op_code" in log
 
 
 def _checked(line: bytes, number: int) -> dict[str, Any]:
@@ -104,7 +115,7 @@ def _checked(line: bytes, number: int) -> dict[str, Any]:
         log = json.loads(line)
         if log.pop(DIGEST, None) == _digest(log):
             return log
-    except (ValueError, AttributeError, TypeError):
+    except (ValueError, AttributeError, TypeError, RecursionError):
         pass
     raise ValueError(f"its line {number} is not as it was written")
 

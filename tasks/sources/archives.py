@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO
 
 from tasks.errors import TaskError
-from tasks.files import refuse_no_file
+from tasks.files import refuse_no_file, resolved
 from tasks.sources.disk import not_written, refuse_if_full
 from tasks.sources.http import Progress
 
@@ -293,11 +293,11 @@ def _kind_of_mode(kind: int) -> str:
 def _place(names: Sequence[str], scratch: Path, to: Path) -> None:
     """Move the files from ``scratch`` to their places, each in one step."""
     made: set[Path] = set()
-    base = to.resolve()
+    base = resolved(to)
     for name in names:
         target = to / name
         if target.parent not in made:
-            if not target.parent.resolve().is_relative_to(base):
+            if not resolved(target.parent).is_relative_to(base):
                 raise TaskError(f"{target.parent} is a link that leads out of {to}: remove it, then unpack again")
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)

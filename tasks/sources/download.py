@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tasks.errors import TaskError
+from tasks.files import resolved
 from tasks.sources.card import Source
 from tasks.sources.disk import not_written
 from tasks.sources.http import MirrorError, Progress, from_mirror, origin_of
@@ -39,7 +40,7 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
         note = f" {source.note}" if source.note else ""
         raise TaskError(f"{source.file} cannot be downloaded: put it at {target}.{note}")
     part, failures = target.with_name(target.name + ".part"), []
-    if not target.parent.resolve().is_relative_to(root.resolve()):
+    if not resolved(target.parent).is_relative_to(resolved(root)):
         raise TaskError(f"{target.parent} is a link that leads out of {root}: nothing is written there")
     with alone(target):
         if is_sound(source, root):  # another process was faster

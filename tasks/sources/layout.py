@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from tasks.files import resolved
+
 SAMPLE = 50  # files that are looked for elsewhere
 CHILDREN = 200  # folders below the one that was named that are looked into
 
@@ -51,7 +53,7 @@ def folder_with(root: Path, name: str) -> Path | None:
     below = [child for child in _children(root) if os.path.lexists(child / name)]
     if len(below) == 1:
         return below[0]
-    real = root.resolve()
+    real = resolved(root)
     return next((folder for folder in list(real.parents)[:2] if os.path.lexists(folder / name)), None)
 
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from tasks.card import TaskCard
 from tasks.errors import TaskError
-from tasks.files import SETTINGS, expanded, parse_toml, read_text
+from tasks.files import SETTINGS, expanded, parse_toml, read_text, resolved
 from tasks.items import Items
 from tasks.readers.tables import NoAnnotationsError
 from tasks.sources.card import CollectionCard, Source
@@ -220,8 +220,8 @@ def as_named(paths: Iterable[Path], place: Place) -> list[Path]:
     named = []
     for path in paths:
         if path.parent not in folders:
-            real = path.parent.resolve()
-            joined = place.annotations.resolve()
+            real = resolved(path.parent)
+            joined = resolved(place.annotations)
             inside = place.annotations != place.root and real.is_relative_to(joined)
             folders[path.parent] = place.root / real.relative_to(joined) if inside else real
         named.append(folders[path.parent] / path.name)

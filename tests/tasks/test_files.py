@@ -1,6 +1,7 @@
 import gzip
 import io
 import os
+import sys
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tasks import files
 from tasks.errors import TaskError
-from tasks.files import check_npy, expanded, gunzip, load_npy, parse_json, parse_toml, read_bytes, read_text
+from tasks.files import check_npy, expanded, gunzip, load_npy, parse_json, parse_toml, read_bytes, read_text, resolved
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):
@@ -178,3 +179,12 @@ def test_a_small_file_takes_little_memory_whatever_the_bound(tmp_path):
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="no such files on this system")  # noqa: PTH110
 def test_a_file_that_does_not_say_its_size_is_read():
     assert b"Name:" in read_bytes(Path("/proc/self/status"), 100_000)
+
+
+def test_a_link_to_itself_is_said_to_be_one(tmp_path):
+    (tmp_path / "a").symlink_to("a")
+    if sys.version_info < (3, 13):  # which leaves such a link as it is
+        with pytest.raises(TaskError, match="a link on the way leads to itself"):
+            resolved(tmp_path / "a" / "b")
+    (tmp_path / "c").symlink_to(".")
+    assert resolved(tmp_path / "c") == resolved(tmp_path)

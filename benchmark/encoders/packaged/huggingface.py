@@ -29,7 +29,7 @@ from benchmark.errors import UserError
 from benchmark.system.descriptions import read_description
 from benchmark.system.extras import install_command
 from tasks.errors import TaskError
-from tasks.files import DESCRIPTION, expanded, parse_json, read_text
+from tasks.files import DESCRIPTION, expanded, parse_json, read_text, resolved
 
 #: The files of a folder that transformers reads as JSON; vocabularies, which can be larger, are not among them.
 READ = ("*config.json", "*.index.json")
@@ -96,7 +96,7 @@ def _open(reference: Reference, transformers: Any) -> Encoder:
         model=model,
         config=config,
         extractor=extractor,
-        target=Path(place).resolve().name if local else place + _short(reference.revision),
+        target=resolved(Path(place)).name if local else place + _short(reference.revision),
         version=(commit or weights)[:12],
         content=_content(weights, raw, extractor, model if source.remote else None, transformers.__version__),
         remote=source.remote,

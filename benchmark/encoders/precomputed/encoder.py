@@ -17,7 +17,7 @@ from benchmark.encoders.precomputed.files import read_rows
 from benchmark.encoders.spec import Reference
 from benchmark.errors import UserError
 from benchmark.system.long_lists import shown
-from tasks.files import expanded
+from tasks.files import expanded, resolved
 
 #: How rows find their tracks; part of the fingerprint.
 MATCHING = "ids equal as texts"
@@ -49,7 +49,7 @@ class Precomputed(Encoder):
             UserError: It cannot be read, or an id is there twice.
         """
         self.path, self.home = path, home or Path()
-        self.name = name or (path.resolve().name if path.is_dir() else path.stem)
+        self.name = name or (resolved(path).name if path.is_dir() else path.stem)
         self._rows = read_rows(path)
         self.ids, self.dim = self._rows.ids, self._rows.dim
         twice = [one for one, n in Counter(self.ids).items() if n > 1]

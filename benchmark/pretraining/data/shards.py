@@ -22,7 +22,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -197,6 +197,7 @@ def write_index(folder: Path, shard: Shard) -> None:
         OSError: The disk is full or not writable.
     """
     about = {key: value for key, value in vars(shard).items() if key != "rows"}
+    about["digest"] = _digest(shard)
     columns = {name: pa.array([getattr(row, name) for row in shard.rows], kind) for name, kind in _columns().items()}
     table = pa.table(columns).replace_schema_metadata({"shard": json.dumps({"format": FORMAT, **about})})
     buffer = pa.BufferOutputStream()
@@ -218,11 +219,20 @@ def read_index(folder: Path, number: int) -> Shard | None:
         about = json.loads(table.schema.metadata[b"shard"])
         if about.pop("format") != FORMAT:
             raise TornIndexError(f"{path} has another format")
+        digest = about.pop("digest", None)  # older ones have none
         columns = [table.column(name).to_pylist() for name in _columns()]
         rows = [Row(*cells) for cells in zip(*columns, strict=True)]
-        return Shard(**about, rows=tuple(replace(row, labels=tuple(row.labels)) for row in rows))
+        shard = Shard(**about, rows=tuple(replace(row, labels=tuple(row.labels)) for row in rows))
     except (OSError, KeyError, TypeError, ValueError, RecursionError, pa.ArrowException) as error:
         raise TornIndexError(f"{path} cannot be read ({str(error).splitlines()[0]})") from None
+    if digest not in (None, _digest(shard)):
+        raise TornIndexError(f"{path} is not as it was written: its digest differs")
+    return shard
+
+
+def _digest(shard: Shard) -> str:
+    """Return the sha256 of all that a shard's Parquet file says: its own checksums do not cover its metadata."""
+    return digest_of({**vars(shard), "rows": [astuple(row) for row in shard.rows]})
 
 
 def finish(folder: Path, labels: Sequence[str] | None) -> StoreCard:

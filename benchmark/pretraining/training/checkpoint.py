@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -121,6 +122,7 @@ def load(path: Path) -> State:
         UserError: No such file, a damaged one, or one of another version.
     """
     try:
+        _refuse_torn(path)
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UserError(f"there is no checkpoint {path}") from None
@@ -134,6 +136,14 @@ def load(path: Path) -> State:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
         raise UserError(f"the checkpoint {path} has the format {found!r}, and this version reads {FORMAT}")
     return state
+
+
+def _refuse_torn(path: Path) -> None:
+    """Raise what says that a checksum fails: torch writes them and does not look at them."""
+    with zipfile.ZipFile(path) as archive:
+        torn = archive.testzip()
+    if torn is not None:
+        raise zipfile.BadZipFile(f"{torn} fails its checksum")
 
 
 def path_of(run: Path, which: str) -> Path:

@@ -235,3 +235,20 @@ class TestLooks:
         path.unlink()
         look_again(AudioIndex(tmp_path), [path], Silent())
         assert AudioIndex(tmp_path).seen(path) is None
+
+
+def test_a_flipped_bit_is_never_read(tmp_path):
+    """Wherever it is: the file is then hashed again, and no key of one bit's difference is believed."""
+    song = tmp_path / "song.wav"
+    song.write_bytes(b"x" * 100)
+    stat = song.stat()
+    index = AudioIndex(tmp_path)
+    index.add([Seen(str(song), stat.st_size, stat.st_mtime_ns, "a" * 64)])
+    (file,) = (tmp_path / "audio-index").glob("*.parquet")
+    sound, found = file.read_bytes(), set()
+    for byte in range(len(sound)):
+        flipped = bytearray(sound)
+        flipped[byte] ^= 1 << byte % 8
+        file.write_bytes(flipped)
+        found.add(AudioIndex(tmp_path).key(song))
+    assert found == {None, "a" * 64}

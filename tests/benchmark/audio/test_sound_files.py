@@ -9,6 +9,7 @@ import soundfile
 
 from benchmark.audio import av_decoder
 from benchmark.audio.decode import AudioRule, DamagedAudioError, decode, load
+from benchmark.audio.inspection import LIMITED
 from tests.benchmark.sound_bytes import (
     RATE,
     aac_frames,
@@ -281,6 +282,18 @@ class TestFlac:
         assert seconds(put(tag + sound("FLAC"), "a.flac")) == 2
         assert "joined" in refusal(put(tag + sound("FLAC") * 2, "a.flac")).problem
 
+    @pytest.mark.parametrize("metadata", [b"\x80\0\0\x22", b"\0\xff\xff\xff", b"\x80\x00\xff\xff"])
+    def test_a_header_whose_blocks_lead_off_the_end(self, put, metadata):
+        """The search for the last frame looked for nothing, found it everywhere, and never ended."""
+        whole = sound("FLAC")
+        for data in (whole[:42], whole[:43], whole[:4] + metadata + whole[8:], whole[:4] + metadata + bytes(34)):
+            assert refusal(put(data, "a.flac")).problem
+
+    def test_a_header_whose_blocks_lead_to_the_last_byte(self, put):
+        whole = sound("FLAC")
+        length = len(whole) - 8 - 1
+        assert refusal(put(whole[:4] + b"\x80" + length.to_bytes(3, "big") + whole[8:], "a.flac")).problem
+
 
 class TestLengthsInHeaders:
     @pytest.mark.parametrize("size", [0xFFFFFFFF, 0xFFFFFFFE, 0x7FFFFFFF, 0x7FFFF000, 0x7FFFEFFC, 0x80000000, 0])
@@ -353,6 +366,21 @@ class TestLengthsInHeaders:
         assert "that are no chunk follow" in refusal(put(bytes(rf64), "a.rf64")).problem
         w64[data + 16 : data + 24] = struct.pack("<Q", 8024)
         assert "that are no chunk follow" in refusal(put(bytes(w64), "a.w64")).problem
+
+    @pytest.mark.parametrize(
+        ("kind", "gone"), [("W64", 1), ("W64", 2000), ("W64", 150_000), ("CAF", 1), ("CAF", 2), ("CAF", 176_400)]
+    )
+    def test_a_w64_and_a_caf_that_were_cut(self, put, kind, gone):
+        """libsndfile plays what is there of either, and says nothing."""
+        found = refusal(put(sound(kind, subtype="PCM_16")[:-gone], "a"))
+        assert found.problem == f"its data chunk holds {176_400 - gone} of 176400 bytes"
+
+    @pytest.mark.parametrize("behind", [b"\1" * 1024, b"LIST" + bytes(12) + (40).to_bytes(8, "little") + b"x" * 16])
+    def test_what_follows_the_samples_of_a_w64_is_no_sound(self, put, behind):
+        data = sound("W64", subtype="PCM_16")
+        found, expected = load(put(data + behind, "a.w64"), RULE), load(put(data, "b.w64"), RULE)
+        assert np.array_equal(found.samples[:], expected.samples[:])
+        assert (found.form, expected.form) == (LIMITED, "")
 
     @pytest.mark.parametrize(("channels", "said"), [(1, 2), (2, 1), (2, 4), (1, 6)])
     def test_channels_that_the_block_contradicts(self, put, channels, said):

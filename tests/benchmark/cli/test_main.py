@@ -326,15 +326,43 @@ class TestLastResort:
             main(["cache", "ls"])
         return stopped.value.code, capsys.readouterr().err
 
-    @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO])
+    @pytest.mark.parametrize(
+        "number",
+        [
+            errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EIO, errno.ENAMETOOLONG,
+            errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.EMFILE,
+        ],
+    )  # fmt: skip
     def test_an_error_of_the_disk(self, monkeypatch, capsys, number):
         code, told = self.ended(monkeypatch, capsys, OSError(number, os.strerror(number), "/somewhere/file"))
         assert code == 2
         assert told.startswith(f"bench: {os.strerror(number)} (/somewhere/file). What was finished is kept")
 
-    def test_no_memory(self, monkeypatch, capsys):
-        code, told = self.ended(monkeypatch, capsys, MemoryError())
+    @pytest.mark.parametrize("error", [MemoryError(), OSError(errno.ENOMEM, "Cannot allocate memory")])
+    def test_no_memory(self, monkeypatch, capsys, error):
+        code, told = self.ended(monkeypatch, capsys, error)
         assert (code, told.startswith("bench: memory ran out. What was finished is kept")) == (2, True)
+
+    def test_a_link_to_itself(self, monkeypatch, capsys):
+        code, told = self.ended(monkeypatch, capsys, RuntimeError("Symlink loop from '/a'"))
+        assert (code, told.startswith("bench: Symlink loop from '/a': a link leads to itself.")) == (2, True)
+
+    def test_an_input_nested_too_deep(self, monkeypatch, capsys):
+        code, told = self.ended(monkeypatch, capsys, RecursionError("maximum recursion depth exceeded"))
+        assert (code, told.startswith("bench: an input is nested too deep to be read.")) == (2, True)
+        assert "Traceback" not in told
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"),
+            UnicodeEncodeError("utf-8", "\udcff", 0, 1, "surrogates not allowed"),
+        ],
+    )
+    def test_text_that_is_no_unicode(self, monkeypatch, capsys, error):
+        code, told = self.ended(monkeypatch, capsys, error)
+        assert (code, told.startswith("bench: a text cannot be read or written (")) == (2, True)
+        assert "Traceback" not in told
 
     def test_a_reader_that_has_gone(self, monkeypatch, capsys):
         assert self.ended(monkeypatch, capsys, BrokenPipeError(errno.EPIPE, "Broken pipe")) == (1, "")

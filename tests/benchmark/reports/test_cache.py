@@ -1,5 +1,7 @@
 """The cache commands: what they list is there, what is torn is named, and nothing is deleted unasked."""
 
+import hashlib
+import json
 import os
 import shutil
 import time
@@ -91,9 +93,13 @@ class TestLs:
             fill(home, 1, fitted_on="c" * 64).folder.name: "alpha fitted on cccccccccccc",
         }
         strange = fill(home, 1, deformation=Deformation("gain", -6.0, 1))
-        description = strange.folder / "space.json"
-        description.write_text(description.read_text().replace('"gain"', '"reversed"'))
-        found[strange.folder.name] = "alpha under a deformation"
+        text = json.loads((strange.folder / "space.json").read_text().replace('"gain"', '"reversed"'))
+        state = {name: each for name, each in text.items() if name not in ("key", "encoder")}
+        text["key"] = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+        (strange.folder / "space.json").write_text(json.dumps(text))
+        name = f"alpha-{text['key'][:16]}"  # as a version that knows this deformation calls it
+        strange.folder.rename(strange.folder.with_name(name))
+        found[name] = "alpha under a deformation"
         cache.ls(home)
         lines = {line.split()[-1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("alpha")}
         assert all(lines[folder].startswith(f"{text}  ") for folder, text in found.items())
@@ -374,3 +380,20 @@ class TestPruneIsEnded:
         monkeypatch.setattr(cache.shutil, "rmtree", refused)
         with pytest.raises(UserError, match=r"cannot delete .*Permission denied. Mend that"):
             prune(home, encoder="beta", yes=True)
+
+
+def test_one_flipped_bit_of_a_description_is_never_shown(home, three):
+    path = three[2].folder / "space.json"
+    sound = path.read_bytes()
+
+    def shown() -> tuple[str, str, int, str]:
+        (found,) = [space for space in cache.cached_spaces(home) if space.folder == path.parent]
+        return ("?", "?", 0, "") if not found.described else (found.encoder, found.version, found.width, found.state)
+
+    expected = shown()
+    assert expected[0] != "?"
+    for byte in range(len(sound)):
+        flipped = bytearray(sound)
+        flipped[byte] ^= 1 << byte % 8
+        path.write_bytes(flipped)
+        assert shown() in (expected, ("?", "?", 0, "")), byte

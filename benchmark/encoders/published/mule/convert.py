@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors_bytes
 
 from benchmark.encoders.published.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
+from benchmark.encoders.weights_file import network_bytes, read_metadata, read_tensors
 from benchmark.errors import UserError
 from results.files import replace_file
 
@@ -117,19 +116,17 @@ def save(network: SlowFastNFNet, path: Path, notes: Mapping[str, str] | None = N
     """
     config = json.dumps(asdict(network.config))
     metadata = {**(notes or {}), "kind": KIND, "format_version": FORMAT_VERSION, "config": config}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    replace_file(path, safetensors_bytes(tensors, metadata))
+    replace_file(path, network_bytes(network, metadata))
 
 
 def load(path: Path) -> SlowFastNFNet:
     """Return the network that :func:`save` or :func:`convert` wrote, in evaluation mode.
 
     Raises:
-        UserError: No such file, another kind or version of file, or tensors that do not fit its configuration.
+        UserError: No such file, another kind or version of file, one that is not as it was written, or tensors that do
+            not fit its configuration.
     """
-    metadata = read_metadata(path)
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    metadata, state = read_metadata(path), read_tensors(path)
     try:
         network = _empty(_configuration(metadata))
         _fill(network, state)
@@ -148,21 +145,6 @@ def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
         return NetworkConfig(**values)
     except (KeyError, TypeError, ValueError) as error:
         raise _MismatchError(f"its configuration cannot be used ({error})") from error
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the metadata of a safetensors file: kind, format_version, config and the notes it was saved with.
-
-    Raises:
-        UserError: No such file, or another kind of file.
-    """
-    try:
-        with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
-    except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}): convert or train it again") from error
 
 
 def _empty(config: NetworkConfig) -> SlowFastNFNet:

@@ -8,12 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save as safetensors_bytes
 
-from benchmark.encoders.published.mule.convert import read_metadata, unwritable
+from benchmark.encoders.published.mule.convert import unwritable
 from benchmark.encoders.published.musicnn.checkpoint import read_checkpoint
 from benchmark.encoders.published.musicnn.network import PUBLISHED, Musicnn, MusicnnConfig, parameters_from
+from benchmark.encoders.weights_file import network_bytes, read_metadata, read_tensors
 from benchmark.errors import UserError
 from results.files import replace_file
 
@@ -53,8 +52,7 @@ def save(network: Musicnn, path: Path, source_sha256: str) -> None:
         "config": json.dumps(asdict(network.config)),
         "source_sha256": source_sha256,
     }
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    replace_file(path, safetensors_bytes(tensors, metadata))
+    replace_file(path, network_bytes(network, metadata))
 
 
 def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
@@ -84,10 +82,8 @@ def load(path: Path) -> Musicnn:
         UserError: No such file, another kind or version of file, or tensors that do not fit its configuration.
     """
     _, config = read_checksum(path)
-    with safe_open(path, framework="pt") as file:
-        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     try:
-        return _filled(state, config)
+        return _filled(read_tensors(path), config)
     except (ValueError, RuntimeError) as error:
         raise UserError(f"{path} cannot be loaded ({error}): delete it and fetch it again") from error
 

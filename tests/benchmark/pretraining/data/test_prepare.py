@@ -368,6 +368,20 @@ class TestAnotherSource:
         assert prepare(audio, made, workers=0, redo=True).made == 0
         assert contents(made) == before
 
+    def test_one_flipped_bit_of_a_shard_s_index_is_never_read(self, made):
+        """Parquet's checksums cover its pages, and not what stands behind them."""
+        path, refused = made / "shard-00000.parquet", 0
+        sound, expected = path.read_bytes(), shards.read_index(made, 0)
+        for byte in range(len(sound) - 2500, len(sound), 3):
+            flipped = bytearray(sound)
+            flipped[byte] ^= 1 << byte % 8
+            path.write_bytes(flipped)
+            try:
+                assert shards.read_index(made, 0) == expected
+            except shards.TornIndexError:
+                refused += 1
+        assert refused > 100
+
     def test_another_front_end_is_refused(self, made, audio, monkeypatch):
         monkeypatch.setattr(preparation, "frontend_name", lambda: "another")
         with pytest.raises(UserError, match=r"its front end is 'mule log-mel 1; .* and this one is 'another'"):

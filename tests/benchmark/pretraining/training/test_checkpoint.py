@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -105,3 +106,18 @@ def test_a_disk_without_room_is_refused_before_a_run(tmp_path: Path) -> None:
     checkpoint.refuse_full(tmp_path / "new" / "run", 1000)
     with pytest.raises(UserError, match="make room"):
         checkpoint.refuse_full(tmp_path / "new" / "run", 2**60)
+
+
+def test_one_flipped_bit_of_the_tensors_is_noticed(tmp_path: Path) -> None:
+    """torch writes checksums into the archive and reads over them."""
+    path = checkpoint.save(tmp_path, {"step": 3, "model": {"weight": torch.arange(1000.0)}})
+    sound = path.read_bytes()
+    start = sound.index(np.arange(1000, dtype=np.float32).tobytes())
+    for byte in (start, start + 1777, start + 3999):
+        flipped = bytearray(sound)
+        flipped[byte] ^= 4
+        path.write_bytes(flipped)
+        with pytest.raises(UserError, match=r"is damaged \(.* fails its checksum\)|is damaged \(Bad CRC"):
+            checkpoint.load(path)
+    path.write_bytes(sound)
+    assert checkpoint.load(path)["step"] == 3

@@ -1,0 +1,64 @@
+"""Networks as safetensors with a digest of what they hold: one flipped bit is noticed when they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+from benchmark.errors import UserError
+
+DIGEST = "content_sha256"
+
+
+def content_digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
+    """Return the sha256 of tensors, with their names, shapes and types, and of metadata but for the digest itself."""
+    plain = {key: value for key, value in metadata.items() if key != DIGEST}
+    digest = hashlib.sha256(json.dumps(plain, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name}{list(tensor.shape)}{tensor.dtype}".encode())
+        digest.update(tensor.contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def network_bytes(network: torch.nn.Module, metadata: Mapping[str, str]) -> bytes:
+    """Return a network's parameters and buffers as a safetensors file with ``metadata`` and its digest."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    return bytes(save(tensors, {**metadata, DIGEST: content_digest(tensors, metadata)}))
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the metadata of a safetensors file: kind, format_version, config and the notes it was saved with.
+
+    Raises:
+        UserError: No such file, or another kind of file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except FileNotFoundError as error:
+        raise UserError(f"there is no file {path}") from error
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} is not a whole safetensors file ({error}): convert or train it again") from error
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """Return the tensors of a file of :func:`network_bytes`; one that an older version wrote has no digest to fit.
+
+    Raises:
+        UserError: No such file, another kind of file, or one that is not as it was written.
+    """
+    metadata = read_metadata(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+    if DIGEST in metadata and metadata[DIGEST] != content_digest(tensors, metadata):
+        raise UserError(
+            f"{path} is not as it was written: its digest differs, so the disk or somebody has changed it. Delete it, "
+            "and fetch, convert or export it again"
+        )
+    return tensors
