@@ -62,6 +62,7 @@ check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/typos
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/bench leaderboard --check
 	$(BIN)/bench tasks --markdown --check
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,10 +13,12 @@ from benchmark.audio.lengths import far_shorter
 from benchmark.jobs.job import Job
 from benchmark.jobs.left_out import left_out
 from benchmark.jobs.scoring import objective_name
-from benchmark.jobs.select import Selection
 from benchmark.jobs.splits import JobData, subset_seed
 from benchmark.jobs.variants import precision_of
 from results import record as schema
+
+if TYPE_CHECKING:
+    from benchmark.jobs.select import Selection
 
 
 def task_section(job: Job) -> schema.TaskSection:

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.errors import TaskError
+from tasks.errors import NoAnnotationsError, TaskError
 from tasks.files import ANNOTATIONS, gunzip, load_npy, parse_json
 from tasks.files import read_bytes as read_file
 from tasks.spelling import composed
@@ -88,14 +88,6 @@ class Record:
         if not math.isfinite(number):
             raise self.error(f"{'.'.join(names)!r} is {found!r}, not a finite number: are columns swapped?")
         return number
-
-
-class NoAnnotationsError(TaskError):
-    """An annotation file that is not there, at ``path``."""
-
-    def __init__(self, path: Path, advice: str) -> None:
-        super().__init__(f"there is no annotation file {path}: {advice}")
-        self.path = path
 
 
 class Ids:

@@ -21,10 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from tasks.card import TaskCard
-from tasks.errors import TaskError
+from tasks.errors import NoAnnotationsError, TaskError
 from tasks.files import SETTINGS, expanded, parse_toml, read_text, resolved
 from tasks.items import Items
-from tasks.readers.tables import NoAnnotationsError
 from tasks.sources.card import CollectionCard, Source
 from tasks.sources.layout import denied, folder_with, near_miss
 from tasks.sources.state import is_here, is_sound, is_unpacked, target_of

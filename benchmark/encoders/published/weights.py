@@ -32,6 +32,8 @@ class Weights:
         licence: The licence in a sentence.
         encoder: The encoder's class, as ``module:Class``.
         originals: Files that nobody needs once ``converted`` is there, beside that of ``source``.
+        convert: What makes ``converted`` of the originals (of the file of ``source`` where there are none), as
+            ``module:function``.
     """
 
     source: Source | Wheel
@@ -39,6 +41,7 @@ class Weights:
     licence: str
     encoder: str = "benchmark.encoders.published.mule.encoder:Mule"
     originals: tuple[str, ...] = ()
+    convert: str = "benchmark.encoders.published.mule.convert:convert"
 
 
 #: Names under which the members of a checkpoint of TensorFlow are kept.
@@ -70,6 +73,7 @@ def _musicnn(name: str, index: str, data: str) -> Weights:
         "The weights are of the Music Technology Group, Universitat Pompeu Fabra (Jordi Pons), under the ISC licence.",
         "benchmark.encoders.published.musicnn.encoder:MusicnnEncoder",
         (INDEX, DATA),
+        "benchmark.encoders.published.musicnn.convert:convert",
     )
 
 
@@ -199,14 +203,9 @@ def fetch_weights(name: str, home: Path, *, remove_original: bool, progress: Pro
 
 
 def _convert(weights: Weights, folder: Path) -> None:
-    if isinstance(weights.source, Wheel):
-        from benchmark.encoders.published.musicnn.convert import convert as convert_checkpoint
-
-        convert_checkpoint(folder / INDEX, folder / DATA, folder / weights.converted)
-    else:
-        from benchmark.encoders.published.mule.convert import convert
-
-        convert(folder / weights.source.file, folder / weights.converted)
+    module, _, function = weights.convert.partition(":")
+    files = weights.originals or (weights.source.file,)
+    getattr(importlib.import_module(module), function)(*(folder / file for file in files), folder / weights.converted)
 
 
 def weights_of(name: str, home: Path, file: str | None = None) -> Path:
