@@ -50,7 +50,7 @@ class ProbeSpec:
         schedule: Cosine to zero after the warm-up, or constant from the first step on.
         warmup: Warm-up steps of trainings that are at least ten times as long; shorter ones warm up for a tenth.
         patience: Steps without a better validation score after which a training ends; ``None`` never ends it early.
-        look_every: Steps between looks at valid; ``None`` follows :func:`probes.training.schedule.look_steps`.
+        look_every: Steps between looks at valid; ``None`` follows :func:`probes.training.schedule.validation_steps`.
         layers: Number of encoder layers L that the probe mixes, from inputs [n, L * D]; ``None`` mixes none.
     """
 

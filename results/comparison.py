@@ -11,7 +11,7 @@ from tabulate import tabulate
 
 from results.intervals import FEW_CLUSTERS
 from results.markdown import escaped
-from results.partial import in_words, is_partial
+from results.partial import format_left_out, is_partial
 from results.predictions import Predictions
 from results.record import Record, Section
 
@@ -125,7 +125,8 @@ def refusal(pair: RecordPair) -> str:
     first, second = pair.first, pair.second
     if first.task.fingerprint != second.task.fingerprint and (is_partial(first) or is_partial(second)):
         told = [
-            f"{record.encoder.id}: {in_words(record.data) or 'all items were scored'}" for record in (first, second)
+            f"{record.encoder.id}: {format_left_out(record.data) or 'all items were scored'}"
+            for record in (first, second)
         ]
         return f"the items are not the same, as a run is partial ({'; '.join(told)})"
     if first.task.fingerprint != second.task.fingerprint:
@@ -179,7 +180,7 @@ def condition_notes(pair: RecordPair) -> list[str]:
         "own windows": lambda record: "yes" if record.encoder.own_windows else "no",
     }
     notes = [
-        f"{record.task.id}: the run of {record.encoder.id} is partial, {in_words(record.data)}."
+        f"{record.task.id}: the run of {record.encoder.id} is partial, {format_left_out(record.data)}."
         for record in (pair.first, pair.second)
         if is_partial(record)
     ]
@@ -190,7 +191,7 @@ def condition_notes(pair: RecordPair) -> list[str]:
             told.append(f"{name} {first} and {second}")
     if told:
         notes.append(f"{pair.first.task.id}: the records differ in {', '.join(told)}.")
-    unchecked = [text for record in (pair.first, pair.second) if (text := record.unchecked_in_words)]
+    unchecked = [text for record in (pair.first, pair.second) if (text := record.format_unchecked)]
     return [*notes, *(f"{text[0].upper()}{text[1:]}." for text in unchecked)]
 
 

@@ -22,7 +22,7 @@ from results import files, paper_tables, store
 from results.intervals import interval_notes, span
 from results.markdown import escaped
 from results.paper_tables import Column, PublishedTable
-from results.partial import in_words, is_partial
+from results.partial import format_left_out, is_partial
 from results.record import SCHEMA_VERSION, Record, RecordError
 
 NEAR_BEST = 0.01
@@ -265,7 +265,7 @@ def _own_notes(record: Record) -> list[str]:
         notes.append(f"below a ridge on the same embeddings{where}")
     if any(name.startswith("(") for name in record.data.missing):  # "(413 fewer items of train than the card)"
         notes.append("counts differ from the card's")
-    left = escaped(in_words(record.data))
+    left = escaped(format_left_out(record.data))
     return [*notes, left] if left and left not in notes else notes
 
 

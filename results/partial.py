@@ -20,7 +20,7 @@ def is_partial(record: Record) -> bool:
     return record.data.partial
 
 
-def in_words(data: DataSection) -> str:
+def format_left_out(data: DataSection) -> str:
     """Return what was left out, by split, and which classes have no item left; nothing where nothing was."""
     if not data.partial:
         return ""

@@ -396,7 +396,7 @@ class Record(Section):
         return self.schema_version >= 3 and self.predictions_sha256 is not None
 
     @property
-    def unchecked_in_words(self) -> str:
+    def format_unchecked(self) -> str:
         """What to know of a record of an older schema, which has no digests; else nothing."""
         if self.schema_version >= SCHEMA_VERSION:
             return ""

@@ -80,7 +80,7 @@ def record_path(
     return results / "runs" / slug(task) / f"{_stem(encoder, limit, variant)}.json"
 
 
-def place_of(results: Path, record: Record) -> Path:
+def path_of(results: Path, record: Record) -> Path:
     """Return the file of ``record``."""
     point = record.curve
     curve = None if point is None else f"fraction-{point.fraction:g}.repeat-{point.repeat}"
@@ -89,7 +89,7 @@ def place_of(results: Path, record: Record) -> Path:
 
 def predictions_path(results: Path, record: Record) -> Path:
     """Return the Parquet file of a record's predictions; it serves current records and those of the history alike."""
-    return place_of(results, record).parent / record.predictions
+    return path_of(results, record).parent / record.predictions
 
 
 def write(results: Path, record: Record) -> Path:
@@ -107,7 +107,7 @@ def displace(results: Path, record: Record) -> tuple[Path, Path | None]:
     Raises:
         RecordError: a number is NaN or infinite, a key is malformed, or the results folder stays locked.
     """
-    path = place_of(results, record)
+    path = path_of(results, record)
     _check_key(record.run_key)
     if not is_plain_name(record.predictions):
         raise RecordError(
@@ -190,7 +190,7 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
     path = predictions_path(results, record)
     what = f"{path}, the predictions of {record.encoder.id} on {record.task.id},"
     again = f"compute it again: {rerun(record)}"
-    sign = shlex.join(["bench", "results", "verify", "--sign", str(place_of(results, record))])
+    sign = shlex.join(["bench", "results", "verify", "--sign", str(path_of(results, record))])
     try:
         data = read_regular(path)
         if record.predictions_sha256 not in (None, file_digest(data)):
@@ -249,7 +249,7 @@ def read_all(results: Path) -> list[Record]:
     records = []
     for path in sorted(results.glob("runs/*/*.json")):
         record = read(path)
-        expected = place_of(results, record)
+        expected = path_of(results, record)
         if path != expected:
             raise RecordError(
                 f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}. "

@@ -97,10 +97,10 @@ class Task:
             return self.loaded
         if self.has_reader:
             from tasks.sources.card import read_collection
-            from tasks.sources.locations import items_of, place_of
+            from tasks.sources.locations import items_of, location_of
 
             collection = read_collection(self.collection)
-            return items_of(self.card, collection, place_of(collection, home, data_roots))
+            return items_of(self.card, collection, location_of(collection, home, data_roots))
         from tasks.readers.manifest import read_manifest
 
         if self.card.collection is None:

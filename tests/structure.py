@@ -1,6 +1,6 @@
 """Print what the layers of the packages cost a reader: the longest chain of imports, and who is handed options.
 
-    python tests/structure.py
+python tests/structure.py
 """
 
 from __future__ import annotations

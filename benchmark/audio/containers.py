@@ -80,7 +80,7 @@ class Container:
     name: str
     sound: bool
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Say what it is, and what to do."""
         if self.sound:
             return (

@@ -33,7 +33,7 @@ HASH = 64  # letters of a sha256
 
 
 @dataclass(frozen=True)
-class Seen:
+class HashedFile:
     """A file as it was when its content was hashed.
 
     Attributes:
@@ -53,17 +53,17 @@ class Seen:
     looked: int = 0
 
 
-def identify(path: Path) -> Seen:
+def identify(path: Path) -> HashedFile:
     """Hash a file and look at it.
 
     Raises:
         OSError: It cannot be read.
     """
     stat = path.stat()
-    return _looked_at(path, Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path)))
+    return _looked_at(path, HashedFile(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path)))
 
 
-def _looked_at(path: Path, seen: Seen) -> Seen:
+def _looked_at(path: Path, seen: HashedFile) -> HashedFile:
     contents = look(path) if seen.size else Contents()
     return replace(seen, key=contents.key(seen.key[:HASH]), note=contents.note, looked=INSPECTION_VERSION)
 
@@ -93,11 +93,13 @@ def look_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> No
     index.add(fresh)
 
 
-def _read(file: Path) -> dict[str, Seen]:
+def _read(file: Path) -> dict[str, HashedFile]:
     """Return what a file of the index says, by path; checksums are verified, for a key of one bit is another file's."""
     columns = pq.read_table(file, page_checksum_verification=True).to_pydict()
     names = [name for name in COLUMNS if name in columns]  # older files lack the last two
-    entries = [Seen(**dict(zip(names, values, strict=True))) for values in zip(*map(columns.get, names), strict=True)]
+    entries = [
+        HashedFile(**dict(zip(names, values, strict=True))) for values in zip(*map(columns.get, names), strict=True)
+    ]
     if not all(isinstance(entry.path, str) and isinstance(entry.key, str) for entry in entries):
         raise ValueError(f"{file} holds no paths and keys")
     return {entry.path: entry for entry in entries}
@@ -108,7 +110,7 @@ class AudioIndex:
 
     def __init__(self, home: Path) -> None:
         self.folder = home / FOLDER
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, HashedFile] = {}
         self._files = sorted(self.folder.glob("*.parquet"))
         for file in self._files:
             with suppress(OSError, ValueError, KeyError, TypeError, pa.ArrowException):
@@ -119,7 +121,7 @@ class AudioIndex:
         seen = self.seen(path)
         return None if seen is None else seen.key
 
-    def seen(self, path: Path) -> Seen | None:
+    def seen(self, path: Path) -> HashedFile | None:
         """Return what is known of ``path`` if it was hashed at its present size and mtime."""
         seen = self._seen.get(str(path))
         if seen is None:
@@ -130,7 +132,7 @@ class AudioIndex:
             return None
         return seen if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
-    def not_looked_at(self, paths: Iterable[Path]) -> list[tuple[Path, Seen]]:
+    def not_looked_at(self, paths: Iterable[Path]) -> list[tuple[Path, HashedFile]]:
         """Return those of ``paths`` that are known, and that the present inspection has not looked at.
 
         So are those that another version of FFmpeg played.
@@ -147,7 +149,7 @@ class AudioIndex:
         old = (path for path in dict.fromkeys(paths) if is_old(path))
         return [(path, seen) for path in old if (seen := self.seen(path)) is not None]
 
-    def add(self, seen: Iterable[Seen]) -> None:
+    def add(self, seen: Iterable[HashedFile]) -> None:
         """Remember ``seen`` in one new file, and merge the files when there are many.
 
         Raises:

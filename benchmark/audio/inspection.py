@@ -79,7 +79,7 @@ def look(path: Path) -> Contents:
         if found is not None and found.sound and av_decoder.form():
             return Contents(size=len(data), form=av_decoder.form())
         if found is not None:
-            return Contents(found.in_words(), size=len(data))
+            return Contents(found.describe(), size=len(data))
         begin = 0
         while size := id3v2_size(data[begin : begin + 10]):
             begin += size
@@ -157,8 +157,8 @@ def _frames(frames: mpeg.Frames, size: int) -> Contents:
     problem, heard = "", seconds(frames.with_sound)
     if frames.changed is not None:
         problem = (
-            f"it goes on behind {heard:.2f} s as another stream ({frames.changed.in_words()} behind "
-            f"{kind.in_words()}), and libsndfile plays the first alone: join them anew"
+            f"it goes on behind {heard:.2f} s as another stream ({frames.changed.describe()} behind "
+            f"{kind.describe()}), and libsndfile plays the first alone: join them anew"
         )
     elif frames.lost is not None:
         heard = seconds(frames.lost.frames)

@@ -50,7 +50,7 @@ class Kind:
         """Bytes between the header of a layer III frame and its data, or its tag."""
         return (17 if self.channels == 1 else 32) if self.version == 3 else (9 if self.channels == 1 else 17)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return the kind as a person says it."""
         channels = "mono" if self.channels == 1 else "stereo"
         return f"{VERSIONS[self.version]} layer {'I' * self.layer}, {self.rate} Hz, {channels}"

@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.audio.decode import Audio, AudioRule, DamagedAudioError, load
 from benchmark.audio.deformations import Deformation, NothingLeftError, deform
-from benchmark.audio.index import Seen
+from benchmark.audio.index import HashedFile
 from benchmark.audio.inspection import INSPECTION_VERSION
 from benchmark.audio.spool import file_of, forget_name, opened
 from benchmark.system.files import content_hash
@@ -20,7 +20,7 @@ class Decoded:
     """What became of one file: its audio, or why it is damaged; and its identity where it could be read at all."""
 
     path: Path
-    seen: Seen | None
+    seen: HashedFile | None
     audio: Audio | None
     problem: str = ""
     seconds_recovered: float = 0.0
@@ -75,7 +75,7 @@ def decode_one(
     try:
         if path.is_file():
             stat = path.stat()
-            seen = Seen(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
+            seen = HashedFile(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
         audio = load(path, rule) if folder is None else load(path, rule, folder)
         if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
             forget_name(audio.samples)
@@ -91,7 +91,7 @@ def decode_one(
         return Decoded(path, None, None, "it does not fit into memory when decoded")
 
 
-def _looked_at(seen: Seen | None, form: str, note: str = "") -> Seen | None:
+def _looked_at(seen: HashedFile | None, form: str, note: str = "") -> HashedFile | None:
     """Return what is known of a file, now that its bytes were looked at."""
     if seen is None:
         return None

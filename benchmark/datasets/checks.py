@@ -19,7 +19,7 @@ from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.registry import Task
 from tasks.sources.card import CollectionCard, Source
-from tasks.sources.locations import Place, empty_audio, items_of, missing_audio, unreadable
+from tasks.sources.locations import CollectionLocation, empty_audio, items_of, missing_audio, unreadable
 from tasks.sources.state import is_here, is_unpacked, problem_of
 
 SAMPLE = 20  # audio files that are decoded unless all are wanted
@@ -27,7 +27,7 @@ SHOWN = 5
 T = TypeVar("T")
 
 
-def count_audio(card: CollectionCard, tasks: Sequence[Task], place: Place) -> tuple[int, int, int]:
+def count_audio(card: CollectionCard, tasks: Sequence[Task], place: CollectionLocation) -> tuple[int, int, int]:
     """Return missing and all audio files of a collection, and how many of its tasks cannot be read."""
     missing: set[Path] = set()
     every: set[Path] = set()
@@ -43,14 +43,14 @@ def count_audio(card: CollectionCard, tasks: Sequence[Task], place: Place) -> tu
     return len(missing), len(every), unread
 
 
-def has(source: Source, place: Place) -> bool:
+def has(source: Source, place: CollectionLocation) -> bool:
     """Say whether the source's file is here, or was unpacked."""
     if source.unpack is not None and is_unpacked(source, place.annotations):
         return True
     return is_here(source, place.annotations) or (place.read_only and is_here(source, place.root))
 
 
-def source_state(source: Source, place: Place) -> str:
+def source_state(source: Source, place: CollectionLocation) -> str:
     """Return in words whether the source is here."""
     if source.unpack is not None and is_unpacked(source, place.annotations):
         return "here, unpacked"
@@ -59,7 +59,7 @@ def source_state(source: Source, place: Place) -> str:
     return "not here" if source.urls else "not here; it cannot be downloaded"
 
 
-def verify_sources(sources: Sequence[Source], place: Place, everything: bool) -> int:
+def verify_sources(sources: Sequence[Source], place: CollectionLocation, everything: bool) -> int:
     """Check the files that are here, archives of audio only if ``everything`` is; return the number of problems."""
     problems = 0
     for source in sources:
@@ -186,7 +186,7 @@ def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> 
 
 def contents(items: Items, home: Path) -> dict[Path, str]:
     """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
-    from benchmark.audio.index import HASH, AudioIndex, Seen
+    from benchmark.audio.index import HASH, AudioIndex, HashedFile
     from benchmark.system.files import content_hash
 
     index, missing = AudioIndex(home), set(missing_audio(items))
@@ -196,7 +196,7 @@ def contents(items: Items, home: Path) -> dict[Path, str]:
     stats = [path.stat() for path in fresh]
     hashes = _in_threads(content_hash, fresh, "hash")
     entries = zip(fresh, stats, hashes, strict=True)
-    index.add(Seen(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
+    index.add(HashedFile(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
     if missing:
         display(f"  {len(missing)} missing audio file(s) could not be compared")
     return known | dict(zip(fresh, hashes, strict=True))

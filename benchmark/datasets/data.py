@@ -31,9 +31,17 @@ from tasks.card import SPLITS
 from tasks.errors import TaskError
 from tasks.registry import Task
 from tasks.sources.card import CollectionCard, Source, read_collection
-from tasks.sources.disk import in_words, refuse_if_full
+from tasks.sources.disk import format_size, refuse_if_full
 from tasks.sources.fetch import fetch_annotations, obtain, pending
-from tasks.sources.locations import CONFIG, Place, items_of, known_collections, parse_data_roots, place_of, read_config
+from tasks.sources.locations import (
+    CONFIG,
+    CollectionLocation,
+    items_of,
+    known_collections,
+    location_of,
+    parse_data_roots,
+    read_config,
+)
 from tasks.sources.state import is_unpacked
 
 ASK_ABOVE = 1_000_000_000  # bytes of audio that are fetched without --yes
@@ -82,7 +90,7 @@ def fetch(
             own = tasks[0].card.manifest is not None
             display(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
             continue
-        place = place_of(card, base, data_roots)
+        place = location_of(card, base, data_roots)
         ids = [one.card.id for one in tasks]
         try:
             with _Bars(report) as bars:
@@ -96,7 +104,7 @@ def fetch(
         todo = [part for parts in jobs for part in parts]
         size = _size(todo, card)
         if todo and not yes and (size is None or size > ASK_ABOVE):
-            amount = "of unknown size" if size is None else in_words(size)
+            amount = "of unknown size" if size is None else format_size(size)
             large.append(f"{name}: {amount}, licence: {card.licence.strip()}")
         elif todo:
             try:
@@ -139,7 +147,7 @@ def verify(
     base, problems = home_folder(home), 0
     for name, tasks in _by_collection(registry.find(task)).items():
         card = _card(name)
-        place = None if card is None else place_of(card, base, data_roots)
+        place = None if card is None else location_of(card, base, data_roots)
         if card is not None and place is not None:
             display(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
             sources = card.sources_of([one.card.id for one in tasks])
@@ -171,7 +179,7 @@ def where(task: str, home: Path | None, data_roots: Sequence[str] = ()) -> None:
             rendered = f"{RENDERED}, below {base / 'collections'}"
             display(f"{name}: {f'its manifest is {tasks[0].manifest}' if own else rendered}\n")
             continue
-        place = place_of(card, base, data_roots)
+        place = location_of(card, base, data_roots)
         display(f"{name}: {card.title}\n")
         display(f"Its folder, named by {place.origin}: {place.root}")
         if place.annotations != place.root:
@@ -199,7 +207,7 @@ def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, conte
     base, errors = home_folder(home), 0
     for one in registry.find(task):
         card = _card(one.card.collection)
-        items = one.items(base) if card is None else items_of(one.card, card, place_of(card, base, data_roots))
+        items = one.items(base) if card is None else items_of(one.card, card, location_of(card, base, data_roots))
         hashes = contents(items, base) if content else None
         found = audit_items(items, one.card.kind, hashes)
         counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
@@ -255,7 +263,7 @@ def _card(name: str | None) -> CollectionCard | None:
 def _state(card: CollectionCard, tasks: Sequence[Task], home: Path, data_roots: Sequence[str]) -> tuple[str, str]:
     """Return in words what is here of annotations and audio."""
     try:
-        place = place_of(card, home, data_roots)
+        place = location_of(card, home, data_roots)
     except TaskError as error:
         return "-", _clip(str(error))
     needed = card.sources_of([task.card.id for task in tasks])
@@ -277,7 +285,7 @@ def _size(sources: Sequence[Source], card: CollectionCard) -> int | None:
 def _fetch_audio(
     card: CollectionCard,
     todo: Sequence[Source],
-    place: Place,
+    place: CollectionLocation,
     size: int | None,
     report: Reporter,
     *,
@@ -285,7 +293,7 @@ def _fetch_audio(
     keep_archives: bool,
 ) -> None:
     hosts = ", ".join(dict.fromkeys(urlsplit(source.urls[0]).hostname or "?" for source in todo if source.urls))
-    amount = "" if size is None else f", {in_words(size)}"
+    amount = "" if size is None else f", {format_size(size)}"
     report.say(f"{card.name}: {len(todo)} audio file(s){amount} from {hosts or place.root} into {place.root}")
     try:
         place.root.mkdir(parents=True, exist_ok=True)
@@ -298,7 +306,7 @@ def _fetch_audio(
         obtain(todo, place.root, again=again, keep_archives=keep_archives, progress=bars)
 
 
-def _tell(card: CollectionCard, tasks: Sequence[Task], place: Place) -> None:
+def _tell(card: CollectionCard, tasks: Sequence[Task], place: CollectionLocation) -> None:
     """Print what is here now, and how to get what is not."""
     missing, total, unread = count_audio(card, tasks, place)
     if unread == len(tasks):

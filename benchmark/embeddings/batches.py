@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmark.audio.spool import release
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.outputs import Answer, AnswerError, ask, rows_of
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
 
@@ -86,22 +86,22 @@ class BatchEncoding:
         where = _where([group[i] for i in dict.fromkeys(i for i, _ in batch)])
         with self._time.over(where, len(batch) * waveforms.shape[2] / self._encoder.sample_rate):
             answer = ask(self._encoder, waveforms, self._device)
-        rows = rows_of(self._encoder, answer, len(batch))
+        rows = as_rows(self._encoder, answer, len(batch))
         self._refuse_another_kind(answer)
         return rows
 
-    def _refuse_another_kind(self, answer: Answer) -> None:
+    def _refuse_another_kind(self, answer: EncoderOutput) -> None:
         if self._dtype is None:
             self._dtype = answer.dtype
         elif answer.dtype != self._dtype:
-            raise AnswerError("dtype", f"returned {answer.dtype} where it had returned {self._dtype} before")
+            raise OutputError("dtype", f"returned {answer.dtype} where it had returned {self._dtype} before")
 
     def _named(self, tracks: Sequence[Heard], error: BaseException) -> UserError:
         if isinstance(error, HungError):  # it says where
             return error
         where = f"on {_where(tracks)}" + (" in one batch, though on none of them alone," if len(tracks) > 1 else "")
-        if isinstance(error, AnswerError | UserError):
-            what = f"{'' if isinstance(error, AnswerError) else 'says: '}{error}"
+        if isinstance(error, OutputError | UserError):
+            what = f"{'' if isinstance(error, OutputError) else 'says: '}{error}"
         else:
             what = f"raised {type(error).__name__}: {error} (finished tracks are kept)"
         return UserError(f"the encoder {self._encoder.name!r} {where} {what}")

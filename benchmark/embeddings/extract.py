@@ -16,7 +16,7 @@ from itertools import takewhile
 import numpy as np
 
 from benchmark.audio.decode import Audio
-from benchmark.audio.index import AudioIndex, Seen
+from benchmark.audio.index import AudioIndex, HashedFile
 from benchmark.audio.pool import decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
@@ -113,7 +113,7 @@ def _extract(
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else store.space.fingerprint
     rows: list[Row] = []
-    seen: list[Seen] = []
+    seen: list[HashedFile] = []
     flushed = time.monotonic()
 
     def flush() -> None:
@@ -172,7 +172,7 @@ def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
 def _prepare(
     pairs: Iterable[tuple[Track, Decoded]],
     store: EmbeddingStore,
-    seen: list[Seen],
+    seen: list[HashedFile],
     done: Extraction,
     progress: Callable[[float], None] | None,
 ) -> Iterator[_Prepared]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.audio.index import AudioIndex, Seen, identify
+from benchmark.audio.index import AudioIndex, HashedFile, identify
 from benchmark.audio.pool import decode_all
 from benchmark.audio.spool import release
 from benchmark.audio.windows import TooShortError, cut
@@ -48,7 +48,7 @@ def training_split(task: str, ids: Sequence[str], paths: Sequence[Path], index: 
     """
     unknown = [path for path in dict.fromkeys(paths) if index.key(path) is None]
     if unknown:
-        seen: list[Seen] = []
+        seen: list[HashedFile] = []
         with report.stage(f"Hashing the training split of {task}", len(unknown), "files") as advance:
             for done, path in enumerate(unknown):
                 with suppress(OSError):  # the extraction will name it among the damaged tracks

@@ -55,7 +55,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Place:
+class RowLocation:
     """Where a row lies, and what it says of the audio."""
 
     shard: str
@@ -76,10 +76,10 @@ class EmbeddingStore:
     def __init__(self, home: Path, space: Space) -> None:
         self.home, self.space = home, space
         self.folder = home / FOLDER / space.folder
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, RowLocation] = {}
         self._seen: set[str] = set()
 
-    def places(self) -> dict[str, Place]:
+    def places(self) -> dict[str, RowLocation]:
         """Return where each key's row lies. Shards that another process has added meanwhile are read too.
 
         A shard that cannot be read, or is not of this space, is renamed to ``*.torn`` and named in a warning; its rows
@@ -102,7 +102,7 @@ class EmbeddingStore:
                 log.warning("%s is torn (%s): set aside, its tracks will be embedded again", path, error)
                 continue
             for row, (key, seconds, clipped) in enumerate(zip(*columns, strict=True)):
-                self._places.setdefault(key, Place(path.name, row, seconds, clipped))
+                self._places.setdefault(key, RowLocation(path.name, row, seconds, clipped))
         return self._places
 
     def keys(self, tracks: Sequence[Track], index: AudioIndex) -> list[str | None]:

@@ -11,7 +11,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.torch_settings import float32_throughout
 
 
-class AnswerError(ValueError):
+class OutputError(ValueError):
     """An answer that breaks a rule of the contract. The message ends a sentence: 'returned ...'."""
 
     def __init__(self, rule: str, message: str) -> None:
@@ -20,7 +20,7 @@ class AnswerError(ValueError):
 
 
 @dataclass(frozen=True)
-class Answer:
+class EncoderOutput:
     """What an encoder returned, as numpy: its values, the name of its own dtype, and whether it carried a graph."""
 
     values: np.ndarray
@@ -28,7 +28,7 @@ class Answer:
     graph: bool
 
 
-def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> Answer:
+def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> EncoderOutput:
     """Call ``encoder`` on float32 [B, channels, n], without gradients; torch encoders get a tensor on ``device``.
 
     Whatever the encoder raises passes through.
@@ -41,30 +41,30 @@ def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> Answer:
         return _as_arrays(encoder.embed(torch.from_numpy(waveforms).to(device)))
 
 
-def _as_arrays(answer: Any) -> Answer:
+def _as_arrays(answer: Any) -> EncoderOutput:
     if not hasattr(answer, "detach"):
         values = np.asarray(answer)
-        return Answer(values, str(values.dtype), graph=False)
+        return EncoderOutput(values, str(values.dtype), graph=False)
     dtype, graph = str(answer.dtype).removeprefix("torch."), bool(answer.requires_grad)
     answer = answer.detach()
     if dtype == "bfloat16":  # numpy has none
         answer = answer.float()
-    return Answer(answer.cpu().numpy(), dtype, graph)
+    return EncoderOutput(answer.cpu().numpy(), dtype, graph)
 
 
-def rows_of(encoder: Encoder, answer: Answer, batch: int) -> np.ndarray:
+def as_rows(encoder: Encoder, answer: EncoderOutput, batch: int) -> np.ndarray:
     """Return an answer to ``batch`` windows as float32 [batch, width]: frames averaged, layers side by side.
 
     Values that float32 cannot hold become infinite, and are the caller's to refuse.
 
     Raises:
-        AnswerError: It is not floats, carries a graph, or is not of the declared shape.
+        OutputError: It is not floats, carries a graph, or is not of the declared shape.
     """
     values = answer.values
     if not np.issubdtype(values.dtype, np.floating):
-        raise AnswerError("dtype", f"returned {answer.dtype}, not floats")
+        raise OutputError("dtype", f"returned {answer.dtype}, not floats")
     if answer.graph:
-        raise AnswerError(
+        raise OutputError(
             "no graph",
             "returned a tensor that carries a graph (requires_grad), which keeps all activations in memory: do not "
             "switch gradients on in embed, or return it detached",
@@ -75,6 +75,6 @@ def rows_of(encoder: Encoder, answer: Answer, batch: int) -> np.ndarray:
     if values.shape != (batch, *wanted):
         expected = f"[{batch}, {', '.join(map(str, wanted))}]"
         rule = "layers" if encoder.layers is not None and values.ndim == 3 else "shape"
-        raise AnswerError(rule, f"returned shape {list(values.shape)} where {expected} was declared")
+        raise OutputError(rule, f"returned shape {list(values.shape)} where {expected} was declared")
     with np.errstate(over="ignore"):
         return values.reshape(batch, -1).astype(np.float32, copy=False)

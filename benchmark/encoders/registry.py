@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
-from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, Reference, parse, parse_arguments, split
+from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, EncoderSpec, parse, parse_arguments, split
 from benchmark.encoders.torch_settings import unchanged_defaults
 from benchmark.errors import UserError
 from benchmark.system.extras import install_command
@@ -162,46 +162,44 @@ def resolve_one(name: str, home: Path | None = None, arguments: Mapping[str, str
     Raises:
         UserError: See :func:`resolve`.
     """
-    reference = parse(name, arguments)
+    spec = parse(name, arguments)
     # What a plug-in prints while it is loaded must not stand among the results.
-    with stdout_to_stderr(), unchanged_defaults(f"the encoder {reference.text!r}"):
-        return _open(reference, home or home_folder())
+    with stdout_to_stderr(), unchanged_defaults(f"the encoder {spec.text!r}"):
+        return _open(spec, home or home_folder())
 
 
-def _open(reference: Reference, home: Path) -> Encoder:
-    target = reference.target
-    if reference.kind == "name":
-        return _named(reference, home)
-    if reference.kind == "class":
-        return _instance(_load(target), reference)
-    if reference.kind == "file":
+def _open(spec: EncoderSpec, home: Path) -> Encoder:
+    target = spec.target
+    if spec.kind == "name":
+        return _named(spec, home)
+    if spec.kind == "class":
+        return _instance(_load(target), spec)
+    if spec.kind == "file":
         file = FILE.fullmatch(target)
         assert file is not None
-        return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", target), reference)
-    if reference.kind == "keras":
+        return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", target), spec)
+    if spec.kind == "keras":
         from benchmark.encoders.published.weights import open_keras
 
-        reference.check_options(())
+        spec.check_options(())
         return open_keras(expanded(target), home)
-    if not _is_there(OPENERS[reference.kind]):
-        raise UserError(
-            f"this version cannot open {reference.text!r}: it has no encoders of the kind {reference.kind}:"
-        )
-    return _opened(OPENERS[reference.kind], reference, home)
+    if not _is_there(OPENERS[spec.kind]):
+        raise UserError(f"this version cannot open {spec.text!r}: it has no encoders of the kind {spec.kind}:")
+    return _opened(OPENERS[spec.kind], spec, home)
 
 
-def _named(reference: Reference, home: Path) -> Encoder:
-    name = reference.target
+def _named(spec: EncoderSpec, home: Path) -> Encoder:
+    name = spec.target
     if name in BUILTIN:
-        return _opened(BUILTIN[name][0], reference, home)
+        return _opened(BUILTIN[name][0], spec, home)
     if name in PUBLISHED:
         from benchmark.encoders.published.weights import open_published
 
-        reference.check_options(())
+        spec.check_options(())
         return open_published(name, home)
     brought = entry_points()
     if name in brought:
-        return _brought(brought[name], reference)
+        return _brought(brought[name], spec)
     from benchmark.encoders.published.weights import refuse_unpublished
 
     refuse_unpublished(name)
@@ -210,7 +208,7 @@ def _named(reference: Reference, home: Path) -> Encoder:
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "these are there:"
     raise UnknownEncoderError(
         f"no encoder is called {name!r}: {hint}\nbuilt in are {', '.join([*BUILTIN, *PUBLISHED])}{own}; "
-        f"an encoder can be named as\n{kinds_in_words()}"
+        f"an encoder can be named as\n{format_kinds()}"
     )
 
 
@@ -230,7 +228,7 @@ def _near(name: str, brought: Iterable[str]) -> list[str]:
     return near
 
 
-def kinds_in_words() -> str:
+def format_kinds() -> str:
     """Return the kinds of encoder that this version opens, one line each with an example."""
     rows = [*PLAIN.values(), *(row for scheme, row in SCHEMES.items() if _is_there(OPENERS[scheme]))]
     width = max(len(example) for example, _ in rows)
@@ -260,7 +258,7 @@ def entry_points() -> dict[str, EntryPoint]:
     return found
 
 
-def _brought(point: EntryPoint, reference: Reference) -> Encoder:
+def _brought(point: EntryPoint, spec: EncoderSpec) -> Encoder:
     """Return the encoder of an entry point: a class, or a function whose keyword arguments are its options."""
     try:
         made_by = point.load()
@@ -270,33 +268,31 @@ def _brought(point: EntryPoint, reference: Reference) -> Encoder:
         ) from error
     if not callable(made_by):
         raise UserError(f"the encoder {point.name!r} ({point.value}) is {made_by!r}, neither a class nor a function")
-    return _instance(made_by, reference)
+    return _instance(made_by, spec)
 
 
-def _opened(target: str, reference: Reference, home: Path) -> Encoder:
+def _opened(target: str, spec: EncoderSpec, home: Path) -> Encoder:
     """Return what a class or an ``open(reference, home)`` of this package makes; other packages it needs may lack."""
     module_name, _, attribute = target.partition(":")
     try:
         made_by = getattr(importlib.import_module(module_name), attribute)
-        encoder = _instance(made_by, reference) if isinstance(made_by, type) else made_by(reference, home)
+        encoder = _instance(made_by, spec) if isinstance(made_by, type) else made_by(spec, home)
     except ModuleNotFoundError as error:
-        raise _needs(error, reference) from error
+        raise _needs(error, spec) from error
     assert isinstance(encoder, Encoder)
     if (
-        reference.kind == "name" and reference.options and encoder.name == reference.target
+        spec.kind == "name" and spec.options and encoder.name == spec.target
     ):  # one name for two variants would mix their records
-        encoder.name = variant_name(encoder.name, reference.options)
+        encoder.name = variant_name(encoder.name, spec.options)
     return encoder
 
 
-def _needs(error: ModuleNotFoundError, reference: Reference) -> UserError:
+def _needs(error: ModuleNotFoundError, spec: EncoderSpec) -> UserError:
     package = (error.name or "").split(".")[0]
     if package == "benchmark":
-        return UserError(f"this version has no encoder {reference.text!r} ({error})")
+        return UserError(f"this version has no encoder {spec.text!r} ({error})")
     way = f":\n  {install_command(EXTRAS[package])}" if package in EXTRAS else ""
-    return UserError(
-        f"the encoder {reference.text!r} needs the package {package!r}, which is not installed ({error}){way}"
-    )
+    return UserError(f"the encoder {spec.text!r} needs the package {package!r}, which is not installed ({error}){way}")
 
 
 def _is_there(target: str) -> bool:
@@ -313,7 +309,7 @@ def _load(target: str) -> type:
     meant = f" (did you mean {f'{near[0]}:{cls}'!r}?)" if near else ""
     if cls and not cls.isidentifier():  # a hub id, a path
         raise UnknownEncoderError(
-            f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{kinds_in_words()}"
+            f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{format_kinds()}"
         )
     try:
         with importable(str(Path.cwd()), module_name):
@@ -360,17 +356,17 @@ def _class_in(module: ModuleType, cls: str, name: str) -> type:
     return next(iter(classes.values()))
 
 
-def _instance(made_by: Callable[..., Any], reference: Reference) -> Encoder:
+def _instance(made_by: Callable[..., Any], spec: EncoderSpec) -> Encoder:
     """Return what a class or function makes of the reference's options."""
-    options = constructor_options(made_by, reference.options, reference.text)
+    options = constructor_options(made_by, spec.options, spec.text)
     try:
         encoder = made_by(**options)
     except UserError:
         raise
     except ModuleNotFoundError as error:
-        raise _needs(error, reference) from error
+        raise _needs(error, spec) from error
     except Exception as error:
-        raise UserError(f"the encoder {reference.text!r} cannot be made: {type(error).__name__}: {error}") from error
+        raise UserError(f"the encoder {spec.text!r} cannot be made: {type(error).__name__}: {error}") from error
     if not isinstance(encoder, Encoder):
-        raise UserError(f"{reference.text!r} makes {encoder!r}, which is no encoder: return an Encoder")
+        raise UserError(f"{spec.text!r} makes {encoder!r}, which is no encoder: return an Encoder")
     return as_variant(encoder, options) if options else encoder

@@ -47,7 +47,7 @@ OPTION = re.compile(rf"({KEY})=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
-class Reference:
+class EncoderSpec:
     """An encoder as the user named it.
 
     Attributes:
@@ -85,7 +85,7 @@ class Reference:
         return convert(self.options[key], kind, f"the option {key!r} of the encoder {self.text!r}")
 
 
-def parse(text: str, arguments: Mapping[str, str] | None = None) -> Reference:
+def parse(text: str, arguments: Mapping[str, str] | None = None) -> EncoderSpec:
     """Take one encoder text apart.
 
     Args:
@@ -108,15 +108,15 @@ def parse(text: str, arguments: Mapping[str, str] | None = None) -> Reference:
         target, at = _at(scheme, rest)
         if not target.strip():
             raise UserError(f"nothing follows {scheme + ':'!r} in {text!r}; write for instance {SCHEMES[scheme][0]}")
-        reference = Reference(bare, typing.cast(Kind, scheme), target, options=frozen)
+        spec = EncoderSpec(bare, typing.cast(Kind, scheme), target, options=frozen)
         if at is None:
-            return reference
-        return replace(reference, weights=at) if scheme == "hear" else replace(reference, revision=at)
+            return spec
+        return replace(spec, weights=at) if scheme == "hear" else replace(spec, revision=at)
     if bare.endswith(".keras"):
-        return Reference(bare, "keras", bare, options=frozen)
+        return EncoderSpec(bare, "keras", bare, options=frozen)
     if FILE.fullmatch(bare):
-        return Reference(bare, "file", bare, options=frozen)
-    return Reference(bare, "class" if ":" in bare else "name", bare, options=frozen)
+        return EncoderSpec(bare, "file", bare, options=frozen)
+    return EncoderSpec(bare, "class" if ":" in bare else "name", bare, options=frozen)
 
 
 def split(text: str) -> list[str]:

@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import shlex
 
-from benchmark.encoders.spec import FILE, Reference, parse, split
+from benchmark.encoders.spec import FILE, EncoderSpec, parse, split
 from benchmark.errors import UserError
 
 #: What a user is told of any file that can do what a program can.
 IS_CODE = "it is code, not data: it can do whatever you can"
 
 
-def code_in(reference: Reference) -> str | None:
+def code_in(spec: EncoderSpec) -> str | None:
     """Return what opening an encoder would run, in words; ``None`` where nothing but this program and packages is."""
-    target = reference.target
-    if reference.kind == "file":
+    target = spec.target
+    if spec.kind == "file":
         file = FILE.fullmatch(target)
         return f"the Python file {file[1] if file else target}"
-    if reference.kind == "class":
+    if spec.kind == "class":
         return f"the Python module {target.partition(':')[0]}"
-    if reference.kind == "hear":
+    if spec.kind == "hear":
         return f"the Python module {target}"
-    if reference.kind == "torchscript":
+    if spec.kind == "torchscript":
         return f"the TorchScript file {target}"
-    if reference.kind == "hf" and reference.option("remote_code", bool, default=False):
+    if spec.kind == "hf" and spec.option("remote_code", bool, default=False):
         return f"the code that comes with the model {target}"
     return None
 

@@ -53,7 +53,7 @@ class Lengths:
         """All of them, in hours."""
         return float(self.seconds.sum()) / 3600
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Say where the hours come from."""
         parts = []
         if self.looked_up:
@@ -195,7 +195,7 @@ def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None 
             len(todo) * (first.store.space.width * 4 + ROW_BYTES),
             whole_track_memory(todo, first.store.space),
         )
-        windows = windows_in_words(first.store.space.windows, first.encoder.sample_rate)
+        windows = format_windows(first.store.space.windows, first.encoder.sample_rate)
         found.append(
             SpaceEstimate(first.encoder.name, windows, len(tracks), len(todo), lengths, seconds, disk, why, memory)
         )
@@ -253,18 +253,18 @@ def whole_track_memory(tracks: Sequence[Track], space: Space) -> str:
         return ""
     return (
         f"{space.encoder} takes whole tracks, and the longest of them ({longest.path.name}, {hours:.1f} h) about "
-        f"{size_in_words(most)} of memory beside the encoder's own: leave it out where that is too much"
+        f"{format_size(most)} of memory beside the encoder's own: leave it out where that is too much"
     )
 
 
-def windows_in_words(windows: WindowRule, sample_rate: int) -> str:
+def format_windows(windows: WindowRule, sample_rate: int) -> str:
     """Return how tracks are cut, in a few words."""
     if windows.window is None:
         return "whole tracks"
     return f"{windows.window / sample_rate:g} s every {windows.hop / sample_rate:g} s"
 
 
-def time_in_words(seconds: float) -> str:
+def format_time(seconds: float) -> str:
     """Return a time as a person says it: ``under 1 s``, ``40 s``, ``12 min``, ``3.4 h``."""
     if seconds <= 0:
         return "0 s"
@@ -275,7 +275,7 @@ def time_in_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
 
 
-def size_in_words(size: float) -> str:
+def format_size(size: float) -> str:
     """Return a number of bytes as kB, MB or GB."""
     for unit, factor in (("GB", 1e9), ("MB", 1e6)):
         if size >= factor:

@@ -22,7 +22,7 @@ from tasks.items import Items
 from tasks.registry import Task
 
 if TYPE_CHECKING:
-    from tasks.sources.locations import Place
+    from tasks.sources.locations import CollectionLocation
 
 
 def select_items(task: Task, items: Items, options: Options, *, audio: bool = True) -> TaskItems:
@@ -100,7 +100,7 @@ def present_items(
     differences = task.size_differences(items)
     total = len(absent) + sum(map(abs, differences.values()))
     missing = [items.track_ids[row] for row in absent]
-    missing += differences_in_words(differences)
+    missing += format_differences(differences)
     if total > allow_missing:
         paths = [items.audio[row] for row in absent]
         paths = paths if place is None else as_named(paths, place)
@@ -127,14 +127,14 @@ def _where(task: Task) -> str:
     return f"'bench data where {task.card.id}'"
 
 
-def _place(task: Task, home: Path, data_roots: Sequence[str]) -> Place | None:
+def _place(task: Task, home: Path, data_roots: Sequence[str]) -> CollectionLocation | None:
     """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
     from tasks.sources.card import read_collection
-    from tasks.sources.locations import place_of as place_of_collection
+    from tasks.sources.locations import location_of as location_of
 
     if task.loaded is not None:
         return None
-    return place_of_collection(read_collection(task.collection), home, data_roots)
+    return location_of(read_collection(task.collection), home, data_roots)
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
@@ -178,7 +178,7 @@ def _rows_with_embedding(
             "be equal as texts"
         )
     absent = [one for one, there in zip(items.track_ids, has, strict=True) if not there]
-    missing = [*absent, *differences_in_words(differences)]
+    missing = [*absent, *format_differences(differences)]
     total = len(absent) + sum(map(abs, differences.values()))
     if total > allowed:
         refuse(
@@ -201,7 +201,7 @@ def _rows_with_embedding(
     return np.flatnonzero(has), tuple(missing)
 
 
-def differences_in_words(differences: Mapping[str, int]) -> list[str]:
+def format_differences(differences: Mapping[str, int]) -> list[str]:
     """Return how the items of each split differ from the card's, as a record names it."""
     return [
         f"({abs(n)} {'more' if n > 0 else 'fewer'} items of {split} than the card)" for split, n in differences.items()

@@ -75,7 +75,7 @@ def command(
     if as_json:
         display(json.dumps(as_data(card, found, top_k), indent=2, ensure_ascii=False, allow_nan=False))
     else:
-        display("\n\n".join(in_words(card, one, top_k) for one in found if one.outputs is not None))
+        display("\n\n".join(format_prediction(card, one, top_k) for one in found if one.outputs is not None))
     damaged = [one for one in found if one.outputs is None]
     for one in damaged:
         display(f"bench: {one.path}: {one.problem} ({one.seconds:.2f} s recovered)", error=True)
@@ -235,7 +235,7 @@ def ranked(card: ProbeCard, outputs: np.ndarray, top_k: int | None) -> list[tupl
     return sorted(pairs, key=lambda pair: -pair[1])[: SHOWN[card.kind] if top_k is None else top_k]
 
 
-def in_words(card: ProbeCard, prediction: Prediction, top_k: int | None) -> str:
+def format_prediction(card: ProbeCard, prediction: Prediction, top_k: int | None) -> str:
     """Return the lines that a person reads of one file."""
     assert prediction.outputs is not None
     minutes, seconds = divmod(round(prediction.seconds), 60)

@@ -55,7 +55,7 @@ def refuse_altered(results: Path, record: Record, split: str = "test") -> None:
     found = score_differences(results, record, split)
     if found:
         raise RecordError(
-            f"{store.place_of(results, record)} does not say what its predictions give: {'; '.join(found)}. Restore "
+            f"{store.path_of(results, record)} does not say what its predictions give: {'; '.join(found)}. Restore "
             f"both, or make them again: {rerun(record)}"
         )
     if marker is not None:
@@ -111,10 +111,10 @@ def record_state(path: Path) -> State:
     record, results = store.read_unchecked(path), results_of(path)
     changed = store.changed_parts(path)
     differs = [f"changed since it was written: {', '.join(changed)}"] if changed else []
-    beside = results is not None and _belongs(path, store.place_of(results, record))
+    beside = results is not None and _belongs(path, store.path_of(results, record))
     if results is not None and not beside:
-        differs.append(f"it belongs in {store.place_of(results, record)}")
-    unchecked = record.unchecked_in_words
+        differs.append(f"it belongs in {store.path_of(results, record)}")
+    unchecked = record.format_unchecked
     if results is None or not beside:
         return State(path, tuple(differs), unchecked or "it lies in no results folder: its predictions were not read")
     try:
@@ -139,7 +139,7 @@ def sign_record(path: Path) -> None:
         RecordError: There is none, or it breaks the schema.
     """
     record, results = store.read_unchecked(path), results_of(path)
-    if results is None or not _belongs(path, store.place_of(results, record)):
+    if results is None or not _belongs(path, store.path_of(results, record)):
         raise UserError(f"{path} lies in no results folder, or in the place of another record: it is not signed")
     files.replace_file(path, record_text.encode(store.signed(results, record), path))
 

@@ -16,7 +16,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.published.mule.encoder import Mule
 from benchmark.encoders.published.mule.folding import fold
 from benchmark.encoders.published.mule.network import SlowFastNFNet
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.pretraining.runs import folder_of
 from benchmark.pretraining.training.export import read_run, weights_digest
 from tasks.files import resolved
@@ -60,7 +60,7 @@ class Pretrained(Mule):
         self._device = device
 
 
-def open_pretrained(reference: Reference, home: Path) -> Encoder:
+def open_pretrained(spec: EncoderSpec, home: Path) -> Encoder:
     """Return the encoder of a run: its export, or the checkpoint of a step, ``last`` or ``best`` behind ``@``.
 
     Its name in records is the folder's name, with ``@STEP`` for a checkpoint.
@@ -68,8 +68,8 @@ def open_pretrained(reference: Reference, home: Path) -> Encoder:
     Raises:
         UserError: There is no such run, export or checkpoint, or an option was given.
     """
-    reference.check_options(())
-    folder = folder_of(reference.target, home)
-    network, step = read_run(folder, reference.revision)
+    spec.check_options(())
+    folder = folder_of(spec.target, home)
+    network, step = read_run(folder, spec.revision)
     name = resolved(folder).name
     return Pretrained(network, name if step is None else f"{name}@{step}")

@@ -28,7 +28,7 @@ def catalogue(home: Path) -> str:
     """
     from tabulate import tabulate
 
-    from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points, kinds_in_words
+    from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points, format_kinds
     from benchmark.pretraining.runs import runs
 
     rows = [[encoder, what] for encoder, (_, what) in BUILTIN.items()]
@@ -40,7 +40,7 @@ def catalogue(home: Path) -> str:
     ]
     return (
         tabulate(rows, ["encoder", "what it is"], tablefmt="simple", disable_numparse=True)
-        + f"\n\nAn encoder is named as\n{kinds_in_words()}"
+        + f"\n\nAn encoder is named as\n{format_kinds()}"
         + "\n\nOne of them: bench encoders NAME. Its contract, speed and memory: bench encoders check NAME."
         + "\nYour own in ten lines: bench encoders new my_encoder.py"
     )
@@ -89,7 +89,7 @@ def check(
         if again.fingerprint() != encoder.fingerprint():
             raise UserError(f"{encoder.path} is not what it was a moment ago: is it still being written?")
         display(
-            f"{given_in_words(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
+            f"{format_given(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
             "nothing else can be checked here."
         )
         return True
@@ -97,13 +97,13 @@ def check(
     named = Named(name, tuple(arguments), str(where), used)
     found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
     display(f"{encoder.name} on {used}")
-    display(findings_in_words(found))
+    display(format_findings(found))
     if task and not found.failures:
         _print_estimate(encoder, found, task, where, data_roots, used, batch_size)
     return not found.failures
 
 
-def given_in_words(encoder: Precomputed) -> str:
+def format_given(encoder: Precomputed) -> str:
     """Return what is known of embeddings that were computed elsewhere."""
     return (
         f"{encoder.name}: {len(encoder.ids):,} embeddings of dim {encoder.dim} in {encoder.path}, computed elsewhere\n"
@@ -111,7 +111,7 @@ def given_in_words(encoder: Precomputed) -> str:
     )
 
 
-def findings_in_words(found: Check) -> str:
+def format_findings(found: Check) -> str:
     """Return one line a rule with its numbers, speed and memory, and how many rules are broken."""
     lines = []
     for finding in found.findings:
@@ -122,7 +122,7 @@ def findings_in_words(found: Check) -> str:
             )
         )
     if found.speed is not None:
-        lines.append(f"\nSpeed: {found.speed.in_words()}")
+        lines.append(f"\nSpeed: {found.speed.describe()}")
     if found.failures:
         lines.append(f"\n{len(found.failures)} of {len(found.findings)} rules are broken")
     return "\n".join(lines)

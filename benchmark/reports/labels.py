@@ -245,8 +245,8 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
         headers = ["label", "items", table.metric, "95 % interval", *models]
         parts.append(tabulate(lines, headers, tablefmt="github", disable_numparse=True))
         parts += _notes(record, table, models)
-    if record.unchecked_in_words:
-        parts.append(f"{record.unchecked_in_words[0].upper()}{record.unchecked_in_words[1:]}.")
+    if record.format_unchecked:
+        parts.append(f"{record.format_unchecked[0].upper()}{record.format_unchecked[1:]}.")
     if hint:
         parts.append(
             f"The paper's per-label scores of six models are not here. {LICENCE} Fetch them: "

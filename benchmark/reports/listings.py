@@ -65,7 +65,7 @@ def task_page(output: Path, *, check: bool) -> None:
 
 
 def _print_card(name: str, task: Task, home: Path) -> None:
-    from benchmark.reports.tasks_page import probe_in_words, table1_in_words, windows_in_words
+    from benchmark.reports.tasks_page import format_probe, format_table1, format_windows
 
     card = task.card
     display(card.title)
@@ -78,14 +78,14 @@ def _print_card(name: str, task: Task, home: Path) -> None:
         "kind": card.kind,
         "metrics": ", ".join(card.metrics) + " (the first is the primary one)",
         "collection": task.collection,
-        "Table 1": table1_in_words(card),
+        "Table 1": format_table1(card),
         "sizes": _sizes(card),
         "targets" if of_regression else "labels": ", ".join(card.targets) if of_regression else _labels(card),
         "from": card.label_source,
         "split": card.split_rule,
         "group": card.columns.group or "none: intervals are over items" if card.columns else "",
-        "windows": windows_in_words(card),
-        "probe": probe_in_words(card),
+        "windows": format_windows(card),
+        "probe": format_probe(card),
         "audio": card.audio or (str(task.manifest) if card.manifest else ""),
         "licence": card.licence,
         "card": str(task.source),
@@ -125,7 +125,7 @@ def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
     """Return in words what of a task is here, and the next command."""
     from tasks.errors import TaskError
     from tasks.sources.card import read_collection
-    from tasks.sources.locations import known_collections, missing_audio, place_of
+    from tasks.sources.locations import known_collections, location_of, missing_audio
 
     card = task.card
     asked = name if task.loaded is not None else card.id if card.collection else str(task.source)
@@ -137,7 +137,7 @@ def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
         return ["audio: rendered" if rendered else "audio: will be rendered at first use, nothing to fetch"], run
     collection = None if task.loaded is not None else read_collection(task.collection)
     try:
-        place = None if collection is None else place_of(collection, home)
+        place = None if collection is None else location_of(collection, home)
         items = task.items(home)
     except TaskError as error:
         *text, last = str(error).splitlines()
@@ -174,7 +174,7 @@ def _filled(text: str, first: str, rest: str) -> str:
 
 def encoders(name: str | None, home: Path | None = None) -> None:
     """Print the encoders and the ways to name one, or what one declares."""
-    from benchmark.reports.encoders import catalogue, given_in_words
+    from benchmark.reports.encoders import catalogue, format_given
 
     if name is None:
         display(catalogue(home_folder(home)))
@@ -193,7 +193,7 @@ def encoders(name: str | None, home: Path | None = None) -> None:
         with stdout_to_stderr():
             encoder = resolve_one(name, where)
         if isinstance(encoder, Precomputed):
-            display(given_in_words(encoder))
+            display(format_given(encoder))
             return
         fingerprint = space_of(encoder, None, None).fingerprint
     display(encoder.name)

@@ -10,7 +10,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.encoder import Precomputed
 from benchmark.errors import UserError
 from benchmark.jobs.embed import Embedded
-from benchmark.jobs.estimate import SpaceEstimate, estimates, size_in_words, time_in_words
+from benchmark.jobs.estimate import SpaceEstimate, estimates, format_size, format_time
 from benchmark.jobs.job import Job
 from benchmark.jobs.options import Options
 from benchmark.reports.robustness import print_deformations
@@ -66,8 +66,8 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
             f"{each.tracks - each.to_embed:,}",
             f"{each.to_embed:,}",
             f"{each.lengths.hours:.2f}",
-            "unknown" if each.seconds is None else time_in_words(each.seconds),
-            size_in_words(each.disk),
+            "unknown" if each.seconds is None else format_time(each.seconds),
+            format_size(each.disk),
         ]
         for each in found
     ]
@@ -75,7 +75,7 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
     for each in found:
         if each.to_embed:
             display(
-                f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.in_words()}."
+                f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.describe()}."
             )
         if each.why:
             display(f"Time unknown: {each.why}.")

@@ -147,7 +147,7 @@ def fetch_published(task: str, home: Path) -> None:
     """
     files = files_of(task)
     if not files:
-        raise UserError(f"no per-label scores were published for {task}: there are some for {_tasks_in_words()}")
+        raise UserError(f"no per-label scores were published for {task}: there are some for {_format_tasks()}")
     for file in files:
         fetch(file.source, home / FOLDER)
 
@@ -251,5 +251,5 @@ def _collect(cells: Iterable[tuple[str, str, str]], source: str) -> PublishedLab
     return PublishedLabels(labels, overall)
 
 
-def _tasks_in_words() -> str:
+def _format_tasks() -> str:
     return ", ".join(dict.fromkeys(file.task for file in FILES))

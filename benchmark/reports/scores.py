@@ -13,7 +13,7 @@ from benchmark.system.long_lists import SHOWN
 from benchmark.system.tables import WIDTH, table
 from benchmark.system.terminal import display
 from results.intervals import interval_notes, map_note, meaning, span
-from results.partial import in_words
+from results.partial import format_left_out
 from results.record import Record
 
 NAMES = 3  # the first columns of scores: task, encoder, metric
@@ -113,7 +113,9 @@ def _remarks(record: Record) -> list[str]:
     if data.short:
         remarks.append(f"{what}: {len(data.short)} track(s) are {RULE} length and were used: {_first(data.short)}")
     if data.partial:
-        remarks.append(f"{what} is partial, {in_words(data)}. The record names them; the leaderboard keeps it apart")
+        remarks.append(
+            f"{what} is partial, {format_left_out(data)}. The record names them; the leaderboard keeps it apart"
+        )
     elif data.missing:
         remarks.append(f"{what}: counts that differ from the card's, named in the record")
     if data.shared_groups:

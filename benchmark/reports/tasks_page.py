@@ -66,7 +66,7 @@ def render() -> str:
         _table(
             ["task", "title", "kind", "metrics", "labels", "train / valid / test", "probe"],
             (
-                [f"`{task.card.id}`", *_question(task)[1:-1], _sizes(task.card), probe_in_words(task.card)]
+                [f"`{task.card.id}`", *_question(task)[1:-1], _sizes(task.card), format_probe(task.card)]
                 for task in demo
             ),
         ),
@@ -96,7 +96,7 @@ def check(target: Path) -> str:
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
 
 
-def windows_in_words(card: TaskCard) -> str:
+def format_windows(card: TaskCard) -> str:
     """Return how a track is cut for the encoder."""
     if card.window_seconds is None:
         return "the encoder's own"
@@ -105,19 +105,19 @@ def windows_in_words(card: TaskCard) -> str:
     )
 
 
-def probe_in_words(card: TaskCard) -> str:
+def format_probe(card: TaskCard) -> str:
     """Return the probe that a search begins with, and what else it may have under the paper's protocol."""
     protocol = protocol_of("paper", card)
-    layers = _widths_in_words(protocol.hidden[0])
+    layers = _format_widths(protocol.hidden[0])
     parts = [layers + _others(_briefly(widths) for widths in protocol.hidden[1:])]
     if protocol.dropout != (0.0,):
         place = {"hidden": "", "logits": " on the logits", "input_and_hidden": " on the input too"}
-        parts.append(f"dropout {_choices_in_words(protocol.dropout)}{place[protocol.dropout_place]}")
-    parts.append(f"batches of {_choices_in_words(protocol.batch_size)}")
+        parts.append(f"dropout {_format_choices(protocol.dropout)}{place[protocol.dropout_place]}")
+    parts.append(f"batches of {_format_choices(protocol.batch_size)}")
     return ", ".join(parts)
 
 
-def _widths_in_words(widths: tuple[int, ...]) -> str:
+def _format_widths(widths: tuple[int, ...]) -> str:
     if not widths:
         return "no hidden layer (linear)"
     return f"{_count(widths)} hidden layer{'s' if len(widths) > 1 else ''} of {_sizes_of(widths)}"
@@ -135,7 +135,7 @@ def _sizes_of(widths: tuple[int, ...]) -> str:
     return f"{widths[0]:,}" if len(set(widths)) == 1 else " and ".join(f"{width:,}" for width in widths)
 
 
-def _choices_in_words(values: Sequence[float]) -> str:
+def _format_choices(values: Sequence[float]) -> str:
     first, *others = (f"{value:,}" if isinstance(value, int) else f"{value:g}" for value in values)
     return first + _others(others)
 
@@ -146,7 +146,7 @@ def _others(words: Iterable[str]) -> str:
     return f" (or {', '.join(found)})" if found else ""
 
 
-def table1_in_words(card: TaskCard) -> str:
+def format_table1(card: TaskCard) -> str:
     """Return the row of Table 1 as printed; nothing where the card has none."""
     row = card.table1
     if row is None:
@@ -178,7 +178,7 @@ def _question(task: Task) -> list[str]:
 
 def _data(task: Task) -> list[str]:
     card = task.card
-    return [_link(card.id), _sizes(card), escaped(table1_in_words(card)) or "-", escaped(audio_licence(card))]
+    return [_link(card.id), _sizes(card), escaped(format_table1(card)) or "-", escaped(audio_licence(card))]
 
 
 def _sizes(card: TaskCard) -> str:
@@ -192,8 +192,8 @@ def _section(task: Task) -> str:
     facts = [
         ("Split", card.split_rule),
         ("Labels", card.label_source),
-        ("Windows", f"{windows_in_words(card)}."),
-        ("Probe", f"{probe_in_words(card)}."),
+        ("Windows", f"{format_windows(card)}."),
+        ("Probe", f"{format_probe(card)}."),
         ("Audio", card.audio),
         ("Licence", f"{card.licence.rstrip('.')}."),
     ]

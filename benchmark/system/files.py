@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 def parquet_bytes(table: pa.Table) -> memoryview:
     """Return ``table`` as Parquet with page checksums, uncompressed: embeddings hardly shrink."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="none", write_page_checksum=True)
     return memoryview(buffer.getvalue())

@@ -2,7 +2,7 @@
 
 Trials of one search have schedules of very different lengths. Compared at equal steps, long ones would lose for being
 still in their warm-up; so each is compared at the same share of its own schedule (after Jamieson and Talwalkar 2016,
-with the trials of earlier rounds as further company). The best of the settings that the search starts from is never
+with the trials of earlier rounds as further group). The best of the settings that the search starts from is never
 pruned: they are known to be sane, and what needs strong L2 or a low learning rate looks poor early on.
 """
 

@@ -27,8 +27,8 @@ from probes.search.pruning import PRUNERS, Halving
 from probes.search.sampling import Sampler, StudySampler, settings_of, suggest
 from probes.search.storage import SearchStudy
 from probes.search.ties import first_within, rounded, tolerance
-from probes.search.trials import SearchResult, Stand, State, TrialResult
-from probes.training.lanes import Crew, at_once
+from probes.search.trials import SearchResult, Snapshot, State, TrialResult
+from probes.training.lanes import ThreadBudget, at_once
 from probes.training.probe import TrainedProbe
 from probes.training.state import Training
 from probes.training.trainer import Trainer
@@ -166,21 +166,23 @@ class _Rounds:
         settings = {trial.number: self._settings(trial) for trial in asked}
         # Up to the end of the round, also where a resumed search has no more than some of it left to train.
         end = -(-(max(settings) + 1) // self._size) * self._size
-        company = [each for each in self.results(whole=False) if each.number < end and each.number not in settings]
-        everyone = len(company) + len(settings)
+        group = [each for each in self.results(whole=False) if each.number < end and each.number not in settings]
+        everyone = len(group) + len(settings)
         # States that do not fit are not kept between rungs: a training is the same when it is begun once more.
         held: dict[int, Training] | None = {} if self._bytes(settings.values()) <= HELD_BYTES else None
         reached: dict[int, list[float]] = {number: [] for number in settings}
         going = list(asked)
         for rung, share in enumerate(pruner.shares):
-            here: dict[int, Stand] = {}
+            here: dict[int, Snapshot] = {}
             with closing(self._train(going, held, share)) as arriving:
                 for part, trainings in arriving:
-                    here |= {trial.number: Stand.of(training) for trial, training in zip(part, trainings, strict=True)}
-            for number, stand in here.items():
-                reached[number].append(stand.best_score)
-            scores = {each.number: each.rungs[rung] for each in company if len(each.rungs) > rung}
-            scores |= {number: stand.best_score for number, stand in here.items()}
+                    here |= {
+                        trial.number: Snapshot.of(training) for trial, training in zip(part, trainings, strict=True)
+                    }
+            for number, snapshot in here.items():
+                reached[number].append(snapshot.best_score)
+            scores = {each.number: each.rungs[rung] for each in group if len(each.rungs) > rung}
+            scores |= {number: snapshot.best_score for number, snapshot in here.items()}
             scores = {number: rounded(score, self.tolerance) for number, score in scores.items()}
             numbers = sorted(scores)
             starts = sum(number < self._starts for number in numbers)
@@ -202,7 +204,7 @@ class _Rounds:
         with closing(self._train(trials, held, 1.0)) as arriving:
             for part, trainings in arriving:
                 for trial, training in zip(part, trainings, strict=True):
-                    self._tell(trial, Stand.of(training), by_number[trial.number], training)
+                    self._tell(trial, Snapshot.of(training), by_number[trial.number], training)
                     if held is not None:
                         del held[trial.number]
 
@@ -213,12 +215,12 @@ class _Rounds:
         settings = [self._settings(trial) for trial in trials]
         parts = self._trainer.groups(settings)
 
-        def work(part: list[int], crew: Crew) -> list[Training]:
+        def work(part: list[int], budget: ThreadBudget) -> list[Training]:
             found: list[Training] = []
             for i in part:
                 known = None if held is None else held.get(trials[i].number)
                 found.append(self._trainer.begin(settings[i], self._seed) if known is None else known)
-            self._trainer.advance(found, [_rung(training, share) for training in found], crew)
+            self._trainer.advance(found, [_rung(training, share) for training in found], budget)
             return found
 
         costs = [self._trainer.cost(settings[i] for i in part) for part in parts]
@@ -237,15 +239,17 @@ class _Rounds:
         most = max((self._bytes(settings[i] for i in part) for part in parts), default=0)
         return max(1, min(self._trainer.lanes(), HELD_BYTES // max(1, most)))
 
-    def _tell(self, trial: optuna.Trial, stand: Stand, rungs: tuple[float, ...], training: Training | None) -> None:
-        state: State = "diverged" if stand.diverged else "complete" if stand.over else "pruned"
-        score = stand.best_score
+    def _tell(
+        self, trial: optuna.Trial, snapshot: Snapshot, rungs: tuple[float, ...], training: Training | None
+    ) -> None:
+        state: State = "diverged" if snapshot.diverged else "complete" if snapshot.over else "pruned"
+        score = snapshot.best_score
         outcome = {
             "state": state,
             "score": score if math.isfinite(score) else None,
-            "best_step": stand.best_step,
-            "steps_run": stand.step,
-            "seconds": stand.seconds,
+            "best_step": snapshot.best_step,
+            "steps_run": snapshot.step,
+            "seconds": snapshot.seconds,
             "rungs": [score if math.isfinite(score) else None for score in rungs],
         }
         told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}[state]
@@ -302,4 +306,4 @@ def _is_done(trial: FrozenTrial) -> bool:
 
 def _rung(training: Training, share: float) -> int:
     """Return the first look of a training at or after ``share`` of its steps."""
-    return next(look for look in training.looks if look >= share * training.settings.steps)
+    return next(look for look in training.validations if look >= share * training.settings.steps)

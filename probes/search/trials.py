@@ -69,7 +69,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class Stand:
+class Snapshot:
     """Where a training stands, kept when the training itself is not."""
 
     best_score: float
@@ -80,7 +80,7 @@ class Stand:
     diverged: bool
 
     @classmethod
-    def of(cls, training: Training) -> Stand:
+    def of(cls, training: Training) -> Snapshot:
         """Return where ``training`` stands now."""
         return cls(
             training.best_score, training.best_step, training.step, training.seconds, training.over, training.diverged

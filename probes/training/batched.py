@@ -1,6 +1,6 @@
 """Probes of one shape that are trained side by side in one thread: shared minibatches, one product where it pays.
 
-The numbers of a probe do not depend on its company: those of a wide one not at all, those of a narrow one to rounding.
+The numbers of a probe do not depend on its group: those of a wide one not at all, those of a narrow one to rounding.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
 from probes.training.dropout import DropoutMasks
-from probes.training.lanes import Crew
+from probes.training.lanes import ThreadBudget
 from probes.training.matmul import Products
 from probes.training.minibatches import Minibatch, TrainInputs
 from probes.training.mlp import WIDE, Probes, draw_masks, gradients
@@ -29,7 +29,7 @@ CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 8, 1_000_000, 64
 def group_by_shape(spec: ProbeSpec, dim: int, device: str, lanes: int, settings: Sequence[Settings]) -> list[list[int]]:
     """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
 
-    A wide layer reaches the full rate of a product alone, so that on a CPU such probes have no company. Narrow ones
+    A wide layer reaches the full rate of a product alone, so that on a CPU such probes have no group. Narrow ones
     have as much as leaves no lane without work.
 
     Args:
@@ -60,7 +60,7 @@ def _most_together(spec: ProbeSpec, dim: int, device: str, hidden: bool) -> int:
 
 
 @dataclass
-class _Company:
+class _Group:
     """Probes that see the same inputs: of one seed, at one step, all standardised or none."""
 
     members: slice
@@ -69,33 +69,31 @@ class _Company:
     probes: Probes
 
 
-class Together:
+class BatchedTrainings:
     """Trainings side by side: their parameters in one module, their minibatches shared where seed and step agree."""
 
     def __init__(
         self, spec: ProbeSpec, inputs: TrainInputs, products: Products, device: str, trainings: Sequence[Training]
     ) -> None:
         self._spec, self._products, self._trainings = spec, products, trainings
-        self.probes = Probes.together([training.probe for training in trainings])
+        self.probes = Probes.stacked([training.probe for training in trainings])
         first = trainings[0].settings
-        # Probes that mix layers see inputs of their own; wide ones gain nothing from company on a CPU, and computed one
+        # Probes that mix layers see inputs of their own; wide ones gain nothing from group on a CPU, and computed one
         # by one they have the very numbers that they have alone.
         wide = device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
         apart = wide or spec.layers is not None
         self._widths = [inputs.dim // (spec.layers or 1), *first.hidden, spec.outputs]
         positions = [(training.seed, training.step) for training in trainings]
         distinct = list(dict.fromkeys(positions))
-        self._companies: list[_Company] = []
+        self._groups: list[_Group] = []
         for (stream, standardised, _), found in itertools.groupby(
             range(len(trainings)),
             lambda k: (distinct.index(positions[k]), trainings[k].settings.standardise, k if apart else 0),
         ):
             members = list(found)
             place = slice(members[0], members[-1] + 1)
-            self._companies.append(_Company(place, stream, standardised, self.probes.part(place)))
-        needs = [
-            {company.standardised for company in self._companies if company.stream == i} for i in range(len(distinct))
-        ]
+            self._groups.append(_Group(place, stream, standardised, self.probes.part(place)))
+        needs = [{group.standardised for group in self._groups if group.stream == i} for i in range(len(distinct))]
         self._streams = [
             inputs.stream(first.batch_size, seed, step, raw=False in needed, standard=True in needed)
             for (seed, step), needed in zip(distinct, needs, strict=True)
@@ -110,35 +108,35 @@ class Together:
         decayed, free = self.probes.part(slice(k, k + 1)).parameters()
         return decayed, free
 
-    def run(self, steps: int, crew: Crew) -> None:
+    def run(self, steps: int, budget: ThreadBudget) -> None:
         """Make ``steps`` steps with every training."""
         begun = [training.step for training in self._trainings]
         for step in range(steps):
-            crew.check()
+            budget.check()
             minibatches: list[Minibatch] = [next(stream) for stream in self._streams]
             masks = []
             for mask, minibatch in zip(self._masks, minibatches, strict=True):
                 masks.append(draw_masks(mask, self._spec, self._widths, len(minibatch.targets)))
                 mask.next_step()
-            for company in self._companies:
-                minibatch = minibatches[company.stream]
-                slopes = gradients(
-                    company.probes,
-                    minibatch.inputs(standardised=company.standardised),
+            for group in self._groups:
+                minibatch = minibatches[group.stream]
+                grads = gradients(
+                    group.probes,
+                    minibatch.inputs(standardised=group.standardised),
                     minibatch.targets,
-                    masks[company.stream],
+                    masks[group.stream],
                     self._spec,
                     self._products,
                 )
-                for k in range(company.members.start, company.members.stop):
-                    self._update(k, begun[k] + step, *slopes, k - company.members.start)
+                for k in range(group.members.start, group.members.stop):
+                    self._update(k, begun[k] + step, *grads, k - group.members.start)
 
     def _update(self, k: int, step: int, decayed: list[torch.Tensor], free: list[torch.Tensor], row: int) -> None:
-        """Update the k-th probe by the ``row``-th gradients of its company."""
+        """Update the k-th probe by the ``row``-th gradients of its group."""
         training = self._trainings[k]
         settings = training.settings
         rate = learning_rate_at(step, settings, self._spec)
-        parts = [slope[row : row + 1] for slope in decayed], [slope[row : row + 1] for slope in free]
+        parts = [grad[row : row + 1] for grad in decayed], [grad[row : row + 1] for grad in free]
         if settings.l2 == 0:
             adam.update(
                 [*self._decayed[k], *self._free[k]],
@@ -151,11 +149,11 @@ class Together:
                 decay=0.0,
             )
             return
-        for views, slopes, moments, decay in (
+        for views, grads, moments, decay in (
             (self._decayed[k], parts[0], training.decayed, 2 * settings.l2),
             (self._free[k], parts[1], training.free, 0.0),
         ):
-            adam.update(views, slopes, moments, step=step + 1, learning_rate=rate, decay=decay)
+            adam.update(views, grads, moments, step=step + 1, learning_rate=rate, decay=decay)
 
     def write_back(self) -> None:
         """Give every training its own copy of its weights."""

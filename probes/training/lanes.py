@@ -16,7 +16,7 @@ import torch
 Done = TypeVar("Done")
 
 
-class Crew:
+class ThreadBudget:
     """The threads that works share while they run.
 
     Args:
@@ -33,7 +33,7 @@ class Crew:
         """Return how many threads one of the works that run now may take."""
         return max(1, self.threads // max(1, self._busy))
 
-    def run(self, work: Callable[[Crew], Done]) -> Done:
+    def run(self, work: Callable[[ThreadBudget], Done]) -> Done:
         """Run ``work`` as one of those that share the threads."""
         with self._lock:
             self._busy += 1
@@ -49,7 +49,7 @@ class Crew:
         self._stopped.set()
 
     def check(self) -> None:
-        """Do nothing, until the crew is stopped.
+        """Do nothing, until the budget is stopped.
 
         Raises:
             CancelledError: It is.
@@ -59,30 +59,30 @@ class Crew:
 
 
 def at_once(
-    works: Sequence[Callable[[Crew], Done]], costs: Sequence[float], lanes: int
+    works: Sequence[Callable[[ThreadBudget], Done]], costs: Sequence[float], lanes: int
 ) -> Generator[tuple[int, Done], None, None]:
     """Run ``works`` in ``lanes`` and yield the index and the result of each as it ends; one that fails ends all.
 
     Close it (:func:`contextlib.closing`) where the loop over it may be left early: that ends what still runs.
 
     Args:
-        works: What to run; each looks at its crew for its threads, and for whether to stop.
+        works: What to run; each looks at its budget for its threads, and for whether to stop.
         costs: Of each work, in any unit; the dearest begin first, so that lanes end together.
         lanes: How many run at a time; with 1, they run one after the other, in order, in the caller's thread.
     """
     threads = torch.get_num_threads()
-    crew = Crew(threads)
+    budget = ThreadBudget(threads)
     if min(lanes, len(works)) <= 1:
         for i, work in enumerate(works):
-            yield i, crew.run(work)
+            yield i, budget.run(work)
         return
     dearest = sorted(range(len(works)), key=lambda i: -costs[i])
     pool = ThreadPoolExecutor(min(lanes, len(works)), thread_name_prefix="lane")
     try:
-        futures = {pool.submit(crew.run, works[i]): i for i in dearest}
+        futures = {pool.submit(budget.run, works[i]): i for i in dearest}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()  # and holds on to no result
     finally:
-        crew.stop()
+        budget.stop()
         pool.shutdown(wait=True, cancel_futures=True)
         torch.set_num_threads(threads)  # which lanes changed for every thread to come

@@ -52,7 +52,7 @@ class Products:
             found.add_(bias)
         return found.relu_() if rectified else found
 
-    def outer(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    def matmul_tn(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Return ``a.T @ b`` float32 [m, d], for ``a`` float32 [n, m] and ``b`` [n, d] in ``dtype``."""
         if self._onednn is not None:
             return self._onednn(a.T, b.T)

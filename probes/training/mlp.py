@@ -61,7 +61,7 @@ class Probes:
         return cls(kernels, biases, mixing)
 
     @classmethod
-    def together(cls, probes: Sequence[Probes]) -> Probes:
+    def stacked(cls, probes: Sequence[Probes]) -> Probes:
         """Return all of ``probes`` as one, in order."""
         layers = range(len(probes[0].kernels))
         mixing = [each.mixing for each in probes if each.mixing is not None]
@@ -126,12 +126,12 @@ def _linear(
     return found[0].unsqueeze(1) if count == 1 else torch.stack(found, dim=1)
 
 
-def _outer(slope: torch.Tensor, x: torch.Tensor, products: Products) -> torch.Tensor:
-    """Return the gradient [K, fan_out, fan_in] of kernels, from ``slope`` [n, K, fan_out] and their inputs."""
-    n, count, fan_out = slope.shape
+def _matmul_tn(grad: torch.Tensor, x: torch.Tensor, products: Products) -> torch.Tensor:
+    """Return the gradient [K, fan_out, fan_in] of kernels, from ``grad`` [n, K, fan_out] and their inputs."""
+    n, count, fan_out = grad.shape
     if x.ndim == 2 and (count == 1 or fan_out < WIDE):
-        return products.outer(slope.reshape(n, count * fan_out), x).view(count, fan_out, -1)
-    found = [products.outer(slope[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)]
+        return products.matmul_tn(grad.reshape(n, count * fan_out), x).view(count, fan_out, -1)
+    found = [products.matmul_tn(grad[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)]
     return found[0].unsqueeze(0) if count == 1 else torch.stack(found)
 
 
@@ -155,25 +155,25 @@ def gradients(
     """
     mixed = _mixed(probes, x, products)
     layers = _forward(probes, mixed, products, masks)
-    slope = loss_slope(spec, layers[-1], targets)
+    grad = loss_grad(spec, layers[-1], targets)
     if masks[-1] is not None:
-        slope.mul_(masks[-1].unsqueeze(1))
+        grad.mul_(masks[-1].unsqueeze(1))
     kernels: list[torch.Tensor] = []
     biases: list[torch.Tensor] = []
     for i in reversed(range(len(probes.kernels))):
-        kernels.append(_outer(slope, layers[i], products))
-        biases.append(slope.sum(dim=0))
+        kernels.append(_matmul_tn(grad, layers[i], products))
+        biases.append(grad.sum(dim=0))
         if i == 0:
             break
-        below = [products.linear(slope[:, k], probes.kernels[i][k].T) for k in range(len(probes))]
-        slope = below[0].unsqueeze(1) if len(below) == 1 else torch.stack(below, dim=1)
-        # A unit passes its slope, scaled as its value was, where it is on: neither rectified nor dropped.
-        torch.ops.aten.threshold_backward.grad_input(slope, layers[i], 0, grad_input=slope)
+        below = [products.linear(grad[:, k], probes.kernels[i][k].T) for k in range(len(probes))]
+        grad = below[0].unsqueeze(1) if len(below) == 1 else torch.stack(below, dim=1)
+        # A unit passes its grad, scaled as its value was, where it is on: neither rectified nor dropped.
+        torch.ops.aten.threshold_backward.grad_input(grad, layers[i], 0, grad_input=grad)
         if masks[i] is not None:
-            slope.mul_(masks[i].unsqueeze(1))  # type: ignore[union-attr]
+            grad.mul_(masks[i].unsqueeze(1))  # type: ignore[union-attr]
     free = biases[::-1]
     if probes.mixing is not None:
-        free.append(_mixing_slope(probes, x, slope, masks[0], products))
+        free.append(_mixing_grad(probes, x, grad, masks[0], products))
     return kernels[::-1], free
 
 
@@ -202,11 +202,11 @@ def _mixed(probes: Probes, x: torch.Tensor, products: Products) -> torch.Tensor:
     return torch.einsum("nld,l->nd", x.view(len(x), len(weights), -1).float(), weights).to(products.dtype)
 
 
-def _mixing_slope(
-    probes: Probes, x: torch.Tensor, slope: torch.Tensor, mask: torch.Tensor | None, products: Products
+def _mixing_grad(
+    probes: Probes, x: torch.Tensor, grad: torch.Tensor, mask: torch.Tensor | None, products: Products
 ) -> torch.Tensor:
     assert probes.mixing is not None
-    below = products.linear(slope[:, 0], probes.kernels[0][0].T)
+    below = products.linear(grad[:, 0], probes.kernels[0][0].T)
     if mask is not None:
         below = below * mask
     weights = torch.softmax(probes.mixing[0], dim=0)
@@ -214,16 +214,16 @@ def _mixing_slope(
     return (weights * (found - (weights * found).sum())).unsqueeze(0)
 
 
-def loss_slope(spec: ProbeSpec, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def loss_grad(spec: ProbeSpec, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
     """Return the gradient [n, K, outputs] of each probe's mean loss with respect to ``logits`` [n, K, outputs].
 
     Cross-entropy (mean over items), binary cross-entropy and squared error (mean over items and outputs).
     """
     n = len(targets)
     if spec.loss == "cross_entropy":
-        slope = _softmax(logits)
-        slope[torch.arange(n, device=logits.device), :, targets] -= 1
-        return slope.div_(n)
+        grad = _softmax(logits)
+        grad[torch.arange(n, device=logits.device), :, targets] -= 1
+        return grad.div_(n)
     if spec.loss == "binary_cross_entropy":
         return torch.sigmoid(logits).sub_(targets.unsqueeze(1)).div_(targets.numel())
     return (logits - targets.unsqueeze(1)).mul_(2 / targets.numel())

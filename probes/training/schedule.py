@@ -1,4 +1,4 @@
-"""When things happen in a training: the learning rate of every step, and the steps after which valid is looked at."""
+"""The schedule of a training: the learning rate of every step, and the steps after which it is validated."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import math
 
 from probes.protocol import ProbeSpec, Settings
 
-LOOKS = 25  # at most, where a protocol says nothing else
-LEAST_LOOKS = 4
-#: A look costs one product a valid item, a step two a train item: with this, looks cost under a twentieth of steps.
-LOOK_SHARE = 10
+VALIDATIONS = 25  # at most, where a protocol says nothing else
+LEAST_VALIDATIONS = 4
+#: One costs one product a valid item, a step two a train item: with this, they cost under a twentieth of the steps.
+VALIDATION_SHARE = 10
 
 
 def warmup_steps(steps: int, warmup: int) -> int:
@@ -32,13 +32,14 @@ def learning_rate_at(step: int, settings: Settings, spec: ProbeSpec) -> float:
     return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def look_steps(settings: Settings, spec: ProbeSpec, valid_items: int) -> list[int]:
-    """Return the numbers of steps after which valid is looked at, the last step included.
+def validation_steps(settings: Settings, spec: ProbeSpec, valid_items: int) -> list[int]:
+    """Return the numbers of steps after which a training is validated, the last step included.
 
-    At most :data:`LOOKS`, and fewer where valid is large beside the training, so that looks stay cheap; at least four.
+    At most :data:`VALIDATIONS`, and fewer where valid is large beside the training, so that they stay cheap; at least
+    four.
     """
     if spec.look_every is not None:
         return [*range(spec.look_every, settings.steps, spec.look_every), settings.steps]
-    cheap = LOOK_SHARE * valid_items / settings.batch_size
-    count = max(LEAST_LOOKS, min(LOOKS, int(settings.steps / max(1.0, cheap))))
+    cheap = VALIDATION_SHARE * valid_items / settings.batch_size
+    count = max(LEAST_VALIDATIONS, min(VALIDATIONS, int(settings.steps / max(1.0, cheap))))
     return sorted({max(1, round((i + 1) * settings.steps / count)) for i in range(count)})

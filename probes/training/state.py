@@ -19,7 +19,7 @@ class Training:
     probe: Probes
     decayed: adam.Moments
     free: adam.Moments
-    looks: list[int]
+    validations: list[int]
     step: int = 0
     curve: list[tuple[int, float]] = field(default_factory=list)
     best_score: float = -math.inf
@@ -35,7 +35,7 @@ class Training:
         return self.over and self.best_step == 0
 
 
-def _next_look(training: Training, of: int | None = None) -> int:
+def next_validation(training: Training, of: int | None = None) -> int:
     """Return the first look after the training's step, or at ``of`` or after it."""
     at = training.step + 1 if of is None else of
-    return next(look for look in training.looks if look >= at)
+    return next(look for look in training.validations if look >= at)

@@ -1,7 +1,7 @@
 """Train probes: Adam, linear warm-up and cosine to zero, L2 on kernels, the best validation step restored.
 
 After McCallum et al. 2022, section 4 (Adam, warm-up 1,000 steps, cosine decay, L2 as ``l2 * sum(W^2)``). Trainings of
-one shape run side by side, can be set aside at any step and taken up again, and give the same numbers in any company
+one shape run side by side, can be set aside at any step and taken up again, and give the same numbers in any group
 (see :mod:`probes.training.mlp`). Training sees a :class:`~probes.data.TrainValid` and nothing else.
 """
 
@@ -22,14 +22,14 @@ import torch
 from probes.data import TrainValid
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
-from probes.training.batched import Together, group_by_shape
-from probes.training.lanes import Crew, at_once
+from probes.training.batched import BatchedTrainings, group_by_shape
+from probes.training.lanes import ThreadBudget, at_once
 from probes.training.matmul import Precision, Products
 from probes.training.minibatches import TrainInputs
 from probes.training.mlp import Probes, activate, forward
 from probes.training.probe import ROWS_AT_ONCE, TrainedProbe
-from probes.training.schedule import look_steps
-from probes.training.state import Training, _next_look
+from probes.training.schedule import validation_steps
+from probes.training.state import Training, next_validation
 
 ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
 LANES_OF_LARGE = 4  # each holds two chunks of rows
@@ -85,7 +85,7 @@ class Trainer:
             probe,
             adam.Moments.zeros(decayed),
             adam.Moments.zeros(free),
-            look_steps(settings, self.spec, len(self.valid)),
+            validation_steps(settings, self.spec, len(self.valid)),
         )
 
     def operations(self, settings: Settings) -> float:
@@ -104,17 +104,17 @@ class Trainer:
         widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
         return sum(a * b for a, b in itertools.pairwise(widths))
 
-    def advance(self, trainings: Sequence[Training], until: Sequence[int], crew: Crew | None = None) -> None:
+    def advance(self, trainings: Sequence[Training], until: Sequence[int], budget: ThreadBudget | None = None) -> None:
         """Train each training up to its own step of ``until``, or until it is over; all are of one shape.
 
         Args:
             trainings: Of equal ``hidden``, ``dropout`` and ``batch_size``.
             until: Steps; a training stops there, and is over where its settings end or patience does.
-            crew: Whose threads to share, where other trainings run at the same time.
+            budget: Whose threads to share, where other trainings run at the same time.
 
         Raises:
             ValueError: They are of different shapes.
-            CancelledError: The crew was stopped; the trainings are of no use any more.
+            CancelledError: The budget was stopped; the trainings are of no use any more.
         """
         if len({(each.settings.hidden, each.settings.dropout, each.settings.batch_size) for each in trainings}) > 1:
             raise ValueError("probes of different widths, dropout or batch size cannot be trained side by side")
@@ -123,16 +123,16 @@ class Trainer:
         if not going:
             return
         before = torch.get_num_threads()
-        crew = Crew(before) if crew is None else crew
+        budget = ThreadBudget(before) if budget is None else budget
         try:
-            for together in self._parts(going):
-                while together:
-                    together = self._stretch(together, crew)
+            for batched in self._parts(going):
+                while batched:
+                    batched = self._stretch(batched, budget)
         finally:
             _use_threads(before)
 
     def _parts(self, going: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
-        """Return what is trained together: all, or what stands at one step where every step has blocks of its own."""
+        """Return what is trained batched: all, or what stands at one step where every step has blocks of its own."""
         if not self.inputs.large:
             return [going]
         parts: dict[tuple[int, int], list[tuple[Training, int]]] = {}
@@ -140,27 +140,29 @@ class Trainer:
             parts.setdefault((each[0].seed, each[0].step), []).append(each)
         return list(parts.values())
 
-    def _stretch(self, going: list[tuple[Training, int]], crew: Crew) -> list[tuple[Training, int]]:
+    def _stretch(self, going: list[tuple[Training, int]], budget: ThreadBudget) -> list[tuple[Training, int]]:
         """Train side by side until one arrives or is over; return the others."""
         operations = sum(self.operations(training.settings) for training, _ in going)
         going = sorted(going, key=lambda each: (each[0].seed, each[0].step, each[0].settings.standardise))
-        together = Together(self.spec, self.inputs, self.products, self.device, [training for training, _ in going])
+        batched = BatchedTrainings(
+            self.spec, self.inputs, self.products, self.device, [training for training, _ in going]
+        )
         leaving = False
         while not leaving:
             started = time.perf_counter()
             if self.device == "cpu":
-                _use_threads(crew.share() if operations >= ONE_THREAD_BELOW and self.products.alike else 1)
-            steps = min(min(_next_look(training), end) - training.step for training, end in going)
-            together.run(steps, crew)
+                _use_threads(budget.share() if operations >= ONE_THREAD_BELOW and self.products.alike else 1)
+            steps = min(min(next_validation(training), end) - training.step for training, end in going)
+            batched.run(steps, budget)
             for k, (training, end) in enumerate(going):
                 training.step += steps
-                if training.step == _next_look(training, of=training.step):
-                    self._look(training, together.probes.part(slice(k, k + 1)))
+                if training.step == next_validation(training, of=training.step):
+                    self._record_validation(training, batched.probes.part(slice(k, k + 1)))
                 leaving = leaving or training.over or training.step >= end
             share = (time.perf_counter() - started) / len(going)
             for training, _ in going:
                 training.seconds += share
-        together.write_back()
+        batched.write_back()
         return [(training, end) for training, end in going if not training.over and training.step < end]
 
     def lanes(self) -> int:
@@ -183,7 +185,7 @@ class Trainer:
             for _ in done:
                 pass
 
-    def _look(self, training: Training, probe: Probes) -> None:
+    def _record_validation(self, training: Training, probe: Probes) -> None:
         value = self._validate(probe, training.settings)
         training.curve.append((training.step, value))
         if value > training.best_score:
@@ -191,8 +193,8 @@ class Trainer:
         if value >= training.best_score and value > -math.inf:  # of equals the later: its rate has fallen further
             training.best_score, training.best_step, training.best = value, training.step, probe.copy()
         patience = self.spec.patience
-        bored = patience is not None and training.step - max(1, training.improved_step) >= patience
-        training.over = training.step >= training.settings.steps or bored or value == -math.inf
+        out_of_patience = patience is not None and training.step - max(1, training.improved_step) >= patience
+        training.over = training.step >= training.settings.steps or out_of_patience or value == -math.inf
 
     def _validate(self, probe: Probes, settings: Settings) -> float:
         found = []

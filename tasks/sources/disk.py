@@ -20,15 +20,15 @@ def refuse_if_full(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TaskError(
-            f"no room for {what}: it needs {in_words(needed)} in {folder}, but {in_words(free)} are free. Make room "
-            "there, or choose another data home, then run the same command again"
+            f"no room for {what}: it needs {format_size(needed)} in {folder}, but {format_size(free)} are free. Make "
+            "room there, or choose another data home, then run the same command again"
         )
 
 
-def in_words(size: float) -> str:
+def format_size(size: float) -> str:
     """Return a number of bytes for people.
 
-    >>> in_words(1_300_000_000)
+    >>> format_size(1_300_000_000)
     '1.3 GB'
     """
     for unit in ("bytes", "kB", "MB"):

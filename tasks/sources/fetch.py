@@ -13,7 +13,7 @@ from tasks.sources.card import CollectionCard, Source
 from tasks.sources.disk import not_written
 from tasks.sources.download import alone, fetch
 from tasks.sources.http import Progress
-from tasks.sources.locations import Place, fetchable, join_folders
+from tasks.sources.locations import CollectionLocation, fetchable, join_folders
 from tasks.sources.state import identity_of, is_here, is_sound, is_unpacked, marker_of, target_of
 
 
@@ -125,7 +125,7 @@ def _of(source: Source, progress: Callable[[Source, int, int | None], None] | No
 
 def fetch_annotations(
     collection: CollectionCard,
-    place: Place,
+    place: CollectionLocation,
     progress: Callable[[Source, int, int | None], None] | None = None,
     *,
     again: bool = False,

@@ -34,7 +34,7 @@ TABLES = ("data",)
 
 
 @dataclass(frozen=True)
-class Place:
+class CollectionLocation:
     """Where a collection lies.
 
     Attributes:
@@ -53,7 +53,7 @@ class Place:
     origin: str
 
 
-def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] = ()) -> Place:
+def location_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] = ()) -> CollectionLocation:
     """Return where ``collection`` lies: as ``data_roots`` say, else the configuration file, else below ``home``.
 
     Args:
@@ -71,7 +71,7 @@ def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] =
     elif collection.name in configured:
         root, origin = configured[collection.name], str(home / CONFIG)
     else:
-        return Place(collection.name, own, own, False, "data home")
+        return CollectionLocation(collection.name, own, own, False, "data home")
     root = as_on_disk([root])[0]
     if not os.path.isdir(root):  # noqa: PTH112, pathlib raises where a folder above may not be read
         shut = denied(root)
@@ -80,12 +80,12 @@ def place_of(collection: CollectionCard, home: Path, data_roots: Sequence[str] =
         raise TaskError(f"the folder {root} of the collection {collection.name!r} {problem} (named by {origin})")
     # What an archive of annotations held cannot be told from outside: it is unpacked into the data home.
     if all(source.unpack is None and is_here(source, root) for source in fetchable(collection)):
-        return Place(collection.name, root, root, True, origin)
+        return CollectionLocation(collection.name, root, root, True, origin)
     joined = own.with_name(f"{collection.name}-{hashlib.sha256(os.fsencode(root)).hexdigest()[:8]}")
-    return Place(collection.name, root, joined, True, origin)
+    return CollectionLocation(collection.name, root, joined, True, origin)
 
 
-def items_of(card: TaskCard, collection: CollectionCard, place: Place) -> Items:
+def items_of(card: TaskCard, collection: CollectionCard, place: CollectionLocation) -> Items:
     """Return the items of a built-in card, as its collection's module reads them from ``place``.
 
     Raises:
@@ -213,7 +213,7 @@ def unreadable(items: Items, rows: Iterable[int]) -> dict[Path, int]:
     return found
 
 
-def as_named(paths: Iterable[Path], place: Place) -> list[Path]:
+def as_named(paths: Iterable[Path], place: CollectionLocation) -> list[Path]:
     """Return paths as the user knows them: below the folder that was named, not below the one with links to it."""
     folders: dict[Path, Path] = {}
     named = []
@@ -227,7 +227,7 @@ def as_named(paths: Iterable[Path], place: Place) -> list[Path]:
     return named
 
 
-def folder_meant(items: Items, rows: Sequence[int], place: Place) -> str:
+def folder_meant(items: Items, rows: Sequence[int], place: CollectionLocation) -> str:
     """Return in words which folder seems to be meant, where the files at ``rows`` are missing; nothing if none does."""
     folder = near_miss([items.audio[row] for row in rows], place.annotations.absolute(), place.root)
     if folder is None:
@@ -244,7 +244,7 @@ def _refuse_other_kind(card: TaskCard, items: Items) -> None:
         raise TaskError(f"the card {card.id!r} is of the kind {card.kind!r}, which {card.collection!r} does not give")
 
 
-def _other_folder(error: TaskError, place: Place) -> str:
+def _other_folder(error: TaskError, place: CollectionLocation) -> str:
     """Return where an annotation file that is missing lies a level higher or lower; nothing where it does not."""
     if not isinstance(error, NoAnnotationsError) or not error.path.is_relative_to(place.annotations):
         return ""
@@ -259,7 +259,7 @@ def fetchable(collection: CollectionCard, tasks: Collection[str] = ()) -> list[S
     return [source for source in collection.sources_of(tasks) if source.what == "annotations" and source.urls]
 
 
-def _next_command(card: TaskCard, collection: CollectionCard, place: Place, complaint: str) -> str:
+def _next_command(card: TaskCard, collection: CollectionCard, place: CollectionLocation, complaint: str) -> str:
     """Return what to do about annotations that a reader complained of; nothing if all of them are there and sound."""
     needed = collection.sources_of([card.id])
     # Without annotations of its own, a collection has them in its archives of audio.
@@ -273,13 +273,13 @@ def _next_command(card: TaskCard, collection: CollectionCard, place: Place, comp
     return f"See what to bring, and where it belongs, with: bench data where {card.id}"
 
 
-def _is_in_place(source: Source, place: Place) -> bool:
+def _is_in_place(source: Source, place: CollectionLocation) -> bool:
     if source.unpack is not None:
         return is_unpacked(source, place.annotations)
     return is_sound(source, place.annotations)
 
 
-def join_folders(place: Place, collection: CollectionCard) -> None:
+def join_folders(place: CollectionLocation, collection: CollectionCard) -> None:
     """Link what the user's folder holds into the folder of the annotations, which themselves are never links."""
     joined = place.annotations
     try:

@@ -23,7 +23,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """Answer until standard input ends."""
+    """EncoderOutput until standard input ends."""
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)

@@ -19,7 +19,7 @@ from tabulate import tabulate
 
 from probes.protocol import ProbeSpec, Settings
 from probes.statistics.intervals import blocks_of
-from probes.training.schedule import look_steps
+from probes.training.schedule import validation_steps
 from tasks.metrics.scores import resample_all, scores
 
 STEPS = 10_000
@@ -58,7 +58,7 @@ def main() -> None:
             for each in (weights, drawn)
         )
         spec = ProbeSpec("multilabel", count, "binary_cross_entropy")
-        looks = len(look_steps(Settings(1e-3, 0.0, STEPS, True), spec, given.items))
+        looks = len(validation_steps(Settings(1e-3, 0.0, STEPS, True), spec, given.items))
         share = looks * look / (STEPS * given.step_ms / 1e3)
         rows.append(
             [count, f"{look * 1e3:.1f}", f"{sklearn * 1e3:.0f}", f"{share:.1%}", f"{left_out:.2f}", f"{resampled:.2f}"]

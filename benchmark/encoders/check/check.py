@@ -22,7 +22,7 @@ from benchmark.encoders.check.sounds import clicks, noise, silence, sounds
 from benchmark.encoders.check.speed import Speed, timed
 from benchmark.encoders.check.subject import SOUNDS, Subject, said
 from benchmark.encoders.declarations import check_declarations
-from benchmark.encoders.outputs import Answer, AnswerError, ask, rows_of
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.system.machine import threads_for
@@ -102,7 +102,7 @@ def check(
             encoder.to(device)
             answer, rows = subject.first()
         except Exception as error:
-            rule = error.rule if isinstance(error, AnswerError) else "runs"
+            rule = error.rule if isinstance(error, OutputError) else "runs"
             inputs = (
                 f"{subject.count or SOUNDS} input{'s' * (subject.count != 1)} of {subject.in_seconds(subject.usual)}"
             )
@@ -141,7 +141,7 @@ def _declared(encoder: Encoder, windows: WindowRule) -> Finding:
     return Finding("declarations", True, f"{layers}dim {encoder.dim}, {audio}, {cut}")
 
 
-def _compared(subject: Subject, answer: Answer, rows: np.ndarray) -> list[Finding]:
+def _compared(subject: Subject, answer: EncoderOutput, rows: np.ndarray) -> list[Finding]:
     """Compare sounds with each other; ask again: the same batch, its first and last alone, and all in another order."""
     most, layers, usual = rules.tolerance_of(subject.encoder, answer), subject.layers, subject.usual
     batch = sounds(len(rows), usual, subject.rate, subject.encoder.channels)
@@ -219,7 +219,7 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
         try:
             answer = ask(subject.encoder, batch.copy(), "cpu")
             most = max(rules.DEVICE_TOLERANCE, rules.tolerance_of(subject.encoder, answer))
-            found = rows_of(subject.encoder, answer, len(batch))
+            found = as_rows(subject.encoder, answer, len(batch))
             return rules.same("device", rows[:2], found, most, subject.layers, f"{subject.device} and cpu")
         finally:
             subject.encoder.to(subject.device)
@@ -228,7 +228,7 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
 
 
 def _opened_twice(
-    subject: Subject, answer: Answer, rows: np.ndarray, fingerprint: str, again: Callable[[int, int], Reopened]
+    subject: Subject, answer: EncoderOutput, rows: np.ndarray, fingerprint: str, again: Callable[[int, int], Reopened]
 ) -> list[Finding]:
     """Compare with a second opening, which has nothing of this one but what files hold."""
     most = rules.tolerance_of(subject.encoder, answer)

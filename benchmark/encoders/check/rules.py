@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import is_module, modules_in
-from benchmark.encoders.outputs import Answer
+from benchmark.encoders.outputs import EncoderOutput
 
 #: Largest relative difference between embeddings of one input, by what they are computed in. A device may compute
 #: convolutions with 10-bit mantissas (TF32), so it is compared less strictly.
@@ -43,13 +43,13 @@ def differences(first: np.ndarray, second: np.ndarray, layers: int = 1) -> np.nd
     return distance
 
 
-def tolerance_of(encoder: Encoder, answer: Answer) -> float:
+def tolerance_of(encoder: Encoder, answer: EncoderOutput) -> float:
     """Return how far embeddings of one input may lie apart: further for what computes in half precision."""
     half = answer.dtype in HALVES or getattr(encoder, "precision", "fp32") == "bf16"
     return HALF_TOLERANCE if half else TOLERANCE
 
 
-def shape(encoder: Encoder, answer: Answer) -> Finding:
+def shape(encoder: Encoder, answer: EncoderOutput) -> Finding:
     """Tell the shape of an answer that was found to be as declared."""
     found = list(answer.values.shape)
     if encoder.layers is None and len(found) == 3:
@@ -57,7 +57,7 @@ def shape(encoder: Encoder, answer: Answer) -> Finding:
     return Finding("shape", True, f"{found} as declared")
 
 
-def dtype(answer: Answer) -> Finding:
+def dtype(answer: EncoderOutput) -> Finding:
     """Any floats will do, but only float32 is stored as it is."""
     if answer.dtype == "float32":
         return Finding("dtype", True, "float32")
@@ -65,7 +65,7 @@ def dtype(answer: Answer) -> Finding:
     return Finding("dtype", True, f"{answer.dtype}: {kept}")
 
 
-def layers_counted(encoder: Encoder, answer: Answer) -> Finding:
+def layers_counted(encoder: Encoder, answer: EncoderOutput) -> Finding:
     """As many layers must come as are declared."""
     if encoder.layers is None:
         return Finding("layers", True, "none declared")
@@ -73,7 +73,7 @@ def layers_counted(encoder: Encoder, answer: Answer) -> Finding:
     return Finding("layers", declared == found, f"{found} returned, {declared} declared")
 
 
-def no_graph(answer: Answer) -> Finding:
+def no_graph(answer: EncoderOutput) -> Finding:
     """An answer that drags its computation along keeps every activation in memory."""
     return Finding("no graph", not answer.graph, f"requires_grad is {answer.graph}")
 

@@ -39,7 +39,7 @@ class Speed:
         """Bytes a second of audio in the batch."""
         return self.memory / (self.batch * self.window_seconds)
 
-    def in_words(self) -> str:
+    def describe(self) -> str:
         """Return the figures in a line."""
         return (
             f"{self.per_second:.2g} s a second of audio ({1 / max(self.per_second, 1e-12):,.0f} times real time) in "

@@ -12,7 +12,7 @@ from benchmark.audio.windows import WindowRule
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check.rules import Finding
 from benchmark.encoders.check.sounds import sounds
-from benchmark.encoders.outputs import Answer, AnswerError, ask, rows_of
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
 
@@ -55,7 +55,7 @@ class Subject:
         """Whether the check may not take as long as it likes."""
         return math.isfinite(self.limit)
 
-    def answer(self, waveforms: np.ndarray) -> tuple[Answer, np.ndarray]:
+    def answer(self, waveforms: np.ndarray) -> tuple[EncoderOutput, np.ndarray]:
         """Return what the encoder answers, and that as rows [B, width]; the waveforms are its to write into."""
         started = perf_counter()
         try:
@@ -66,13 +66,13 @@ class Subject:
             raise
         pace = (perf_counter() - started) / (len(waveforms) * waveforms.shape[2] / self.rate)
         self.pace = min(pace, self.pace or pace)
-        return answer, rows_of(self.encoder, answer, len(waveforms))
+        return answer, as_rows(self.encoder, answer, len(waveforms))
 
     def rows(self, waveforms: np.ndarray) -> np.ndarray:
         """Return what the encoder answers as rows [B, width]."""
         return self.answer(waveforms)[1]
 
-    def first(self) -> tuple[Answer, np.ndarray]:
+    def first(self) -> tuple[EncoderOutput, np.ndarray]:
         """Ask for :data:`SOUNDS` sounds, or for fewer where time is short: two, or one.
 
         Under a limit one sound comes first. It may load weights or compile, so that it says little of the next: where
@@ -87,7 +87,7 @@ class Subject:
             return self._ask_for(SOUNDS)
         return self._ask_for(2) if self.fits(2 * self.usual) else found
 
-    def _ask_for(self, count: int) -> tuple[Answer, np.ndarray]:
+    def _ask_for(self, count: int) -> tuple[EncoderOutput, np.ndarray]:
         self.count = count
         return self.answer(sounds(count, self.usual, self.rate, self.encoder.channels))
 
@@ -118,6 +118,6 @@ class Subject:
 
 def said(error: Exception) -> str:
     """Return what an encoder raised, to be read after its name."""
-    if isinstance(error, AnswerError):
+    if isinstance(error, OutputError):
         return str(error)
     return f"says: {error}" if isinstance(error, UserError) else f"raised {type(error).__name__}: {error}"

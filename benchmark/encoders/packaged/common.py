@@ -10,7 +10,7 @@ from typing import Literal
 
 from benchmark.encoders.declarations import check_windows
 from benchmark.encoders.options import variant_name
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 from benchmark.system.stdout import stdout_to_stderr
 from tasks.files import expanded
@@ -29,12 +29,12 @@ class Windows:
 
 
 def windows_of(
-    reference: Reference, seconds: float | None, minimum: float | None, maximum: float | None = None
+    spec: EncoderSpec, seconds: float | None, minimum: float | None, maximum: float | None = None
 ) -> Windows:
     """Return the windows of the options ``window`` (seconds, or ``track``), ``hop`` and ``minimum``, or the defaults.
 
     Args:
-        reference: The encoder as the user named it.
+        spec: The encoder as the user named it.
         seconds: The window where the user gives none; ``None`` takes whole tracks.
         minimum: The shortest input where the user gives none; ``None`` means one window.
         maximum: The longest input that the encoder takes.
@@ -42,40 +42,38 @@ def windows_of(
     Raises:
         UserError: A value that is not above 0, or a combination that cannot be.
     """
-    window = reference.option("window", float | Literal["track"], seconds)
+    window = spec.option("window", float | Literal["track"], seconds)
     length = None if window == "track" else window
-    hop, least = reference.option("hop", float), reference.option("minimum", float)
+    hop, least = spec.option("hop", float), spec.option("minimum", float)
     for key, value in (("window", length), ("hop", hop), ("minimum", least)):
         if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"the encoder {reference.text!r} has {key}={value:g}: it must be seconds above 0")
+            raise UserError(f"the encoder {spec.text!r} has {key}={value:g}: it must be seconds above 0")
     if length is None and hop is not None:
-        raise UserError(
-            f"the encoder {reference.text!r} takes whole tracks, so hop={hop:g} has no meaning: leave it out"
-        )
+        raise UserError(f"the encoder {spec.text!r} takes whole tracks, so hop={hop:g} has no meaning: leave it out")
     if maximum is not None and length is not None and length > maximum:
-        raise UserError(f"the encoder {reference.text!r} takes at most {maximum:g} s, not window={length:g}")
+        raise UserError(f"the encoder {spec.text!r} takes at most {maximum:g} s, not window={length:g}")
     if least is None:
         least = minimum if minimum is None or length is None else min(minimum, length)
     elif length is not None and least > length:
-        raise UserError(f"the encoder {reference.text!r} has minimum={least:g}, above its window of {length:g} s")
-    check_windows(length, hop, least, None, f"the encoder {reference.text!r} has ")
+        raise UserError(f"the encoder {spec.text!r} has minimum={least:g}, above its window of {length:g} s")
+    check_windows(length, hop, least, None, f"the encoder {spec.text!r} has ")
     return Windows(length, hop, least)
 
 
-def name_of(reference: Reference, target: str, leave_out: tuple[str, ...] = ()) -> str:
+def name_of(spec: EncoderSpec, target: str, leave_out: tuple[str, ...] = ()) -> str:
     """Return the encoder's name in records: its kind, what it was made from, and the options that the user gave.
 
     Args:
-        reference: The encoder as the user named it.
+        spec: The encoder as the user named it.
         target: A hub id, a module, or a file's name; never a folder of this machine.
         leave_out: Options that change no number.
     """
-    shown: Mapping[str, str] = {key: value for key, value in reference.options.items() if key not in leave_out}
-    name = f"{reference.kind}:{target}"
+    shown: Mapping[str, str] = {key: value for key, value in spec.options.items() if key not in leave_out}
+    name = f"{spec.kind}:{target}"
     return variant_name(name, shown) if shown else name
 
 
-def existing_file(reference: Reference, path: str, what: str) -> Path:
+def existing_file(spec: EncoderSpec, path: str, what: str) -> Path:
     """Return the path of a file that the user named.
 
     Raises:
@@ -83,7 +81,7 @@ def existing_file(reference: Reference, path: str, what: str) -> Path:
     """
     file = expanded(path)
     if not file.is_file():
-        raise UserError(f"no {what} at {file}, which the encoder {reference.text!r} names")
+        raise UserError(f"no {what} at {file}, which the encoder {spec.text!r} names")
     return file
 
 

@@ -21,7 +21,7 @@ from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, own_files, plain
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, existing_file, name_of, printing_aside, windows_of
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 from tasks.files import expanded
 
@@ -45,22 +45,22 @@ class Hear(Encoder):
         "Windows of 10 s where window= says nothing else; the challenge handed over whole clips (window=track).",
     )
 
-    def __init__(self, reference: Reference, module: ModuleType, weights: Path | None, folder: str) -> None:
+    def __init__(self, spec: EncoderSpec, module: ModuleType, weights: Path | None, folder: str) -> None:
         """Load the model of an imported module.
 
         Raises:
             UserError: The module or its model lacks what HEAR asks of it, or the model cannot be loaded.
         """
         self._module, self._folder = module, folder
-        self._text = reference.text
-        self.embedding = _embedding(reference, module)
+        self._text = spec.text
+        self.embedding = _embedding(spec, module)
         self._model = self._load(weights)
         self.sample_rate = self._number("sample_rate")
         scene = self.embedding == "scene"
         self.dim = self._number("scene_embedding_size" if scene else "timestamp_embedding_size")
-        windows = windows_of(reference, WINDOW_SECONDS, MINIMUM_SECONDS)
+        windows = windows_of(spec, WINDOW_SECONDS, MINIMUM_SECONDS)
         self.window_seconds, self.hop_seconds, self.minimum_seconds = windows.seconds, windows.hop, windows.minimum
-        self.name = name_of(reference, reference.target + (f"@{weights.name}" if weights else ""))
+        self.name = name_of(spec, spec.target + (f"@{weights.name}" if weights else ""))
         self.version = _version(module)
         self._content = self._digest(weights)
 
@@ -124,7 +124,7 @@ class Hear(Encoder):
         return answer[0]
 
 
-def open_hear(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
+def open_hear(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
     """Return the encoder of a module with the HEAR functions; it may lie in the current folder.
 
     Options: ``embedding`` (scene, timestamps), ``window`` (seconds or ``track``), ``hop``, ``minimum``.
@@ -132,39 +132,39 @@ def open_hear(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - on
     Raises:
         UserError: The module cannot be imported, lacks what HEAR asks of it, or its weights are not there.
     """
-    reference.check_options((*WINDOW_OPTIONS, "embedding"))
-    weights = _weights(reference)
+    spec.check_options((*WINDOW_OPTIONS, "embedding"))
+    weights = _weights(spec)
     folder = str(Path.cwd())
     try:
-        with printing_aside(), importable(folder, reference.target):
-            module = importlib.import_module(reference.target)
+        with printing_aside(), importable(folder, spec.target):
+            module = importlib.import_module(spec.target)
     except Exception as error:  # whatever the module does when it is imported
         raise UserError(
-            f"cannot import the HEAR module {reference.target!r}: {type(error).__name__}: {error}. It must be "
+            f"cannot import the HEAR module {spec.target!r}: {type(error).__name__}: {error}. It must be "
             "installed, or lie in the current folder"
         ) from error
-    return Hear(reference, module, weights, folder)
+    return Hear(spec, module, weights, folder)
 
 
-def _weights(reference: Reference) -> Path | None:
-    if reference.weights is None:
+def _weights(spec: EncoderSpec) -> Path | None:
+    if spec.weights is None:
         return None
-    folder = expanded(reference.weights)
-    return folder if folder.is_dir() else existing_file(reference, reference.weights, "weights")
+    folder = expanded(spec.weights)
+    return folder if folder.is_dir() else existing_file(spec, spec.weights, "weights")
 
 
-def _embedding(reference: Reference, module: ModuleType) -> Kind:
+def _embedding(spec: EncoderSpec, module: ModuleType) -> Kind:
     """Return what to ask the module for."""
     functions: dict[Kind, str] = {"scene": "get_scene_embeddings", "timestamps": "get_timestamp_embeddings"}
     there = [kind for kind, name in functions.items() if callable(getattr(module, name, None))]
     if not callable(getattr(module, "load_model", None)) or not there:
         raise UserError(
-            f"the module {reference.target!r} is no HEAR module: it must have load_model, and get_scene_embeddings or "
+            f"the module {spec.target!r} is no HEAR module: it must have load_model, and get_scene_embeddings or "
             "get_timestamp_embeddings"
         )
-    asked: Kind = reference.option("embedding", Literal["scene", "timestamps"], there[0])
+    asked: Kind = spec.option("embedding", Literal["scene", "timestamps"], there[0])
     if asked not in there:
-        raise UserError(f"the module {reference.target!r} has no {functions[asked]}: leave embedding={asked} out")
+        raise UserError(f"the module {spec.target!r} has no {functions[asked]}: leave embedding={asked} out")
     return asked
 
 

@@ -23,7 +23,7 @@ from benchmark.encoders.fingerprint import describe
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, printing_aside
 from benchmark.encoders.packaged.huggingface_encoder import HuggingFace, Loaded
 from benchmark.encoders.packaged.huggingface_families import Clap, Codec, Wave, Whisper, family_of
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
 from benchmark.system.descriptions import read_description
@@ -53,7 +53,7 @@ class _Source:
     remote: bool
 
 
-def open_huggingface(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
+def open_huggingface(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
     """Return the encoder of an audio model of the Hugging Face hub, or of a folder with its files.
 
     Options: ``layer`` (last, all, or a number), ``pool`` (mean, max, mean_std), ``window`` (seconds or ``track``),
@@ -64,19 +64,19 @@ def open_huggingface(reference: Reference, home: Path) -> Encoder:  # noqa: ARG0
         UserError: transformers is not installed, the model cannot be had, is of no known family, or needs code that
             was not allowed; or the options do not fit it.
     """
-    reference.check_options(OPTIONS)
-    transformers = _transformers(reference)
+    spec.check_options(OPTIONS)
+    transformers = _transformers(spec)
     with printing_aside(), _quiet(transformers):
-        return _open(reference, transformers)
+        return _open(spec, transformers)
 
 
-def _open(reference: Reference, transformers: Any) -> Encoder:
-    place, local = _place(reference)
-    who = repr(reference.text)
-    pins = {} if reference.revision is None else {"revision": reference.revision}
+def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
+    place, local = _place(spec)
+    who = repr(spec.text)
+    pins = {} if spec.revision is None else {"revision": spec.revision}
     if local:
         _refuse_unreadable(Path(place), who)
-    with _explained(who, place, reference.revision):
+    with _explained(who, place, spec.revision):
         raw, _ = transformers.PretrainedConfig.get_config_dict(place, **pins)
         commit = None if local else _commit(transformers.utils.cached_file(place, "config.json", **pins))
     if commit is not None:  # a branch may move between two downloads
@@ -84,10 +84,10 @@ def _open(reference: Reference, transformers: Any) -> Encoder:
     if not raw:
         raise UserError(f"{who} has no config.json, so transformers cannot build it: write a plug-in for its package")
     _refuse_kernels(raw, who)
-    source = _Source(place, local, who, pins, _trusted(reference, raw, local, transformers))
+    source = _Source(place, local, who, pins, _trusted(spec, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
     trust = {"trust_remote_code": source.remote}
-    with _explained(who, place, reference.revision):
+    with _explained(who, place, spec.revision):
         config = transformers.AutoConfig.from_pretrained(place, **pins, **trust)
     extractor = _extractor(source, family, transformers)
     model, config = _model(source, family, config, transformers)
@@ -96,21 +96,19 @@ def _open(reference: Reference, transformers: Any) -> Encoder:
         model=model,
         config=config,
         extractor=extractor,
-        target=resolved(Path(place)).name if local else place + _short(reference.revision),
+        target=resolved(Path(place)).name if local else place + _short(spec.revision),
         version=(commit or weights)[:12],
         content=_content(weights, raw, extractor, model if source.remote else None, transformers.__version__),
         remote=source.remote,
     )
-    return family(reference, loaded)
+    return family(spec, loaded)
 
 
-def _transformers(reference: Reference) -> Any:
+def _transformers(spec: EncoderSpec) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise UserError(
-            f"the encoder {reference.text!r} needs transformers ({error}):\n  {install_command('hf')}"
-        ) from None
+        raise UserError(f"the encoder {spec.text!r} needs transformers ({error}):\n  {install_command('hf')}") from None
     try:
         transformers.PreTrainedModel  # noqa: B018 - imported at first use
     except (OSError, RuntimeError, ImportError) as error:
@@ -122,28 +120,26 @@ def _transformers(reference: Reference) -> Any:
     return transformers
 
 
-def _place(reference: Reference) -> tuple[str, bool]:
+def _place(spec: EncoderSpec) -> tuple[str, bool]:
     """Return the folder or the hub id, and whether it is a folder."""
-    folder = expanded(reference.target)
+    folder = expanded(spec.target)
     if folder.is_dir():
-        if reference.revision is not None:
-            raise UserError(f"{reference.target} is a folder, which has no revision: leave @{reference.revision} out")
+        if spec.revision is not None:
+            raise UserError(f"{spec.target} is a folder, which has no revision: leave @{spec.revision} out")
         return str(folder), True
-    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", reference.target) or reference.target.startswith("."):
-        raise UserError(
-            f"no folder at {folder}, and {reference.target!r} is no hub id such as facebook/hubert-base-ls960"
-        )
-    return reference.target, False
+    if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", spec.target) or spec.target.startswith("."):
+        raise UserError(f"no folder at {folder}, and {spec.target!r} is no hub id such as facebook/hubert-base-ls960")
+    return spec.target, False
 
 
-def _trusted(reference: Reference, raw: dict[str, Any], local: bool, transformers: Any) -> bool:
+def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: Any) -> bool:
     """Return whether code that came with the model is run: only if the user says so, and knows which.
 
     Raises:
         UserError: It would have to be and was not allowed, or was allowed without need or without a pinned revision.
     """
-    allowed = reference.option("remote_code", bool, default=False)
-    who, code = repr(reference.text), raw.get("auto_map") or {}
+    allowed = spec.option("remote_code", bool, default=False)
+    who, code = repr(spec.text), raw.get("auto_map") or {}
     known = raw.get("model_type") in transformers.CONFIG_MAPPING
     if not code:
         if allowed:
@@ -159,13 +155,13 @@ def _trusted(reference: Reference, raw: dict[str, Any], local: bool, transformer
             return False
         raise UserError(
             f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}. Read "
-            f"it; then allow it with remote_code=1 and the full commit, as {reference.kind}:ID@COMMIT?remote_code=1"
+            f"it; then allow it with remote_code=1 and the full commit, as {spec.kind}:ID@COMMIT?remote_code=1"
         )
     _refuse_foreign(code, who)
-    if not local and not COMMIT.fullmatch(reference.revision or ""):
+    if not local and not COMMIT.fullmatch(spec.revision or ""):
         raise UserError(
             f"{who} would run code from the hub that can change any day: pin it by the full commit (40 hex digits), as "
-            f"hf:{reference.target}@COMMIT?remote_code=1, or name a folder that you downloaded"
+            f"hf:{spec.target}@COMMIT?remote_code=1, or name a folder that you downloaded"
         )
     return True
 

@@ -13,7 +13,7 @@ from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import plain
 from benchmark.encoders.packaged.common import name_of, printing_aside, windows_of
 from benchmark.encoders.packaged.hidden_layers import Stack, check_heard, find_stack, listening
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 
 Pool = Literal["mean", "max", "mean_std"]
@@ -65,34 +65,34 @@ class HuggingFace(Encoder):
     #: Whether a shorter window costs as much as the longest.
     pads: ClassVar[bool] = False
 
-    def __init__(self, reference: Reference, loaded: Loaded) -> None:
+    def __init__(self, spec: EncoderSpec, loaded: Loaded) -> None:
         """Read the options and find the layers.
 
         Raises:
             UserError: An option does not fit the model, or its layers are not where they should be.
         """
         self._model, self._config, self._extractor = loaded.model, loaded.config, loaded.extractor
-        self._who = f"{reference.text!r}"
+        self._who = f"{spec.text!r}"
         self._content = loaded.content
-        self.name = name_of(reference, loaded.target, ("remote_code",))
+        self.name = name_of(spec, loaded.target, ("remote_code",))
         self.version = loaded.version
-        self.sample_rate = self._rate(reference)
+        self.sample_rate = self._rate(spec)
         self.maximum_seconds = self._longest()
         usual = self.usual_seconds if self.usual_seconds is not None else self.maximum_seconds
-        windows = windows_of(reference, usual, self.shortest_seconds, self.maximum_seconds)
+        windows = windows_of(spec, usual, self.shortest_seconds, self.maximum_seconds)
         self.window_seconds, self.hop_seconds, self.minimum_seconds = windows.seconds, windows.hop, windows.minimum
-        self.pool: Pool = reference.option("pool", Literal["mean", "max", "mean_std"], "mean")
+        self.pool: Pool = spec.option("pool", Literal["mean", "max", "mean_std"], "mean")
         self._stack: Stack | None = None
         self._wanted: tuple[int, ...] = ()
-        self._set_layers(reference)
+        self._set_layers(spec)
         self.dim = self._width() * (2 if self.pool == "mean_std" else 1)
 
-    def _rate(self, reference: Reference) -> int:
+    def _rate(self, spec: EncoderSpec) -> int:
         """Return the sample rate of the extractor or the configuration, or of the user where neither tells."""
         found = getattr(self._extractor, "sampling_rate", None) or getattr(
             self._config, "sampling_rate", getattr(self._config, "sample_rate", None)
         )
-        asked = reference.option("sample_rate", int)
+        asked = spec.option("sample_rate", int)
         if found is None and asked is None:
             raise UserError(f"{self._who} does not say at which rate it hears: give sample_rate=, such as 24000")
         if None not in (found, asked) and found != asked:
@@ -110,16 +110,16 @@ class HuggingFace(Encoder):
             raise UserError(f"the configuration of {self._who} has no hidden_size, so its width is not known")
         return width
 
-    def _set_layers(self, reference: Reference) -> None:
-        asked: int | str = reference.option("layer", int | Literal["last", "all"], "last")
+    def _set_layers(self, spec: EncoderSpec) -> None:
+        asked: int | str = spec.option("layer", int | Literal["last", "all"], "last")
         if not self.has_layers:
-            if asked != "last" or "layers_at" in reference.options:
+            if asked != "last" or "layers_at" in spec.options:
                 raise UserError(f"{self._who} gives one embedding, without layers to choose from: leave layer out")
             return
         count = getattr(self._config, "num_hidden_layers", None)
         if not isinstance(count, int):
             raise UserError(f"the configuration of {self._who} has no num_hidden_layers, so they cannot be counted")
-        where = reference.option("layers_at", str, self.layers_at)
+        where = spec.option("layers_at", str, self.layers_at)
         self._stack = find_stack(self._model, count, where, self._who)
         if asked == "all":
             self._wanted, self.layers = tuple(range(count + 1)), tuple(str(i) for i in range(count + 1))

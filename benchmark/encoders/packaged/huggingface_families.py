@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from benchmark.encoders.packaged.huggingface_encoder import HuggingFace, Loaded
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 
 
@@ -24,7 +24,7 @@ class Wave(HuggingFace):
         "The embedding is the encoder's, before an adapter where there is one.",
     )
 
-    def __init__(self, reference: Reference, loaded: Loaded) -> None:
+    def __init__(self, spec: EncoderSpec, loaded: Loaded) -> None:
         """See :class:`HuggingFace`; remote code may keep its layers anywhere.
 
         Raises:
@@ -32,9 +32,9 @@ class Wave(HuggingFace):
         """
         if loaded.remote:
             self.layers_at = None
-        super().__init__(reference, loaded)
+        super().__init__(spec, loaded)
         said = getattr(loaded.extractor, "do_normalize", None)
-        asked = reference.option("normalize", bool)
+        asked = spec.option("normalize", bool)
         if said is None and asked is None:
             raise UserError(
                 f"{self._who} has no preprocessor_config.json that says whether waveforms are brought to zero mean and "
@@ -179,14 +179,14 @@ class Codec(HuggingFace):
         "Of MusicGen, its EnCodec: its language model needs a text beside the codes.",
     )
 
-    def __init__(self, reference: Reference, loaded: Loaded) -> None:
+    def __init__(self, spec: EncoderSpec, loaded: Loaded) -> None:
         """See :class:`HuggingFace`."""
         self.channels = 2 if getattr(loaded.config, "audio_channels", 1) == 2 else 1
         self._piece = getattr(loaded.config, "chunk_length", None)
         self._step = getattr(loaded.config, "chunk_stride", None)
         if self._piece is not None:
             self.shortest_seconds = self._piece / loaded.config.sampling_rate
-        super().__init__(reference, loaded)
+        super().__init__(spec, loaded)
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return the waveforms as they are."""

@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.declarations import WINDOWS, check_rate, check_width
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, Windows, windows_of
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 
 #: Axes of a model's input: batch, channels, samples.
@@ -44,25 +44,25 @@ class ModelFile(Encoder):
         "An answer with frames [B, T, D] is averaged over them; frames=last reads it as [B, D, T].",
     )
 
-    def __init__(self, reference: Reference, content: str) -> None:
+    def __init__(self, spec: EncoderSpec, content: str) -> None:
         """Read what the user said of the model's audio.
 
         Raises:
             UserError: The sample rate is missing, or an option has no such value.
         """
-        if "sample_rate" not in reference.options:
+        if "sample_rate" not in spec.options:
             raise UserError(
-                f"the encoder {reference.text!r} needs sample_rate=: the file does not say at which rate its model "
-                f"hears, and at a wrong one every number would be wrong. Write {reference.text}?sample_rate=16000"
+                f"the encoder {spec.text!r} needs sample_rate=: the file does not say at which rate its model "
+                f"hears, and at a wrong one every number would be wrong. Write {spec.text}?sample_rate=16000"
             )
-        self.sample_rate = reference.option("sample_rate", int)
-        check_rate(self.sample_rate, f"the encoder {reference.text!r} has sample_rate={self.sample_rate}")
-        self.channels = reference.option("channels", Literal[1, 2], 1)
-        self.frames = reference.option("frames", Literal["middle", "last"], "middle")
+        self.sample_rate = spec.option("sample_rate", int)
+        check_rate(self.sample_rate, f"the encoder {spec.text!r} has sample_rate={self.sample_rate}")
+        self.channels = spec.option("channels", Literal[1, 2], 1)
+        self.frames = spec.option("frames", Literal["middle", "last"], "middle")
         self.content = content
         self.version = content[:12]
 
-    def set_windows(self, reference: Reference, samples: int | None) -> None:
+    def set_windows(self, spec: EncoderSpec, samples: int | None) -> None:
         """Declare the windows that the user gave, or the only length that the model takes.
 
         Raises:
@@ -71,22 +71,22 @@ class ModelFile(Encoder):
         fixed = None if samples is None else samples / self.sample_rate
         if fixed is not None and not WINDOWS[0] <= fixed <= WINDOWS[1]:
             raise UserError(
-                f"the encoder {reference.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
+                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
                 "Hz, which is no window of audio: does it take a waveform, and is sample_rate right?"
             )
-        if fixed is None and "window" not in reference.options:
+        if fixed is None and "window" not in spec.options:
             raise UserError(
-                f"the encoder {reference.text!r} needs window=: how many seconds one input holds, such as window=3, or "
+                f"the encoder {spec.text!r} needs window=: how many seconds one input holds, such as window=3, or "
                 "window=track for whole tracks"
             )
-        windows: Windows = windows_of(reference, fixed, None)
+        windows: Windows = windows_of(spec, fixed, None)
         if samples is not None and (
             windows.seconds is None
             or round(windows.seconds * self.sample_rate) != samples
             or windows.minimum not in (None, windows.seconds)
         ):
             raise UserError(
-                f"the encoder {reference.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
+                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
                 f"Hz: leave window and minimum out, or export it with a dynamic length (or is sample_rate wrong?)"
             )
         self.window_seconds, self.hop_seconds = windows.seconds, windows.hop
@@ -94,7 +94,7 @@ class ModelFile(Encoder):
 
     def settle(
         self,
-        reference: Reference,
+        spec: EncoderSpec,
         call: Callable[[np.ndarray], np.ndarray],
         layouts: Sequence[Layout],
         batch: int | None,
@@ -102,7 +102,7 @@ class ModelFile(Encoder):
         """Find out by calls on noise what the model takes, and declare it.
 
         Args:
-            reference: The encoder as the user named it.
+            spec: The encoder as the user named it.
             call: The model, from arrays of one of the layouts to its answer.
             layouts: The layouts that are possible.
             batch: The only batch that the model takes, where its file says so.
@@ -110,17 +110,15 @@ class ModelFile(Encoder):
         Raises:
             UserError: It answers none of the layouts, two of them differently, or not as an encoder can.
         """
-        asked = reference.option("layout", Literal["bn", "bcn", "bnc"])
+        asked = spec.option("layout", Literal["bn", "bcn", "bnc"])
         if asked is not None:
             if asked not in layouts:
-                raise UserError(f"the encoder {reference.text!r} takes layout {' or '.join(layouts)}, not {asked!r}")
+                raise UserError(f"the encoder {spec.text!r} takes layout {' or '.join(layouts)}, not {asked!r}")
             layouts = (asked,)
         if self.channels == 2:
             layouts = [layout for layout in layouts if layout != "bn"]
             if not layouts:
-                raise UserError(
-                    f"the encoder {reference.text!r} takes [batch, samples]: it has no place for channels=2"
-                )
+                raise UserError(f"the encoder {spec.text!r} takes [batch, samples]: it has no place for channels=2")
         noise = _noise(self)
         tried: dict[Layout, tuple[bool, np.ndarray]] = {}
         refused: dict[str, str] = {}
@@ -131,21 +129,21 @@ class ModelFile(Encoder):
                 refused[layout] = str(error)
         if not tried:
             reasons = "; ".join(f"as {layout}: {reason}" for layout, reason in refused.items())
-            raise UserError(f"the encoder {reference.text!r} failed on {noise.shape[2]} samples of noise. {reasons}")
+            raise UserError(f"the encoder {spec.text!r} failed on {noise.shape[2]} samples of noise. {reasons}")
         first, (one_by_one, answer) = next(iter(tried.items()))
         for layout, (_, other) in tried.items():
             if _pooled(other).shape != _pooled(answer).shape or not _close(_pooled(other), _pooled(answer)):
                 raise UserError(
-                    f"the encoder {reference.text!r} takes its input as {first} and as {layout}, with different "
+                    f"the encoder {spec.text!r} takes its input as {first} and as {layout}, with different "
                     f"answers: say which is meant with layout={first} or layout={layout}"
                 )
         self.layout: Layout = first
         self.one_by_one, self.dim = one_by_one, answer.shape[-1]
-        check_width(self.dim, 1, f"the encoder {reference.text!r} answers {self.dim:,} numbers to a window")
-        self._refuse_frames_last(reference, call, noise, answer)
+        check_width(self.dim, 1, f"the encoder {spec.text!r} answers {self.dim:,} numbers to a window")
+        self._refuse_frames_last(spec, call, noise, answer)
 
     def _refuse_frames_last(
-        self, reference: Reference, call: Callable[[np.ndarray], np.ndarray], noise: np.ndarray, answer: np.ndarray
+        self, spec: EncoderSpec, call: Callable[[np.ndarray], np.ndarray], noise: np.ndarray, answer: np.ndarray
     ) -> None:
         """Refuse an answer whose width goes with the input's length: its frames are the other axis."""
         if answer.ndim != 3:
@@ -157,7 +155,7 @@ class ModelFile(Encoder):
         if shorter.ndim == 3 and shorter.shape[2] != answer.shape[2]:
             other = "middle" if self.frames == "last" else "last"
             raise UserError(
-                f"the encoder {reference.text!r} answers {list(answer.shape)} to {noise.shape[2]} samples and "
+                f"the encoder {spec.text!r} answers {list(answer.shape)} to {noise.shape[2]} samples and "
                 f"{list(shorter.shape)} to fewer: its width must not go with the length. Say frames={other}"
             )
 

@@ -14,7 +14,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.packaged.common import existing_file, name_of
 from benchmark.encoders.packaged.model_file import LAYOUTS, OPTIONS, Layout, ModelFile, arranged
 from benchmark.encoders.packaged.onnx_files import files_of_weights
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 from benchmark.system.files import content_hash
@@ -32,31 +32,31 @@ class OnnxModel(ModelFile):
 
     not_in_fingerprint = (*ModelFile.not_in_fingerprint, "_session", "_file", "_device")
 
-    def __init__(self, reference: Reference, file: Path) -> None:
+    def __init__(self, spec: EncoderSpec, file: Path) -> None:
         """Open the model, and try it.
 
         Raises:
             UserError: It is no ONNX model, takes or gives what an encoder does not, or the options do not fit it.
         """
-        super().__init__(reference, _digest(file))
-        self.name = name_of(reference, file.name)
+        super().__init__(spec, _digest(file))
+        self.name = name_of(spec, file.name)
         self._file, self._device = file, "cpu"
-        self._session = _session(reference, file, "cpu")
-        given = _named(reference, self._session.get_inputs(), "input")
+        self._session = _session(spec, file, "cpu")
+        given = _named(spec, self._session.get_inputs(), "input")
         self.input_name = given.name
         if given.type != "tensor(float)":
-            raise UserError(f"the encoder {reference.text!r} takes {given.type}, not float32: export it for that")
-        self.output_name = _named(reference, self._session.get_outputs(), "output").name
-        layouts, batch, channels, samples = _shape(reference, given.shape)
+            raise UserError(f"the encoder {spec.text!r} takes {given.type}, not float32: export it for that")
+        self.output_name = _named(spec, self._session.get_outputs(), "output").name
+        layouts, batch, channels, samples = _shape(spec, given.shape)
         if channels is not None:
-            if "channels" in reference.options and self.channels != channels:
-                raise UserError(f"the encoder {reference.text!r} takes {channels} channel(s), not {self.channels}")
+            if "channels" in spec.options and self.channels != channels:
+                raise UserError(f"the encoder {spec.text!r} takes {channels} channel(s), not {self.channels}")
             self.channels = 2 if channels == 2 else 1
-        self.set_windows(reference, samples)
+        self.set_windows(spec, samples)
         import onnxruntime
 
         self.arrays = "torch" if CUDA in onnxruntime.get_available_providers() else "numpy"
-        self.settle(reference, self._call, layouts, batch)
+        self.settle(spec, self._call, layouts, batch)
 
     def fingerprint(self) -> str:
         """Return the sha256 of what decides an embedding; not of whether this machine could use a GPU."""
@@ -87,7 +87,7 @@ class OnnxModel(ModelFile):
         return np.asarray(answer)
 
 
-def open_onnx(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
+def open_onnx(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
     """Return the encoder of an ONNX file.
 
     Options: ``sample_rate`` (needed), ``window`` (seconds or ``track``; needed unless the model has one length),
@@ -96,18 +96,18 @@ def open_onnx(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - on
     Raises:
         UserError: onnxruntime is not installed, the file is no such model, or the options do not fit it.
     """
-    reference.check_options((*OPTIONS, "input", "output"))
-    file = existing_file(reference, reference.target, "ONNX file")
+    spec.check_options((*OPTIONS, "input", "output"))
+    file = existing_file(spec, spec.target, "ONNX file")
     try:
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"the encoder {reference.text!r} needs onnxruntime ({error}):\n  {install_command('onnx')}"
+            f"the encoder {spec.text!r} needs onnxruntime ({error}):\n  {install_command('onnx')}"
         ) from None
-    return OnnxModel(reference, file)
+    return OnnxModel(spec, file)
 
 
-def _session(reference: Reference | None, file: Path, device: str) -> Any:
+def _session(spec: EncoderSpec | None, file: Path, device: str) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -124,50 +124,48 @@ def _session(reference: Reference | None, file: Path, device: str) -> Any:
         session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     except Exception as error:  # its exceptions have no common class of their own
         reason = str(error).strip().splitlines()[0]
-        what = reference.text if reference else file.name
+        what = spec.text if spec else file.name
         raise UserError(f"{file} cannot be opened as the ONNX model {what!r}: {reason}") from error
     if device != "cpu" and session.get_providers()[0] != CUDA:  # it falls back to the CPU with a mere warning
         raise UserError(f"onnxruntime found a GPU but could not start on it ({device}): use --device cpu")
     return session
 
 
-def _named(reference: Reference, found: list[Any], what: str) -> Any:
+def _named(spec: EncoderSpec, found: list[Any], what: str) -> Any:
     """Return the input or output that the user named, or the only one."""
     listed = ", ".join(f"{each.name} {each.shape}" for each in found)
-    asked = reference.options.get(what)
+    asked = spec.options.get(what)
     if what == "input" and len(found) > 1 and asked is None:
-        raise UserError(f"the encoder {reference.text!r} has several inputs, and takes one waveform: {listed}")
+        raise UserError(f"the encoder {spec.text!r} has several inputs, and takes one waveform: {listed}")
     if asked is None and len(found) > 1:
-        raise UserError(f"the encoder {reference.text!r} has several outputs: choose with output=NAME among {listed}")
+        raise UserError(f"the encoder {spec.text!r} has several outputs: choose with output=NAME among {listed}")
     chosen = next((each for each in found if asked in (None, each.name)), None)
     if chosen is None:
-        raise UserError(f"the encoder {reference.text!r} has no {what} {asked!r}: it has {listed}")
+        raise UserError(f"the encoder {spec.text!r} has no {what} {asked!r}: it has {listed}")
     if what == "input" and len(found) > 1:
         rest = ", ".join(each.name for each in found if each is not chosen)
-        raise UserError(f"the encoder {reference.text!r} wants {rest} beside the waveform: export it without")
+        raise UserError(f"the encoder {spec.text!r} wants {rest} beside the waveform: export it without")
     return chosen
 
 
-def _shape(
-    reference: Reference, shape: list[Any] | None
-) -> tuple[tuple[Layout, ...], int | None, int | None, int | None]:
+def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ...], int | None, int | None, int | None]:
     """Return the possible layouts, and the batch, channels and samples that an input shape fixes."""
     if not shape:  # unknown, or a scalar: calls will tell
         return (*LAYOUTS[2], *LAYOUTS[3]), None, None, None
     layouts = LAYOUTS.get(len(shape))
     if layouts is None:
         raise UserError(
-            f"the encoder {reference.text!r} takes {shape}: an encoder takes waveforms [batch, samples] or [batch, "
+            f"the encoder {spec.text!r} takes {shape}: an encoder takes waveforms [batch, samples] or [batch, "
             "channels, samples]. Export it with its front end"
         )
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     if sizes[0] not in (None, 1):
         raise UserError(
-            f"the encoder {reference.text!r} takes batches of exactly {sizes[0]}: export it with a dynamic batch or 1"
+            f"the encoder {spec.text!r} takes batches of exactly {sizes[0]}: export it with a dynamic batch or 1"
         )
     if len(sizes) == 2:
         return layouts, sizes[0], None, sizes[1]
-    if (asked := reference.options.get("layout")) in ("bcn", "bnc"):
+    if (asked := spec.options.get("layout")) in ("bcn", "bnc"):
         layouts = ("bcn",) if asked == "bcn" else ("bnc",)
     elif sizes[1] in (1, 2):
         layouts = ("bcn",)
@@ -177,7 +175,7 @@ def _shape(
         layouts = ("bcn",)
     channels, samples = (sizes[1], sizes[2]) if layouts == ("bcn",) else (sizes[2], sizes[1])
     if channels not in (None, 1, 2):
-        raise UserError(f"the encoder {reference.text!r} takes {shape}, which is neither mono nor stereo waveforms")
+        raise UserError(f"the encoder {spec.text!r} takes {shape}, which is neither mono nor stereo waveforms")
     return layouts, sizes[0], channels, samples
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.packaged.common import existing_file, name_of
 from benchmark.encoders.packaged.model_file import LAYOUTS, OPTIONS, ModelFile, arranged
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash
@@ -31,17 +31,17 @@ class TorchScriptModel(ModelFile):
 
     not_in_fingerprint = (*ModelFile.not_in_fingerprint, "_model")
 
-    def __init__(self, reference: Reference, file: Path) -> None:
+    def __init__(self, spec: EncoderSpec, file: Path) -> None:
         """Open the model, and try it.
 
         Raises:
             UserError: It is no such model, takes or gives what an encoder does not, or the options do not fit it.
         """
-        super().__init__(reference, content_hash(file))
-        self.name = name_of(reference, file.name, ("trust",))
+        super().__init__(spec, content_hash(file))
+        self.name = name_of(spec, file.name, ("trust",))
         self._model: Any = _scripted(file)
-        self.set_windows(reference, None)
-        self.settle(reference, self._on_cpu, (*LAYOUTS[2], *LAYOUTS[3][:1]), None)
+        self.set_windows(spec, None)
+        self.settle(spec, self._on_cpu, (*LAYOUTS[2], *LAYOUTS[3][:1]), None)
 
     def to(self, device: str) -> None:
         """Move the model to ``device``."""
@@ -65,7 +65,7 @@ class TorchScriptModel(ModelFile):
             return (answer.float() if answer.is_floating_point() else answer).numpy()
 
 
-def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
+def open_torchscript(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one signature for all kinds
     """Return the encoder of a TorchScript file.
 
     Options: ``sample_rate`` and ``window`` (seconds or ``track``), both needed; ``hop``, ``minimum``, ``channels``,
@@ -74,15 +74,15 @@ def open_torchscript(reference: Reference, home: Path) -> Encoder:  # noqa: ARG0
     Raises:
         UserError: The file is no such model, is not trusted, or the options do not fit it.
     """
-    reference.check_options((*OPTIONS, "trust"))
-    file = existing_file(reference, reference.target, "TorchScript file")
+    spec.check_options((*OPTIONS, "trust"))
+    file = existing_file(spec, spec.target, "TorchScript file")
     _refuse_pickles(file)
-    if not reference.option("trust", bool, default=False):
+    if not spec.option("trust", bool, default=False):
         raise UserError(
             f"{file} is a TorchScript file, and opening it already runs a part of it: {IS_CODE}. If you trust where it "
-            f"comes from, say so with trust=1, as {reference.text}?trust=1; or export the model to ONNX, which is data"
+            f"comes from, say so with trust=1, as {spec.text}?trust=1; or export the model to ONNX, which is data"
         )
-    return TorchScriptModel(reference, file)
+    return TorchScriptModel(spec, file)
 
 
 def _scripted(file: Path) -> Any:

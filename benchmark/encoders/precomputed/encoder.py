@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.files import read_rows
-from benchmark.encoders.spec import Reference
+from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 from benchmark.system.long_lists import shown
 from tasks.files import expanded, resolved
@@ -88,14 +88,14 @@ class Precomputed(Encoder):
         return hashlib.sha256(json.dumps([MATCHING, self._rows.ids, self._rows.digests]).encode()).hexdigest()
 
 
-def open_precomputed(reference: Reference, home: Path) -> Precomputed:
+def open_precomputed(spec: EncoderSpec, home: Path) -> Precomputed:
     """Return the embeddings that ``emb:`` names; the option ``name`` is their id in records.
 
     Raises:
         UserError: They cannot be read, or an id is there twice.
     """
-    reference.check_options(("name",))
-    return Precomputed(expanded(reference.target), reference.options.get("name"), home)
+    spec.check_options(("name",))
+    return Precomputed(expanded(spec.target), spec.options.get("name"), home)
 
 
 def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -> list[str]:

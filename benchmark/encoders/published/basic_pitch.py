@@ -20,7 +20,7 @@ from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 
 if TYPE_CHECKING:
-    from benchmark.encoders.spec import Reference
+    from benchmark.encoders.spec import EncoderSpec
 
 SAMPLE_RATE, HOP, FRAMES_PER_SECOND = 22050, 256, 86
 WINDOW = 2 * SAMPLE_RATE - HOP
@@ -106,7 +106,7 @@ def cut(waveform: Floats) -> Floats:
     return np.ascontiguousarray(np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::STEP])
 
 
-def open_basic_pitch(reference: Reference, home: Path) -> BasicPitch:
+def open_basic_pitch(spec: EncoderSpec, home: Path) -> BasicPitch:
     """Return the encoder with the weights in ``home``.
 
     Raises:
@@ -114,7 +114,7 @@ def open_basic_pitch(reference: Reference, home: Path) -> BasicPitch:
     """
     from benchmark.encoders.published.weights import weights_of
 
-    reference.check_options(())
+    spec.check_options(())
     return BasicPitch(weights_of("basic-pitch", home))
 
 

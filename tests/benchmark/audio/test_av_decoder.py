@@ -9,7 +9,7 @@ import soundfile
 
 from benchmark.audio import av_decoder
 from benchmark.audio.decode import AudioRule, DamagedAudioError, decode, load
-from benchmark.audio.index import AudioIndex, Seen, identify, look_again
+from benchmark.audio.index import AudioIndex, HashedFile, identify, look_again
 from benchmark.audio.reader import decode_one
 from benchmark.system.files import content_hash
 from benchmark.system.progress import Silent
@@ -129,5 +129,5 @@ def test_a_file_that_was_refused_is_tried_again_where_the_extra_has_come(tmp_pat
     path = encoded(tmp_path / "a.m4a", "aac", noise(RATE, 1), "ipod")
     stat = path.stat()
     index = AudioIndex(tmp_path)
-    index.add([Seen(str(path), stat.st_size, stat.st_mtime_ns, f"{content_hash(path)}-refused", "", 1)])
+    index.add([HashedFile(str(path), stat.st_size, stat.st_mtime_ns, f"{content_hash(path)}-refused", "", 1)])
     assert decode_one(path, RULE).audio is not None

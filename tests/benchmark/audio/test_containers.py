@@ -39,8 +39,8 @@ def without_ffmpeg(monkeypatch):
 def test_sound_that_libsndfile_cannot_read(tmp_path, data, words, before):
     found = sniff(before + data + REST)
     assert found.sound
-    assert words in found.in_words()
-    assert "convert it" in found.in_words()
+    assert words in found.describe()
+    assert "convert it" in found.describe()
     path = tmp_path / "a.mp3"
     path.write_bytes(before + data + REST)
     with pytest.raises(DamagedAudioError, match="convert it"):

@@ -10,7 +10,7 @@ import pytest
 
 from benchmark.audio import index as audio_index
 from benchmark.audio.decode import AudioRule
-from benchmark.audio.index import MERGE_ABOVE, AudioIndex, Seen, identify, look_again
+from benchmark.audio.index import MERGE_ABOVE, AudioIndex, HashedFile, identify, look_again
 from benchmark.audio.inspection import INSPECTION_VERSION
 from benchmark.audio.reader import decode_one
 from benchmark.errors import UserError
@@ -19,9 +19,9 @@ from benchmark.system.progress import Silent
 from tests.benchmark.sound_bytes import mp3
 
 
-def seen(path: Path, key: str = "a" * 64) -> Seen:
+def seen(path: Path, key: str = "a" * 64) -> HashedFile:
     stat = path.stat()
-    return Seen(str(path), stat.st_size, stat.st_mtime_ns, key)
+    return HashedFile(str(path), stat.st_size, stat.st_mtime_ns, key)
 
 
 @pytest.fixture
@@ -243,7 +243,7 @@ def test_a_flipped_bit_is_never_read(tmp_path):
     song.write_bytes(b"x" * 100)
     stat = song.stat()
     index = AudioIndex(tmp_path)
-    index.add([Seen(str(song), stat.st_size, stat.st_mtime_ns, "a" * 64)])
+    index.add([HashedFile(str(song), stat.st_size, stat.st_mtime_ns, "a" * 64)])
     (file,) = (tmp_path / "audio-index").glob("*.parquet")
     sound, found = file.read_bytes(), set()
     for byte in range(len(sound)):

@@ -11,7 +11,7 @@ from benchmark.datasets.checks import has, source_state, verify_audio, verify_it
 from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.sources.card import Source
-from tasks.sources.locations import Place
+from tasks.sources.locations import CollectionLocation
 from tests.benchmark.sound_bytes import frame_starts, mp3, sound
 
 SOURCE = Source(file="list.txt", what="annotations", sha256=hashlib.sha256(b"abc").hexdigest(), size=3)
@@ -23,7 +23,7 @@ CARD = TaskCard(
 
 @pytest.fixture
 def place(tmp_path):
-    return Place("c", tmp_path, tmp_path, False, "data home")
+    return CollectionLocation("c", tmp_path, tmp_path, False, "data home")
 
 
 @pytest.fixture

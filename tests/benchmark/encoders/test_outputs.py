@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.outputs import Answer, AnswerError, ask, rows_of
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 
 
 class Given(Encoder):
@@ -49,7 +49,7 @@ def test_torch_encoders_get_tensors_and_no_gradient_unless_they_ask_for_it():
 
 
 def of(values, **declared):
-    return rows_of(Given(None, **declared), Answer(np.asarray(values), str(np.asarray(values).dtype), False), 3)
+    return as_rows(Given(None, **declared), EncoderOutput(np.asarray(values), str(np.asarray(values).dtype), False), 3)
 
 
 def test_rows_are_float32_with_frames_averaged_and_layers_side_by_side():
@@ -71,14 +71,14 @@ def test_rows_are_float32_with_frames_averaged_and_layers_side_by_side():
     ],
 )
 def test_a_broken_rule_is_named(values, declared, rule):
-    with pytest.raises(AnswerError) as caught:
+    with pytest.raises(OutputError) as caught:
         of(values, **declared)
     assert caught.value.rule == rule
 
 
 def test_a_graph_is_refused():
-    with pytest.raises(AnswerError, match="graph") as caught:
-        rows_of(Given(None), Answer(np.ones((3, 2)), "float32", True), 3)
+    with pytest.raises(OutputError, match="graph") as caught:
+        as_rows(Given(None), EncoderOutput(np.ones((3, 2)), "float32", True), 3)
     assert caught.value.rule == "no graph"
 
 

@@ -204,7 +204,7 @@ class TestUnknown:
         monkeypatch.setattr(module, "OPENERS", {**module.OPENERS, "hear": "benchmark.encoders.later:open_later"})
         with pytest.raises(UserError, match="this version cannot open 'hear:x': it has no encoders of the kind hear:"):
             resolve_one("hear:x")
-        assert "hear:" not in module.kinds_in_words()
+        assert "hear:" not in module.format_kinds()
 
 
 TAKING = (

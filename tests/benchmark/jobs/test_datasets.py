@@ -20,7 +20,7 @@ from probes.protocol import protocol_for
 from tasks import registry
 from tasks.readers import msd_tags
 from tasks.sources.card import read_collection
-from tasks.sources.locations import place_of
+from tasks.sources.locations import location_of
 
 
 def load_layouts():
@@ -298,7 +298,7 @@ def test_a_folder_of_the_users_is_never_written(bands, gtzan, tmp_path, own):
     root, _, more = gtzan
     home, roots = tmp_path / "home", (f"gtzan={root}",)
     if own == "audio alone":
-        place = place_of(read_collection("gtzan"), home, roots)
+        place = location_of(read_collection("gtzan"), home, roots)
         assert root not in (place.annotations, *place.annotations.parents)
         place.annotations.mkdir(parents=True)
         for path in root.glob("*_filtered.txt"):

@@ -33,7 +33,7 @@ class TestLengths:
         tracks = [Track("a", "songs", tmp_path / "gone.wav"), song(tmp_path / "b.wav", 2.0)]
         lengths = lengths_of(tracks, ["key-a", None], {"key-a": 7.0})
         np.testing.assert_allclose(lengths.seconds, [7.0, 2.0])
-        assert lengths.in_words() == "1 known from earlier runs, 1 from their headers"
+        assert lengths.describe() == "1 known from earlier runs, 1 from their headers"
         assert lengths.hours == pytest.approx(9 / 3600)
 
     def test_a_sample_speaks_for_the_others_and_that_is_said(self, tmp_path, monkeypatch):
@@ -42,14 +42,14 @@ class TestLengths:
         lengths = lengths_of(tracks, [None] * 5, {})
         np.testing.assert_allclose(lengths.seconds, [1.0, 3.0, 3.0, 3.0, 5.0])
         assert (lengths.read, lengths.guessed) == (3, 2)
-        assert lengths.in_words() == "3 from their headers, 2 taken to be as long as those"
+        assert lengths.describe() == "3 from their headers, 2 taken to be as long as those"
 
     def test_what_cannot_be_read_is_said(self, tmp_path):
         tracks = [song(tmp_path / "a.wav", 4.0), Track("b", "songs", tmp_path / "b.wav")]
         (tmp_path / "b.wav").write_bytes(b"no audio")
         lengths = lengths_of(tracks, [None, None], {})
         np.testing.assert_allclose(lengths.seconds, [4.0, 4.0])
-        assert "1 of a sample cannot be read" in lengths.in_words()
+        assert "1 of a sample cannot be read" in lengths.describe()
 
     def test_of_nothing(self):
         assert lengths_of([], [], {}).hours == 0.0
@@ -119,7 +119,7 @@ class TestPlan:
 
         (other,) = self.of(Other(), card, options)
         assert other.to_embed == 60
-        assert other.lengths.in_words() == "60 known from earlier runs"
+        assert other.lengths.describe() == "60 known from earlier runs"
 
     def test_a_torn_shard_is_left_to_the_run(self, bands, make_task, options):
         card = make_task()
@@ -153,12 +153,12 @@ class TestPlan:
     ("seconds", "words"), [(0, "0 s"), (0.2, "under 1 s"), (40, "40 s"), (720, "12 min"), (3.4 * 3600, "3.4 h")]
 )
 def test_times(seconds, words):
-    assert estimate.time_in_words(seconds) == words
+    assert estimate.format_time(seconds) == words
 
 
 @pytest.mark.parametrize(("size", "words"), [(0, "0.0 kB"), (5e5, "500.0 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB")])
 def test_sizes(size, words):
-    assert estimate.size_in_words(size) == words
+    assert estimate.format_size(size) == words
 
 
 class TestWholeTracks:

@@ -9,7 +9,7 @@ import soundfile
 from benchmark.embeddings.space import space_of
 from benchmark.errors import UserError
 from benchmark.jobs import predict as module
-from benchmark.jobs.predict import as_data, command, in_words, predict, ranked
+from benchmark.jobs.predict import as_data, command, format_prediction, predict, ranked
 from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
 from probes.export.function import StoredProbe
 
@@ -383,7 +383,7 @@ def test_so_many_labels_are_shown(kind, shown):
 def test_values_keep_their_order_and_their_names():
     card = card_with("regression", ("valence", "a"))
     found = module.Prediction(Path("song.mp3"), np.float32([-1.25, 3]), 75.4, clipped=True)
-    assert in_words(card, found, None).splitlines() == [
+    assert format_prediction(card, found, None).splitlines() == [
         "song.mp3 (1:15, clipped)", "  valence  -1.250", "  a        3.000",
     ]  # fmt: skip
     assert as_data(card, [found], None)["files"] == [
@@ -393,7 +393,7 @@ def test_values_keep_their_order_and_their_names():
 
 def test_labels_cannot_steer_the_terminal():
     card = card_with("multilabel", ("\x1b[31mred\r\n",))
-    words = in_words(card, module.Prediction(Path("a\x07.mp3"), np.float32([0.5]), 1.0), None)
+    words = format_prediction(card, module.Prediction(Path("a\x07.mp3"), np.float32([0.5]), 1.0), None)
     assert "\x1b" not in words
     assert "\r" not in words
     assert "\x07" not in words

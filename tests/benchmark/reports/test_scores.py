@@ -20,7 +20,7 @@ RESULTS = Path("results")
 
 def outcome(*names, kept=False, **changes):
     record = build_record(*names, **changes)
-    return Outcome(record, store.place_of(RESULTS, record), kept)
+    return Outcome(record, store.path_of(RESULTS, record), kept)
 
 
 @pytest.fixture

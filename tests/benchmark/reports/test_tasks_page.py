@@ -89,8 +89,8 @@ def test_signs_of_markdown_in_a_card_are_shown_as_they_are():
         ("msd500", "three hidden layers of 4,096, dropout 0.5, batches of 256"),
     ],
 )
-def test_a_probe_in_words(name, probe):
-    assert tasks_page.probe_in_words(registry.find(name)[0].card) == probe
+def format_test_a_probe(name, probe):
+    assert tasks_page.format_probe(registry.find(name)[0].card) == probe
 
 
 def test_a_page_is_written_once_and_differences_are_shown(tmp_path, capsys):

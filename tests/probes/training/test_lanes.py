@@ -7,13 +7,13 @@ from contextlib import closing
 import pytest
 import torch
 
-from probes.training.lanes import Crew, at_once
+from probes.training.lanes import ThreadBudget, at_once
 
 WAIT = 20  # seconds until a test that hangs fails
 
 
 def numbered(count: int):
-    return [lambda crew, i=i: i * 10 for i in range(count)]
+    return [lambda budget, i=i: i * 10 for i in range(count)]
 
 
 class TestAtOnce:
@@ -23,19 +23,19 @@ class TestAtOnce:
         assert sorted(at_once(numbered(count), [1.0] * count, lanes)) == [(i, i * 10) for i in range(count)]
 
     def test_one_lane_keeps_the_order_and_the_thread(self):
-        works = [lambda crew: threading.get_ident()] * 3
+        works = [lambda budget: threading.get_ident()] * 3
         assert list(at_once(works, [1.0, 3.0, 2.0], 1)) == [(i, threading.get_ident()) for i in range(3)]
 
     def test_works_in_lanes_really_run_at_once(self):
         """Each waits for the other: in turn they would never end."""
         meeting = threading.Barrier(3, timeout=WAIT)
-        works = [lambda crew: meeting.wait() >= 0] * 3
+        works = [lambda budget: meeting.wait() >= 0] * 3
         assert [found for _, found in at_once(works, [1.0] * 3, 3)] == [True] * 3
 
     def test_no_more_than_lanes_at_a_time(self):
         busy, most, lock = [0], [0], threading.Lock()
 
-        def work(crew: Crew) -> None:
+        def work(budget: ThreadBudget) -> None:
             with lock:
                 busy[0] += 1
                 most[0] = max(most[0], busy[0])
@@ -54,7 +54,7 @@ class TestAtOnce:
             if i in (1, 3):
                 first_two.wait()
 
-        list(at_once([lambda crew, i=i: work(i) for i in range(4)], [1.0, 9.0, 2.0, 5.0], 2))
+        list(at_once([lambda budget, i=i: work(i) for i in range(4)], [1.0, 9.0, 2.0, 5.0], 2))
         assert set(begun[:2]) == {1, 3}
         assert sorted(begun) == [0, 1, 2, 3]
 
@@ -62,13 +62,13 @@ class TestAtOnce:
     def test_one_that_fails_ends_all(self, lanes):
         begun = []
 
-        def fail(crew: Crew) -> None:
+        def fail(budget: ThreadBudget) -> None:
             raise ZeroDivisionError("here")
 
-        def follow(crew: Crew) -> None:
+        def follow(budget: ThreadBudget) -> None:
             begun.append(1)
-            while True:  # until the crew is stopped
-                crew.check()
+            while True:  # until the budget is stopped
+                budget.check()
 
         works = [fail, *[follow] * 5]
         with pytest.raises(ZeroDivisionError, match="here"):
@@ -78,22 +78,22 @@ class TestAtOnce:
     def test_closing_early_ends_what_runs(self):
         ended = threading.Event()
 
-        def endless(crew: Crew) -> None:
+        def endless(budget: ThreadBudget) -> None:
             try:
                 while True:
-                    crew.check()
+                    budget.check()
             except CancelledError:
                 ended.set()
                 raise
 
-        with closing(at_once([lambda crew: 1, endless], [1.0, 2.0], 2)) as done:
+        with closing(at_once([lambda budget: 1, endless], [1.0, 2.0], 2)) as done:
             assert next(done) == (0, 1)
         assert ended.wait(WAIT)
 
     def test_an_interruption_of_the_loop_ends_what_runs(self):
         def interrupted() -> None:
             with closing(
-                at_once([lambda crew: 1, *[lambda crew: _until_stopped(crew)] * 3], [9.0, 1, 1, 1], 2)
+                at_once([lambda budget: 1, *[lambda budget: _until_stopped(budget)] * 3], [9.0, 1, 1, 1], 2)
             ) as done:
                 for _ in done:
                     raise KeyboardInterrupt
@@ -110,7 +110,7 @@ class TestAtOnce:
             pass
 
         seen: list[weakref.ref[Large]] = []
-        with closing(at_once([lambda crew: Large()] * 12, [1.0] * 12, lanes)) as done:
+        with closing(at_once([lambda budget: Large()] * 12, [1.0] * 12, lanes)) as done:
             for _, found in done:
                 seen.append(weakref.ref(found))
                 del found
@@ -120,38 +120,38 @@ class TestAtOnce:
 
     def test_torch_keeps_its_threads(self):
         before = torch.get_num_threads()
-        list(at_once([lambda crew: torch.set_num_threads(1)] * 3, [1.0] * 3, 2))
+        list(at_once([lambda budget: torch.set_num_threads(1)] * 3, [1.0] * 3, 2))
         assert torch.get_num_threads() == before
 
 
-def _until_stopped(crew: Crew) -> None:
+def _until_stopped(budget: ThreadBudget) -> None:
     while True:
-        crew.check()
+        budget.check()
 
 
 class TestCrew:
     def test_threads_are_shared_by_those_that_run(self):
-        crew, shares = Crew(8), []
-        crew.run(lambda _: shares.append(crew.share()))
-        crew.run(lambda _: crew.run(lambda _: shares.append(crew.share())))
-        crew.run(lambda _: shares.append(crew.share()))
+        budget, shares = ThreadBudget(8), []
+        budget.run(lambda _: shares.append(budget.share()))
+        budget.run(lambda _: budget.run(lambda _: shares.append(budget.share())))
+        budget.run(lambda _: shares.append(budget.share()))
         assert shares == [8, 4, 8]
 
     def test_everyone_has_one_thread_at_least(self):
-        crew, shares = Crew(1), []
-        crew.run(lambda _: crew.run(lambda _: shares.append(crew.share())))
-        assert (shares, Crew(3).share()) == ([1], 3)
+        budget, shares = ThreadBudget(1), []
+        budget.run(lambda _: budget.run(lambda _: shares.append(budget.share())))
+        assert (shares, ThreadBudget(3).share()) == ([1], 3)
 
     def test_a_failure_gives_its_threads_back(self):
-        crew = Crew(4)
+        budget = ThreadBudget(4)
         with pytest.raises(ZeroDivisionError):
-            crew.run(lambda _: 1 / 0)
-        assert crew.run(lambda crew: crew.share()) == 4
+            budget.run(lambda _: 1 / 0)
+        assert budget.run(lambda budget: budget.share()) == 4
 
     def test_a_stopped_one_begins_nothing(self):
-        crew, begun = Crew(2), []
-        crew.check()
-        crew.stop()
+        budget, begun = ThreadBudget(2), []
+        budget.check()
+        budget.stop()
         with pytest.raises(CancelledError):
-            crew.run(lambda _: begun.append(1))
+            budget.run(lambda _: begun.append(1))
         assert not begun

@@ -20,9 +20,9 @@ def fp32(request, monkeypatch) -> Products:
 class TestProducts:
     @pytest.mark.parametrize(("n", "d", "m"), [(1, 1, 1), (7, 5, 3), (64, 300, 17)])
     def test_are_what_they_say(self, fp32, n, d, m):
-        x, w, slope = random(n, d), random(m, d, seed=1), random(n, m, seed=2)
-        expected = (x.double() @ w.double().T, slope.double().T @ x.double())
-        for ours, theirs in zip((fp32.linear(x, w), fp32.outer(slope, x)), expected, strict=True):
+        x, w, grad = random(n, d), random(m, d, seed=1), random(n, m, seed=2)
+        expected = (x.double() @ w.double().T, grad.double().T @ x.double())
+        for ours, theirs in zip((fp32.linear(x, w), fp32.matmul_tn(grad, x)), expected, strict=True):
             assert ours.dtype == torch.float32
             torch.testing.assert_close(ours.double(), theirs, rtol=1e-5, atol=1e-5)
 
@@ -45,12 +45,12 @@ class TestProducts:
         products = Products(precision=precision)
         if not products.alike:
             pytest.skip("this build of torch has no oneDNN")
-        x, w, slope = random(256, 1728).to(products.dtype), random(512, 1728, seed=1), random(256, 512, seed=2)
+        x, w, grad = random(256, 1728).to(products.dtype), random(512, 1728, seed=1), random(256, 512, seed=2)
         before, found = torch.get_num_threads(), []
         try:
             for threads in (1, 2, 3):
                 torch.set_num_threads(threads)
-                found.append((products.linear(x, w), products.outer(slope, x)))
+                found.append((products.linear(x, w), products.matmul_tn(grad, x)))
         finally:
             torch.set_num_threads(before)
         for other in found[1:]:
@@ -61,7 +61,7 @@ class TestProducts:
         x, w = random(9, 4, 6), random(6, 5, seed=1)
         expected = x[:, 2].double() @ w.double()
         torch.testing.assert_close(fp32.linear(x[:, 2], w.T).double(), expected, rtol=1e-5, atol=1e-5)
-        outer = fp32.outer(x[:, 2], x[:, 3])
+        outer = fp32.matmul_tn(x[:, 2], x[:, 3])
         torch.testing.assert_close(outer.double(), x[:, 2].double().T @ x[:, 3].double(), rtol=1e-5, atol=1e-5)
 
     def test_answer_in_memory_of_their_own(self, fp32):
@@ -74,10 +74,10 @@ class TestProducts:
     def test_in_bf16_round_the_operands_and_answer_in_float32(self):
         products = Products(precision="bf16")
         assert products.dtype == torch.bfloat16
-        x, w, slope = random(64, 300).bfloat16(), random(17, 300, seed=1), random(64, 17, seed=2)
+        x, w, grad = random(64, 300).bfloat16(), random(17, 300, seed=1), random(64, 17, seed=2)
         for ours, theirs in (
             (products.linear(x, w), x.double() @ w.double().T),
-            (products.outer(slope, x), slope.double().T @ x.double()),
+            (products.matmul_tn(grad, x), grad.double().T @ x.double()),
         ):
             assert ours.dtype == torch.float32
             error = (ours.double() - theirs).norm() / theirs.norm()

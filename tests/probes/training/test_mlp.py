@@ -9,7 +9,7 @@ from probes.protocol import DropoutPlace, Loss, ProbeSpec
 from probes.training import mlp as module
 from probes.training.dropout import DropoutMasks
 from probes.training.matmul import Products
-from probes.training.mlp import Probes, activate, draw_masks, forward, gradients, loss_slope
+from probes.training.mlp import Probes, activate, draw_masks, forward, gradients, loss_grad
 
 LOSSES = [
     ("multiclass", "cross_entropy"),
@@ -60,7 +60,7 @@ def random_inputs(n: int, dim: int) -> torch.Tensor:
 
 def probes_of(spec: ProbeSpec, hidden: tuple[int, ...], dim: int, count: int) -> Probes:
     """Probes that differ, with biases and mixtures that are not zero."""
-    found = Probes.together([Probes.initialise(spec, hidden, dim, seed, "cpu") for seed in range(count)])
+    found = Probes.stacked([Probes.initialise(spec, hidden, dim, seed, "cpu") for seed in range(count)])
     rng = torch.Generator().manual_seed(5)
     for tensor in found.parameters()[1]:
         tensor.copy_(torch.randn(tensor.shape, generator=rng) * 0.3)
@@ -121,7 +121,7 @@ class TestTogether:
     def test_keeps_the_order_and_parts_are_views(self, layers):
         spec = ProbeSpec("multiclass", 4, "cross_entropy", layers=layers)
         alone = [Probes.initialise(spec, (5,), 12, seed, "cpu") for seed in range(3)]
-        together = Probes.together(alone)
+        together = Probes.stacked(alone)
         assert len(together) == 3
         part, copy = together.part(slice(1, 2)), together.part(slice(1, 2)).copy()
         assert torch.equal(part.kernels[0], alone[1].kernels[0])
@@ -204,7 +204,7 @@ class TestLossSlope:
         logits = torch.randn(6, 3, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         leaf = logits.clone().requires_grad_()
         sum(plain_loss(loss, leaf[:, k], y) for k in range(3)).backward()
-        found = loss_slope(ProbeSpec(kind, 4, loss), logits.float(), y)
+        found = loss_grad(ProbeSpec(kind, 4, loss), logits.float(), y)
         torch.testing.assert_close(found.double(), leaf.grad, rtol=1e-5, atol=1e-7)
 
 

@@ -4,7 +4,14 @@ import math
 import pytest
 
 from probes.protocol import ProbeSpec, Settings, protocol_for
-from probes.training.schedule import LEAST_LOOKS, LOOK_SHARE, LOOKS, learning_rate_at, look_steps, warmup_steps
+from probes.training.schedule import (
+    LEAST_VALIDATIONS,
+    VALIDATION_SHARE,
+    VALIDATIONS,
+    learning_rate_at,
+    validation_steps,
+    warmup_steps,
+)
 
 SPEC = ProbeSpec("multiclass", 3, "cross_entropy")
 
@@ -58,30 +65,33 @@ class TestLookSteps:
     @pytest.mark.parametrize("valid", [1, 50, 5000, 1_000_000])
     @pytest.mark.parametrize("batch_size", [64, 2560])
     def test_end_with_the_training_and_are_neither_too_few_nor_too_many(self, steps, valid, batch_size):
-        looks = look_steps(Settings(1e-3, 0, steps, True, batch_size=batch_size), SPEC, valid)
+        looks = validation_steps(Settings(1e-3, 0, steps, True, batch_size=batch_size), SPEC, valid)
         assert looks == sorted(set(looks))
         assert looks[0] >= 1
         assert looks[-1] == steps
-        assert LEAST_LOOKS <= len(looks) <= LOOKS
+        assert LEAST_VALIDATIONS <= len(looks) <= VALIDATIONS
 
     @pytest.mark.parametrize("steps", [1, 2, 3])
     def test_a_training_of_a_few_steps_is_looked_at_after_each(self, steps):
-        assert look_steps(Settings(1e-3, 0, steps, True), SPEC, 10) == list(range(1, steps + 1))
+        assert validation_steps(Settings(1e-3, 0, steps, True), SPEC, 10) == list(range(1, steps + 1))
 
     @pytest.mark.parametrize("valid", [100, 2000, 10_000, 40_000])
     def test_are_rarer_where_valid_is_large_so_that_they_stay_cheap(self, valid):
         settings = Settings(1e-3, 0, 10_000, True, batch_size=256)
-        looks = look_steps(settings, SPEC, valid)
-        assert len(looks) == LEAST_LOOKS or len(looks) * valid * LOOK_SHARE <= settings.steps * settings.batch_size
+        looks = validation_steps(settings, SPEC, valid)
+        assert (
+            len(looks) == LEAST_VALIDATIONS
+            or len(looks) * valid * VALIDATION_SHARE <= settings.steps * settings.batch_size
+        )
 
     def test_cheap_looks_are_made_as_often_as_may_be_and_dear_ones_as_seldom(self):
         settings = Settings(1e-3, 0, 1000, True, batch_size=256)
-        assert look_steps(settings, SPEC, 100) == [40 * (i + 1) for i in range(25)]
-        assert len(look_steps(settings, SPEC, 2560)) == 10
-        assert look_steps(settings, SPEC, 10**6) == [250, 500, 750, 1000]
+        assert validation_steps(settings, SPEC, 100) == [40 * (i + 1) for i in range(25)]
+        assert len(validation_steps(settings, SPEC, 2560)) == 10
+        assert validation_steps(settings, SPEC, 10**6) == [250, 500, 750, 1000]
 
     def test_a_protocol_may_fix_them(self):
         spec = ProbeSpec("multiclass", 3, "cross_entropy", look_every=64)
-        assert look_steps(Settings(1e-3, 0, 200, True), spec, 10**6) == [64, 128, 192, 200]
-        assert look_steps(Settings(1e-3, 0, 128, True), spec, 10) == [64, 128]
-        assert look_steps(Settings(1e-3, 0, 30, True), spec, 10) == [30]
+        assert validation_steps(Settings(1e-3, 0, 200, True), spec, 10**6) == [64, 128, 192, 200]
+        assert validation_steps(Settings(1e-3, 0, 128, True), spec, 10) == [64, 128]
+        assert validation_steps(Settings(1e-3, 0, 30, True), spec, 10) == [30]

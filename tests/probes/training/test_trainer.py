@@ -14,11 +14,11 @@ from probes.training import minibatches
 from probes.training import probe as trained
 from probes.training import trainer as training_module
 from probes.training.dropout import DropoutMasks
-from probes.training.lanes import Crew
+from probes.training.lanes import ThreadBudget
 from probes.training.minibatches import row_order
 from probes.training.mlp import Probes, forward
 from probes.training.probe import TrainedProbe
-from probes.training.schedule import LOOKS
+from probes.training.schedule import VALIDATIONS
 from probes.training.trainer import Trainer, encode_targets, train
 
 SPEC = ProbeSpec("multiclass", 3, "cross_entropy")
@@ -177,13 +177,13 @@ class TestComplete:
 
     def test_a_stopped_crew_ends_a_training_within_a_step(self, problem):
         trainer = Trainer(ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel"), fine)
-        training, crew = trainer.begin(Settings(1e-3, 0, 10**6, True, **LINEAR), 0), Crew(1)
-        crew.stop()
+        training, budget = trainer.begin(Settings(1e-3, 0, 10**6, True, **LINEAR), 0), ThreadBudget(1)
+        budget.stop()
         with pytest.raises(CancelledError):
-            trainer.advance([training], [10**6], crew)
+            trainer.advance([training], [10**6], budget)
 
     def test_blocks_are_read_for_one_step_at_a_time(self, problem, monkeypatch):
-        """Probes that stand at different steps, as after a rung, would each hold blocks of their own."""
+        """Probes that snapshot at different steps, as after a rung, would each hold blocks of their own."""
         trainer = Trainer(ProbeSpec("multiclass", 5, "cross_entropy"), problem("multiclass"), fine)
         trainer.inputs.large, streams, running = True, trainer.inputs.stream, []
         counted = []
@@ -219,7 +219,7 @@ class TestComplete:
 class TestSetAside:
     @staticmethod
     def in_parts(spec: ProbeSpec, data: TrainValid, wanted: list[tuple[Settings, int]]) -> list[TrainedProbe]:
-        """Train to step 7, then 23, then the end, in different company each time."""
+        """Train to step 7, then 23, then the end, in different group each time."""
         trainer = Trainer(spec, data, fine)
         trainings = [trainer.begin(settings, seed) for settings, seed in wanted]
         for until, size in ((7, 16), (23, 5), (10**6, 3)):
@@ -272,7 +272,7 @@ class TestSetAside:
 
 
 def plain_curve(
-    spec: ProbeSpec, settings: Settings, data: TrainValid, seed: int, rates: list[float], looks: list[int]
+    spec: ProbeSpec, settings: Settings, data: TrainValid, seed: int, rates: list[float], validations: list[int]
 ) -> list[float]:
     """Train with autograd, ``nn.Linear`` and torch's Adam, from the same weights, minibatches and dropout masks."""
     dim = data.train.embeddings.shape[1]
@@ -320,7 +320,7 @@ def plain_curve(
         (loss(network(x[rows], masks), y[rows]) + settings.l2 * penalty).backward()
         optimiser.param_groups[0]["lr"] = rates[step]
         optimiser.step()
-        if step + 1 in looks:
+        if step + 1 in validations:
             with torch.no_grad():
                 outputs = network(valid, None)
                 if spec.loss == "cross_entropy":
@@ -396,7 +396,7 @@ class TestAgainstAPlainLoop:
         assert max(abs(a - b) for a, b in zip(expected, without, strict=True)) > 1e-2
 
     def test_l2_is_on_kernels_alone(self, problem):
-        """One step from nothing but the penalty's slope: Adam moves kernels by the rate, and biases not at all."""
+        """One step from nothing but the penalty's grad: Adam moves kernels by the rate, and biases not at all."""
         data = problem("regression", n=20)
         x = np.zeros_like(data.train.embeddings)
         flat = TrainValid(
@@ -454,7 +454,7 @@ class TestTrain:
         for steps in (7, 100, 333):
             curve = train(SPEC, Settings(1e-2, 0, steps, True, **LINEAR), classes(), accuracy, seed=0).curve
             assert curve[-1][0] == steps
-            assert len(curve) <= LOOKS
+            assert len(curve) <= VALIDATIONS
 
     def test_only_ever_scores_the_whole_of_valid(self, classes):
         data, seen = classes(90), []
@@ -601,7 +601,7 @@ class TestDivergence:
         trainings = [trainer.begin(each, 0) for each in (sane, replace(sane, learning_rate=1e38), sane)]
         trainer.advance(trainings, [100] * 3)
         assert [each.diverged for each in trainings] == [False, True, False]
-        first = trainings[1].looks[0]
+        first = trainings[1].validations[0]
         assert trainings[1].step == first < 100
         assert trainings[1].curve == [(first, -math.inf)]
         assert trainings[0].curve == trainings[2].curve

@@ -18,15 +18,15 @@ from tasks.sources import fetch, locations
 from tasks.sources.card import CollectionCard, Source, read_collection
 from tasks.sources.fetch import fetch_annotations
 from tasks.sources.locations import (
-    Place,
+    CollectionLocation,
     as_named,
     empty_audio,
     folder_meant,
     items_of,
     known_collections,
+    location_of,
     missing_audio,
     parse_data_roots,
-    place_of,
     read_config,
     unreadable,
 )
@@ -90,21 +90,21 @@ def state(folder):
 
 class TestPlaceOf:
     def test_the_home_is_the_default(self, home):
-        place = place_of(FAKE, home)
+        place = location_of(FAKE, home)
         assert place.root == place.annotations == home / "collections" / "fake"
         assert not place.read_only
         assert place.origin == "data home"
 
     def test_the_configuration_file_comes_before_the_home(self, home, theirs):
         (home / "config.toml").write_text(f'[data]\nfake = "{theirs}"\n')
-        place = place_of(FAKE, home)
+        place = location_of(FAKE, home)
         assert place.root == theirs
         assert place.read_only
         assert place.origin == str(home / "config.toml")
 
     def test_the_command_line_comes_before_the_configuration_file(self, home, theirs, tmp_path):
         (home / "config.toml").write_text(f'[data]\nfake = "{tmp_path / "gone"}"\n')
-        place = place_of(FAKE, home, [f"fake={theirs}", f"gtzan={tmp_path}"])
+        place = location_of(FAKE, home, [f"fake={theirs}", f"gtzan={tmp_path}"])
         assert (place.root, place.read_only, place.origin) == (theirs, True, "--data-root")
 
     @pytest.mark.parametrize("what", ["is not there", "is not a folder"])
@@ -113,15 +113,15 @@ class TestPlaceOf:
         if what == "is not a folder":
             root.write_text("")
         with pytest.raises(TaskError, match=what):
-            place_of(FAKE, home, [f"fake={root}"])
+            location_of(FAKE, home, [f"fake={root}"])
 
     def test_another_collections_folder_need_not_be_there(self, home, tmp_path):
         (home / "config.toml").write_text('[data]\nother = "/not/mounted"\n')
-        assert place_of(FAKE, home).origin == "data home"
+        assert location_of(FAKE, home).origin == "data home"
 
     def test_a_complete_folder_is_read_where_it_is(self, home, theirs):
         annotate(theirs)
-        place = place_of(FAKE, home, [f"fake={theirs}"])
+        place = location_of(FAKE, home, [f"fake={theirs}"])
         assert place.annotations == place.root == theirs
         assert fetch_annotations(FAKE, place) == []
         assert items_of(CARD, FAKE, place).audio[0] == theirs / "mp3" / "a.wav"
@@ -133,7 +133,7 @@ class TestJoined:
 
     @pytest.fixture
     def place(self, home, theirs):
-        place = place_of(FAKE, home, [f"fake={theirs}"])
+        place = location_of(FAKE, home, [f"fake={theirs}"])
         assert place.annotations.parent == home / "collections"
         annotate(place.annotations)
         return place
@@ -180,7 +180,7 @@ class TestJoined:
         monkeypatch.setattr(fetch, "obtain", obtain)
         card = FAKE.model_copy(update={"sources": sources})
         with pytest.raises(TaskError, match="b is gone"):
-            fetch_annotations(card, place_of(card, home))
+            fetch_annotations(card, location_of(card, home))
         assert asked == list(names)
 
     def test_a_link_in_the_place_of_a_folder_of_annotations_goes(self, place, theirs):
@@ -200,11 +200,11 @@ class TestJoined:
 
     def test_two_folders_do_not_mix(self, home, place, tmp_path):
         (tmp_path / "second").mkdir()
-        assert place_of(FAKE, home, [f"fake={tmp_path / 'second'}"]).annotations != place.annotations
+        assert location_of(FAKE, home, [f"fake={tmp_path / 'second'}"]).annotations != place.annotations
 
     def test_without_annotations_the_reader_says_so(self, home, theirs):
         with pytest.raises(TaskError, match=r"cannot read .*list.txt: No such file"):
-            items_of(CARD, FAKE, place_of(FAKE, home, [f"fake={theirs}"]))
+            items_of(CARD, FAKE, location_of(FAKE, home, [f"fake={theirs}"]))
 
 
 class TestSeveralTasks:
@@ -213,7 +213,7 @@ class TestSeveralTasks:
         other = SOURCE.model_copy(update={"file": "other.txt", "tasks": ("other_task", "third_task")})
         card = FAKE.model_copy(update={"sources": (SOURCE, mine, other)})
         monkeypatch.setattr(fetch, "obtain", lambda sources, root, **_: list(sources))
-        place = place_of(card, home)
+        place = location_of(card, home)
         assert fetch_annotations(card, place) == [SOURCE, mine, other]
         assert fetch_annotations(card, place, tasks=["fake_task"]) == [SOURCE, mine]
         assert fetch_annotations(card, place, tasks=["third_task"]) == [SOURCE, other]
@@ -236,7 +236,7 @@ class TestNextCommand:
             monkeypatch.setattr(sys.modules["tasks.collections.fake"], "items", refuse)
             card = FAKE.model_copy(update={"sources": sources})
             with pytest.raises(TaskError) as error:
-                items_of(CARD, card, place_of(card, home, data_roots))
+                items_of(CARD, card, location_of(card, home, data_roots))
             return str(error.value).removeprefix(complaint)
 
         return told
@@ -402,7 +402,7 @@ class TestOtherFolders:
         joined = home / "collections" / "fake-1"
         joined.mkdir(parents=True)
         (joined / "audio").symlink_to(theirs / "audio")
-        place = Place("fake", theirs, joined, True, "--data-root")
+        place = CollectionLocation("fake", theirs, joined, True, "--data-root")
         assert as_named([joined / "audio" / "a.wav", joined / "genres" / "b.wav"], place) == [
             theirs / "audio" / "a.wav", theirs / "genres" / "b.wav",
         ]  # fmt: skip
@@ -411,13 +411,13 @@ class TestOtherFolders:
         (tmp_path / "set" / "audio").mkdir(parents=True)
         (tmp_path / "set" / "audio" / "a.wav").touch()
         for named in (tmp_path, tmp_path / "set" / "audio"):
-            place = Place("fake", named, named, True, "--data-root")
+            place = CollectionLocation("fake", named, named, True, "--data-root")
             items = self.items(named, "audio/a.wav", "audio/b.wav")
             assert folder_meant(items, [0, 1], place) == (
                 f"Files of these names lie in {tmp_path / 'set'}: if that is meant, give --data-root "
                 f"fake={tmp_path / 'set'}"
             )
-        place = Place("fake", tmp_path / "set", tmp_path / "set", True, "--data-root")
+        place = CollectionLocation("fake", tmp_path / "set", tmp_path / "set", True, "--data-root")
         assert folder_meant(self.items(tmp_path / "set", "audio/b.wav"), [0], place) == ""
 
     def test_folders_that_may_not_be_read_are_counted(self, tmp_path, monkeypatch):
@@ -433,4 +433,4 @@ class TestOtherFolders:
         task, nsynth = registry.builtin_tasks()["nsynth_p"], read_collection("nsynth")
         for named in (tmp_path, tmp_path / "set" / "nsynth-train"):
             with pytest.raises(TaskError, match=f"There is one in {tmp_path / 'set'}: .* --data-root nsynth="):
-                items_of(task.card, nsynth, Place("nsynth", named, named, True, "--data-root"))
+                items_of(task.card, nsynth, CollectionLocation("nsynth", named, named, True, "--data-root"))

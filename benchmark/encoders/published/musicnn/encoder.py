@@ -17,7 +17,7 @@ from benchmark.encoders.published.musicnn.network import LAYERS, PUBLISHED, Musi
 from benchmark.errors import UserError
 
 if TYPE_CHECKING:
-    from benchmark.encoders.spec import Reference
+    from benchmark.encoders.spec import EncoderSpec
 
 Layer = Literal["penultimate", "max_pool", "mean_pool", "pool", "taggram"]
 DEFAULT_LAYER = "penultimate"
@@ -85,14 +85,14 @@ class MusicnnEncoder(Encoder):
         return torch.cat([self._network(self._frames(block), self.layer) for block in blocks])
 
 
-def open_musicnn(reference: Reference, home: Path) -> MusicnnEncoder:
-    """Return the encoder that ``reference`` names (``musicnn-msd`` or ``musicnn-mtt``), with the weights in ``home``.
+def open_musicnn(spec: EncoderSpec, home: Path) -> MusicnnEncoder:
+    """Return the encoder that ``spec`` names (``musicnn-msd`` or ``musicnn-mtt``), with the weights in ``home``.
 
     Raises:
         UserError: No weights yet (the message is the command that fetches them), or an option that there is not.
     """
     from benchmark.encoders.published.weights import weights_of
 
-    reference.check_options(("layer",))
-    layer = reference.option("layer", Layer, DEFAULT_LAYER)
-    return MusicnnEncoder(weights_of(reference.target, home), reference.target, layer)
+    spec.check_options(("layer",))
+    layer = spec.option("layer", Layer, DEFAULT_LAYER)
+    return MusicnnEncoder(weights_of(spec.target, home), spec.target, layer)

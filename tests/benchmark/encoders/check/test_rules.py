@@ -4,15 +4,15 @@ import torch
 
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check import rules as rules
-from benchmark.encoders.outputs import Answer
+from benchmark.encoders.outputs import EncoderOutput
 
 
 class Plain(Encoder):
     name, sample_rate, dim = "plain", 8000, 4
 
 
-def answer(values=(), dtype="float32", graph=False) -> Answer:
-    return Answer(np.asarray(values), dtype, graph)
+def answer(values=(), dtype="float32", graph=False) -> EncoderOutput:
+    return EncoderOutput(np.asarray(values), dtype, graph)
 
 
 def test_differences_are_relative_by_row_and_layer():

@@ -8,8 +8,8 @@ def test_figures_are_by_second_of_audio():
     speed = Speed(batch=8, window_seconds=2.5, seconds=0.5, memory=40 * 2**20)
     assert speed.per_second == pytest.approx(0.025)
     assert speed.memory_per_second == 2 * 2**20
-    assert "40 times real time" in speed.in_words()
-    assert "40 MB more at its peak, 2 MB a second of audio" in speed.in_words()
+    assert "40 times real time" in speed.describe()
+    assert "40 MB more at its peak, 2 MB a second of audio" in speed.describe()
 
 
 def test_memory_is_what_the_call_took_though_more_was_taken_before():

@@ -671,10 +671,10 @@ class TestProblems:
             open_huggingface(parse(f"hf:{place}"), None)
 
     def test_a_folder_has_no_revision(self, saved):
-        from benchmark.encoders.spec import Reference
+        from benchmark.encoders.spec import EncoderSpec
 
         with pytest.raises(UserError, match="which has no revision"):
-            open_huggingface(Reference("hf:x", "hf", str(saved("hubert")), revision="main"), None)
+            open_huggingface(EncoderSpec("hf:x", "hf", str(saved("hubert")), revision="main"), None)
 
     def test_without_transformers_the_command_is_named(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "transformers", None)
