@@ -12,6 +12,7 @@ import sys
 import sysconfig
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache, lru_cache
 from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
@@ -75,9 +76,20 @@ def own_files(module: ModuleType | None) -> list[Path]:
 def _imported(file: Path, package: str | None) -> list[str]:
     """Return the full names of what a file's import statements may import."""
     try:
-        tree = ast.parse(file.read_bytes())
+        return _imports(file.read_bytes(), package)
     except (SyntaxError, ValueError, OSError):
         return []
+
+
+@lru_cache(maxsize=256)  # by content: a file with many encoders is asked about for each, and parsed once
+def _imports(source: bytes, package: str | None) -> list[str]:
+    """Return the full names of what a module's source may import.
+
+    Raises:
+        SyntaxError: It is no Python.
+        ValueError: Likewise.
+    """
+    tree = ast.parse(source)
     names: list[str] = []
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -137,10 +149,16 @@ def _own(name: str | None) -> Path | None:
     if not name or not name.endswith(".py"):
         return None
     file = Path(name).resolve()
-    installed = {Path(path).resolve() for key, path in sysconfig.get_paths().items() if key.endswith(("lib", "stdlib"))}
-    if "site-packages" in file.parts or any(folder in file.parents for folder in installed) or not file.is_file():
+    if "site-packages" in file.parts or not _installed().isdisjoint(file.parents) or not file.is_file():
         return None
     return file
+
+
+@cache
+def _installed() -> frozenset[Path]:
+    """Return the folders of the standard library and of installed packages."""
+    places = sysconfig.get_paths().items()
+    return frozenset(Path(path).resolve() for key, path in places if key.endswith(("lib", "stdlib")))
 
 
 def _bytecode(cls: type) -> bytes:

@@ -151,15 +151,14 @@ def layered() -> Layered:
 VectorMaker = Callable[..., tuple[str, Path]]
 
 
-@pytest.fixture
-def make_vectors(tmp_path: Path) -> VectorMaker:
-    """Write embeddings of three classes, and a task without audio; return what names the two."""
+@pytest.fixture(scope="session")
+def write_vectors() -> VectorMaker:
+    """Write embeddings of three classes into a new folder, and a task without audio; return what names the two."""
 
-    def make(
-        name: str = "vectors", items: int = 60, *, dim: int = 8, apart: float = 3.0, group: bool = False
+    def write(
+        folder: Path, items: int = 60, *, dim: int = 8, apart: float = 3.0, group: bool = False, groups: str = ""
     ) -> tuple[str, Path]:
         rng = np.random.default_rng(0)
-        folder = tmp_path / name
         folder.mkdir()
         ids = [f"t{i:04d}" for i in range(items)]
         splits, classes = zip(*map(split_and_class, range(items)), strict=True)
@@ -173,11 +172,21 @@ def make_vectors(tmp_path: Path) -> VectorMaker:
         columns += ', group = "artist"' if group else ""
         card = folder / "card.toml"
         card.write_text(
-            f'id = "{name}"\ntitle = "Vectors"\nkind = "multiclass"\nmetrics = ["accuracy"]\n'
+            f'id = "{folder.name}"\ntitle = "Vectors"\nkind = "multiclass"\nmetrics = ["accuracy"]\n{groups}'
             f'manifest = "manifest.csv"\ncolumns = {{ {columns} }}\n[probe]\nhidden = [16]\nbatch_size = 32\n',
             encoding="utf-8",
         )
         return f"emb:{folder / 'given.npz'}", card
+
+    return write
+
+
+@pytest.fixture
+def make_vectors(tmp_path: Path, write_vectors: VectorMaker) -> VectorMaker:
+    """Do so in the folder of the test."""
+
+    def make(name: str = "vectors", *arguments: Any, **chosen: Any) -> tuple[str, Path]:
+        return write_vectors(tmp_path / name, *arguments, **chosen)
 
     return make
 

@@ -25,19 +25,36 @@ def bench(words, limits, code=0):
     return done.stdout
 
 
-@pytest.fixture
-def words(make_vectors, tmp_path):
-    encoder, card = make_vectors(items=200, apart=1.0)
-    return {"run": ["run", "-e", encoder, "-t", card, "--trials", "3", "--seeds", "3", "--home", tmp_path / "home"],
-            "again": ["-e", encoder, "-t", card, "--home", tmp_path / "home"]}  # fmt: skip
+@pytest.fixture(scope="module")
+def given(tmp_path_factory, write_vectors):
+    """Embeddings and their task, which has the budget of the demo tasks."""
+    folder = tmp_path_factory.mktemp("two-processors")
+    return write_vectors(folder / "vectors", items=200, apart=1.0, groups='groups = ["demo"]\n')
+
+
+@pytest.fixture(scope="module")
+def recorded(given, tmp_path_factory):
+    """Return the record that was made within limits, its file, and what names its parts; each is made once."""
+    encoder, card = given
+    made = {}
+
+    def record_of(limits):
+        name = "older" if limits else "this"
+        if name not in made:
+            folder = tmp_path_factory.mktemp(name)
+            names = ["-e", encoder, "-t", card, "--home", folder / "home"]
+            bench(["run", *names, "--trials", "3", "--seeds", "3", "--results", folder / "results"], limits)
+            (record,) = store.read_all(folder / "results")
+            made[name] = record, store.place_of(folder / "results", record), names
+        return made[name]
+
+    return record_of
 
 
 @pytest.mark.parametrize(("first", "second"), [(OLDER, {}), ({}, OLDER)])
-def test_the_verdict_is_same_or_same_within_seeds_and_the_instruction_set_is_named(words, tmp_path, first, second):
-    bench([*words["run"], "--results", tmp_path / "results"], first)
-    (record,) = store.read_all(tmp_path / "results")
-    path = store.place_of(tmp_path / "results", record)
-    out = bench(["reproduce", path, *words["again"]], second)
+def test_the_verdict_is_same_or_same_within_seeds_and_the_instruction_set_is_named(recorded, first, second):
+    record, path, names = recorded(first)
+    out = bench(["reproduce", path, *names], second)
     assert out.rpartition(": ")[2].strip() in VERDICTS
     if torch.backends.cpu.get_cpu_capability() != "DEFAULT":  # else there is no older set than this machine's
         differ = next(line for line in out.splitlines() if line.startswith("Differs, machine: "))
@@ -47,11 +64,8 @@ def test_the_verdict_is_same_or_same_within_seeds_and_the_instruction_set_is_nam
         assert record.hardware.limits == OLDER
 
 
-def test_a_search_of_one_round_asks_for_the_same_settings(words, tmp_path):
-    records = []
-    for name, limits in (("one", {}), ("other", OLDER)):
-        bench([*words["run"], "--results", tmp_path / name], limits)
-        records += store.read_all(tmp_path / name)
+def test_a_search_of_one_round_asks_for_the_same_settings(recorded):
+    records = [recorded(limits)[0] for limits in ({}, OLDER)]
     asked = [
         [(trial.learning_rate, trial.l2, trial.steps, trial.standardise) for trial in record.search.trials]
         for record in records
@@ -60,8 +74,7 @@ def test_a_search_of_one_round_asks_for_the_same_settings(words, tmp_path):
     assert records[0].run_key == records[1].run_key  # the machine is in the record, not in the key
 
 
-def test_with_search_it_is_told_which_trial_would_be_chosen(words, tmp_path):
-    bench([*words["run"], "--results", tmp_path / "results"], {})
-    (record,) = store.read_all(tmp_path / "results")
-    out = bench(["reproduce", store.place_of(tmp_path / "results", record), *words["again"], "--search"], {})
+def test_with_search_it_is_told_which_trial_would_be_chosen(recorded):
+    record, path, names = recorded({})
+    out = bench(["reproduce", path, *names, "--search"], {})
     assert f"Choice of trial: {record.search.trials[record.search.selected].number}, as in the record" in out

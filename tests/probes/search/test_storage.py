@@ -140,6 +140,7 @@ def test_a_database_that_breaks_at_the_study_is_a_named_error(tmp_path, monkeypa
         raise RuntimeError("database is locked")
 
     monkeypatch.setattr(module.optuna, "create_study", broken)
+    monkeypatch.setattr(module, "BUSY_SECONDS", 0.2)  # for so long it is asked again
     url = f"sqlite:///{tmp_path / 'search.db'}"
     with (
         pytest.raises(StorageError, match=r"cannot be opened \(RuntimeError: database is locked"),
