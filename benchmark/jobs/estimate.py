@@ -159,7 +159,7 @@ def embedding_seconds(
 def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None = None) -> list[SpaceEstimate]:
     """Return what embedding would take for each space of ``jobs``; encoders with work to do are timed briefly.
 
-    Pairs whose embeddings are given have no space, and are left out.
+    Jobs whose embeddings were computed elsewhere have no such space, and are left out.
 
     Args:
         jobs: Encoders on tasks.

@@ -38,9 +38,9 @@ def main() -> None:
     parser.add_argument("--results", default="results", type=Path)
     given = parser.parse_args()
     options = Options(home=home_folder(given.home), results=given.results)
-    asked = [select_items(task, task.items(options.home), options) for task in registry.find(given.task)]
+    data = [select_items(task, task.items(options.home), options) for task in registry.find(given.task)]
     index, rows = AudioIndex(options.home), []
-    for job in plan_jobs(resolve(given.encoder), asked, options):
+    for job in plan_jobs(resolve(given.encoder), data, options):
         items = job.data.items
         keys = [index.key(path) for path in items.audio]
         x, y = job.store.read([key for key in keys if key]), items.targets

@@ -48,9 +48,10 @@ def generated_case(kind: str) -> Case:
 def cases(arguments: argparse.Namespace) -> Iterator[Case]:
     """Yield generated kinds, and cards with the embeddings of an encoder."""
     from benchmark.encoders.registry import resolve
+    from benchmark.jobs.embed import embed
+    from benchmark.jobs.items import prepare
     from benchmark.jobs.options import Options
     from benchmark.jobs.plan import plan_jobs
-    from benchmark.jobs.runner import embed, prepare
     from benchmark.jobs.scoring import objective
     from benchmark.jobs.splits import open_job_data
     from benchmark.system.home import home_folder
@@ -62,16 +63,16 @@ def cases(arguments: argparse.Namespace) -> Iterator[Case]:
         if name in KINDS:
             yield generated_case(name)
             continue
-        asked = prepare(registry.find(name, options.home), options, Silent())
-        for job in plan_jobs(resolve(arguments.encoder, options.home), asked, options):
-            embed([job], options, Silent())
-            with open_job_data(job, {}, options) as splits:
-                splits = {split: splits.arrays(split) for split in ("train", "valid", "test")}
-                task, labels = job.card, splits.items.labels
+        data = prepare(registry.find(name, options.home), options, Silent())
+        for job in plan_jobs(resolve(arguments.encoder, options.home), data, options):
+            embed([job], options.embedding, Silent())
+            with open_job_data(job, {}) as scored:
+                splits = {split: scored.arrays(split) for split in ("train", "valid", "test")}
+                task, labels = job.card, scored.items.labels
                 yield Case(
                     f"{job.encoder.name} on {task.id}", splits,
                     lambda targets, outputs, task=task, labels=labels: objective(task, targets, outputs, labels),
-                    job.data.protocol, task.kind, labels, task.metrics[0], splits.groups("test"),
+                    job.data.protocol, task.kind, labels, task.metrics[0], scored.groups("test"),
                 )  # fmt: skip
 
 

@@ -385,9 +385,10 @@ import torch
 from benchmark import Encoder
 from benchmark.embeddings import extract as extraction
 from benchmark.audio.index import AudioIndex
-from benchmark.embeddings.extract import Track, extract, missing_tracks
+from benchmark.embeddings.extract import extract
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
+from benchmark.embeddings.tracks import Track
 
 extraction.SHARD_SECONDS, extraction.GROUP_BATCHES = -1.0, 1
 

@@ -20,7 +20,8 @@ from benchmark.encoders.base import Encoder, copy_of
 from benchmark.encoders.check.check import check, measure_speed
 from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
-from benchmark.jobs import runner
+from benchmark.jobs.embed import embed
+from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
 from benchmark.system.machine import threads_for
@@ -83,15 +84,15 @@ def two_cards(make_task):
     return card, other
 
 
-def pairs_of(encoder, cards, home, **chosen):
+def jobs_of(encoder, cards, home, **chosen):
     options = Options(home=home, results=home / "results", workers=0, **chosen)
-    asked = runner.prepare(registry.find([str(card) for card in cards], home, ()), options, Silent())
-    return plan_jobs([encoder], asked, options), options
+    data = prepare(registry.find([str(card) for card in cards], home, ()), options, Silent())
+    return plan_jobs([encoder], data, options), options
 
 
 def embed_alone(encoder, cards, home, **chosen):
-    jobs, options = pairs_of(encoder, cards, home, **chosen)
-    runner.embed(jobs, options, Silent())
+    jobs, options = jobs_of(encoder, cards, home, **chosen)
+    embed(jobs, options.embedding, Silent())
     return jobs
 
 
@@ -135,16 +136,16 @@ class TestFit:
 
     def test_what_is_not_train_does_not_matter_and_all_of_train_does(self, two_cards, tmp_path):
         card = two_cards[0]
-        key = pairs_of(Standardised(), [card], tmp_path)[0][0].space.key
+        key = jobs_of(Standardised(), [card], tmp_path)[0][0].space.key
         train, test = split_of(card, "train"), split_of(card, "test")
         shutil.copy(train[0], test[0])
-        assert pairs_of(Standardised(), [card], tmp_path)[0][0].space.key == key
-        assert pairs_of(Standardised(), [card], tmp_path, limit=12)[0][0].space.key != key
+        assert jobs_of(Standardised(), [card], tmp_path)[0][0].space.key == key
+        assert jobs_of(Standardised(), [card], tmp_path, limit=12)[0][0].space.key != key
         shutil.copy(train[1], train[0])
-        assert pairs_of(Standardised(), [card], tmp_path)[0][0].space.key != key
+        assert jobs_of(Standardised(), [card], tmp_path)[0][0].space.key != key
 
     def test_an_encoder_that_is_not_fitted_has_the_keys_it_had(self, bands, make_task, tmp_path):
-        (job,) = pairs_of(bands, [make_task(per_class=10)], tmp_path)[0]
+        (job,) = jobs_of(bands, [make_task(per_class=10)], tmp_path)[0]
         assert job.store.space.fingerprint == bands.fingerprint()
         assert job.store.space == space_of(bands, None, None)
         assert "fitted_on" not in job.store.space.describe()
@@ -154,9 +155,9 @@ class TestFit:
         card = make_task(per_class=5)
         states = []
         for workers in (0, 1):
-            jobs, _ = pairs_of(Standardised(), [card], tmp_path / f"{workers}")
+            jobs, _ = jobs_of(Standardised(), [card], tmp_path / f"{workers}")
             options = Options(home=tmp_path / f"{workers}", results=tmp_path, workers=workers)
-            runner.embed(jobs, options, Silent())
+            embed(jobs, options.embedding, Silent())
             states.append(json.loads((jobs[0].store.folder / "fitted.json").read_text()))
         assert states[0] == states[1]
 
@@ -198,8 +199,8 @@ class TestRecord:
         assert benchmark.run(Standardised(), card, **places, **FAST, seed=1).seeds.search == 1  # from the cache
 
     def test_a_learning_curve_shares_one_fit(self, make_task, places):
-        jobs, options = pairs_of(Standardised(), [make_task()], places["home"], train_fraction=(0.5, 1.0))
-        runner.embed(jobs, options, Silent())
+        jobs, options = jobs_of(Standardised(), [make_task()], places["home"], train_fraction=(0.5, 1.0))
+        embed(jobs, options.embedding, Silent())
         assert len(jobs) == 2
         assert len(FITS) == 1
 
@@ -226,7 +227,7 @@ class TestResumed:
 
     def test_it_is_fitted_to_the_same_state_and_goes_on(self, stopped, tmp_path):
         card, home = stopped(Standardised())
-        (begun,) = pairs_of(Standardised(), [card], home)[0]
+        (begun,) = jobs_of(Standardised(), [card], home)[0]
         assert 0 < len(begun.store.places()) < 30
         (resumed,) = embed_alone(Standardised(), [card], home, batch_size=1)
         (whole,) = embed_alone(Standardised(), [card], tmp_path / "whole", batch_size=1)
@@ -255,7 +256,7 @@ class TestRefused:
             fitted = True
 
         with pytest.raises(UserError, match=r"Lacking declares fitted = True and has no fit\(waveforms\) method"):
-            pairs_of(Lacking(), [make_task(per_class=5)], tmp_path)
+            jobs_of(Lacking(), [make_task(per_class=5)], tmp_path)
         with pytest.raises(UserError, match=r"has no fit\(waveforms\) method"):
             Bands().fit(iter(()))
 
@@ -300,10 +301,10 @@ class TestRefused:
 
     def test_audio_that_changes_between_plan_and_fit(self, make_task, tmp_path):
         card = make_task(per_class=5)
-        jobs, options = pairs_of(Standardised(), [card], tmp_path)
+        jobs, options = jobs_of(Standardised(), [card], tmp_path)
         shutil.copy(split_of(card, "train")[1], split_of(card, "train")[0])
         with pytest.raises(UserError, match="its audio changed while the run was under way"):
-            runner.embed(jobs, options, Silent())
+            embed(jobs, options.embedding, Silent())
 
     def test_what_cannot_be_copied(self):
         encoder = Standardised()
@@ -313,7 +314,7 @@ class TestRefused:
 
     def test_an_export(self, make_task, tmp_path):
         with pytest.raises(UserError, match="--export: the encoder 'standardised' is fitted on each task"):
-            pairs_of(Standardised(), [make_task(per_class=5)], tmp_path, export=tmp_path / "probe")
+            jobs_of(Standardised(), [make_task(per_class=5)], tmp_path, export=tmp_path / "probe")
 
 
 class TestCheck:

@@ -7,12 +7,12 @@ import pytest
 
 import benchmark
 from benchmark.audio import reader
+from benchmark.cli import run as commands
 from benchmark.cli.main import main
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs import runner, select
 from benchmark.jobs.options import Options
-from benchmark.reports import scores
 from results import store
 from tasks import registry
 from tasks.errors import TaskError
@@ -181,13 +181,13 @@ class TestIds:
 
 class TestCommands:
     def test_a_dry_run_reads_annotations_only(self, write, card, places, capsys):
-        scores.run([write()], [str(card)], dry_run=True, **places, trials=1)
+        commands.run([write()], [str(card)], dry_run=True, **places, trials=1)
         assert "given" in capsys.readouterr().out
         assert not places["results"].exists()
 
     def test_there_is_nothing_to_embed(self, write, card, places):
         with pytest.raises(UserError, match="holds embeddings already, there is nothing to embed"):
-            scores.embed([write()], [str(card)], home=places["home"])
+            commands.embed([write()], [str(card)], home=places["home"])
 
     def test_options_are_for_them_too(self, write, card, places):
         record = benchmark.run(write(), card, **places, **FAST, encoder_args={"name": "musicnn"})

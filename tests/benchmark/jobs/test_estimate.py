@@ -13,10 +13,12 @@ from benchmark.embeddings.space import space_of
 from benchmark.embeddings.tracks import Track
 from benchmark.encoders.check.speed import Speed
 from benchmark.jobs import estimate
+from benchmark.jobs.embed import embed
 from benchmark.jobs.estimate import Lengths, embedding_seconds, handed_over, known_seconds, lengths_of
+from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
-from benchmark.jobs.runner import embed, prepare
+from benchmark.reports.plan import print_estimates
 from benchmark.system.progress import Silent
 from tasks import registry
 
@@ -63,9 +65,9 @@ def test_windows_overlap_as_the_cut_does(seconds, rule):
     assert handed_over(np.array([seconds]), rule, RATE) == pytest.approx(expected)
 
 
-def pair_of(arrays="torch", rate=RATE):
+def job_of(arrays="torch", rate=RATE):
     space = SimpleNamespace(windows=WindowRule(None, 0, 0, "repeat"), audio=AudioRule(rate))
-    return SimpleNamespace(space=space, encoder=SimpleNamespace(sample_rate=rate, arrays=arrays))
+    return SimpleNamespace(store=SimpleNamespace(space=space), encoder=SimpleNamespace(sample_rate=rate, arrays=arrays))
 
 
 @pytest.mark.parametrize(
@@ -74,13 +76,13 @@ def pair_of(arrays="torch", rate=RATE):
 )
 def test_time_is_that_of_the_slower_where_both_go_on_at_once(arrays, device, workers, expected):
     speed, lengths = Speed(1, 1.0, 0.5, 0), Lengths(np.array([60.0, 40.0]), 0, 2, 0)
-    assert embedding_seconds(speed, 0.1, lengths, pair_of(arrays), device, workers) == pytest.approx(expected)
+    assert embedding_seconds(speed, 0.1, lengths, job_of(arrays), device, workers) == pytest.approx(expected)
 
 
 def test_time_is_decodings_where_that_is_slower():
     lengths = Lengths(np.array([60.0, 40.0]), 0, 2, 0)
-    assert embedding_seconds(Speed(1, 1.0, 0.01, 0), 0.1, lengths, pair_of(), "cuda", 2) == pytest.approx(5)
-    assert embedding_seconds(Speed(1, 1.0, 0.01, 0), None, lengths, pair_of(), "cuda", 2) == pytest.approx(1)
+    assert embedding_seconds(Speed(1, 1.0, 0.01, 0), 0.1, lengths, job_of(), "cuda", 2) == pytest.approx(5)
+    assert embedding_seconds(Speed(1, 1.0, 0.01, 0), None, lengths, job_of(), "cuda", 2) == pytest.approx(1)
 
 
 class TestPlan:
@@ -89,14 +91,14 @@ class TestPlan:
         return Options(home=tmp_path / "home", results=tmp_path / "results", workers=0, trials=1, seeds=1)
 
     def jobs(self, encoder, card, options):
-        asked = prepare(registry.find([str(card)], options.home, ()), options, Silent())
-        return plan_jobs([encoder], asked, options)
+        data = prepare(registry.find([str(card)], options.home, ()), options, Silent())
+        return plan_jobs([encoder], data, options)
 
     def of(self, encoder, card, options):
-        return estimate.estimates(self.jobs(encoder, card, options), options)
+        return estimate.estimates(self.jobs(encoder, card, options), options.embedding)
 
     def embed(self, encoder, card, options):
-        assert embed(self.jobs(encoder, card, options), options, Silent()).damaged
+        assert embed(self.jobs(encoder, card, options), options.embedding, Silent()).damaged
 
     def test_before_and_after_a_run(self, bands, make_task, options, capsys):
         card = make_task()
@@ -105,7 +107,7 @@ class TestPlan:
         assert before.lengths.hours == pytest.approx(60 * 1.5 / 3600, rel=0.2)
         assert before.seconds > 0
         assert before.disk == 60 * (16 * 4 + estimate.ROW_BYTES)
-        estimate.print_estimates([before])
+        print_estimates([before])
         out = capsys.readouterr().out
         assert "1 s every 0.5 s" in out
         assert "lengths of 60 tracks: 60 from their headers." in out
@@ -138,14 +140,14 @@ class TestPlan:
 
         (found,) = self.of(Broken(), make_task(), options)
         assert found.seconds is None
-        estimate.print_estimates([found])
+        print_estimates([found])
         assert "Time unknown: broken does not run" in capsys.readouterr().out
 
     def test_two_tasks_of_one_collection_count_once(self, bands, make_task, options):
         card = make_task()
-        asked = prepare(registry.find([str(card)], options.home, ()), options, Silent())
-        jobs = plan_jobs([bands], [*asked, *asked], options)
-        (found,) = estimate.estimates(jobs, options)
+        data = prepare(registry.find([str(card)], options.home, ()), options, Silent())
+        jobs = plan_jobs([bands], [*data, *data], options)
+        (found,) = estimate.estimates(jobs, options.embedding)
         assert (found.tracks, found.to_embed) == (60, 60)
 
 

@@ -5,12 +5,13 @@ import re
 import pytest
 
 import benchmark
+from benchmark.cli import run as commands
 from benchmark.cli.main import main
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs import runner, select
-from benchmark.jobs.options import Options, TrainSubset
-from benchmark.reports import scores as commands
+from benchmark.jobs.job import TrainSubset
+from benchmark.jobs.options import Options
 from results import leaderboard, store
 from tasks import registry
 
@@ -105,8 +106,8 @@ class TestRecords:
 class TestOptions:
     def test_parts_are_in_order_and_each_once(self, places):
         options = Options(**places, train_fraction=(1.0, 0.2, 0.2), repeats=2)
-        assert options.parts == (TrainSubset(0.2, 0), TrainSubset(0.2, 1), TrainSubset(1.0, 0))
-        assert Options(**places).parts == (None,)
+        assert options.subsets == (TrainSubset(0.2, 0), TrainSubset(0.2, 1), TrainSubset(1.0, 0))
+        assert Options(**places).subsets == (None,)
 
     @pytest.mark.parametrize(
         ("chosen", "message"),

@@ -1,16 +1,17 @@
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.jobs import variants
+from benchmark.jobs import plan
 from benchmark.jobs.items import limited_rows, select_items
-from benchmark.jobs.keys import run_key, study_name, trials_of
-from benchmark.jobs.options import Options, TrainSubset
-from benchmark.jobs.plan import layer_index, plan_jobs
+from benchmark.jobs.job import TrainSubset
+from benchmark.jobs.keys import run_key, study_name
+from benchmark.jobs.options import Options
+from benchmark.jobs.plan import plan_jobs
+from benchmark.jobs.protocols import protocol_of
 from tasks import registry
 from tasks.items import Items
 
@@ -49,15 +50,22 @@ class TestLimitedRows:
         assert first[60 - 1] > 400
 
 
-class TestRunKey:
-    @pytest.fixture
-    def job(self, bands, make_task, options):
-        task = registry.find(str(make_task()))[0]
-        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
+@pytest.fixture
+def job_with(bands, make_task, options):
+    """Return the job of the options with some changed, on the items of the options as they are."""
+    task = registry.find(str(make_task()))[0]
+    items = select_items(task, task.items(options.home), options)
 
-    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, job, options, tmp_path):
-        moved = replace(options, home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
-        assert run_key(job, ["a", "b"], options) == run_key(job, ["a", "b"], moved)
+    def job_with(*, data=items, **change):
+        return plan_jobs([bands], [data], replace(options, **change))[0]
+
+    return job_with
+
+
+class TestRunKey:
+    def test_is_the_same_for_the_same_run_wherever_the_home_is(self, job_with, tmp_path):
+        moved = job_with(home=tmp_path / "other", results=tmp_path / "r", workers=7, device="cpu")
+        assert run_key(job_with(), ["a", "b"]) == run_key(moved, ["a", "b"])
 
     @pytest.mark.parametrize(
         "change",
@@ -66,40 +74,50 @@ class TestRunKey:
             {"probe_precision": "bf16"}, {"device": "cuda"}, {"device": "cuda:1"},
         ],
     )  # fmt: skip
-    def test_changes_with_what_changes_the_numbers(self, job, options, change, monkeypatch):
+    def test_changes_with_what_changes_the_numbers(self, job_with, change, monkeypatch):
         monkeypatch.setattr(
             "benchmark.jobs.keys.kind_of", lambda device: device.partition(":")[0].replace("auto", "cpu")
         )
-        assert run_key(job, ["a"], options) != run_key(job, ["a"], replace(options, **change))
+        assert run_key(job_with(), ["a"]) != run_key(job_with(**change), ["a"])
 
-    def test_naming_the_protocols_own_numbers_changes_nothing(self, job, options):
+    def test_naming_the_protocols_own_numbers_changes_nothing(self, job_with):
+        job = job_with()
         protocol = job.data.protocol
-        named = replace(options, trials=protocol.trials, seeds=protocol.seeds)
-        assert run_key(job, ["a"], options) == run_key(job, ["a"], named)
+        named = job_with(trials=protocol.trials, seeds=protocol.seeds)
+        assert run_key(job, ["a", "b"]) == run_key(named, ["a", "b"])
 
-    def test_changes_with_the_audio_the_protocol_and_the_probe(self, job, options):
-        before = run_key(job, ["a", "b"], options)
-        assert run_key(job, ["a", "c"], options) != before
-        assert run_key(job, ["b", "a"], options) != before
-        asked = job.data
-        job.data = replace(asked, protocol=replace(asked.protocol, l2=(1e-6, 1e-2)))
-        assert run_key(job, ["a", "b"], options) != before
-        job.data = replace(asked, fingerprint="other")
-        assert run_key(job, ["a", "b"], options) != before
+    def test_changes_with_the_audio_the_protocol_and_the_probe(self, job_with):
+        job = job_with()
+        before = run_key(job, ["a", "b"])
+        assert run_key(job, ["a", "c"]) != before
+        assert run_key(job, ["b", "a"]) != before
+        data = job.data
+        probe = replace(data, protocol=replace(data.protocol, l2=(1e-6, 1e-2)))
+        assert run_key(replace(job, data=probe), ["a", "b"]) != before
+        assert run_key(replace(job, data=replace(data, fingerprint="other")), ["a", "b"]) != before
 
 
-class TestLayerInTheKey:
+class TestLayer:
     @pytest.mark.parametrize(
         ("asked", "name"),
         [(None, "auto"), ("auto", "auto"), ("1", "high"), ("high", "high"), ("mix", "mix"), ("7", "7")],
     )
-    def test_a_layer_has_one_name(self, options, asked, name):
-        layers = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=("low", "high", "7"))))
-        assert variants.layer_asked(layers, replace(options, layer=asked)) == name
+    def test_a_layer_has_one_name(self, bands, asked, name):
+        assert plan._layer(bands, ("low", "high", "7"), asked) == name
 
-    def test_none_where_there_are_no_layers(self, options):
-        plain = SimpleNamespace(source=SimpleNamespace(space=SimpleNamespace(layers=None)))
-        assert variants.layer_asked(plain, options) is None
+    def test_none_where_there_are_no_layers(self, bands, job_with):
+        assert plan._layer(bands, None, None) is None
+        assert job_with().search.layer is None
+
+    @pytest.mark.parametrize(("asked", "index"), [("low", 0), ("1", 1), ("0", 2), ("2", 2)])
+    def test_a_name_comes_before_a_number(self, bands, asked, index):
+        layers = ("low", "high", "0")
+        assert plan._layer(bands, layers, asked) == layers[index]
+
+    @pytest.mark.parametrize("asked", ["3", "-1", "LOW", "²"])
+    def test_what_is_neither_is_refused(self, bands, asked):
+        with pytest.raises(UserError, match=f"--layer {asked}: the encoder 'bands' has no such layer"):
+            plan._layer(bands, ("low", "high", "0"), asked)
 
 
 class TestPruner:
@@ -112,54 +130,42 @@ class TestPruner:
             ("grid", "halving", "halving"),
         ],
     )
-    def test_is_halving_but_for_a_grid_unless_the_user_says(self, options, sampler, asked, pruner):
-        assert variants.pruner_of(replace(options, sampler=sampler, pruner=asked)) == pruner
+    def test_is_halving_but_for_a_grid_unless_the_user_says(self, job_with, sampler, asked, pruner):
+        data = job_with().data
+        gridded = replace(data, protocol=protocol_of("jukemir", data.task.card))
+        assert job_with(data=gridded, sampler=sampler, pruner=asked).search.pruner == pruner
 
 
 class TestStudyName:
-    @pytest.fixture
-    def job(self, bands, make_task, options):
-        task = registry.find(str(make_task()))[0]
-        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
-
     @pytest.mark.parametrize("change", [{"trials": 3}, {"seeds": 9}, {"device": "cpu"}, {"storage": "sqlite:///x"}])
-    def test_is_the_same_where_one_search_goes_on_from_the_other(self, job, options, change):
-        assert study_name(job, ["a"], options) == study_name(job, ["a"], replace(options, **change))
+    def test_is_the_same_where_one_search_goes_on_from_the_other(self, job_with, change):
+        assert study_name(job_with(), ["a"]) == study_name(job_with(**change), ["a"])
 
     @pytest.mark.parametrize("change", [{"seed": 1}, {"sampler": "random"}, {"pruner": "none"}])
-    def test_is_another_where_trials_would_be(self, job, options, change):
-        assert study_name(job, ["a"], options) != study_name(job, ["a"], replace(options, **change))
+    def test_is_another_where_trials_would_be(self, job_with, change):
+        assert study_name(job_with(), ["a"]) != study_name(job_with(**change), ["a"])
 
-    def test_is_another_for_other_audio_protocols_and_parts(self, job, options):
-        before = study_name(job, ["a"], options)
-        assert study_name(job, ["b"], options) != before
-        assert study_name(replace(job, part=TrainSubset(0.5, 0)), ["a"], options) != before
-        job.data = replace(job.data, protocol=replace(job.data.protocol, round=3))
-        assert study_name(job, ["a"], options) != before
+    def test_is_another_for_other_audio_protocols_and_parts(self, job_with):
+        job = job_with()
+        before = study_name(job, ["a"])
+        assert study_name(job, ["b"]) != before
+        assert study_name(replace(job, subset=TrainSubset(0.5, 0)), ["a"]) != before
+        data = replace(job.data, protocol=replace(job.data.protocol, round=3))
+        assert study_name(replace(job, data=data), ["a"]) != before
 
 
 class TestTrials:
-    @pytest.fixture
-    def job(self, bands, make_task, options):
-        task = registry.find(str(make_task()))[0]
-        return plan_jobs([bands], [select_items(task, task.items(options.home), options)], options)[0]
-
-    def test_are_the_users_else_the_protocols(self, job, options):
+    def test_are_the_users_else_the_protocols(self, job_with):
+        job = job_with()
         assert job.search.trials == job.data.protocol.trials
-        assert trials_of(job, replace(options, trials=7)) == 7
+        assert job_with(trials=7).search.trials == 7
 
-    def test_one_configuration_alone_is_one_trial(self, job, options):
-        job.data = replace(job.data, protocol=replace(job.data.protocol, name="published:x"))
-        assert job.search.trials == 1
+    def test_one_configuration_alone_is_one_trial(self, job_with):
+        data = job_with().data
+        exact = replace(data, protocol=replace(data.protocol, name="published:x"))
+        assert job_with(data=exact).search.trials == 1
         with pytest.raises(UserError, match="--trials 2: there are 1 here"):
-            trials_of(job, replace(options, trials=2))
-
-
-@pytest.mark.parametrize(
-    ("name", "index"), [("low", 0), ("1", 1), ("0", 2), ("2", 2), ("3", -1), ("-1", -1), ("LOW", -1), ("²", -1)]
-)
-def test_a_layers_name_comes_before_its_number(name, index):
-    assert layer_index(name, ("low", "high", "0")) == index
+            job_with(data=exact, trials=2)
 
 
 class TestOptions:
@@ -176,11 +182,11 @@ class TestOptions:
             Options(home=tmp_path, results=tmp_path, **chosen)
 
 
-class TestPairs:
+class TestJobs:
     def test_tasks_on_one_audio_share_one_store(self, bands, make_task, options):
         tasks = [registry.find(str(make_task(name)))[0] for name in ("one", "two")]
-        asked = [select_items(task, task.items(options.home), options) for task in tasks]
-        jobs = plan_jobs([bands], asked, options)
+        data = [select_items(task, task.items(options.home), options) for task in tasks]
+        jobs = plan_jobs([bands], data, options)
         assert len(jobs) == 2
         assert jobs[0].store is jobs[1].store
 
@@ -188,10 +194,10 @@ class TestPairs:
         card = make_task()
         plain = registry.find(str(card))[0]
         own = replace(plain, card=plain.card.model_copy(update={"window_seconds": 0.5, "id": "own"}))
-        asked = [select_items(task, plain.items(options.home), options) for task in (plain, own)]
-        first, second = plan_jobs([bands], asked, options)
-        assert first.store.space.key != second.space.key
-        assert second.space.windows.window == 4000
+        data = [select_items(task, plain.items(options.home), options) for task in (plain, own)]
+        first, second = plan_jobs([bands], data, options)
+        assert first.store.space.key != second.store.space.key
+        assert second.store.space.windows.window == 4000
 
     def test_a_window_that_the_encoder_cannot_take_is_refused_before_anything_runs(self, bands, make_task, options):
         task = registry.find(str(make_task()))[0]

@@ -32,9 +32,9 @@ def test_the_probe_is_not_behind_logistic_regression(reference_data, home, tmp_p
     assert record.data.counts == {split: counts.count(split) for split in ("train", "valid", "test")}
     options = Options(home=home, results=tmp_path)
     found = registry.find(str(card))[0]
-    asked = select_items(found, found.items(home), options)
-    job = plan_jobs(resolve(encoder), [asked], options)[0]
-    index, items = AudioIndex(home), asked.items
+    data = select_items(found, found.items(home), options)
+    job = plan_jobs(resolve(encoder), [data], options)[0]
+    index, items = AudioIndex(home), data.items
     x, y = job.store.read([str(index.key(path)) for path in items.audio]), items.targets
     train, valid, test = (items.rows(split) for split in ("train", "valid", "test"))
     models = [

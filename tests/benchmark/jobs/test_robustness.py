@@ -18,13 +18,16 @@ from benchmark.cli.main import main
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.errors import UserError
-from benchmark.jobs import runner, select
+from benchmark.jobs import select
+from benchmark.jobs.embed import embed
+from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
-from benchmark.jobs.robustness import deformed_job, print_plan, print_robustness, robustness
+from benchmark.jobs.robustness import deformed_job, robustness
 from benchmark.jobs.runner import Outcome
 from benchmark.jobs.scoring import leave_out, score_split
 from benchmark.reports import scores
+from benchmark.reports.robustness import print_deformations, print_robustness
 from benchmark.system.progress import Silent
 from probes.data import SplitArrays
 from tasks import registry
@@ -80,10 +83,9 @@ def embed_alone(encoder, card, home, deform, workers=0):
     options = Options(
         home=home, results=home / "results", workers=workers, batch_size=1, seeds=1, deform=parse(deform)
     )  # fmt: skip
-    asked = runner.prepare(registry.find(str(card), home, ()), options, Silent())
-    (job,) = plan_jobs([encoder], asked, options)
-    runner.embed([job], options, Silent())
-    stores = [deformed_job(job, each, home).store for each in options.deform]
+    (job,) = plan_jobs([encoder], prepare(registry.find(str(card), home, ()), options, Silent()), options)
+    embed([job], options.embedding, Silent())
+    stores = [deformed_job(job, each).store for each in options.deform]
     return {store.space.key: {key: store.read([key]).tobytes() for key in store.places()} for store in stores}
 
 
@@ -160,9 +162,9 @@ class TestScores:
         resampled = leave_out(card, targets, [outputs["clean"]], labels, groups, seed=1)
         clean = score_split(card, targets, [outputs["clean"]], labels, groups, seed=1, split="test")
         space = SimpleNamespace(deformation=parse("noise=0")[0], key="deadbeef")
-        store = SimpleNamespace(places=lambda: {"k": SimpleNamespace(clipped=False)})
+        store = SimpleNamespace(places=lambda: {"k": SimpleNamespace(clipped=False)}, space=space)
         splits = SimpleNamespace(
-            job=SimpleNamespace(asked=SimpleNamespace(task=SimpleNamespace(card=card)), space=space, store=store),
+            job=SimpleNamespace(card=card, store=store),
             items=SimpleNamespace(labels=labels, rows=lambda _: range(n)), keys=["k"] * n, groups=lambda _: groups,
         )  # fmt: skip
         test = SplitArrays(tuple(map(str, range(n))), np.zeros((n, 1), np.float32), targets)
@@ -293,9 +295,10 @@ class TestReuse:
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmark.jobs import runner
+from benchmark.jobs.embed import embed
 from benchmark.audio.deformations import parse
 from benchmark.embeddings import extract, store
+from benchmark.jobs.items import prepare
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.options import Options
 from benchmark.system.progress import Silent
@@ -310,8 +313,8 @@ def once(self, rows):
 store.EmbeddingStore.append = once
 home = Path(sys.argv[2])
 options = Options(home=home, results=home, workers=0, batch_size=1, deform=parse("noise=3"))
-asked = runner.prepare(registry.find(sys.argv[1], home, ()), options, Silent())
-runner.embed(plan_jobs([Bands()], asked, options), options, Silent())
+data = prepare(registry.find(sys.argv[1], home, ()), options, Silent())
+embed(plan_jobs([Bands()], data, options), options.embedding, Silent())
 """
 
 
@@ -374,13 +377,13 @@ class TestAsked:
         card = make_task()
         embed_alone(bands, card, tmp_path, "noise=3")
         options = Options(home=tmp_path, results=tmp_path / "results", deform=parse("noise=3,gain=-20"))
-        asked = runner.prepare(registry.find(str(card), tmp_path, ()), options, Silent())
-        print_plan(plan_jobs([bands], asked, options), options)
+        data = prepare(registry.find(str(card), tmp_path, ()), options, Silent())
+        print_deformations(plan_jobs([bands], data, options))
         assert capsys.readouterr().out.splitlines() == [
             "bands: 0 test track(s) to embed again under noise=3dB",
             "bands: 12 test track(s) to embed again under gain=-20dB",
         ]
-        print_plan(plan_jobs([bands], asked, options), Options(home=tmp_path, results=tmp_path))
+        print_deformations(plan_jobs([bands], data, Options(home=tmp_path, results=tmp_path)))
         assert capsys.readouterr().out == ""
 
     def test_options_hold_them_in_the_order_they_were_named(self, tmp_path):

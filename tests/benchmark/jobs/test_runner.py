@@ -398,7 +398,7 @@ class TestOptions:
 
     def test_run_takes_one_task(self, bands, places):
         with pytest.raises(UserError, match="not 1 and 5"):
-            runner.run(bands, "demo", **places)
+            benchmark.run(bands, "demo", **places)
 
 
 class TestEncoderFailure:
@@ -428,9 +428,9 @@ class TestTwoEncoders:
         soundfile.write(
             card.parent / "audio" / "t012.flac", 0.1 * np.ones(2000), 8000
         )  # a quarter of a second, of test
-        options = runner.Options(**places, **FAST, allow_damaged=1)
+        options = Options(**places, **FAST, allow_damaged=1)
         strict, lenient = (
-            outcome.record for outcome in runner.run_many([Strict(), bands], runner.registry.find(str(card)), options)
+            outcome.record for outcome in runner.run_many([Strict(), bands], registry.find(str(card)), options)
         )
         assert [damage.track_id for damage in strict.data.damaged] == ["t012"]
         assert lenient.data.damaged == []
@@ -506,7 +506,7 @@ class TestSeveralPairs:
     @pytest.mark.parametrize("kind", [UserError, TaskError, RecordError])
     def test_one_that_fails_does_not_keep_the_others_from_being_finished(self, two, failing, kind):
         failing(kind("no space left"))
-        with pytest.raises(runner.UnfinishedError, match=r"1 of 2 jobs .*\n  given on bad: no space left") as caught:
+        with pytest.raises(runner.UnfinishedError, match=r"1 of 2 pairs .*\n  given on bad: no space left") as caught:
             runner.run_many(*two)
         assert [outcome.record.task.id for outcome in caught.value.outcomes] == ["good"]
         assert store.read(caught.value.outcomes[0].path) == caught.value.outcomes[0].record

@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 import benchmark
+from benchmark.audio.index import AudioIndex
 from benchmark.embeddings import precomputed
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs import select
 from benchmark.jobs import splits as module
 from benchmark.jobs.items import select_items
-from benchmark.jobs.options import Options, TrainSubset
+from benchmark.jobs.job import TrainSubset
+from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.select import split_data
 from benchmark.jobs.splits import open_job_data
@@ -30,15 +32,15 @@ def options(tmp_path):
     return Options(home=tmp_path / "home", results=tmp_path / "results")
 
 
-def pair_of(encoder, card, options):
+def job_of(encoder, card, options):
     """Return the job of embeddings that are given and a task."""
     (task,) = registry.find(str(card))
-    asked = select_items(task, task.items(options.home, audio=False), options, audio=False)
-    return plan_jobs(resolve(encoder), [asked], options)[0]
+    data = select_items(task, task.items(options.home, audio=False), options, audio=False)
+    return plan_jobs(resolve(encoder), [data], options)[0]
 
 
-def of_part(job, fraction, repeat=0):
-    return replace(job, part=TrainSubset(fraction, repeat))
+def of_subset(job, fraction, repeat=0):
+    return replace(job, subset=TrainSubset(fraction, repeat))
 
 
 class TestArrays:
@@ -46,7 +48,7 @@ class TestArrays:
         encoder, card = make_vectors()
         stored = np.load(encoder.removeprefix("emb:"))
         rows = dict(zip(stored["ids"], stored["embeddings"], strict=True))
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             for split, n in (("train", 30), ("valid", 18), ("test", 12)):
                 arrays = splits.arrays(split)
                 assert len(arrays) == n
@@ -56,7 +58,7 @@ class TestArrays:
 
     def test_selection_gets_train_and_valid_and_the_ids_of_test_alone(self, make_vectors, options):
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             data = split_data(splits, None)
         names = {split: [f"t{i:04d}" for i in range(60) if split_and_class(i)[0] == split] for split in SPLITS}
         assert [list(data.train.ids), list(data.valid.ids)] == [names["train"], names["valid"]]
@@ -64,12 +66,12 @@ class TestArrays:
 
     def test_groups_are_of_the_split(self, make_vectors, options):
         encoder, card = make_vectors(group=True)
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             assert splits.groups("valid") == [f"artist{int(one[1:]) // 3}" for one in splits.arrays("valid").ids]
 
     def test_a_split_of_which_nothing_is_left_is_named(self, make_vectors, options):
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             items = splits.items
             rest = replace(splits, items=items.take(np.flatnonzero([split != "valid" for split in items.splits])))
             with pytest.raises(UserError, match="no item of the valid split is left"):
@@ -81,7 +83,7 @@ class TestLayers:
         benchmark.run(layered, make_task(), home=options.home, results=options.results, **FAST, layer="spectrum")
         (task,) = registry.find(str(options.results.parent / "tones" / "card.toml"))
         job = plan_jobs([layered], [select_items(task, task.items(options.home), options)], options)[0]
-        with open_job_data(job, {}, options) as splits:
+        with open_job_data(job, {}) as splits:
             whole = splits.arrays("valid").embeddings
             assert whole.shape == (18, 32)
             for layer in (0, 1):
@@ -100,7 +102,7 @@ class TestScratch:
 
     def test_large_splits_are_laid_out_in_a_file_for_the_time_of_the_run(self, make_vectors, options, small_memory):
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             arrays = splits.arrays("train")
             assert isinstance(arrays.embeddings, np.memmap)
             assert [path.name for path in splits.scratch.glob("[!.]*")] == ["train-all.npy"]
@@ -145,7 +147,7 @@ class TestScratch:
         released = []
         monkeypatch.setattr(precomputed, "release", released.append)
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             rows = splits.arrays("train").embeddings
         assert len(released) == 5  # 30 rows, 7 at a time
         assert all(each.filename == rows.filename for each in released)
@@ -158,7 +160,7 @@ class TestScratch:
 
         monkeypatch.setattr(module.os, "posix_fallocate", full)
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             with pytest.raises(UserError, match=r"train-all\.npy: No space left on device\. .*bench cache prune"):
                 splits.arrays("train")
             assert list(splits.scratch.glob("[!.]*")) == []
@@ -169,19 +171,19 @@ class TestScratch:
 
         monkeypatch.setattr(module.os, "posix_fallocate", cannot, raising=False)
         encoder, card = make_vectors()
-        with open_job_data(pair_of(encoder, card, options), {}, options) as splits:
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
             rows = splits.arrays("train").embeddings
             monkeypatch.setattr(module, "IN_MEMORY_BYTES", 2**31)
             np.testing.assert_array_equal(rows, splits.arrays("train").embeddings)
 
 
-class TestPart:
+class TestSubset:
     def test_samples_of_one_repeat_are_nested_and_valid_and_test_stay_whole(self, make_vectors, options):
-        job = pair_of(*make_vectors(items=150), options)
+        job = job_of(*make_vectors(items=150), options)
         trains = {}
         for repeat in (0, 1):
             for fraction in (0.1, 0.3, 1.0):
-                with open_job_data(of_part(job, fraction, repeat), {}, options) as splits:
+                with open_job_data(of_subset(job, fraction, repeat), {}) as splits:
                     arrays = splits.arrays("train")
                     trains[repeat, fraction] = set(arrays.ids)
                     assert len(arrays) == int(75 * fraction)
@@ -195,32 +197,35 @@ class TestPart:
         assert trains[0, 1.0] == trains[1, 1.0]
 
     def test_groups_stay_whole(self, make_vectors, options):
-        job = pair_of(*make_vectors(group=True), options)
-        with open_job_data(of_part(job, 0.5), {}, options) as splits:
+        job = job_of(*make_vectors(group=True), options)
+        with open_job_data(of_subset(job, 0.5), {}) as splits:
             drawn = splits.groups("train")
         assert len(drawn) == 15
         assert {drawn.count(name) for name in drawn} == {3}
 
     def test_the_seed_of_a_run_gives_other_samples(self, make_vectors, options):
-        job = pair_of(*make_vectors(), options)
+        encoder, card = make_vectors()
         drawn = []
         for seed in (0, 7):
-            with open_job_data(of_part(job, 0.5), {}, replace(options, seed=seed)) as splits:
+            job = job_of(encoder, card, replace(options, seed=seed))
+            with open_job_data(of_subset(job, 0.5), {}) as splits:
                 drawn.append(splits.arrays("train").ids)
         assert drawn[0] != drawn[1]
 
     def test_a_fraction_of_which_nothing_is_left_is_the_users_to_mend(self, make_vectors, options):
-        job = pair_of(*make_vectors(), options)
+        job = job_of(*make_vectors(), options)
         with (
             pytest.raises(UserError, match=r"--train-fraction 0.99 of vectors: .*too few"),
-            open_job_data(of_part(job, 0.99), {}, options),
+            open_job_data(of_subset(job, 0.99), {}),
         ):
             pass
 
 
 def _checks(splits):
     """Keys belong to their items still."""
+    job = splits.job
+    keys = dict(zip(job.data.items.track_ids, job.keys(AudioIndex(job.home)), strict=True))
     for split in ("train", "valid", "test"):
         arrays: SplitArrays = splits.arrays(split)
-        again = splits.job.source.read(splits.job.source.keys(arrays.ids))
+        again = job.source.read([keys[one] for one in arrays.ids])
         np.testing.assert_array_equal(arrays.embeddings, again)

@@ -7,14 +7,13 @@ import numpy as np
 import pytest
 
 import benchmark
+from benchmark.cli import run as commands
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs.items import select_items
-from benchmark.jobs.keys import place_of
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.runner import run_many
-from benchmark.jobs.variants import variant_of
 from benchmark.reports import scores
 from benchmark.system.progress import Silent
 from results import store
@@ -41,12 +40,12 @@ def run(make_vectors, places):
     return run
 
 
-def pair_of(encoder, card, options):
+def job_of(encoder, card, options):
     task = registry.find(str(card))[0]
     return plan_jobs([encoder], [select_items(task, task.items(options.home), options)], options)[0]
 
 
-class TestVariantOf:
+class TestVariant:
     @pytest.mark.parametrize(
         ("chosen", "variant"),
         [
@@ -67,24 +66,24 @@ class TestVariantOf:
     )
     def test_holds_every_choice_that_is_not_the_default(self, layered, make_task, places, chosen, variant):
         options = Options(**places, **chosen)
-        assert variant_of(pair_of(layered, make_task(), options), options) == variant
+        assert job_of(layered, make_task(), options).variant == variant
 
     def test_the_encoders_precision_and_windows(self, layered, make_task, places):
         options = Options(**places)
-        job = pair_of(layered, make_task(), options)
+        job = job_of(layered, make_task(), options)
         job.encoder.precision = "bf16"
-        assert variant_of(replace(job, own_windows=True), options) == "bf16+own-windows"
+        assert replace(job, own_windows=True).variant == "bf16+own-windows"
         job.encoder.precision = "fp32"
         assert job.variant == ""
 
     def test_every_variant_has_a_file_of_its_own_and_none_is_another_encoders(self, layered, make_task, places):
-        job, seen = pair_of(layered, make_task(), Options(**places)), set()
+        job, seen = job_of(layered, make_task(), Options(**places)), set()
         for protocol in ("paper", "quick"):
             for precision in ("fp32", "bf16"):
                 for layer in (None, "0", "1", "all", "mix"):
                     options = Options(**places, probe_precision=precision, layer=layer, limit=9 if layer else None)
-                    asked = replace(job.data, protocol=replace(job.data.protocol, name=protocol))
-                    seen.add(place_of(replace(job, asked=asked), options))
+                    data = replace(job.data, protocol=replace(job.data.protocol, name=protocol))
+                    seen.add(plan_jobs([layered], [data], options)[0].path)
         assert len(seen) == 20
         assert all(store.slug(path.name) != path.name or path.stem == "layered" for path in seen)
 
@@ -183,7 +182,7 @@ class TestBudgets:
 class TestPlan:
     def plan(self, run, places, capsys, **chosen):
         encoder, card = run.names
-        scores.run([encoder], [card], dry_run=True, **places, **{**FAST, **chosen})
+        commands.run([encoder], [card], dry_run=True, **places, **{**FAST, **chosen})
         return capsys.readouterr().out
 
     def test_says_what_becomes_of_the_file(self, run, places, capsys):
