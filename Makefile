@@ -33,9 +33,10 @@ demo: $(INSTALLED)
 	$(BIN)/bench run --encoder logmel,mfcc,chroma --task demo --overwrite always --home .demo/home --results .demo/results
 	$(BIN)/bench leaderboard --results .demo/results --output .demo/leaderboard.md --print
 
-# Two processes share the cores: a thread of torch that waits must not keep one busy.
+# Two processes share the cores: a thread of torch that waits must not keep one busy; and hundreds of interpreters start,
+# so that compiled modules are kept.
 test: $(INSTALLED)
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/campaigns/mutants.py

@@ -518,10 +518,10 @@ class TestAudit:
         )
 
     def test_hashes_are_kept(self, fetched, capsys, monkeypatch):
-        import benchmark.audio
+        import benchmark.system.files
 
         data.audit("fake_task", fetched.home, content=True)
-        monkeypatch.setattr(benchmark.audio.decode, "content_hash", None)
+        monkeypatch.setattr(benchmark.system.files, "content_hash", None)
         data.audit("fake_task", fetched.home, content=True)
         (fetched.root / "audio" / "t00.wav").unlink()
         data.audit("fake_task", fetched.home, content=True)

@@ -372,9 +372,7 @@ class TestGroups:
     def test_do_not_matter_to_the_result(self, problem, monkeypatch):
         data, spec = problem("multiclass"), replace(SPEC, outputs=5)
         together = find(data, spec=spec, trials=6)
-        monkeypatch.setattr(
-            "probes.search.search.groups", lambda trainer, settings: [[i] for i in range(len(settings))]
-        )
+        monkeypatch.setattr(Trainer, "groups", lambda trainer, settings: [[i] for i in range(len(settings))])
         alone = find(data, spec=spec, trials=6)
         assert together.selected == alone.selected
         for one, other in zip(together.trials, alone.trials, strict=True):
