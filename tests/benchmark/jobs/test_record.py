@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmark.embeddings.space import space_of
-from benchmark.embeddings.store import Place
+from benchmark.embeddings.store import RowLocation
 from benchmark.jobs import record
 from benchmark.jobs.job import SearchPlan, TrainSubset
 from benchmark.jobs.splits import JobData
@@ -103,7 +103,7 @@ def data(tmp_path, plan):
         tuple(f"t{i}" for i in range(9)), splits, (tmp_path / "x.wav",) * 9, groups, np.arange(9) % 2, ("x", "y")
     )
     keys = ("k0", "k1", "k2", "k3", "k0", "k5", "k3", "k7", "k2")
-    places = {key: Place("shard", i, 1.5, key == "k2") for i, key in enumerate(dict.fromkeys(keys))}
+    places = {key: RowLocation("shard", i, 1.5, key == "k2") for i, key in enumerate(dict.fromkeys(keys))}
     card = TaskCard(id="t", title="T", kind="multiclass", metrics=("accuracy",), collection="c", outputs=("o",))
     gone = replace(items.take(np.array([1])), track_ids=("gone",))
     whole = Items(
