@@ -130,8 +130,8 @@ class TestFit:
     def test_tasks_share_nothing_though_their_audio_is_the_same(self, two_cards, tmp_path):
         first, second = embed_alone(Standardised(), two_cards, tmp_path)
         assert len(FITS) == 2
-        assert first.store.space.key != second.space.key
-        assert first.store.space.fingerprint != second.space.fingerprint
+        assert first.store.space.key != second.store.space.key
+        assert first.store.space.fingerprint != second.store.space.fingerprint
         assert len(first.store.places()) == len(second.store.places()) == 30
 
     def test_what_is_not_train_does_not_matter_and_all_of_train_does(self, two_cards, tmp_path):

@@ -63,10 +63,10 @@ def scores_of(*seeds):
     return {"accuracy": Score(value=float(np.mean(seeds)), low=0, high=1, std=0.1, seeds=list(seeds))}
 
 
-def written(directory, job, options, **changed):
+def written(directory, job):
     probes = [probe_of(7, 0.5), probe_of(8, 0.9), probe_of(9, 0.7)]
     valid, test = scores_of(0.5, 0.9, 0.7), scores_of(0.3, 0.2, 0.8)
-    return export_probe(directory, job, probes, LABELS, valid, test, VERSIONS, **changed)
+    return export_probe(directory, job, probes, LABELS, valid, test, VERSIONS)
 
 
 def test_the_best_seed_on_valid_is_written_with_its_own_scores(bands, tmp_path):

@@ -155,7 +155,7 @@ class TestCommand:
 
     def test_a_dry_run_names_the_parts(self, run, places, capsys):
         encoder, card = run.vectors
-        commands.run([encoder], [str(card)], dry_run=True, **places, train_fraction=(0.1, 1.0), repeats=2)
+        commands.run([encoder], [str(card)], dry_run=True, **places, train_fraction="0.1,1.0", repeats=2)
         out = capsys.readouterr().out
         assert len(re.findall(r"probes, new record, 0\.1 of train, repeat [01]$", out, re.M)) == 2
         assert len(re.findall(r"probes, new record, 1 of train, repeat 0$", out, re.M)) == 1
