@@ -2,6 +2,79 @@
 
 import tests.structure as structure
 
+#: Modules whose tests stand in the module of tests of another, which uses them.
+TESTED_IN = {
+    "benchmark/api": "benchmark/jobs/test_runner.py",
+    "benchmark/audio/chunks": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/flac": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/inspection": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/media_tags": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/mpeg": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/mule_waveform": "benchmark/encoders/published/mule/test_frontend.py",
+    "benchmark/audio/ogg": "benchmark/audio/test_sound_files.py",
+    "benchmark/audio/reader": "benchmark/audio/test_pool.py",
+    "benchmark/cli/data": "benchmark/cli/test_main.py",
+    "benchmark/cli/parameters": "benchmark/cli/test_main.py",
+    "benchmark/cli/reading": "benchmark/cli/test_main.py",
+    "benchmark/cli/results": "benchmark/cli/test_main.py",
+    "benchmark/cli/run": "benchmark/cli/test_main.py",
+    "benchmark/embeddings/precheck": "benchmark/encoders/check/test_check.py",
+    "benchmark/embeddings/rows": "benchmark/embeddings/test_precomputed.py",
+    "benchmark/embeddings/tracks": "benchmark/embeddings/test_extract.py",
+    "benchmark/encoders/check/subject": "benchmark/encoders/check/test_check.py",
+    "benchmark/encoders/handcrafted/chroma": "benchmark/encoders/handcrafted/test_handcrafted.py",
+    "benchmark/encoders/handcrafted/logmel": "benchmark/encoders/handcrafted/test_handcrafted.py",
+    "benchmark/encoders/handcrafted/mfcc": "benchmark/encoders/handcrafted/test_handcrafted.py",
+    "benchmark/encoders/neighbours": "benchmark/system/test_current_folder.py",
+    "benchmark/encoders/packaged/common": "benchmark/encoders/packaged/test_hear.py",
+    "benchmark/encoders/packaged/huggingface_encoder": "benchmark/encoders/packaged/test_huggingface.py",
+    "benchmark/encoders/packaged/huggingface_families": "benchmark/encoders/packaged/test_huggingface.py",
+    "benchmark/encoders/packaged/model_file": "benchmark/encoders/packaged/test_onnx_model.py",
+    "benchmark/encoders/published/mule/folding": "benchmark/encoders/published/mule/test_network.py",
+    "benchmark/encoders/published/musicnn/convert": "benchmark/encoders/published/musicnn/test_network.py",
+    "benchmark/encoders/published/musicnn/frontend": "benchmark/encoders/published/musicnn/test_encoder.py",
+    "benchmark/encoders/windowing": "benchmark/audio/test_windows.py",
+    "benchmark/errors": "benchmark/cli/test_main.py",
+    "benchmark/jobs/embed": "benchmark/jobs/test_runner.py",
+    "benchmark/jobs/existing": "benchmark/jobs/test_variants.py",
+    "benchmark/jobs/items": "benchmark/jobs/test_runner.py",
+    "benchmark/jobs/job": "benchmark/jobs/test_plan.py",
+    "benchmark/jobs/keys": "benchmark/jobs/test_plan.py",
+    "benchmark/jobs/options": "benchmark/jobs/test_plan.py",
+    "benchmark/jobs/provenance": "benchmark/system/test_machine.py",
+    "benchmark/pretraining/data/features": "benchmark/pretraining/data/test_prepare.py",
+    "benchmark/pretraining/data/seen": "benchmark/pretraining/data/test_prepare.py",
+    "benchmark/pretraining/data/shard_readers": "benchmark/pretraining/data/test_prepare.py",
+    "benchmark/pretraining/data/shards": "benchmark/pretraining/data/test_prepare.py",
+    "benchmark/pretraining/encoder": "benchmark/pretraining/training/test_export.py",
+    "benchmark/pretraining/pretrain": "benchmark/pretraining/training/test_trainer.py",
+    "benchmark/pretraining/probing": "benchmark/pretraining/training/test_trainer.py",
+    "benchmark/pretraining/runs": "benchmark/pretraining/training/test_export.py",
+    "benchmark/pretraining/training/heads": "benchmark/pretraining/training/test_trainer.py",
+    "benchmark/pretraining/training/logs": "benchmark/pretraining/training/test_trainer.py",
+    "benchmark/reports/encoders": "benchmark/cli/test_encoders.py",
+    "benchmark/reports/plan": "benchmark/jobs/test_estimate.py",
+    "benchmark/reports/records": "benchmark/jobs/test_result_checks.py",
+    "benchmark/reports/robustness": "benchmark/jobs/test_robustness.py",
+    "benchmark/system/files": "benchmark/embeddings/test_store.py",
+    "benchmark/system/interpreter": "benchmark/system/test_current_folder.py",
+    "probes/search/trials": "probes/search/test_search.py",
+    "probes/training/batched": "probes/training/test_trainer.py",
+    "probes/training/probe": "probes/training/test_trainer.py",
+    "probes/training/state": "probes/training/test_trainer.py",
+    "results/digests": "results/test_store.py",
+    "results/files": "results/test_store.py",
+    "results/partial": "results/test_store.py",
+    "results/rerun": "results/test_store.py",
+    "results/text": "results/test_store.py",
+    "tasks/errors": "tasks/test_registry.py",
+    "tasks/readers/mirdata_splits": "tasks/readers/test_mirdata_loaders.py",
+    "tasks/readers/msd_paths": "tasks/collections/test_msd.py",
+    "tasks/readers/msd_tags": "tasks/collections/test_msd.py",
+    "tasks/sources/fetch": "tasks/sources/test_archives.py",
+    "tasks/sources/state": "tasks/sources/test_download.py",
+}
+
 
 def test_chains_of_imports_are_short():
     chain = structure.longest_chain()
@@ -11,3 +84,23 @@ def test_chains_of_imports_are_short():
 
 def test_few_functions_are_handed_options():
     assert len(structure.handed_options()) <= 12
+
+
+def test_the_picture_of_the_layers_is_what_the_contracts_say():
+    page = (structure.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    assert structure.picture_of_layers() in page
+
+
+def test_every_module_has_its_tests():
+    """A module is tested by the module of tests of its name, or by the one that TESTED_IN says."""
+    tested = {str(path.relative_to(structure.ROOT / "tests")) for path in (structure.ROOT / "tests").rglob("test_*.py")}
+    missing = []
+    for package in structure.PACKAGES:
+        for path in sorted((structure.ROOT / package).rglob("*.py")):
+            module = path.relative_to(structure.ROOT)
+            if path.name.startswith("__"):
+                continue
+            own = module.with_name(f"test_{module.name}").as_posix()
+            if TESTED_IN.get(module.with_suffix("").as_posix(), own) not in tested:
+                missing.append(module.as_posix())
+    assert missing == []

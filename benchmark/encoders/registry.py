@@ -328,12 +328,12 @@ def _module_from(path: Path) -> ModuleType:
     name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         with importable(str(path.parent)):
-            spec.loader.exec_module(module)
+            # Not by the loader's exec_module: it takes a compiled file of the same second and size for this one.
+            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error

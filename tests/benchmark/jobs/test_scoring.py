@@ -311,7 +311,7 @@ class TestRefuseUndefined:
     @staticmethod
     def card(kind, metrics, group=None):
         columns = Columns(id="i", audio="a", split="s", target="t", group=group)
-        return TaskCard(id="mine", title="Mine", kind=kind, metrics=scores, columns=columns, manifest="m.csv")
+        return TaskCard(id="mine", title="Mine", kind=kind, metrics=metrics, columns=columns, manifest="m.csv")
 
     def test_one_class_is_nothing_to_tell_apart(self):
         with pytest.raises(UserError, match="one class"):

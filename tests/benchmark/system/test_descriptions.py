@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -96,8 +97,11 @@ def test_spaces_are_listed_with_any_description(tmp_path, hostile):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such files on this system")
 def test_spaces_are_listed_with_a_pipe_among_their_shards(tmp_path):
-    place_content(tmp_path / FOLDER / "space" / "space.json", json.dumps({"encoder": "x", "dim": 3}).encode())
-    place_pipe(tmp_path / FOLDER / "space" / "1.parquet")
+    state = {"dim": 3}
+    key = hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
+    folder = tmp_path / FOLDER / f"x-{key[:16]}"
+    place_content(folder / "space.json", json.dumps({"key": key, "encoder": "x", **state}).encode())
+    place_pipe(folder / "1.parquet")
     (space,) = cached_spaces(tmp_path)
     assert (space.encoder, space.width, space.tracks) == ("x", 3, 0)
 
