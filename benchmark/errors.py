@@ -1,5 +1,18 @@
 """Errors that a user can mend: they carry a message and the next command, and end the CLI with exit code 2."""
 
+from __future__ import annotations
+
 
 class UserError(Exception):
-    """Something that the caller can mend. The message says what happened, to which file or track, and what to do."""
+    """Something that the caller can mend. The message says what happened, to which file or track, and what to do.
+
+    ``for_user`` marks it, as it marks the errors of the packages that benchmark is built on: of an error that has it the
+    command line prints the message, without a traceback.
+    """
+
+    for_user = True
+
+
+def message_for_user(error: BaseException) -> str | None:
+    """Return the message of an error that the user can mend, nothing for any other."""
+    return str(error) if getattr(error, "for_user", False) else None

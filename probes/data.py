@@ -20,6 +20,8 @@ SMALLEST = 1 / float(np.finfo(np.float32).max)  # of which float32 has no invers
 class LeakError(ValueError):
     """A sealed (test) item, or one item twice, stands among what selection would see."""
 
+    for_user = True  # the command line prints the message alone
+
 
 @dataclass(frozen=True)
 class SplitArrays:

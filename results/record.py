@@ -423,3 +423,5 @@ class Record(Section):
 
 class RecordError(ValueError):
     """A record or a results folder that cannot be read or written as it is. The message is written for the user."""
+
+    for_user = True  # the command line prints the message alone

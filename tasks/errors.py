@@ -8,6 +8,8 @@ from pathlib import Path
 class TaskError(ValueError):
     """A task, card, manifest or name that cannot be used as it is. The message is written for the user."""
 
+    for_user = True  # the command line prints the message alone
+
 
 class NoAnnotationsError(TaskError):
     """An annotation file that is not there, at ``path``."""

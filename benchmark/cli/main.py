@@ -19,6 +19,7 @@ from benchmark.cli.pretrain import pretrain_app
 from benchmark.cli.reading import reading_app
 from benchmark.cli.results import results_app
 from benchmark.cli.run import run_app
+from benchmark.errors import message_for_user
 from benchmark.system.terminal import display
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
@@ -121,9 +122,7 @@ def _message_for_user(error: Exception) -> str | None:
             f"a text cannot be read or written ({error}). What was finished is kept: save the file as UTF-8, or give "
             "names that are valid Unicode, and run the same command again"
         )
-    # By name, so that a mistyped option costs no import of the packages that define these errors.
-    mendable = {"UserError", "TaskError", "RecordError", "LeakError"}
-    return str(error) if mendable & {cls.__name__ for cls in type(error).__mro__} else None
+    return message_for_user(error)
 
 
 def _complain(message: str) -> None:

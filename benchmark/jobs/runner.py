@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.encoders.base import Encoder
-from benchmark.errors import UserError
+from benchmark.errors import UserError, message_for_user
 from benchmark.jobs.embed import embed
 from benchmark.jobs.existing import refuse_displacing
 from benchmark.jobs.items import needs_audio, prepare
@@ -16,8 +16,7 @@ from benchmark.jobs.plan import plan_jobs
 from benchmark.system.home import refuse_unwritable
 from benchmark.system.machine import device_of
 from benchmark.system.progress import Reporter, Silent
-from results.record import Record, RecordError
-from tasks.errors import TaskError
+from results.record import Record
 from tasks.registry import Task
 
 
@@ -78,8 +77,8 @@ def run_many(
         damaged, seconds = embedded.damaged.get(key, {}), embedded.seconds.get(key, 0.0)  # nothing, where not embedded
         try:
             record, path, displaced = evaluate(job, damaged, seconds, report)
-        except (UserError, RecordError, TaskError) as error:
-            if len(jobs) == 1:
+        except Exception as error:
+            if len(jobs) == 1 or message_for_user(error) is None:
                 raise
             failed.append(f"{job.name}: {error}")
             report.say(f"Failed, the others go on: {failed[-1]}")
