@@ -6,7 +6,7 @@ from __future__ import annotations
 class UserError(Exception):
     """Something that the caller can mend. The message says what happened, to which file or track, and what to do.
 
-    ``for_user`` marks it, as it marks the errors of the packages that benchmark is built on: of an error that has it the
+    ``for_user`` marks it, as it marks the errors of the packages that benchmark is built on: of such an error the
     command line prints the message, without a traceback.
     """
 
