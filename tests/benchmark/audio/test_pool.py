@@ -58,7 +58,7 @@ def workers_of(parent: int) -> set[int]:
     found = set()
     for line in listing.stdout.splitlines():
         pid, ppid, stat, args = line.split(None, 3)
-        if int(ppid) == parent and not stat.startswith("Z") and "embeddings.workers" in args:
+        if int(ppid) == parent and not stat.startswith("Z") and "audio.pool" in args:
             found.add(int(pid))
     return found
 
@@ -332,7 +332,7 @@ class TestEnd:
     def test_workers_end_with_a_parent_that_is_killed(self, songs):
         code = (
             "import sys\nfrom pathlib import Path\nfrom benchmark.audio.decode import AudioRule\n"
-            "from benchmark.audio.reader import decode_all\n"
+            "from benchmark.audio.pool import decode_all\n"
             "stream = decode_all([Path(name) for name in sys.argv[1:]], AudioRule(8000), 2)\n"
             "next(stream)\nprint('decoding', flush=True)\nsys.stdin.read()\n"
         )
@@ -350,7 +350,7 @@ class TestEnd:
         """What hangs is no reader of its pipe: a thread of its own sees that the parent is gone."""
         code = (
             "import sys\nfrom pathlib import Path\nfrom benchmark.audio.decode import AudioRule\n"
-            "from benchmark.audio.reader import decode_all\n"
+            "from benchmark.audio.pool import decode_all\n"
             "class Hanging(type(Path())):\n    def __reduce__(self):\n"
             "        return eval, (\"type('P', (type(__import__('pathlib').Path()),), \"\n"
             "            \"{'is_file': lambda self: [open(sys.argv[1], 'w'), __import__('time').sleep(600)]})('x')\"\n"
@@ -374,7 +374,7 @@ class TestEnd:
         script = tmp_path / "script.py"
         script.write_text(
             "import sys\nfrom pathlib import Path\nfrom benchmark.audio.decode import AudioRule\n"
-            "from benchmark.audio.reader import decode_all\n"
+            "from benchmark.audio.pool import decode_all\n"
             "found = list(decode_all([Path(name) for name in sys.argv[1:]], AudioRule(8000), 2))\n"
             "print(len(found), sum(one.audio is None for one in found))\n"
         )

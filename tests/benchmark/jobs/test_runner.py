@@ -22,7 +22,7 @@ from benchmark.jobs.options import Options
 from benchmark.jobs.splits import JobData
 from benchmark.reports.scores import _remarks
 from probes.data import LeakError
-from results import files, store
+from results import store
 from results.record import RecordError
 from tasks import registry
 from tasks.errors import TaskError
@@ -455,7 +455,7 @@ class TestPlacesThatCannotBe:
         def full(*_args):
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr(files, "replace_file", full)
+        monkeypatch.setattr(store, "replace_file", full)
         with pytest.raises(store.RecordError, match=r"was not written: No space left.*embeddings are kept"):
             benchmark.run(bands, make_task(), **places, **FAST)
 
