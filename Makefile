@@ -1,10 +1,12 @@
+# make install  what tests and checks need, into .venv
+# make format   the code, by ruff
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
 # make campaign    kills, full disks, flipped bits, damaged audio, hostile files: under half an hour; campaign-full: hours
 # make mutants     planted errors of the protocol, each of which a named test must notice
 # make gpu-check   every CUDA path as a test, with rates beside the card's; on a machine without network, from .whl
 # make gpu-wheels  what such a machine lacks, into .whl (Linux on x86-64, Python $(GPU_PYTHON))
-# make check  lint, format, types, and whether the generated pages are what records and cards give
+# make check  lint, format, spelling, types, layers of imports, and whether the generated pages are what records and cards give
 
 PYTHON ?= python3
 # Passed to pip, for instance to point it at a CPU build of torch.
@@ -20,7 +22,11 @@ GPU_PYTHON_BIN ?= python3
 GPU_PYTHON ?= 3.12
 GPU_DEVICE ?= cuda
 
-.PHONY: demo test mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
+.DEFAULT_GOAL := help
+.PHONY: help format demo test mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
+
+help:
+	@awk '/^# make / { printf "make %-12s", $$3; for (i = 4; i <= NF; i++) printf " %s", $$i; print "" }' $(MAKEFILE_LIST)
 
 install: $(INSTALLED)
 
@@ -57,6 +63,10 @@ gpu-wheels:
 	  $(foreach level,39 35 34 31 28 27 24 17 5,--platform manylinux_2_$(level)_x86_64) \
 	  --platform manylinux2014_x86_64 --platform manylinux1_x86_64 --constraint constraints.txt --dest .whl
 	@du -sh .whl
+
+format: $(INSTALLED)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
