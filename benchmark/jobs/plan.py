@@ -141,7 +141,7 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, asked: str | None) 
             return None
         hint = ": name it with ?layer=all" if encoder.text.startswith("hf:") else ""
         raise UserError(f"--layer {asked}: the encoder {encoder.name!r} gives no layers to choose from{hint}")
-    wanted = asked or "auto"
+    wanted = "auto" if asked is None else asked
     if wanted in layers or wanted in CHOICES:
         return wanted
     if wanted.isdecimal() and int(wanted) < len(layers):

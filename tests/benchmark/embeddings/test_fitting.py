@@ -136,13 +136,13 @@ class TestFit:
 
     def test_what_is_not_train_does_not_matter_and_all_of_train_does(self, two_cards, tmp_path):
         card = two_cards[0]
-        key = jobs_of(Standardised(), [card], tmp_path)[0][0].space.key
+        key = jobs_of(Standardised(), [card], tmp_path)[0][0].store.space.key
         train, test = split_of(card, "train"), split_of(card, "test")
         shutil.copy(train[0], test[0])
-        assert jobs_of(Standardised(), [card], tmp_path)[0][0].space.key == key
-        assert jobs_of(Standardised(), [card], tmp_path, limit=12)[0][0].space.key != key
+        assert jobs_of(Standardised(), [card], tmp_path)[0][0].store.space.key == key
+        assert jobs_of(Standardised(), [card], tmp_path, limit=12)[0][0].store.space.key != key
         shutil.copy(train[1], train[0])
-        assert jobs_of(Standardised(), [card], tmp_path)[0][0].space.key != key
+        assert jobs_of(Standardised(), [card], tmp_path)[0][0].store.space.key != key
 
     def test_an_encoder_that_is_not_fitted_has_the_keys_it_had(self, bands, make_task, tmp_path):
         (job,) = jobs_of(bands, [make_task(per_class=10)], tmp_path)[0]

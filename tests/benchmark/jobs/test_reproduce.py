@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmark.audio import reader
+from benchmark.audio import pool
 from benchmark.cli.main import main
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
@@ -80,7 +80,7 @@ class TestReproduced:
 
     def test_a_plugin_without_its_audio_being_read(self, plugin, places, monkeypatch):
         encoder, card, path = plugin
-        monkeypatch.setattr(reader, "decode_one", lambda *a: pytest.fail("audio was read"))
+        monkeypatch.setattr(pool, "decode_one", lambda *a: pytest.fail("audio was read"))
         assert reproduce(path, home=places["home"], encoder=encoder, task=card) == "same"
 
     def test_a_point_of_a_learning_curve(self, make_vectors, places):

@@ -12,7 +12,7 @@ import pytest
 from scipy.stats import t
 
 import benchmark
-from benchmark.audio import reader
+from benchmark.audio import pool
 from benchmark.audio.deformations import VERSIONS, parse
 from benchmark.cli.main import main
 from benchmark.embeddings.space import space_of
@@ -64,13 +64,13 @@ def places(tmp_path):
 def decoded(monkeypatch):
     """The names of the files that are decoded from now on, with what is done to them."""
     found = []
-    one = reader.decode_one
+    one = pool.decode_one
 
     def told(path, rule, deformation=None, folder=None):
         found.append((path.stem, deformation and deformation.text))
         return one(path, rule, deformation, folder)
 
-    monkeypatch.setattr(reader, "decode_one", told)
+    monkeypatch.setattr(pool, "decode_one", told)
     return found
 
 

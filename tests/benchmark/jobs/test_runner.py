@@ -10,7 +10,7 @@ import soundfile
 
 import benchmark
 from benchmark.audio import index as audio_index
-from benchmark.audio import reader, sound_files
+from benchmark.audio import pool, reader, sound_files
 from benchmark.audio.index import AudioIndex
 from benchmark.audio.inspection import Contents
 from benchmark.embeddings.store import EmbeddingStore
@@ -40,7 +40,7 @@ def forbid_decoding(monkeypatch):
     def refuse(*_args):
         raise AssertionError("audio was read")
 
-    monkeypatch.setattr(reader, "decode_one", refuse)
+    monkeypatch.setattr(pool, "decode_one", refuse)
 
 
 class TestRecord:

@@ -45,7 +45,7 @@ def recorded(given, tmp_path_factory):
             names = ["-e", encoder, "-t", card, "--home", folder / "home"]
             bench(["run", *names, "--trials", "3", "--seeds", "3", "--results", folder / "results"], limits)
             (record,) = store.read_all(folder / "results")
-            made[name] = record, store.place_of(folder / "results", record), names
+            made[name] = record, store.path_of(folder / "results", record), names
         return made[name]
 
     return record_of

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import UserError
+from benchmark.cli.main import main
 from benchmark.jobs.runner import Outcome, UnfinishedError
-from benchmark.reports import scores as commands
 from benchmark.reports.scores import print_outcomes
 from benchmark.system.tables import WIDTH
 from results import store
@@ -68,13 +67,15 @@ def test_what_was_finished_is_printed_before_the_error(monkeypatch, tmp_path, ca
     def fail(*_args):
         raise UnfinishedError("1 of 2 jobs failed", [outcome("t", "mine", {"accuracy": 0.7})])
 
-    monkeypatch.setattr(commands, "run_many", fail)
-    for name in ("resolve", "Terminal"):
-        monkeypatch.setattr(commands, name, lambda *_args: None)
-    monkeypatch.setattr(commands.registry, "find", lambda *_args: [])
-    with pytest.raises(UserError, match="1 of 2 jobs failed"):
-        commands.run(["mine"], ["t"], dry_run=False, home=tmp_path, results=tmp_path)
-    assert "0.700" in capsys.readouterr().out
+    monkeypatch.setattr("benchmark.jobs.runner.run_many", fail)
+    monkeypatch.setattr("benchmark.encoders.registry.resolve", lambda *_args: [])
+    monkeypatch.setattr("tasks.registry.find", lambda *_args: [])
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "-e", "mine", "-t", "t", "--home", str(tmp_path), "--results", str(tmp_path)])
+    assert ended.value.code == 2
+    shown = capsys.readouterr()
+    assert "0.700" in shown.out
+    assert "1 of 2 jobs failed" in shown.err
 
 
 def test_a_curve_is_a_line_a_fraction(printed):
