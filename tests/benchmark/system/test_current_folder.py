@@ -185,7 +185,9 @@ def test_a_neighbour_of_any_other_name_comes_first(tmp_path):
 def test_a_neighbour_is_not_taken_for_an_optional_package_of_ours(tmp_path):
     (tmp_path / "optional_of_nobody.py").write_text("HERE = 1\n")
     code = "import importlib\ndef look(): return importlib.import_module('optional_of_nobody')\n"
-    ours, torch, plug_in = ({"__name__": name} for name in ("benchmark.extras", "torch._dynamo", "encoder_file_x"))
+    ours, torch, plug_in = (
+        {"__name__": name} for name in ("benchmark.system.extras", "torch._dynamo", "encoder_file_x")
+    )
     for scope in (ours, torch, plug_in):
         exec(code, scope)
     with importable(str(tmp_path)):
