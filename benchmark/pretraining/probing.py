@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from benchmark.errors import said_by
 from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
@@ -54,7 +55,7 @@ def make_probe(
                 score = outcome.record.scores.valid[task.metrics[0]]
                 values[f"probe/{task.id}/valid/{task.metrics[0]}"] = score.value
         except Exception as error:  # days of training are not to end with a look at them
-            report.say(f"The probe at step {step} failed, training goes on: {type(error).__name__}: {error}")
+            report.say(f"The probe at step {step} failed, training goes on: {said_by(error)}")
         else:
             told = ", ".join(f"{name.removeprefix('probe/')} {value:.3f}" for name, value in values.items())
             report.say(f"Probe at step {step}: {told}")

@@ -357,7 +357,7 @@ def _register_archives() -> None:
         def write(place: Path, content: Callable[[], bytes] = content) -> list[str]:
             (place / "archive").write_bytes(content())
             (place / "unpack.py").write_text(
-                "import sys\nfrom pathlib import Path\nfrom tasks.archives import unpack\n"
+                "import sys\nfrom pathlib import Path\nfrom tasks.sources.archives import unpack\n"
                 "from tasks.errors import TaskError\n"
                 "try:\n    unpack(Path('archive'), Path('unpacked'))\nexcept TaskError as error:\n"
                 "    print(f'bench: {error}', file=sys.stderr)\n    sys.exit(2)\n",
