@@ -44,7 +44,7 @@ def test_a_bomb_among_its_files_is_not_unpacked(tmp_path, song):
     rows = pa.array([0] * 3_000_000, pa.int32())
     table = pa.table({name: pa.DictionaryArray.from_arrays(rows, pa.array(of)) for name, of in columns.items()})
     pq.write_table(table, file.with_name("bomb.parquet"), write_page_checksum=True)
-    assert file.with_name("bomb.parquet").stat().st_size < 100_000
+    assert file.with_name("bomb.parquet").stat().st_size < 500_000
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert AudioIndex(tmp_path).key(song) == "a" * 64
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB; its paths alone would take 3 GB
