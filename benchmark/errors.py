@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from results.markdown import folded
-
 
 class UserError(Exception):
     """Something that the caller can mend. The message says what happened, to which file or track, and what to do.
@@ -18,8 +16,3 @@ class UserError(Exception):
 def message_for_user(error: BaseException) -> str | None:
     """Return the message of an error that the user can mend, nothing for any other."""
     return str(error) if getattr(error, "for_user", False) else None
-
-
-def said_by(error: BaseException) -> str:
-    """Return the kind and the words of a library's or a plug-in's exception, which may be any text, in one line."""
-    return f"{type(error).__name__}: {folded(str(error))}"

@@ -12,7 +12,8 @@ from benchmark.audio.spool import release
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 from results.markdown import folded
 
 NAMED = 5  # tracks in a message

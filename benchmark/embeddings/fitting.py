@@ -23,12 +23,13 @@ from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import shards
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.time_limit import fit_in_time
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
 from benchmark.system.descriptions import read_description
 from benchmark.system.machine import threads_for
 from benchmark.system.progress import Reporter
 from benchmark.system.scratch import scratch_folder
 from benchmark.system.stdout import stdout_to_stderr
+from benchmark.system.terminal import said_by
 from results.files import replace_file
 
 #: Beside the embeddings: what the state was after the fit.

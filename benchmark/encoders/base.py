@@ -23,7 +23,8 @@ import numpy as np
 
 from benchmark.audio.windows import Padding
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 if TYPE_CHECKING:
     import numpy as np

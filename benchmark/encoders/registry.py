@@ -18,10 +18,11 @@ from benchmark.encoders.options import as_variant, constructor_options, variant_
 from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, EncoderSpec, parse, parse_arguments, split
 from benchmark.encoders.time_limit import open_in_time
 from benchmark.encoders.torch_settings import unchanged_defaults
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder
 from benchmark.system.stdout import stdout_to_stderr
+from benchmark.system.terminal import said_by
 from tasks.files import expanded, resolved
 
 if TYPE_CHECKING:

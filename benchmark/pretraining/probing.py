@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.errors import said_by
 from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
@@ -16,6 +15,7 @@ from benchmark.jobs.runner import run_many
 from benchmark.pretraining.encoder import Pretrained
 from benchmark.pretraining.training.trainer import Probe, Trainer
 from benchmark.system.progress import Reporter, Silent
+from benchmark.system.terminal import said_by
 from tasks import registry
 
 RESULTS = "results"

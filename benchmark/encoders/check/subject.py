@@ -14,7 +14,8 @@ from benchmark.encoders.check.rules import Finding
 from benchmark.encoders.check.sounds import sounds
 from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 USUAL_SECONDS = 3.0  # of input where an encoder takes whole tracks
 LONGEST_SECONDS = 30.0

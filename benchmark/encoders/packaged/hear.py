@@ -22,7 +22,8 @@ from benchmark.encoders.fingerprint import describe, describe_module, is_module,
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, existing_file, name_of, printing_aside, windows_of
 from benchmark.encoders.spec import EncoderSpec
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 from tasks.files import expanded
 
 WINDOW_SECONDS = 10.0  # where the user says nothing: clips of the challenge are mostly shorter

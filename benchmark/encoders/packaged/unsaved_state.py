@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.encoders.fingerprint import describe
-from benchmark.errors import UserError, said_by
+from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 #: Where transformers puts the code that comes with models.
 REMOTE_MODULES = "transformers_modules."
