@@ -1,6 +1,21 @@
 """``python -m benchmark``: the command ``bench``."""
 
-from benchmark.cli.main import main
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C while it is still being loaded is told as it is later."""
+    try:
+        from benchmark.cli.main import main as run
+    except KeyboardInterrupt:
+        from benchmark.system.terminal import display
+
+        display("bench: interrupted before anything was begun", error=True)
+        sys.exit(130)
+    run()
+
 
 if __name__ == "__main__":
     main()

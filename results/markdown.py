@@ -10,6 +10,8 @@ _ACTIVE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
+#: White space with a tab or the end of a line in it. Other spaces stay: a path may have two of them.
+_BREAK = re.compile(r"\s*[\t-\r\x1c-\x1f\x85\u2028\u2029]\s*")
 _MARKUP = re.compile(r"([\\|*<>`\[\]])")
 
 
@@ -20,6 +22,15 @@ def inert(text: str) -> str:
     'a\\u001b[31mb'
     """
     return _ACTIVE.sub(lambda found: _number(found[0]), text)
+
+
+def folded(text: str) -> str:
+    r"""Return a text of others as a part of a message: inert, and in one line, so that it feigns no line of its own.
+
+    >>> folded("a\nbench: all is well\x1b[A")
+    'a bench: all is well\\u001b[A'
+    """
+    return inert(_BREAK.sub(" ", text).strip())
 
 
 def escaped(text: str) -> str:

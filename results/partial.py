@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from results.markdown import folded
 from results.record import DataSection, LeftOut, Record
 
 SPLITS = ("train", "valid", "test")
@@ -55,5 +56,5 @@ def _emptied(emptied: Mapping[str, list[str]]) -> str:
         names = emptied.get(split)
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-            words += f"; no {split} item is left of {', '.join(names[:NAMED])}{more}"
+            words += f"; no {split} item is left of {', '.join(map(folded, names[:NAMED]))}{more}"
     return words

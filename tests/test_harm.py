@@ -84,6 +84,13 @@ def test_there_are_300_hostile_files():
     assert len(cases) == len(hostile.CASES) + len(swapped.cases()) >= 300
 
 
+def test_archives_are_given_to_what_unpacks_them(tmp_path):
+    """The campaign writes a script for it: where a module was moved away, its traceback would be ours."""
+    _, write = hostile.CASES["archive: noise"]
+    ended = run(write(tmp_path), tmp_path)
+    assert (ended.word, ended.status) == ("refusal", 2), ended.err
+
+
 def test_what_takes_the_place_of_a_file(tmp_path):
     for name, swap in (swapped.ANY | swapped.TEXTS).items():
         path = Path(tmp_path / name.replace("/", " "))

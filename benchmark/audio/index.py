@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmark.audio import av_decoder
 from benchmark.audio.inspection import INSPECTION_VERSION, Contents, look
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash, parquet_bytes
 from results.files import replace_file
+from results.parquet import read_table
 
 if TYPE_CHECKING:
     from benchmark.system.progress import Reporter
@@ -95,7 +95,7 @@ def look_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> No
 
 def _read(file: Path) -> dict[str, HashedFile]:
     """Return what a file of the index says, by path; checksums are verified, for a key of one bit is another file's."""
-    columns = pq.read_table(file, page_checksum_verification=True).to_pydict()
+    columns = read_table(file, COLUMNS).to_pydict()
     names = [name for name in COLUMNS if name in columns]  # older files lack the last two
     entries = [
         HashedFile(**dict(zip(names, values, strict=True))) for values in zip(*map(columns.get, names), strict=True)

@@ -30,6 +30,12 @@ from benchmark.system.interpreter import python_code
 AHEAD = 2  # tracks in flight for each worker, beside the one it decodes
 FILE_SECONDS = 300.0  # that a file may take
 BYTES_A_SECOND = 100_000  # of a file, for each of which it may take a second more
+#: What is to be told where files are decoded without workers.
+NO_LIMIT = (
+    "With --workers 0 files are decoded in this process, where none can be ended alone: one on which the decoder hangs "
+    "stops the run (Ctrl-C ends it; what was finished is kept). With --workers 1 it is named after "
+    f"{FILE_SECONDS:.0f} s, and the run goes on."
+)
 READY = "ready"
 ATTEMPTS = 2
 LOOK_SECONDS = 0.5  # between looks for workers that are late
@@ -242,8 +248,9 @@ def decode_all(
         workers: Worker processes; 0 decodes in this one. At most ``workers * (AHEAD + 1)`` tracks are held.
         deformation: What is done to the audio afterwards.
         folder: Where the samples of long tracks are kept.
-        limit: Seconds that a file may take in a worker, and a second for each :data:`BYTES_A_SECOND` of it; without
-            workers nobody can end it.
+        limit: Seconds that a file may take in a worker, and a second for each :data:`BYTES_A_SECOND` of it. Without
+            workers there is none, which :data:`NO_LIMIT` says: an exception in a signal's handler does not reach a
+            thread, nor into a C library that does not return, and a thread cannot be ended.
 
     A file that takes longer is damaged. A file whose worker dies is decoded once more by a new one, for workers are
     killed from outside too; one that costs a second worker is damaged.

@@ -51,12 +51,12 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
-    command: Any = typer.main.get_command(app)
     try:
+        command: Any = typer.main.get_command(app)
         with _ended_as_by_ctrl_c() as ended:
             status = command.main(args=arguments, prog_name="bench", standalone_mode=False)
     except KeyboardInterrupt:
-        status = INTERRUPTED
+        status, ended = INTERRUPTED, []
     except Exception as error:
         message = _message_for_user(error)
         if message is None:

@@ -35,7 +35,9 @@ Results = Annotated[Path, typer.Option(help="Folder of the records.")]
 Limit = Annotated[int | None, typer.Option(help="Use a seeded sample of about N items; never in a leaderboard.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.")]
-Workers = Annotated[int | None, typer.Option(help="Decoding processes; 0 decodes in this one. Default: one a core.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Decoding processes. Default: one a core. 0: in this one, no time limit.")
+]
 AllowMissing = Annotated[int, typer.Option(help="Go on without up to N tracks of a dataset; the record names them.")]
 Precision = Annotated[PrecisionChoice | None, typer.Option(help="What the encoder computes in, if it has a choice.")]
 OwnWindows = Annotated[

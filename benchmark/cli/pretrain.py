@@ -49,7 +49,9 @@ def prepare(
     source: Annotated[Path, typer.Argument(metavar="AUDIO", help="A folder of audio, or a manifest of it.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the store.")],
     labels: Annotated[Path | None, typer.Option("--labels", help="A label file, for supervised training.")] = None,
-    workers: Annotated[int | None, typer.Option(min=0, help="Decoding processes. Default: one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Decoding processes. Default: one a core. 0: in this one, no time limit.")
+    ] = None,
     redo: Annotated[bool, typer.Option("--redo", help="Make again what is no longer what the store holds.")] = False,
 ) -> None:
     """Compute the log-mels of audio once, into a store; the same command goes on where it was stopped."""

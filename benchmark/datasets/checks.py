@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.audio.lengths import RULE, far_shorter
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
+from results.markdown import folded
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
@@ -165,7 +166,7 @@ def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
         what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
         told.setdefault(what, []).append(sound[row][0])
     for what, which in told.items():
-        names = "".join(f"\n      {path}" for path in which[:SHOWN])
+        names = "".join(f"\n      {folded(str(path))}" for path in which[:SHOWN])
         more = f"\n      and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
         display(f"  note: {len(which)} file(s): {what}:{names}{more}")
 
@@ -214,5 +215,5 @@ def _target(kind: str, items: Items, row: int) -> str:
 
 def complain(text: str) -> int:
     """Print a problem and return 1, to be added to those before it."""
-    display(f"  PROBLEM: {text}")
+    display(f"  PROBLEM: {folded(text)}")
     return 1

@@ -13,6 +13,8 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
+from results.markdown import folded
 
 NAMED = 5  # tracks in a message
 
@@ -60,7 +62,7 @@ class BatchEncoding:
             if not np.isfinite(rows).all():
                 raise UserError(
                     f"the encoder {self._encoder.name!r} gave an embedding that is not finite for the track "
-                    f"{track.track_id!r} ({track.path}): mend the encoder; finished tracks are kept"
+                    f"{track.track_id!r} ({folded(str(track.path))}): mend the encoder; finished tracks are kept"
                 )
         return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in found]
 
@@ -103,7 +105,7 @@ class BatchEncoding:
         if isinstance(error, OutputError | UserError):
             what = f"{'' if isinstance(error, OutputError) else 'says: '}{error}"
         else:
-            what = f"raised {type(error).__name__}: {error} (finished tracks are kept)"
+            what = f"raised {said_by(error)} (finished tracks are kept)"
         return UserError(f"the encoder {self._encoder.name!r} {where} {what}")
 
 
@@ -111,5 +113,5 @@ def _where(tracks: Sequence[Heard]) -> str:
     """Return the tracks in words, to be read after 'on'; one alone with its file."""
     ids = ", ".join(repr(track.track_id) for track in tracks[:NAMED])
     if len(tracks) == 1:
-        return f"the track {ids} ({tracks[0].path})"
+        return f"the track {ids} ({folded(str(tracks[0].path))})"
     return f"the tracks {ids}" + (f" and {len(tracks) - NAMED} more" if len(tracks) > NAMED else "")

@@ -22,12 +22,14 @@ from benchmark.audio.windows import TooShortError, cut
 from benchmark.embeddings.space import Space
 from benchmark.embeddings.store import shards
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.time_limit import fit_in_time
 from benchmark.errors import UserError
 from benchmark.system.descriptions import read_description
 from benchmark.system.machine import threads_for
 from benchmark.system.progress import Reporter
 from benchmark.system.scratch import scratch_folder
 from benchmark.system.stdout import stdout_to_stderr
+from benchmark.system.terminal import said_by
 from results.files import replace_file
 
 #: Beside the embeddings: what the state was after the fit.
@@ -90,8 +92,8 @@ def fit(
         report: Is told of progress.
 
     Raises:
-        UserError: :meth:`~benchmark.encoders.base.Encoder.fit` raised, or left another state than the last time; a
-            file has changed since the plan.
+        UserError: :meth:`~benchmark.encoders.base.Encoder.fit` raised, hung, or left another state than the last
+            time; a file has changed since the plan.
     """
     what = f"the encoder {encoder.name!r} cannot be fitted on the training split of {task}"
     planned = [index.key(path) for path in paths]
@@ -118,13 +120,15 @@ def fit(
                 except TooShortError:
                     continue
                 for window in found:
+                    went_on()
                     yield np.array(window)  # a copy: windows overlap, and the encoder may write into one
                     release(window)
 
         try:
-            encoder.fit(windows())
+            with fit_in_time(encoder.name) as went_on:
+                encoder.fit(windows())
         except (Exception, SystemExit) as error:
-            reason = str(error) if isinstance(error, UserError) else f"fit() raised {type(error).__name__}: {error}"
+            reason = str(error) if isinstance(error, UserError) else f"fit() raised {said_by(error)}"
             raise UserError(f"{what}: {reason}. Nothing was embedded with it") from error
     if changed:
         raise UserError(f"{what}: its audio changed while the run was under way. Run the same command again")

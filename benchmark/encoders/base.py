@@ -24,6 +24,7 @@ import numpy as np
 from benchmark.audio.windows import Padding
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 if TYPE_CHECKING:
     import numpy as np
@@ -194,6 +195,6 @@ def copy_of(encoder: Encoder) -> Encoder:
         return copy.deepcopy(encoder)
     except Exception as error:
         raise UserError(
-            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied ({type(error).__name__}: "
-            f"{error}): define __deepcopy__, or load what cannot be copied in fit()"
+            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied "
+            f"({said_by(error)}): define __deepcopy__, or load what cannot be copied in fit()"
         ) from error

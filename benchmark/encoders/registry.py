@@ -16,11 +16,13 @@ from benchmark.encoders.base import Encoder, Precision
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, EncoderSpec, parse, parse_arguments, split
+from benchmark.encoders.time_limit import open_in_time
 from benchmark.encoders.torch_settings import unchanged_defaults
 from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder
 from benchmark.system.stdout import stdout_to_stderr
+from benchmark.system.terminal import said_by
 from tasks.files import expanded, resolved
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ def resolve_one(name: str, home: Path | None = None, arguments: Mapping[str, str
     """
     spec = parse(name, arguments)
     # What a plug-in prints while it is loaded must not stand among the results.
-    with stdout_to_stderr(), unchanged_defaults(f"the encoder {spec.text!r}"):
+    with stdout_to_stderr(), unchanged_defaults(f"the encoder {spec.text!r}"), open_in_time(spec.text):
         return _open(spec, home or home_folder())
 
 
@@ -263,9 +265,7 @@ def _brought(point: EntryPoint, spec: EncoderSpec) -> Encoder:
     try:
         made_by = point.load()
     except Exception as error:  # whatever the package does when it is imported
-        raise UserError(
-            f"the encoder {point.name!r} ({point.value}) cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        raise UserError(f"the encoder {point.name!r} ({point.value}) cannot be imported: {said_by(error)}") from error
     if not callable(made_by):
         raise UserError(f"the encoder {point.name!r} ({point.value}) is {made_by!r}, neither a class nor a function")
     return _instance(made_by, spec)
@@ -317,7 +317,7 @@ def _load(target: str) -> type:
     except Exception as error:  # whatever the module does when it is imported
         unknown = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])
         hint = (meant or ". It must be installed, or lie in the current folder") if unknown else ""
-        raise UserError(f"cannot import the encoder {target!r}: {type(error).__name__}: {error}{hint}") from error
+        raise UserError(f"cannot import the encoder {target!r}: {said_by(error)}{hint}") from error
     return _class_in(module, cls, target)
 
 
@@ -336,7 +336,7 @@ def _module_from(path: Path) -> ModuleType:
             exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
-        raise UserError(f"the encoder file {path} fails to load: {type(error).__name__}: {error}") from error
+        raise UserError(f"the encoder file {path} fails to load: {said_by(error)}") from error
     return module
 
 
@@ -366,7 +366,7 @@ def _instance(made_by: Callable[..., Any], spec: EncoderSpec) -> Encoder:
     except ModuleNotFoundError as error:
         raise _needs(error, spec) from error
     except Exception as error:
-        raise UserError(f"the encoder {spec.text!r} cannot be made: {type(error).__name__}: {error}") from error
+        raise UserError(f"the encoder {spec.text!r} cannot be made: {said_by(error)}") from error
     if not isinstance(encoder, Encoder):
         raise UserError(f"{spec.text!r} makes {encoder!r}, which is no encoder: return an Encoder")
     return as_variant(encoder, options) if options else encoder

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,6 +15,9 @@ from safetensors.torch import save
 from benchmark.errors import UserError
 
 DIGEST = "content_sha256"
+LARGEST_CONFIG = 1_000_000  # letters
+LARGEST_NUMBER = 10_000  # that may be a network's width, depth or scale
+LARGEST_LIST = 100
 
 
 def content_digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str]) -> str:
@@ -45,6 +49,38 @@ def read_metadata(path: Path) -> dict[str, str]:
         raise UserError(f"there is no file {path}") from error
     except (SafetensorError, OSError) as error:
         raise UserError(f"{path} is not a whole safetensors file ({error}): convert or train it again") from error
+
+
+def read_configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
+    """Return the configuration of a network that lies in the metadata of its file.
+
+    Raises:
+        ValueError: There is none, or it is no object of JSON: nested too deep, with a number of thousands of digits, or
+            with one that no size of a network has.
+    """
+    text = metadata.get("config", "")
+    if len(text) > LARGEST_CONFIG:
+        raise ValueError(f"a configuration of {len(text):,} letters")
+    try:
+        found = json.loads(text)
+    except RecursionError:
+        raise ValueError("a configuration that is nested too deep") from None
+    except ValueError as error:
+        raise ValueError(str(error).partition("; use sys.")[0]) from None
+    if not isinstance(found, dict):
+        raise ValueError("a configuration that is no object of JSON")  # noqa: TRY004 - wrong content
+    _refuse_huge(found)
+    return found
+
+
+def _refuse_huge(value: object) -> None:
+    if isinstance(value, dict | list):
+        if len(value) > LARGEST_LIST:
+            raise ValueError(f"a configuration with a list of {len(value):,} values")
+        for part in value.values() if isinstance(value, dict) else value:
+            _refuse_huge(part)
+    elif isinstance(value, int | float) and not abs(value) <= LARGEST_NUMBER:  # NaN neither
+        raise ValueError("a configuration with a number that is no size of a network")
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.audio.index import AudioIndex
+from benchmark.audio.pool import NO_LIMIT
 from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.fitting import fit
 from benchmark.embeddings.tracks import Damage, Track
@@ -15,6 +16,7 @@ from benchmark.encoders.base import Encoder, copy_of
 from benchmark.errors import UserError
 from benchmark.jobs.estimate import whole_track_memory
 from benchmark.jobs.job import Job
+from benchmark.jobs.left_out import place_of
 from benchmark.jobs.options import EmbedSettings
 from benchmark.jobs.robustness import deformed_job, refuse_unusable, tracks_to_deform
 from benchmark.system.long_lists import shown
@@ -120,6 +122,8 @@ def _extract(
 ) -> Extraction:
     if not todo:  # another process has done it
         return Extraction()
+    if workers_of(settings.workers) == 0 and job.store.space.deformation is None:
+        report.say(NO_LIMIT)
     encoder, name = working.encoder(index, settings, report), job.encoder.name
     if job.store.space.deformation is not None:
         name += f" under {job.store.space.deformation.text}"
@@ -169,15 +173,20 @@ def _refuse_damage(
     by_space: Mapping[str, Sequence[Job]], damaged: Mapping[str, Mapping[Path, Damage]], home: Path
 ) -> None:
     worst: dict[Path, Damage] = {}
+    places: dict[Path, str] = {}
     refused, allowed = False, 0
     for job in (job for sharing in by_space.values() for job in sharing):
         own = damaged[job.store.space.key]
-        worst.update({path: own[path] for path in job.data.items.audio if path in own})
+        for row, path in enumerate(job.data.items.audio):
+            if path in own:
+                worst[path] = own[path]
+                places.setdefault(path, f"{job.card.id}: {place_of(job.card, job.data.items, row)}")
         refused, allowed = refused or _too_many(job, own), job.allow_damaged
     if not refused:
         return
     lines = [
-        f"{damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered)" for damage in worst.values()
+        f"{damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered; {places[damage.path]})"
+        for damage in worst.values()
     ]
     raise UserError(
         f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}:\n"

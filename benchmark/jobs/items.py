@@ -18,6 +18,7 @@ from benchmark.jobs.protocols import protocol_of
 from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.long_lists import shown
 from benchmark.system.progress import Reporter
+from results.markdown import folded
 from tasks.items import Items
 from tasks.registry import Task
 
@@ -90,7 +91,7 @@ def present_items(
     absent = missing_audio(items)
     shut = unreadable(items, absent)
     if shut:
-        told = [f"  {folder}: {count} audio file(s)" for folder, count in shut.items()]
+        told = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
         raise UserError(
             f"{task.card.id} has audio in folders that may not be read:\n"
             + "\n".join(told)

@@ -39,11 +39,35 @@ def left_out(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Coll
     )
 
 
+NAMED = 5  # files, and classes of one, in a message
+
+
 def tell(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Collection[str], report: Reporter) -> None:
     """Say what is left out of a task, before hours are spent on the rest."""
     words = words_of(left_out(card, whole, missing, damaged))
     if words:
         report.say(f"{card.id} is partial, {words}. Its record says so, and the leaderboard keeps it apart.")
+    broken = set(damaged)
+    rows = [row for row, name in enumerate(whole.track_ids) if name in broken]
+    if rows:
+        named = [f"{whole.audio[row]} ({place_of(card, whole, row)})" for row in rows[:NAMED]]
+        more = f" and {len(rows) - NAMED} more, which the record names" if len(rows) > NAMED else ""
+        report.say(
+            f"Damaged in {card.id}: {'; '.join(named)}{more}. 'bench data verify {card.id}' says what is the matter; "
+            "mend or replace them and run again to score all of it."
+        )
+
+
+def place_of(card: TaskCard, items: Items, row: int) -> str:
+    """Return which item a row is, for a message: its id, its split and, but for numbers, its classes."""
+    words = [repr(items.track_ids[row]), items.splits[row]]
+    if items.targets.ndim == 1:
+        words.append(f"class {items.labels[int(items.targets[row])]!r}")
+    elif card.kind != "regression":
+        held = [repr(items.labels[i]) for i in np.flatnonzero(items.targets[row] > 0)]
+        more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
+        words.append(f"classes {', '.join(held[:NAMED])}{more}" if held else "no class")
+    return ", ".join(words)
 
 
 def _held(items: Items) -> np.ndarray:

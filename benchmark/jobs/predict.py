@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmark.audio.pool import decode_all
+from benchmark.audio.pool import NO_LIMIT, decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
 from benchmark.embeddings.batches import BatchEncoding, Heard
@@ -129,6 +129,8 @@ def predict(
     where = device_of(device, used.arrays)
     if workers is None:
         workers = 0 if len(files) == 1 else min(workers_of(None), len(files))
+    elif workers == 0:
+        report.say(NO_LIMIT)
     decoded = decode_all(files, space.audio, workers)
     with stdout_to_stderr(), threads_for(used.arrays):
         used.to(where)

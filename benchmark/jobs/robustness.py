@@ -22,6 +22,7 @@ from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.system.long_lists import SHOWN
 from probes.data import SplitArrays
 from probes.statistics.intervals import change
+from results.markdown import folded
 from results.record import Drop, Robustness, Score
 from tasks.metrics.scores import bounds
 
@@ -54,7 +55,8 @@ def refuse_unusable(job: Job, deformation: Deformation, damaged: Sequence[Damage
     """
     if not damaged:
         return
-    lines = [f"  {damage.track_id} ({damage.path}): {damage.problem}" for damage in damaged[:SHOWN]]
+    lines = [folded(f"{damage.track_id} ({damage.path}): {damage.problem}") for damage in damaged[:SHOWN]]
+    lines = [f"  {line}" for line in lines]
     if len(damaged) > SHOWN:
         lines.append(f"  … and {len(damaged) - SHOWN} more")
     raise UserError(

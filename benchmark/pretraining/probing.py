@@ -15,6 +15,7 @@ from benchmark.jobs.runner import run_many
 from benchmark.pretraining.encoder import Pretrained
 from benchmark.pretraining.training.trainer import Probe, Trainer
 from benchmark.system.progress import Reporter, Silent
+from benchmark.system.terminal import said_by
 from tasks import registry
 
 RESULTS = "results"
@@ -54,7 +55,7 @@ def make_probe(
                 score = outcome.record.scores.valid[task.metrics[0]]
                 values[f"probe/{task.id}/valid/{task.metrics[0]}"] = score.value
         except Exception as error:  # days of training are not to end with a look at them
-            report.say(f"The probe at step {step} failed, training goes on: {type(error).__name__}: {error}")
+            report.say(f"The probe at step {step} failed, training goes on: {said_by(error)}")
         else:
             told = ", ".join(f"{name.removeprefix('probe/')} {value:.3f}" for name, value in values.items())
             report.say(f"Probe at step {step}: {told}")

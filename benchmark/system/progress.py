@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from benchmark.system.terminal import one_line
-from results.markdown import inert
+from results.markdown import folded
 
 
 class Advance(Protocol):
@@ -76,4 +76,4 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Tell one line on stderr."""
-        self._console.print(inert(text), markup=False)
+        self._console.print(folded(text), markup=False)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from results.markdown import inert
+from results.markdown import folded, inert
 
 
 def display(text: object = "", *, error: bool = False, end: str = "\n") -> None:
@@ -19,3 +19,8 @@ def display(text: object = "", *, error: bool = False, end: str = "\n") -> None:
 def one_line(text: object) -> str:
     """Return a text as one line, such as for a cell of a table or a title."""
     return inert(" ".join(str(text).split()))
+
+
+def said_by(error: BaseException) -> str:
+    """Return the kind and the words of a library's or a plug-in's exception, which may be any text, in one line."""
+    return f"{type(error).__name__}: {folded(str(error))}"

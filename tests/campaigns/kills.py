@@ -5,6 +5,7 @@ The same command then brings the work to its end, and nothing is lost.
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.campaigns import world as worlds
-from tests.campaigns.trial import Ended, bench, run, with_fault
+from tests.campaigns.trial import TREE, Ended, bench, run, with_fault
 from tests.campaigns.world import COMMANDS, World
 
 #: Commands that a second process may run at the same time, and of which nothing may be lost.
@@ -58,7 +59,9 @@ def interrupted(world: World, scratch: Path, times: int, seed: int) -> Iterator[
             moment = float(rng.uniform(0.7, 1.2 * max(1.5, world.seconds[name])))  # the interpreter starts before
             ended = run(bench(*command), place, kill_after=moment, by=number)
             what = f"{number.name} after {moment:.1f} s"
-            if ended.word in ("ok", "refusal"):
+            # Before our own code is reached a signal does what Python and the system do with it: nothing is begun.
+            early = ended.status == -number or (ended.last == "KeyboardInterrupt" and "benchmark/" not in ended.err)
+            if ended.word in ("ok", "refusal") or early:
                 yield f"{name}", *after(world, name, place, run(bench(*command), place), what)
             else:
                 yield f"{name}", ended.word, f"{what}: {ended.last}"
@@ -99,7 +102,12 @@ def at_once(world: World, scratch: Path, times: int) -> Iterator[tuple[str, str,
                 place = world.copy(name, scratch / f"together-{name}{storage}-{i}")
                 others = [
                     subprocess.Popen(
-                        bench(*command), cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+                        bench(*command),
+                        cwd=place,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                        env={**os.environ, "PYTHONPATH": str(TREE)},
                     )
                     for _ in range(TOGETHER - 1)
                 ]

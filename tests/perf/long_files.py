@@ -1,4 +1,4 @@
-"""Three hours of sound in a decoding worker: its memory. ``python tests/perf/long_files.py [MINUTES]``.
+"""Three hours of sound in a decoding worker: its memory. ``python tests/perf/long_files.py [MINUTES [FORM ...]]``.
 
 Stereo FLAC, MP3 and, where PyAV is installed, M4A at 44.1 kHz, to mono at 16 kHz, through the pool that an extraction
 has, one worker. Linux only: the peak of the worker is read from /proc, before and after the long file.
@@ -54,7 +54,7 @@ def main() -> None:
     minutes = int(sys.argv[1]) if len(sys.argv) > 1 else 180
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for kind in ("flac", "mp3", "m4a"):
+        for kind in sys.argv[2:] or ("flac", "mp3", "m4a"):
             long, short = folder / f"long.{kind}", folder / f"short.{kind}"
             try:
                 write(short, 1)

@@ -15,6 +15,7 @@ from benchmark.encoders.check.sounds import sounds
 from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 USUAL_SECONDS = 3.0  # of input where an encoder takes whole tracks
 LONGEST_SECONDS = 30.0
@@ -120,4 +121,4 @@ def said(error: Exception) -> str:
     """Return what an encoder raised, to be read after its name."""
     if isinstance(error, OutputError):
         return str(error)
-    return f"says: {error}" if isinstance(error, UserError) else f"raised {type(error).__name__}: {error}"
+    return f"says: {error}" if isinstance(error, UserError) else f"raised {said_by(error)}"

@@ -23,6 +23,7 @@ from benchmark.encoders.neighbours import importable
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, existing_file, name_of, printing_aside, windows_of
 from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 from tasks.files import expanded
 
 WINDOW_SECONDS = 10.0  # where the user says nothing: clips of the challenge are mostly shorter
@@ -71,7 +72,7 @@ class Hear(Encoder):
                 model = self._module.load_model(*arguments)
         except Exception as error:  # whatever the module does
             hint = "" if weights else f"; where it needs weights, name them as {self._text}@PATH"
-            raise UserError(f"load_model of {self._text!r} raised {type(error).__name__}: {error}{hint}") from error
+            raise UserError(f"load_model of {self._text!r} raised {said_by(error)}{hint}") from error
         if not is_module(model) and any("tensorflow" in each.__module__ for each in type(model).__mro__):
             raise UserError(f"{self._text!r} gives a TensorFlow model, and this benchmark runs torch: write a plug-in")
         return model.eval() if is_module(model) else model
@@ -140,7 +141,7 @@ def open_hear(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one s
             module = importlib.import_module(spec.target)
     except Exception as error:  # whatever the module does when it is imported
         raise UserError(
-            f"cannot import the HEAR module {spec.target!r}: {type(error).__name__}: {error}. It must be "
+            f"cannot import the HEAR module {spec.target!r}: {said_by(error)}. It must be "
             "installed, or lie in the current folder"
         ) from error
     return Hear(spec, module, weights, folder)

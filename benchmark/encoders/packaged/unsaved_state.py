@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from benchmark.encoders.fingerprint import describe
 from benchmark.errors import UserError
+from benchmark.system.terminal import said_by
 
 #: Where transformers puts the code that comes with models.
 REMOTE_MODULES = "transformers_modules."
@@ -135,7 +136,7 @@ def _built(model: Any, seed: int, wanted: frozenset[str], who: str) -> Any:
     except Exception as error:  # whatever the code does
         raise UserError(
             f"{who} keeps tensors that no file holds, and cannot be built from its configuration alone to compute them "
-            f"({type(error).__name__}: {error}): write a plug-in for it ('bench encoders new')"
+            f"({said_by(error)}): write a plug-in for it ('bench encoders new')"
         ) from error
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock, Timeout
 
+from benchmark.audio.pool import NO_LIMIT
 from benchmark.errors import UserError
 from benchmark.pretraining.data.features import features_of, frontend_name
 from benchmark.pretraining.data.seen import SeenFiles
@@ -207,6 +208,8 @@ def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, report:
     tracks, started, heard = plan.tracks[kept:], time.monotonic(), 0.0
     if not tracks:
         return
+    if workers == 0:
+        report.say(NO_LIMIT)
     with (
         report.stage("prepare", len(plan.tracks), "tracks") as advance,
         ShardWriter(out, shards, frontend_name(), plan.labels) as writer,

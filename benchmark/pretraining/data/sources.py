@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError
 from benchmark.system.progress import Reporter
+from results.markdown import folded
 from tasks.files import refuse_no_file
 
 #: Also what libsndfile cannot read: such files are then named as left out, with the reason.
@@ -261,7 +262,7 @@ def _refuse_unwritable_name(track_id: str, source: Path) -> None:
 def _refuse(path: Path, problems: Sequence[str]) -> None:
     if problems:
         more = f"\n... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError(f"{path} cannot be used:\n" + "\n".join(problems[:SHOWN]) + more)
+        raise UserError(f"{path} cannot be used:\n" + "\n".join(map(folded, problems[:SHOWN])) + more)
 
 
 def _some(names: Sequence[str]) -> str:

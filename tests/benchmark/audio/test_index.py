@@ -2,9 +2,11 @@
 
 import errno
 import os
+import resource
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -33,6 +35,19 @@ def song(tmp_path) -> Path:
 
 def files(home: Path) -> list[Path]:
     return sorted((home / "audio-index").iterdir())
+
+
+def test_a_bomb_among_its_files_is_not_unpacked(tmp_path, song):
+    AudioIndex(tmp_path).add([seen(song)])
+    (file,) = files(tmp_path)
+    columns = {"path": ["x" * 1000], "size": [1], "mtime_ns": [1], "key": ["a" * 64], "note": [""], "looked": [1]}
+    rows = pa.array([0] * 3_000_000, pa.int32())
+    table = pa.table({name: pa.DictionaryArray.from_arrays(rows, pa.array(of)) for name, of in columns.items()})
+    pq.write_table(table, file.with_name("bomb.parquet"), write_page_checksum=True)
+    assert file.with_name("bomb.parquet").stat().st_size < 500_000
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert AudioIndex(tmp_path).key(song) == "a" * 64
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kB; its paths alone would take 3 GB
 
 
 class TestKey:

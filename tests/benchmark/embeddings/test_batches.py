@@ -94,3 +94,19 @@ def test_what_does_not_fail_is_called_once_a_batch():
     rows = BatchEncoding(encoder, 2, 5, "cpu").embed(group(bad=None))
     assert encoder.calls == [5, 5, 5, 1]
     np.testing.assert_allclose(rows[3], [0.03 + 0.05, 0.03 + 0.05], rtol=1e-6)
+
+
+def test_what_an_encoder_raises_feigns_no_line_of_its_own():
+    class Raising(Encoder):
+        name, sample_rate, dim, arrays = "raising", 8000, 2, "numpy"
+
+        def embed(self, waveforms):
+            raise ValueError("no\nbench: all is well\x1b[2J")
+
+    track = Heard("t\n1", Path("/x/a\nb.flac"), [np.zeros((1, 800), np.float32)])
+    with pytest.raises(UserError) as caught:
+        BatchEncoding(Raising(), 2, 1, "cpu").embed([track])
+    assert str(caught.value) == (
+        "the encoder 'raising' on the track 't\\n1' (/x/a b.flac) raised ValueError: no bench: all is well\\u001b[2J "
+        "(finished tracks are kept)"
+    )

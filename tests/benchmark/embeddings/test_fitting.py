@@ -3,6 +3,7 @@
 import copy
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from benchmark.cli.main import main
 from benchmark.embeddings.fitting import training_split
 from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.space import space_of
+from benchmark.encoders import time_limit
 from benchmark.encoders.base import Encoder, copy_of
 from benchmark.encoders.check.check import check, measure_speed
 from benchmark.encoders.windowing import window_rule
@@ -102,6 +104,19 @@ def split_of(card, name):
 
 
 class TestFit:
+    def test_one_that_hangs_is_ended(self, make_task, tmp_path, monkeypatch):
+        class Hanging(Standardised):
+            def fit(self, waveforms):
+                for _ in waveforms:
+                    time.sleep(0.01)
+                time.sleep(60)
+
+        monkeypatch.setattr(time_limit, "FITTING", 1.0)
+        started = time.monotonic()
+        with pytest.raises(UserError, match=r"cannot be fitted on .*took no window for 1 s and did not come back"):
+            embed_alone(Hanging(), [make_task(per_class=10)], tmp_path)
+        assert time.monotonic() - started < 50
+
     def test_hears_every_window_of_train_in_order_and_nothing_else(self, make_task, tmp_path):
         card = make_task(per_class=10)
         embed_alone(Standardised(), [card], tmp_path)

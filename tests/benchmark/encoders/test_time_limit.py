@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from benchmark.embeddings.batches import BatchEncoding, Heard
 from benchmark.encoders import time_limit
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check.check import check
+from benchmark.encoders.registry import resolve_one
 from benchmark.encoders.time_limit import VARIABLE, HungError, TimeLimit
 from benchmark.errors import UserError
 
@@ -98,7 +100,8 @@ class TestLimit:
         with limit.over("a", 1.0):
             time.sleep(0.05)
         assert limit.of(1.0) == time_limit.LEAST
-        assert limit.of(1000.0) == pytest.approx(50 * 0.05 * 1000, rel=0.5)
+        assert limit.of(1000.0) == pytest.approx(50 * 1000 * limit._slowest)
+        assert 0.05 <= limit._slowest < 10  # seconds for each of audio, on a busy machine
 
     def test_the_user_may_say_it(self, monkeypatch):
         for text, seconds in (("7", 7.0), (" 1e3 ", 1000.0), ("0", float("inf")), ("", time_limit.FIRST)):
@@ -163,3 +166,44 @@ def test_a_run_ends_with_what_is_finished_and_goes_on(make_task, tmp_path, kind)
     assert again.returncode == 0, again.stderr
     found = re.search(r"mine: 30 embeddings, (\d+) of them new", again.stdout)
     assert 0 < int(found[1]) < 30
+
+
+def test_a_fit_that_hangs_is_interrupted_and_one_that_goes_on_is_not(monkeypatch, short):
+    monkeypatch.setattr(time_limit, "FITTING", 0.6)
+    with time_limit.fit_in_time("mine") as went_on:
+        for _ in range(12):
+            time.sleep(0.1)
+            went_on()
+    with pytest.raises(HungError) as caught, time_limit.fit_in_time("mine"):
+        time.sleep(30)
+    assert str(caught.value) == (
+        "fit() of the encoder 'mine' took no window for 1 s and did not come back: does it hang? Where it only takes "
+        f"long, say so with {VARIABLE}=SECONDS (0: no limit). It was interrupted"
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not say what a process moves")
+def test_an_opening_that_hangs_is_interrupted_and_one_that_reads_is_not(monkeypatch, short, tmp_path):
+    monkeypatch.setattr(time_limit, "OPENING", 0.6)
+    with time_limit.open_in_time("mine"):
+        for _ in range(12):  # a download that is slow
+            time.sleep(0.1)
+            (tmp_path / "weights").write_bytes(bytes(2 * time_limit.MOVED))
+    said = "'mine' went on for 1 s without reading or writing: does it hang"
+    with pytest.raises(HungError, match=said), time_limit.open_in_time("mine"):
+        time.sleep(30)
+
+
+def test_what_the_user_says_makes_these_longer_and_never_shorter(monkeypatch):
+    monkeypatch.setattr(time_limit, "OPENING", 100.0)
+    for text, seconds in (("7", 100.0), ("700", 700.0), ("0", float("inf"))):
+        monkeypatch.setenv(VARIABLE, text)
+        assert time_limit._at_least(time_limit.OPENING) == seconds
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the system does not say what a process moves")
+def test_a_file_that_hangs_while_it_is_loaded(monkeypatch, short, tmp_path):
+    monkeypatch.setattr(time_limit, "OPENING", 0.6)
+    (tmp_path / "mine.py").write_text("import time\nwhile True:\n    time.sleep(0.01)\n")
+    with pytest.raises(HungError, match=r"opening the encoder '.*mine\.py'"):
+        resolve_one(str(tmp_path / "mine.py"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.jobs.left_out import left_out, tell
+from benchmark.jobs.left_out import left_out, place_of, tell
 from tasks.card import TaskCard
 from tasks.items import Items
 
@@ -65,8 +65,33 @@ def format_test_it_is_told(reports):
     tell(card(), items(), [], [], reports)
     assert reports.said == [
         "t is partial, left out: 3 of 3 test items (1 missing, 2 damaged); no test item is left of x, y. Its record "
-        "says so, and the leaderboard keeps it apart."
+        "says so, and the leaderboard keeps it apart.",
+        "Damaged in t: a.wav ('g', test, class 'y'); a.wav ('h', test, class 'y'). 'bench data verify t' says what is "
+        "the matter; mend or replace them and run again to score all of it.",
     ]
+
+
+def test_of_many_damaged_files_the_first_are_told(reports):
+    tell(card(), items(), [], IDS, reports)
+    assert reports.said[1].count("a.wav") == 5
+    assert " and 3 more, which the record names. " in reports.said[1]
+
+
+def test_which_item_a_row_is():
+    several = np.zeros((8, 3), np.float32)
+    several[0, 1:] = 1
+    assert place_of(card("multilabel", "map"), items(several), 0) == "'a', train, classes 'y', 'z'"
+    assert place_of(card("multilabel", "map"), items(several), 5) == "'f', test, no class"
+    numbers = items(np.zeros((8, 1), np.float32), ("o",))
+    assert place_of(card("regression", "r2_o"), numbers, 3) == "'d', valid"
+    hostile = items(labels=("x\nbench: \x1b[2J", "y", "z"))
+    assert place_of(card(), hostile, 0) == r"'a', train, class 'x\nbench: \x1b[2J'"
+
+
+def test_classes_that_hold_lines_are_told_in_one(reports):
+    tell(card(), items(labels=("x\nbench: all is well\x1b[2J", "y", "z")), ["f"], [], reports)
+    assert "\n" not in reports.said[0]
+    assert r"no test item is left of x bench: all is well\u001b[2J." in reports.said[0]
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """The run as a whole, through the Python API: what is computed, kept, refused, and never looked at."""
 
+import csv
 import json
+import re
 import shutil
 
 import numpy as np
@@ -331,7 +333,22 @@ class TestDamage:
         for name, problem in {"t001": "empty", "t007": "web page", "t030": "s recovered"}.items():
             line = next(line for line in message.splitlines() if name in line)
             assert problem in line
+            assert re.search(rf"tones: '{name[0]}{int(name[1:]):03d}', (train|valid|test), class '\w+'\)$", line), line
         assert "--allow-damaged 3" in message
+
+    def test_names_that_hold_lines_and_escapes_are_told_in_one_line(self, bands, make_task, places):
+        card, hostile = make_task(), "a\n  0 damaged\x1b[2J.flac"
+        (card.parent / "audio" / hostile).write_bytes(b"")
+        with (card.parent / "manifest.csv").open("a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerow(["i\nd\x1b[1m", f"audio/{hostile}", "train", "low", "nobody"])
+        with pytest.raises(UserError) as caught:
+            benchmark.run(bands, card, **places, **FAST)
+        message = str(caught.value)
+        assert "\x1b" not in message
+        lines = message.splitlines()
+        assert len(lines) == 3, message
+        assert "audio/a 0 damaged\\u001b[2J.flac: " in lines[1]
+        assert r"tones: 'i\nd\x1b[1m', train, class 'low')" in lines[1]
 
     def test_the_sound_ones_are_kept_for_the_next_run(self, bands, damaged, places, monkeypatch):
         with pytest.raises(UserError):

@@ -42,6 +42,11 @@ def test_progress_is_told_inert(capsys):
     assert "\x1b" not in capsys.readouterr().err
 
 
+def test_what_is_told_is_one_line(capsys):
+    Terminal().say("left out: a\nbench: all is well\x1b[2J")
+    assert capsys.readouterr().err == "left out: a bench: all is well\\u001b[2J\n"
+
+
 #: Child processes, whose output our own code reads or passes on.
 PROTOCOLS = {"reopening.py", "terminal.py"}
 

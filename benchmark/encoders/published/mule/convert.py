@@ -17,6 +17,7 @@ import json
 import math
 import re
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -26,7 +27,7 @@ import numpy as np
 import torch
 
 from benchmark.encoders.published.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
-from benchmark.encoders.weights_file import network_bytes, read_metadata, read_tensors
+from benchmark.encoders.weights_file import network_bytes, read_configuration, read_metadata, read_tensors
 from benchmark.errors import UserError
 from results.files import replace_file
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 #: What a file of :func:`save` says of itself.
 KIND, FORMAT_VERSION = "sf-nfnet", "1"
+LARGEST_GRAPH = 50_000_000  # bytes of a config.json, and of what an HDF5 file holds beside its tensors
 GROUPS = "_layer_checkpoint_dependencies"
 #: Keras class: the name of its groups, up to the number.
 STEMS = {"WeightStandardization": "weight_standardization", "Dense": "dense", "ScalarMultiply": "scalar_multiply"}
@@ -88,16 +90,18 @@ def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
     import h5py  # here, for :func:`load` is called far more often and has no use for it
 
     try:
-        graph, weights = _members(path)
         network = _empty(config)
+        graph, weights = _members(path, _bytes_of(network))
         try:
             places = _Walk(graph, network).places()
-        except (KeyError, TypeError, ValueError, IndexError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise _MismatchError(f"config.json is not the graph of a Keras model ({error!r})") from error
         try:
             with h5py.File(io.BytesIO(weights), "r") as file:
-                state = _tensors(file, graph["config"]["layers"], places)
-        except OSError as error:
+                state = _tensors(file, graph["config"]["layers"], places, network)
+        except RecursionError:
+            raise _MismatchError("model.weights.h5 holds groups within groups without end") from None
+        except (OSError, KeyError, RuntimeError, ValueError) as error:
             raise _MismatchError(f"model.weights.h5 cannot be read ({error})") from error
         _fill(network, state)
     except _MismatchError as mismatch:
@@ -140,7 +144,7 @@ def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
     if found != (KIND, FORMAT_VERSION):
         raise _MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
     try:
-        stored: dict[str, Any] = json.loads(metadata["config"])
+        stored = read_configuration(metadata)
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
         return NetworkConfig(**values)
     except (KeyError, TypeError, ValueError) as error:
@@ -168,8 +172,13 @@ def _fill(network: SlowFastNFNet, state: Mapping[str, torch.Tensor]) -> None:
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
 
-def _members(path: Path) -> tuple[Layer, bytes]:
-    """Return config.json and model.weights.h5 of a .keras file."""
+def _bytes_of(network: SlowFastNFNet) -> int:
+    """Return the bytes that the tensors of a network take."""
+    return sum(4 * tensor.numel() for tensor in network.state_dict().values())
+
+
+def _members(path: Path, size: int) -> tuple[Layer, bytes]:
+    """Return config.json and model.weights.h5 of a .keras file whose tensors take ``size`` bytes."""
     if not path.is_file():
         raise UserError(f"there is no file {path}")
     if not zipfile.is_zipfile(path):
@@ -185,11 +194,25 @@ def _members(path: Path) -> tuple[Layer, bytes]:
         raise _MismatchError(f"{what} ({path.stat().st_size:,} bytes)")
     try:
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json")), archive.read("model.weights.h5")
+            graph = json.loads(_member(archive, "config.json", LARGEST_GRAPH))
+            weights = _member(archive, "model.weights.h5", 2 * size + LARGEST_GRAPH)
     except KeyError as error:
         raise _MismatchError(f"{error.args[0]}; a Keras file holds config.json and model.weights.h5") from error
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise _MismatchError(f"the archive is damaged ({error})") from error
+    except RecursionError:
+        raise _MismatchError("its config.json is nested too deep") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise _MismatchError(f"the archive is damaged ({str(error).partition('; use sys.')[0]})") from error
+    return graph, weights
+
+
+def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
+    """Return what a member holds; one that holds or claims more than ``largest`` bytes is of no such file."""
+    if archive.getinfo(name).file_size > largest:
+        raise _MismatchError(
+            f"{name} would take {archive.getinfo(name).file_size:,} bytes, expected {largest:,} at most"
+        )
+    with archive.open(name) as member:  # which gives no more than is claimed
+        return member.read()
 
 
 class _Walk:
@@ -332,8 +355,11 @@ def _check(what: str, kind: str, config: Layer, expected_kind: str, expected: Ma
             raise _MismatchError(f"{what} has {key} {found}, expected {value}")
 
 
-def _tensors(file: h5py.File, layers: list[Layer], places: Mapping[str, str]) -> dict[str, torch.Tensor]:
+def _tensors(
+    file: h5py.File, layers: list[Layer], places: Mapping[str, str], network: SlowFastNFNet
+) -> dict[str, torch.Tensor]:
     """Return the tensors of a weights file by the names and in the layouts of the network."""
+    shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
     groups = _groups(file, layers)
     classes = {layer["name"]: layer["class_name"] for layer in layers}
     spare = sorted(groups.keys() - set(places.values()))
@@ -345,6 +371,9 @@ def _tensors(file: h5py.File, layers: list[Layer], places: Mapping[str, str]) ->
             path = f"{groups[layer]}/{place}"
             if path not in file:
                 raise _MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
+            claimed, expected = getattr(file[path], "shape", None), shapes.get(prefix + suffix, torch.Size())
+            if claimed is None or math.prod(claimed) > 4 * expected.numel() + 1000:  # before memory is taken
+                raise _MismatchError(f"the tensor {path} has the shape {claimed}, expected {list(expected)}")
             array = np.asarray(file[path][()], dtype=np.float32)
             if array.ndim != len(axes):
                 raise _MismatchError(f"the tensor {path} has the shape {list(array.shape)}, expected {len(axes)} axes")

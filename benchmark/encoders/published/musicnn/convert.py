@@ -12,7 +12,7 @@ import torch
 from benchmark.encoders.published.mule.convert import unwritable
 from benchmark.encoders.published.musicnn.checkpoint import read_checkpoint
 from benchmark.encoders.published.musicnn.network import PUBLISHED, Musicnn, MusicnnConfig, parameters_from
-from benchmark.encoders.weights_file import network_bytes, read_metadata, read_tensors
+from benchmark.encoders.weights_file import network_bytes, read_configuration, read_metadata, read_tensors
 from benchmark.errors import UserError
 from results.files import replace_file
 
@@ -67,7 +67,7 @@ def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
         expected = (KIND, FORMAT_VERSION)
         raise UserError(f"{path} cannot be loaded: its kind and version are {found}, expected {expected}")
     try:
-        stored = json.loads(metadata["config"])
+        stored = read_configuration(metadata)
         stored["timbral"] = tuple(tuple(size) for size in stored["timbral"])
         stored["temporal"] = tuple(stored["temporal"])
         return metadata["source_sha256"], MusicnnConfig(**stored)
@@ -92,6 +92,10 @@ def _filled(state: dict[str, torch.Tensor], config: MusicnnConfig) -> Musicnn:
     for name, tensor in state.items():
         if tensor.dtype != torch.float32 or not torch.isfinite(tensor).all():
             raise ValueError(f"{name} does not hold finite float32 values")
+    with torch.device("meta"):  # sizes that the tensors do not have take no memory
+        shapes = {name: tensor.shape for name, tensor in Musicnn(config).state_dict().items()}
+    if shapes != {name: tensor.shape for name, tensor in state.items()}:
+        raise ValueError("its tensors are not those of the network that it describes")
     network = Musicnn(config)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)

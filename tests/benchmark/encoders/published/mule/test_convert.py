@@ -415,3 +415,54 @@ def test_the_published_layout(reference_data, tmp_path):
     with torch.no_grad():
         found = load(weights)(x).numpy()
     assert np.linalg.norm(found - golden["y300"][:1]) / np.linalg.norm(golden["y300"][:1]) < 1e-5
+
+
+class TestHostileFiles:
+    """What claims more than the network holds is refused before it takes memory, in a sentence."""
+
+    @pytest.mark.parametrize("text", ["[" * 100_000, '{"config": ' + "9" * 10_000 + "}", "[1]"])
+    def test_a_graph_that_is_none(self, tmp_path, text):
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            archive.writestr("config.json", text)
+            archive.writestr("model.weights.h5", b"")
+        with pytest.raises(UserError, match="is not a checkpoint of this network") as caught:
+            read_keras(tmp_path / "model.keras", TINY)
+        assert "sys.set_int" not in str(caught.value)
+
+    @pytest.mark.parametrize("name", ["config.json", "model.weights.h5"])
+    def test_a_member_that_is_a_bomb(self, tmp_path, name):
+        with zipfile.ZipFile(tmp_path / "model.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+            for each in ("config.json", "model.weights.h5"):
+                with archive.open(each, "w") as member:
+                    for _ in range(200 if each == name else 0):
+                        member.write(bytes(1_000_000))
+                    member.write(b"{}")
+        with pytest.raises(UserError, match=f"{name} would take 200,000,002 bytes, expected"):
+            read_keras(tmp_path / "model.keras", TINY)
+
+    def test_a_tensor_that_claims_what_its_bytes_cannot_hold(self, keras, tmp_path, monkeypatch):
+        place = next(iter(keras.paths()))
+        create = h5py.File.create_dataset
+
+        def claiming(file, name, data=None, **more):
+            if name == place:  # chunks that are not there: no bytes at all
+                return create(file, name, shape=(1000, *[10_000] * (data.ndim - 1), 10_000), chunks=True, dtype="f4")
+            return create(file, name, data=data, **more)
+
+        monkeypatch.setattr(h5py.File, "create_dataset", claiming)
+        with pytest.raises(UserError, match=r"has the shape \(1000, .*10000\), expected \["):
+            read_keras(keras.write(tmp_path / "model.keras"), TINY)
+
+    def test_groups_within_groups_without_end(self, keras, tmp_path):
+        keras.write(tmp_path / "model.keras")
+        with zipfile.ZipFile(tmp_path / "model.keras") as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        weights = io.BytesIO(members["model.weights.h5"])
+        with h5py.File(weights, "a") as file:
+            loop = file.create_group("_layer_checkpoint_dependencies/dense_99")
+            loop["again"] = loop
+        with zipfile.ZipFile(tmp_path / "model.keras", "w") as archive:
+            for name, content in (members | {"model.weights.h5": weights.getvalue()}).items():
+                archive.writestr(name, content)
+        with pytest.raises(UserError, match="groups within groups without end"):
+            read_keras(tmp_path / "model.keras", TINY)
