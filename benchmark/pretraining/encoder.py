@@ -1,7 +1,7 @@
 """``pretrained:RUN`` and ``pretrained:RUN@STEP``: what ``bench pretrain`` trained, as an encoder.
 
-The pipeline is that of musicset-ularge (:mod:`benchmark.encoders.published.mule`), which the training's log-mels came from too:
-slices of 3 s every 2 s, averaged over the track.
+The pipeline is that of musicset-ularge (:mod:`benchmark.encoders.published.mule`), which the training's log-mels came
+from too: slices of 3 s every 2 s, averaged over the track.
 """
 
 from __future__ import annotations
