@@ -3,6 +3,7 @@
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
 # make campaign    kills, full disks, flipped bits, damaged audio, hostile files: under half an hour; campaign-full: hours
+# make wheel-check   the wheel, installed where no checkout is known, runs a demo task
 # make mutants     planted errors of the protocol, each of which a named test must notice
 # make gpu-check   every CUDA path as a test, with rates beside the card's; on a machine without network, from .whl
 # make gpu-wheels  what such a machine lacks, into .whl (Linux on x86-64, Python $(GPU_PYTHON))
@@ -23,7 +24,7 @@ GPU_PYTHON ?= 3.12
 GPU_DEVICE ?= cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help format demo test mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
+.PHONY: help format demo test wheel-check mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
 
 help:
 	@awk '/^# make / { printf "make %-12s", $$3; for (i = 4; i <= NF; i++) printf " %s", $$i; print "" }' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ demo: $(INSTALLED)
 # so that compiled modules are kept.
 test: $(INSTALLED)
 	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+wheel-check: $(INSTALLED)
+	$(BIN)/python tests/wheel.py .demo/home
 
 mutants: $(INSTALLED)
 	$(BIN)/python tests/campaigns/mutants.py

@@ -12,6 +12,37 @@ if sys.argv[:1] == ["-m"] and not sys.flags.safe_path and "benchmark" in [name.p
     del sys.path[0]
     sys.path.append(__path__[0].removesuffix("benchmark"))
 
+
+def _find_own(name: str) -> None:
+    """Make ``import NAME`` give the package that this one is built on, also beside a folder of that name.
+
+    Raises:
+        ImportError: A module of the user's bears its name; it is named.
+    """
+    from importlib.util import find_spec, module_from_spec, spec_from_file_location
+
+    own, module = f"{__path__[0].removesuffix('benchmark')}{name}", sys.modules.get(name)
+    found = find_spec(name) if module is None else module.__spec__
+    places = [] if found is None else list(found.submodule_search_locations or [str(found.origin)])
+    if places == [own]:
+        return
+    if found is not None and found.origin is not None:
+        raise ImportError(
+            f"benchmark needs its own package {name!r}, and Python finds {places[0]} in its place. Rename that, or "
+            "start from a folder without it",
+            name=name,
+        )
+    # A folder without code, such as ./results, goes before an editable installation.
+    spec = spec_from_file_location(name, f"{own}/__init__.py")
+    assert spec is not None
+    assert spec.loader is not None
+    sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+for _name in ("tasks", "probes", "results"):
+    _find_own(_name)
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from benchmark.api import run as run

@@ -199,3 +199,25 @@ def test_a_neighbour_is_not_taken_for_an_optional_package_of_ours(tmp_path):
     with importable(str(tmp_path), "optional_of_nobody.part"):  # the user named it
         assert ours["look"]().HERE == 1
         del sys.modules["optional_of_nobody"]
+
+
+def test_a_module_of_the_users_that_bears_the_name_of_a_package_is_named(tmp_path):
+    for name in ("tasks", "probes", "results"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / f"{name}.py").write_text("")
+        (folder / "script.py").write_text("import benchmark\n")
+        done = subprocess.run([sys.executable, "script.py"], cwd=folder, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0
+        last = done.stderr.splitlines()[-1]
+        assert last.startswith(f"ImportError: benchmark needs its own package {name!r}, and Python finds ")
+        assert str(folder / f"{name}.py") in last
+
+
+def test_a_folder_of_records_is_not_taken_for_the_package_of_that_name(tmp_path):
+    (tmp_path / "results" / "runs").mkdir(parents=True)
+    code = "import benchmark, results\nfrom importlib import resources\nfrom results.paper_tables import table\n"
+    code += "table('table3')\nassert (resources.files('results') / 'paper' / 'table3.csv').is_file()\n"
+    (tmp_path / "script.py").write_text(code)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
