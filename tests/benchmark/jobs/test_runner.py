@@ -15,6 +15,7 @@ from benchmark.audio import index as audio_index
 from benchmark.audio import pool, reader, sound_files
 from benchmark.audio.index import AudioIndex
 from benchmark.audio.inspection import Contents
+from benchmark.cli.main import main
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
@@ -540,3 +541,13 @@ class TestSeveralPairs:
         with pytest.raises(type(error)):
             runner.run_many(*two)
         assert not (places["results"] / "runs").exists()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_without_workers_it_is_told_that_a_decoder_has_no_time_limit(make_task, tmp_path, capsys, workers):
+    words = ["embed", "-e", "logmel", "-t", str(make_task(per_class=10)), "--home", str(tmp_path / "home")]
+    for told in (1 - workers, 0):  # the second time there is nothing to decode
+        with pytest.raises(SystemExit) as ended:
+            main([*words, "--workers", str(workers)])
+        assert ended.value.code == 0
+        assert capsys.readouterr().err.count("With --workers 0 files are decoded in this process") == told
