@@ -1,4 +1,4 @@
-"""Decoding rules of encoders whose published pipeline has its own: numpy only, for the decoding processes.
+"""The waveform that MULE's features are computed from, as its published pipeline decodes a file. numpy only.
 
 An encoder names its rule in ``decoding``; the rule is part of the key of its embeddings.
 """

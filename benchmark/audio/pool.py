@@ -1,4 +1,4 @@
-"""Decoding workers: one process each, with a pipe of its own.
+"""Decode files in worker processes, ahead of the encoder and in order: one process each, with a pipe of its own.
 
 A pool that shares one pipe among its workers hangs for good when a worker is killed while it writes there: the others
 hold the pipe open, and the reader waits for the rest of a message. With a pipe a worker, a death is an end of file.

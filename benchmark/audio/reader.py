@@ -1,4 +1,4 @@
-"""Decode files in worker processes, ahead of the encoder, in order, with a bounded number of tracks in memory."""
+"""Decode one file: its identity and its samples, or why it is damaged; and how samples pass from process to process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a collection is here, and whether it is sound: sources, counts, labels and audio. It prints what it finds."""
+"""Checks of a collection: whether sources, counts, labels and audio are here and sound. They print what they find."""
 
 from __future__ import annotations
 

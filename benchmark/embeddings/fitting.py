@@ -1,4 +1,4 @@
-"""The fit hook: an encoder that needs statistics of the training split gets them once a task, before it embeds.
+"""Fit an encoder that needs statistics of the training split, once a task, before it embeds.
 
 What it is fitted on is hashed without decoding, so that a later run knows the key of its embeddings, and whether its
 record is there, and need not fit again. Embeddings hold no fitted state: a run that has to embed more fits again and is

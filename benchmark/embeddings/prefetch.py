@@ -1,4 +1,4 @@
-"""Make the next item while the present one is used, in a thread: so an encoder does not wait for its next group."""
+"""Prepare the next item in a thread while the present one is used, so that an encoder does not wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder is made of, as text to hash: attributes, weights, and the code behind a plug-in."""
+"""What decides an encoder's numbers, as text to hash: attributes, weights, and the code of a plug-in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Call an encoder, and hold what it answers to the contract."""
+"""Call an encoder, and check its outputs against the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that shows what a record says of each label: bench labels."""
+"""``bench labels``: what a record says of each label, beside published values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands that only tell: tasks, encoders, leaderboard."""
+"""``bench tasks``, ``encoders`` and ``leaderboard``: lists of what is there."""
 
 from __future__ import annotations
 

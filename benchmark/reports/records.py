@@ -1,4 +1,4 @@
-"""The command that checks results: bench results verify."""
+"""``bench results verify``: which results are not as they were written."""
 
 from __future__ import annotations
 

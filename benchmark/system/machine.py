@@ -1,4 +1,4 @@
-"""The machine a run is on: devices, threads, versions, and the hardware in words."""
+"""The machine of a run: devices, threads, decoding processes, and the hardware in words."""
 
 from __future__ import annotations
 

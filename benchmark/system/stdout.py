@@ -1,4 +1,4 @@
-"""Results own stdout: what an encoder, or a library that it loads, prints there goes to stderr."""
+"""Keep stdout for results: what an encoder or a library prints goes to stderr."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-r"""What is printed: text that others wrote (labels, titles, ids, paths, names) shows itself and does nothing else.
+r"""Print text that others wrote (labels, titles, ids, paths) so that its control characters show and do nothing.
 
 A terminal obeys escape sequences: they move the cursor, retitle the window, hide what stands before. Marks of direction
 turn a name around. Each such character is shown by its number, as ``\u001b``, which JSON reads as the character.

@@ -1,4 +1,4 @@
-"""Floors and a linear ceiling: what no encoder is needed for, and what a probe without a search reaches.
+"""Baselines of a probe: a constant, permuted labels, and a ridge regression on the same embeddings.
 
 A constant output that knows how often each label occurs; a probe trained on permuted labels (this module permutes, the
 caller trains); and a ridge regression in closed form, whose four penalties are compared on valid. The ridge needs a

@@ -1,4 +1,4 @@
-"""Matrix products: where a probe's time goes, so the fastest exact ones that this build of torch has.
+"""Matrix products of probes: the fastest exact product that this build of torch has.
 
 On a CPU the products of oneDNN run at up to twice the rate of ``torch.mm`` (which asks MKL, slow on processors that are
 not Intel's). ``torch.mm`` is the fallback, and what CUDA uses. The choice depends on the build alone, never on a

@@ -1,4 +1,4 @@
-"""A training under way: where it stands, and the best that it has seen."""
+"""A training under way: its probe, its step, and its best validation so far."""
 
 from __future__ import annotations
 

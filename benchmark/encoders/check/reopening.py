@@ -1,4 +1,4 @@
-"""Open an encoder once more, in a process of its own: what no file holds is another then."""
+"""Open an encoder a second time, in another process, where state that no file holds comes out otherwise."""
 
 from __future__ import annotations
 
