@@ -106,9 +106,7 @@ def verify_audio(items: Items, everything: bool) -> int:
         problems += complain(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
     for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
         if rows:
-            names = "".join(f"\n      {items.audio[row]}" for row in rows[:SHOWN])
-            more = f"\n      and {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
-            problems += complain(f"{len(rows)} audio file(s) are {what}:{names}{more}")
+            problems += complain(f"{len(rows)} audio file(s) are {what}:", [items.audio[row] for row in rows])
     return problems + _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
 
 
@@ -166,9 +164,7 @@ def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
         what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
         told.setdefault(what, []).append(sound[row][0])
     for what, which in told.items():
-        names = "".join(f"\n      {folded(str(path))}" for path in which[:SHOWN])
-        more = f"\n      and {len(which) - SHOWN} more" if len(which) > SHOWN else ""
-        display(f"  note: {len(which)} file(s): {what}:{names}{more}")
+        display(f"  note: {len(which)} file(s): {what}:{_listed(which)}")
 
 
 def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> list[T]:
@@ -213,7 +209,13 @@ def _target(kind: str, items: Items, row: int) -> str:
     return ", ".join(items.labels[i] for i in np.flatnonzero(target)) or "no label"
 
 
-def complain(text: str) -> int:
-    """Print a problem and return 1, to be added to those before it."""
-    display(f"  PROBLEM: {folded(text)}")
+def complain(text: str, which: Sequence[Path] = ()) -> int:
+    """Print a problem, below it the first of the files that have it, and return 1, to be added to those before it."""
+    display(f"  PROBLEM: {folded(text)}{_listed(which)}")
     return 1
+
+
+def _listed(paths: Sequence[Path]) -> str:
+    """Return the first of many paths, each on a line of its own."""
+    names = "".join(f"\n      {folded(str(path))}" for path in paths[:SHOWN])
+    return names + (f"\n      and {len(paths) - SHOWN} more" if len(paths) > SHOWN else "")
