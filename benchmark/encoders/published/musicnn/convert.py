@@ -94,8 +94,10 @@ def _filled(state: dict[str, torch.Tensor], config: MusicnnConfig) -> Musicnn:
             raise ValueError(f"{name} does not hold finite float32 values")
     with torch.device("meta"):  # sizes that the tensors do not have take no memory
         shapes = {name: tensor.shape for name, tensor in Musicnn(config).state_dict().items()}
-    if shapes != {name: tensor.shape for name, tensor in state.items()}:
-        raise ValueError("its tensors are not those of the network that it describes")
+    found = {name: tensor.shape for name, tensor in state.items()}
+    other = [name for name in {**shapes, **found} if shapes.get(name) != found.get(name)]
+    if other:
+        raise ValueError(f"its tensors are not those of the network that it describes: {', '.join(other[:5])}")
     network = Musicnn(config)
     network.load_state_dict(state)
     return network.eval().requires_grad_(False)
