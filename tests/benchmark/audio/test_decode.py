@@ -504,3 +504,12 @@ def test_the_content_hash_is_that_of_sha256sum(tmp_path):
     assert subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout[:64] == content_hash(
         path
     )
+
+
+def test_the_package_gives_its_public_names():
+    import benchmark.audio
+
+    assert benchmark.audio.load is load
+    assert (benchmark.audio.AudioRule, benchmark.audio.DamagedAudioError) == (AudioRule, DamagedAudioError)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = benchmark.audio.nothing
