@@ -30,6 +30,7 @@ TESTED_IN = {
     "benchmark/encoders/packaged/huggingface_encoder": "benchmark/encoders/packaged/test_huggingface.py",
     "benchmark/encoders/packaged/huggingface_families": "benchmark/encoders/packaged/test_huggingface.py",
     "benchmark/encoders/packaged/model_file": "benchmark/encoders/packaged/test_onnx_model.py",
+    "benchmark/encoders/published/mule/keras_graph": "benchmark/encoders/published/mule/test_convert.py",
     "benchmark/encoders/published/mule/folding": "benchmark/encoders/published/mule/test_network.py",
     "benchmark/encoders/published/musicnn/convert": "benchmark/encoders/published/musicnn/test_network.py",
     "benchmark/encoders/published/musicnn/frontend": "benchmark/encoders/published/musicnn/test_encoder.py",

@@ -90,7 +90,7 @@ def _choices(protocol: Protocol) -> dict[str, list[str | float | int | bool]]:
 
 
 def settings_of(parameters: Mapping[str, Any], protocol: Protocol) -> Settings:
-    """Return the settings that a trial's parameters snapshot for.
+    """Return the settings that a trial's parameters stand for.
 
     Raises:
         KeyError: Some are missing.

@@ -41,7 +41,7 @@ def update(
         moments: Their moments, updated in place.
         step: The number of this update, from 1.
         learning_rate: Its learning rate.
-        decay: ``decay * parameter`` is added to the gradient; with ``2 * l2``, that is the grad of ``l2 * sum(W^2)``.
+        decay: ``decay * parameter`` is added to the gradient; ``2 * l2`` gives the gradient of ``l2 * sum(W^2)``.
     """
     fused = getattr(torch, "_fused_adam_", None)
     if fused is None:

@@ -1,6 +1,7 @@
 """Probes of one shape that are trained side by side in one thread: shared minibatches, one product where it pays.
 
-The numbers of a probe do not depend on its group: those of a wide one not at all, those of a narrow one to rounding.
+A probe's results do not depend on which others are trained in its batch: a wide one's not at all, a narrow one's to
+rounding.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 8, 1_000_000, 64
 def group_by_shape(spec: ProbeSpec, dim: int, device: str, lanes: int, settings: Sequence[Settings]) -> list[list[int]]:
     """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
 
-    A wide layer reaches the full rate of a product alone, so that on a CPU such probes have no group. Narrow ones
-    have as much as leaves no lane without work.
+    A wide layer reaches the full rate of a product alone, so that on a CPU such probes are trained alone. Narrow ones
+    share a batch as far as that leaves no lane without work.
 
     Args:
         spec: What the probes have in common.
@@ -78,7 +79,7 @@ class BatchedTrainings:
         self._spec, self._products, self._trainings = spec, products, trainings
         self.probes = Probes.stacked([training.probe for training in trainings])
         first = trainings[0].settings
-        # Probes that mix layers see inputs of their own; wide ones gain nothing from group on a CPU, and computed one
+        # Probes that mix layers see inputs of their own; wide ones gain nothing from a batch on a CPU, and computed one
         # by one they have the very numbers that they have alone.
         wide = device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
         apart = wide or spec.layers is not None

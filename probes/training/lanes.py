@@ -66,7 +66,7 @@ def at_once(
     Close it (:func:`contextlib.closing`) where the loop over it may be left early: that ends what still runs.
 
     Args:
-        works: What to run; each looks at its budget for its threads, and for whether to stop.
+        works: What to run; each asks its budget for its threads, and whether to stop.
         costs: Of each work, in any unit; the dearest begin first, so that lanes end together.
         lanes: How many run at a time; with 1, they run one after the other, in order, in the caller's thread.
     """

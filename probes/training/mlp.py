@@ -167,7 +167,7 @@ def gradients(
             break
         below = [products.linear(grad[:, k], probes.kernels[i][k].T) for k in range(len(probes))]
         grad = below[0].unsqueeze(1) if len(below) == 1 else torch.stack(below, dim=1)
-        # A unit passes its grad, scaled as its value was, where it is on: neither rectified nor dropped.
+        # A unit passes its gradient on, scaled as its value was, where it is on: neither rectified nor dropped.
         torch.ops.aten.threshold_backward.grad_input(grad, layers[i], 0, grad_input=grad)
         if masks[i] is not None:
             grad.mul_(masks[i].unsqueeze(1))  # type: ignore[union-attr]

@@ -132,7 +132,7 @@ class Trainer:
             _use_threads(before)
 
     def _parts(self, going: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
-        """Return what is trained batched: all, or what stands at one step where every step has blocks of its own."""
+        """Return what is trained in one batch: all, or what is at one step where every step has blocks of its own."""
         if not self.inputs.large:
             return [going]
         parts: dict[tuple[int, int], list[tuple[Training, int]]] = {}

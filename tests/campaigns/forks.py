@@ -23,7 +23,7 @@ LIBRARIES = (
 
 
 def main() -> None:
-    """EncoderOutput until standard input ends."""
+    """Answer until standard input ends."""
     for name in LIBRARIES:
         with suppress(ImportError):
             importlib.import_module(name)

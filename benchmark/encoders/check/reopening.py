@@ -59,7 +59,7 @@ def reopened(named: Named, count: int, samples: int) -> Reopened:
 
 
 def answer(text: str) -> None:
-    """EncoderOutput one question of :func:`reopened`; the other process calls this."""
+    """Answer one question of :func:`reopened`; the other process calls this."""
     from benchmark.encoders.check.check import fitted_for_check
     from benchmark.encoders.check.sounds import sounds
     from benchmark.encoders.check.subject import Subject

@@ -249,6 +249,8 @@ class TestInterruption:
         process = subprocess.Popen(
             command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, "PAUSE": "0.1", "BEGAN": str(began)},
+            # A suite that nohup started hands an ignored SIGHUP on, and one in the background an ignored SIGINT.
+            preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)],
         )  # fmt: skip
         while not began.exists() and process.poll() is None:
             time.sleep(0.05)

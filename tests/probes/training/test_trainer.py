@@ -183,7 +183,7 @@ class TestComplete:
             trainer.advance([training], [10**6], budget)
 
     def test_blocks_are_read_for_one_step_at_a_time(self, problem, monkeypatch):
-        """Probes that snapshot at different steps, as after a rung, would each hold blocks of their own."""
+        """Probes that stand at different steps, as after a rung, would each hold blocks of their own."""
         trainer = Trainer(ProbeSpec("multiclass", 5, "cross_entropy"), problem("multiclass"), fine)
         trainer.inputs.large, streams, running = True, trainer.inputs.stream, []
         counted = []
@@ -396,7 +396,7 @@ class TestAgainstAPlainLoop:
         assert max(abs(a - b) for a, b in zip(expected, without, strict=True)) > 1e-2
 
     def test_l2_is_on_kernels_alone(self, problem):
-        """One step from nothing but the penalty's grad: Adam moves kernels by the rate, and biases not at all."""
+        """One step from nothing but the penalty's gradient: Adam moves kernels by the rate, and biases not at all."""
         data = problem("regression", n=20)
         x = np.zeros_like(data.train.embeddings)
         flat = TrainValid(

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmark.encoders.published.mule.network import ULARGE, Block, NetworkConfig, SlowFastNFNet, StandardisedConv
+from benchmark.encoders.published.mule.keras_graph import Layer, MismatchError, Walk
+from benchmark.encoders.published.mule.network import ULARGE, NetworkConfig, SlowFastNFNet
 from benchmark.encoders.weights_file import network_bytes, read_configuration, read_metadata, read_tensors
 from benchmark.errors import UserError
 from results.files import replace_file
@@ -50,12 +51,6 @@ PARTS: dict[str, tuple[tuple[str, str, tuple[int, ...]], ...]] = {
     "Dense": ((".weight", "vars/0", (1, 0)), (".bias", "vars/1", (0,))),
     "ScalarMultiply": (("", "vars/0", ()),),
 }
-
-Layer = dict[str, Any]
-
-
-class _MismatchError(Exception):
-    """What a file holds and what was expected instead; the file is named where it is caught."""
 
 
 def convert(source: Path, destination: Path, config: NetworkConfig = ULARGE) -> None:
@@ -93,18 +88,18 @@ def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
         network = _empty(config)
         graph, weights = _members(path, _bytes_of(network))
         try:
-            places = _Walk(graph, network).places()
+            places = Walk(graph, network).places()
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise _MismatchError(f"config.json is not the graph of a Keras model ({error!r})") from error
+            raise MismatchError(f"config.json is not the graph of a Keras model ({error!r})") from error
         try:
             with h5py.File(io.BytesIO(weights), "r") as file:
                 state = _tensors(file, graph["config"]["layers"], places, network)
         except RecursionError:
-            raise _MismatchError("model.weights.h5 holds groups within groups without end") from None
+            raise MismatchError("model.weights.h5 holds groups within groups without end") from None
         except (OSError, KeyError, RuntimeError, ValueError) as error:
-            raise _MismatchError(f"model.weights.h5 cannot be read ({error})") from error
+            raise MismatchError(f"model.weights.h5 cannot be read ({error})") from error
         _fill(network, state)
-    except _MismatchError as mismatch:
+    except MismatchError as mismatch:
         raise UserError(
             f"{path} is not a checkpoint of this network: {mismatch}. "
             "Expected is the .keras file that its authors publish (about 251 MB): download it again"
@@ -134,7 +129,7 @@ def load(path: Path) -> SlowFastNFNet:
     try:
         network = _empty(_configuration(metadata))
         _fill(network, state)
-    except _MismatchError as mismatch:
+    except MismatchError as mismatch:
         raise UserError(f"{path} cannot be loaded: {mismatch}. Convert or train it again") from mismatch
     return network
 
@@ -142,13 +137,13 @@ def load(path: Path) -> SlowFastNFNet:
 def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
     found = (metadata.get("kind"), metadata.get("format_version"))
     if found != (KIND, FORMAT_VERSION):
-        raise _MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
+        raise MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
     try:
         stored = read_configuration(metadata)
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
         return NetworkConfig(**values)
     except (KeyError, TypeError, ValueError) as error:
-        raise _MismatchError(f"its configuration cannot be used ({error})") from error
+        raise MismatchError(f"its configuration cannot be used ({error})") from error
 
 
 def _empty(config: NetworkConfig) -> SlowFastNFNet:
@@ -161,14 +156,14 @@ def _fill(network: SlowFastNFNet, state: Mapping[str, torch.Tensor]) -> None:
     expected = network.state_dict()
     for name in sorted(expected.keys() | state.keys()):
         if name not in state:
-            raise _MismatchError(f"the tensor {name} {list(expected[name].shape)} is missing")
+            raise MismatchError(f"the tensor {name} {list(expected[name].shape)} is missing")
         if name not in expected:
-            raise _MismatchError(f"the network has no tensor {name}")
+            raise MismatchError(f"the network has no tensor {name}")
         if state[name].shape != expected[name].shape:
             shapes = f"{list(state[name].shape)}, expected {list(expected[name].shape)}"
-            raise _MismatchError(f"the tensor {name} has the shape {shapes}")
+            raise MismatchError(f"the tensor {name} has the shape {shapes}")
         if not torch.isfinite(state[name]).all():
-            raise _MismatchError(f"the tensor {name} holds values that are not finite")
+            raise MismatchError(f"the tensor {name} holds values that are not finite")
     network.load_state_dict({name: tensor.float() for name, tensor in state.items()}, assign=True)
 
 
@@ -191,168 +186,28 @@ def _members(path: Path, size: int) -> tuple[Layer, bytes]:
             what = "it is the pointer that Git LFS keeps in place of a large file"
         elif start.startswith(b"PK"):
             what = "it is a zip archive without an end"
-        raise _MismatchError(f"{what} ({path.stat().st_size:,} bytes)")
+        raise MismatchError(f"{what} ({path.stat().st_size:,} bytes)")
     try:
         with zipfile.ZipFile(path) as archive:
             graph = json.loads(_member(archive, "config.json", LARGEST_GRAPH))
             weights = _member(archive, "model.weights.h5", 2 * size + LARGEST_GRAPH)
     except KeyError as error:
-        raise _MismatchError(f"{error.args[0]}; a Keras file holds config.json and model.weights.h5") from error
+        raise MismatchError(f"{error.args[0]}; a Keras file holds config.json and model.weights.h5") from error
     except RecursionError:
-        raise _MismatchError("its config.json is nested too deep") from None
+        raise MismatchError("its config.json is nested too deep") from None
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise _MismatchError(f"the archive is damaged ({str(error).partition('; use sys.')[0]})") from error
+        raise MismatchError(f"the archive is damaged ({str(error).partition('; use sys.')[0]})") from error
     return graph, weights
 
 
 def _member(archive: zipfile.ZipFile, name: str, largest: int) -> bytes:
     """Return what a member holds; one that holds or claims more than ``largest`` bytes is of no such file."""
     if archive.getinfo(name).file_size > largest:
-        raise _MismatchError(
+        raise MismatchError(
             f"{name} would take {archive.getinfo(name).file_size:,} bytes, expected {largest:,} at most"
         )
     with archive.open(name) as member:  # which gives no more than is claimed
         return member.read()
-
-
-class _Walk:
-    """Follows a graph from its output to its input and notes which layer holds which part of a network."""
-
-    def __init__(self, model: Layer, network: SlowFastNFNet) -> None:
-        self.graph = model["config"]
-        self.layers: dict[str, Layer] = {layer["name"]: layer for layer in self.graph["layers"]}
-        self.network = network
-        self.found: dict[str, str] = {}
-
-    def places(self) -> dict[str, str]:
-        """Return {prefix of parameter names: name of the layer that holds them}."""
-        config = self.network.config
-        ((output, *_),) = self.graph["output_layers"]
-        slow, fast = self.several(self.gelu(output), "Concatenate", axis=-1)
-        slow, fast = self.one(slow, "GlobalAveragePooling2D"), self.one(fast, "GlobalAveragePooling2D")
-        for stage, depth in reversed(list(enumerate(config.depths))):
-            for block in reversed(range(depth)):
-                slow = self.block(slow, f"slow_stages.{stage}.{block}")
-                fast = self.block(fast, f"fast_stages.{stage}.{block}")
-            slow, fused = self.several(slow, "Concatenate", axis=-1)
-            start = self.conv(self.conv(fused, f"fusions.{stage}.widen"), f"fusions.{stage}.time")
-            self.same(start, fast, f"fusion {stage}")
-        ends = {self.stem(slow, "slow_stem.convs"), self.stem(fast, "fast_stem.convs")}
-        if ends != {entry[0] for entry in self.graph["input_layers"]}:
-            raise _MismatchError(f"the stems begin at {sorted(ends)}, not at the input")
-        shape = self.layers[ends.pop()]["config"]
-        shape = shape.get("batch_input_shape", shape.get("batch_shape"))
-        if shape[1] != config.mels or shape[3:] != [1]:
-            raise _MismatchError(f"its input has the shape {shape}, expected [null, {config.mels}, T, 1]")
-        return self.found
-
-    def stem(self, name: str, prefix: str) -> str:
-        for i in (3, 2, 1):
-            name = self.gelu(self.conv(name, f"{prefix}.{i}"))
-        return self.conv(name, f"{prefix}.0")
-
-    def block(self, name: str, prefix: str) -> str:
-        """Follow a block from its sum to its input."""
-        module = self.network.get_submodule(prefix)
-        assert isinstance(module, Block)
-        shortcut, r = self.several(name, "StochDepth", survival_probability=module.survival, scale_during_test=False)
-        r = self.one(r, "ScalarMultiply", init_gain=module.alpha, learnable=False)
-        self.found[f"{prefix}.skip_gain"] = r
-        r = self.one(r, "ScalarMultiply", learnable=True)
-        gates, conv3 = self.several(r, "TFOpLambda", function="math.multiply")
-        widen, double = ("expand_dims", {"axis": 1}), ("math.multiply", {"y": 2.0})
-        for function, constants in (widen, widen, double):
-            found = self.inputs(gates)[1]
-            if found != constants:
-                raise _MismatchError(f"the layer {gates} ({function}) is called with {found}, expected {constants}")
-            gates = self.one(gates, "TFOpLambda", function=function)
-        for part, activation in (("excite", "sigmoid"), ("squeeze", "relu")):
-            self.found[f"{prefix}.gate.{part}"] = gates
-            gates = self.one(gates, "Dense", activation=activation, use_bias=True)
-        self.same(self.one(gates, "GlobalAveragePooling2D"), conv3, f"the gates of {prefix}")
-        r = self.gelu(self.conv(conv3, f"{prefix}.conv3"))
-        r = self.gelu(self.conv(r, f"{prefix}.conv2"))
-        r = self.gelu(self.conv(r, f"{prefix}.conv1", stride=(module.stride, 1)))
-        h = self.conv(r, f"{prefix}.conv0")
-        x = self.gelu(self.one(h, "ScalarMultiply", init_gain=module.beta, learnable=False))
-        if module.shortcut is None:
-            self.same(shortcut, x, f"the shortcut of {prefix}")
-            return x
-        shortcut = self.conv(shortcut, f"{prefix}.shortcut")
-        if module.stride > 1:
-            size = [module.stride, 1]
-            shortcut = self.one(shortcut, "AveragePooling2D", pool_size=size, strides=size)
-        self.same(shortcut, h, f"the shortcut of {prefix}")
-        return x
-
-    def conv(self, name: str, prefix: str, stride: tuple[int, int] | None = None) -> str:
-        module = self.network.get_submodule(prefix)
-        assert isinstance(module, StandardisedConv)
-        before = self.one(name, "WeightStandardization")
-        conv = self.layers[name]["config"]["layer"]
-        expected = {
-            "filters": module.weight.shape[0],
-            "kernel_size": list(module.weight.shape[2:]),
-            "strides": list(stride or module.stride),
-            "groups": module.groups,
-            "padding": "same",
-            "data_format": "channels_last",
-            "dilation_rate": [1, 1],
-            "activation": "linear",
-            "use_bias": True,
-        }
-        _check(f"the convolution in {name}", conv["class_name"], conv["config"], "Conv2D", expected)
-        self.found[prefix] = name
-        return before
-
-    def gelu(self, name: str) -> str:
-        before = self.one(name, "Activation")
-        activation = self.layers[name]["config"]["activation"]
-        activation = activation["config"] if isinstance(activation, dict) else activation
-        if activation != "_scaled_gelu_activation":
-            raise _MismatchError(f"the layer {name} is the activation {activation}, expected the scaled GELU")
-        return before
-
-    def one(self, name: str, kind: str, **expected: Any) -> str:
-        """Return the one input of a layer after a look at its class and configuration."""
-        return self.several(name, kind, count=1, **expected)[0]
-
-    def several(self, name: str, kind: str, count: int = 2, **expected: Any) -> list[str]:
-        layer = self.layers[name]
-        _check(f"the layer {name}", layer["class_name"], layer["config"], kind, expected)
-        inputs, _ = self.inputs(name)
-        if len(inputs) != count:
-            raise _MismatchError(f"the layer {name} ({kind}) has {len(inputs)} inputs, expected {count}")
-        return inputs
-
-    def inputs(self, name: str) -> tuple[list[str], Layer]:
-        """Return the names of a layer's inputs and the constants it is called with."""
-        (call,) = self.layers[name]["inbound_nodes"]
-        entries = call if isinstance(call[0], list) else [call]
-        names, constants = [], {}
-        for before, _, _, arguments in entries:
-            names.append(before)
-            for key, value in arguments.items():
-                if isinstance(value, list):
-                    names.append(value[0])
-                elif value is not None:
-                    constants[key] = value
-        return names, constants
-
-    @staticmethod
-    def same(found: str, expected: str, where: str) -> None:
-        if found != expected:
-            raise _MismatchError(f"{where} is connected to {found}, expected {expected}")
-
-
-def _check(what: str, kind: str, config: Layer, expected_kind: str, expected: Mapping[str, Any]) -> None:
-    if kind != expected_kind:
-        raise _MismatchError(f"{what} is a {kind}, expected a {expected_kind}")
-    for key, value in expected.items():
-        found = config.get(key)
-        close = isinstance(value, float) and isinstance(found, int | float) and math.isclose(found, value, rel_tol=1e-6)
-        if found != value and not close:
-            raise _MismatchError(f"{what} has {key} {found}, expected {value}")
 
 
 def _tensors(
@@ -364,19 +219,19 @@ def _tensors(
     classes = {layer["name"]: layer["class_name"] for layer in layers}
     spare = sorted(groups.keys() - set(places.values()))
     if spare:
-        raise _MismatchError(f"it has layers with weights that this network has not: {', '.join(spare[:5])}")
+        raise MismatchError(f"it has layers with weights that this network has not: {', '.join(spare[:5])}")
     state = {}
     for prefix, layer in places.items():
         for suffix, place, axes in PARTS[classes[layer]]:
             path = f"{groups[layer]}/{place}"
             if path not in file:
-                raise _MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
+                raise MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
             claimed, expected = getattr(file[path], "shape", None), shapes.get(prefix + suffix, torch.Size())
             if claimed is None or math.prod(claimed) > 4 * expected.numel() + 1000:  # before memory is taken
-                raise _MismatchError(f"the tensor {path} has the shape {claimed}, expected {list(expected)}")
+                raise MismatchError(f"the tensor {path} has the shape {claimed}, expected {list(expected)}")
             array = np.asarray(file[path][()], dtype=np.float32)
             if array.ndim != len(axes):
-                raise _MismatchError(f"the tensor {path} has the shape {list(array.shape)}, expected {len(axes)} axes")
+                raise MismatchError(f"the tensor {path} has the shape {list(array.shape)}, expected {len(axes)} axes")
             state[prefix + suffix] = torch.from_numpy(array.transpose(axes).copy())
     return state
 
@@ -384,7 +239,7 @@ def _tensors(
 def _groups(file: h5py.File, layers: list[Layer]) -> dict[str, str]:
     """Return {layer: path of its group} for the layers that have weights."""
     if GROUPS not in file:
-        raise _MismatchError(f"model.weights.h5 has no group {GROUPS}; it has {sorted(file)}")
+        raise MismatchError(f"model.weights.h5 has no group {GROUPS}; it has {sorted(file)}")
     groups: dict[str, str] = {}
     for kind, stem in STEMS.items():
         known = [layer for layer in layers if layer["class_name"] == kind]
@@ -396,7 +251,7 @@ def _groups(file: h5py.File, layers: list[Layer]) -> dict[str, str]:
                 numbers[int(match[1] or 0)] = f"{GROUPS}/{group}"
         if len(numbers) != len(named):
             counts = f"model.weights.h5 has the tensors of {len(numbers)} {kind} layers, config.json has {len(named)}"
-            raise _MismatchError(counts)
+            raise MismatchError(counts)
         groups.update(zip(named, (numbers[number] for number in sorted(numbers)), strict=True))
     return groups
 
