@@ -1,21 +1,37 @@
-"""Options of the command line that several commands take."""
+"""Parameters that several commands take; those that are options of a run are made from :class:`Options`."""
 
 from __future__ import annotations
 
-from enum import StrEnum
+import functools
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
-
-class PrecisionChoice(StrEnum):
-    """What an encoder computes in."""
-
-    fp32 = "fp32"
-    bf16 = "bf16"
+from benchmark.jobs.options import Option, option_list
 
 
+def shown(option: Option) -> Any:
+    """Return what typer shows of an option."""
+    flag = option.flag
+    return typer.Option(option.text, help=flag.help, rich_help_panel=flag.panel, metavar=flag.metavar)
+
+
+def flag(name: str) -> Any:
+    """Return the same of the option with that name, for commands that take few; these have one panel."""
+    option = next(option for option in option_list() if option.name == name)
+    return typer.Option(option.text, help=option.flag.help, metavar=option.flag.metavar)
+
+
+Home = Annotated[Path | None, flag("home")]
+Results = Annotated[Path, flag("results")]
+Device = Annotated[str, flag("device")]
+BatchSize = Annotated[int, flag("batch_size")]
+Workers = Annotated[int | None, flag("workers")]
+DataRoots = Annotated[list[str] | None, flag("data_roots")]
+EncoderArgs = Annotated[list[str] | None, flag("encoder_args")]
 EncoderNames = Annotated[
     list[str],
     typer.Option(
@@ -24,26 +40,46 @@ EncoderNames = Annotated[
         "options as ?k=v&k2=v2; X,Y for several. 'bench encoders' tells more.",
     ),
 ]  # fmt: skip
-EncoderArgs = Annotated[
-    list[str] | None, typer.Option("--encoder-arg", metavar="K=V", help="An option for the encoders named; repeatable.")
-]
 TaskNames = Annotated[
     list[str], typer.Option("-t", "--task", help="Task: id, alias, group, glob ('demo_*') or path of a card; T,U too.")
 ]
-Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
-Results = Annotated[Path, typer.Option(help="Folder of the records.")]
-Limit = Annotated[int | None, typer.Option(help="Use a seeded sample of about N items; never in a leaderboard.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-BatchSize = Annotated[int, typer.Option(help="Windows in a batch of the encoder.")]
-Workers = Annotated[
-    int | None, typer.Option(help="Decoding processes. Default: one a core. 0: in this one, no time limit.")
-]
-AllowMissing = Annotated[int, typer.Option(help="Go on without up to N tracks of a dataset; the record names them.")]
-Precision = Annotated[PrecisionChoice | None, typer.Option(help="What the encoder computes in, if it has a choice.")]
-OwnWindows = Annotated[
-    bool, typer.Option("--own-windows", help="Where an encoder cannot take a task's windows, use its own; recorded.")
-]
-DataRoots = Annotated[
-    list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have; it is never written.")
-]
-AllowDamaged = Annotated[int, typer.Option(help="Leave out up to N damaged tracks of a task; the record names them.")]
+
+
+def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, which takes ``**chosen``, a parameter for each of the options ``names``, or for all of them.
+
+    What the user leaves out is left out of ``chosen`` too, so that defaults stand in one place.
+    """
+    options = [option for option in option_list() if not names or option.name in names]
+
+    def give(command: Callable[..., None]) -> Callable[..., None]:
+        hints = get_type_hints(command, include_extras=True)
+        own = [p for p in inspect.signature(command).parameters.values() if p.kind is not p.VAR_KEYWORD]
+        parameters = [p.replace(annotation=hints[p.name]) for p in own]
+        parameters += [_parameter(option) for option in options]
+
+        @functools.wraps(command)
+        def called(*arguments: Any, **given: Any) -> None:
+            chosen = {name: value for name, value in given.items() if value is not None or name in hints}
+            command(*arguments, **chosen)
+
+        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        vars(called)["__signature__"] = inspect.Signature(parameters)
+        return called
+
+    return give
+
+
+def _parameter(option: Option) -> inspect.Parameter:
+    """Return a command's parameter: folders are paths, texts in a row one text or a repeated option."""
+    kind, default = option.type, option.default
+    members = get_args(kind)
+    if Path in members:
+        kind = Path | None if default is None else Path
+    elif str in members and Sequence[float] in members:
+        kind, default = str | None, None
+    elif kind == Sequence[str] or Mapping[str, object] in members:
+        kind, default = list[str] | None, None
+    return inspect.Parameter(
+        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, shown(option)]
+    )

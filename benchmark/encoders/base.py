@@ -24,12 +24,11 @@ import numpy as np
 from benchmark.audio.windows import Padding
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
+from benchmark.system.machine import Precision
 from benchmark.system.terminal import said_by
 
 if TYPE_CHECKING:
     import numpy as np
-
-Precision = Literal["fp32", "bf16"]
 
 DECLARED = (
     "name",

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.base import Encoder
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, EncoderSpec, parse, parse_arguments, split
@@ -21,6 +21,7 @@ from benchmark.encoders.torch_settings import unchanged_defaults
 from benchmark.errors import UserError
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder
+from benchmark.system.machine import Precision
 from benchmark.system.stdout import stdout_to_stderr
 from benchmark.system.terminal import said_by
 from tasks.files import expanded, resolved

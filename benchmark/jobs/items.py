@@ -42,7 +42,7 @@ def select_items(task: Task, items: Items, options: Options, *, audio: bool = Tr
     missing: tuple[str, ...] = ()
     if audio and task.has_reader:
         present, missing = present_items(
-            task, items, allow_missing=options.allow_missing, home=options.home, data_roots=options.data_roots
+            task, items, allow_missing=options.allow_missing, home=options.home_folder, data_roots=options.data_roots
         )
         _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
     return _limited(task, items, present, missing, limit=options.limit, seed=options.seed, protocol=options.protocol)
@@ -227,7 +227,10 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
     for task in tasks:
         with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
             items = task.items(
-                options.home, lambda done, total: advance(done, total=total), data_roots=options.data_roots, audio=audio
+                options.home_folder,
+                lambda done, total: advance(done, total=total),
+                data_roots=options.data_roots,
+                audio=audio,
             )
         data.append(select_items(task, items, options, audio=audio))
         tell(task.card, items, data[-1].missing, (), report)

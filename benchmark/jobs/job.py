@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from benchmark.audio.deformations import Deformation
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.rows import RowSource
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.embeddings.tracks import Track
-from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.base import Encoder
+from benchmark.jobs.options import Sampler, TrainSubset
 from benchmark.jobs.variants import precision_of, variant_name
+from benchmark.system.machine import Precision
 from probes.protocol import Protocol
 from results.record import Record
 from results.store import history_path, record_path
 from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.registry import Task
-
-Sampler = Literal["tpe", "random", "grid"]
 
 
 @dataclass(frozen=True)
@@ -54,19 +53,6 @@ class TaskItems:
         """The ids and audio files of the items of train."""
         rows = self.items.rows("train")
         return [self.items.track_ids[i] for i in rows], [self.items.audio[i] for i in rows]
-
-
-@dataclass(frozen=True)
-class TrainSubset:
-    """A fraction of train, and which of several samples of it."""
-
-    fraction: float
-    repeat: int
-
-    @property
-    def name(self) -> str:
-        """The name of its record among those of a learning curve."""
-        return f"fraction-{self.fraction:g}.repeat-{self.repeat}"
 
 
 @dataclass(frozen=True)

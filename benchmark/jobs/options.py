@@ -1,21 +1,51 @@
-"""What a user may choose of a run."""
+"""What a user may choose of a run: written once, for ``bench run``, ``bench embed`` and :func:`benchmark.run` alike.
+
+A field's type, default and :class:`Flag` are all there is of an option: the command line makes its parameters from them
+(:mod:`benchmark.cli.parameters`), ``benchmark.run`` its keywords (:mod:`benchmark.api`), and both their help. ``bench
+--help`` imports this module, so it imports no numpy.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Literal
+from types import UnionType
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from benchmark.audio.deformations import Deformation
-from benchmark.encoders.base import Precision
 from benchmark.errors import UserError
-from benchmark.jobs.job import Sampler, TrainSubset
-from probes.search.pruning import PRUNERS
-from tasks.sources.locations import parse_data_roots
+from benchmark.system.machine import Precision
 
-Overwrite = Literal["always", "never", "missing"]
+if TYPE_CHECKING:
+    from benchmark.audio.deformations import Deformation
 
+Sampler = Literal["tpe", "random", "grid"]
+Pruner = Literal["halving", "none"]
+Overwrite = Literal["missing", "always", "never"]
+
+DATA, ENCODER, PROBE, RECORDS, MACHINE = "Data", "Encoder", "Probe and search", "Records", "Machine"
 LARGEST_SEED = 2**31
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How an option is explained, bounded and written on the command line.
+
+    Attributes:
+        help: One or two sentences.
+        panel: The group it stands in.
+        least: The smallest number that is allowed.
+        name: Its name on the command line, where that is not the field's.
+        metavar: What stands for its value in the help.
+    """
+
+    help: str
+    panel: str
+    least: int | None = None
+    name: str = ""
+    metavar: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,81 +66,213 @@ class EmbedSettings:
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a user may choose of a run; see ``bench run --help``. ``None`` leaves the choice to the protocol."""
+class TrainSubset:
+    """A fraction of train, and which of several samples of it."""
 
-    home: Path
-    results: Path
-    trials: int | None = None
-    seed: int = 0
-    seeds: int | None = None
-    limit: int | None = None
-    device: str = "auto"
-    batch_size: int = 32
-    workers: int | None = None
-    overwrite: Overwrite = "missing"
-    allow_damaged: int = 0
-    allow_missing: int = 0
-    data_roots: tuple[str, ...] = ()
-    precision: Precision | None = None
-    own_windows: bool = False
-    protocol: str = "paper"
-    sampler: Sampler = "tpe"
-    pruner: str | None = None
-    storage: str | None = None
-    probe_precision: Precision = "fp32"
-    layer: str | None = None
-    train_fraction: tuple[float, ...] = ()
-    repeats: int = 1
-    export: Path | None = None
-    deform: tuple[Deformation, ...] = ()
+    fraction: float
+    repeat: int
+
+    @property
+    def name(self) -> str:
+        """The name of its record among those of a learning curve."""
+        return f"fraction-{self.fraction:g}.repeat-{self.repeat}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a user may choose of a run. ``None`` leaves the choice to the protocol, the encoder or the machine."""
+
+    home: Annotated[
+        Path | str | None, Flag("Data home (default: $BENCH_HOME, else the platform's cache folder).", DATA)
+    ] = None
+    data_roots: Annotated[
+        Sequence[str],
+        Flag("Where a copy lies that you have; it is never written.", DATA, None, "--data-root", "COLLECTION=DIR"),
+    ] = ()
+    limit: Annotated[
+        int | None, Flag("Use a seeded sample of about N items; never in a leaderboard.", DATA, least=3, metavar="N")
+    ] = None
+    allow_missing: Annotated[
+        int, Flag("Go on without up to N tracks of a dataset; the record names them.", DATA, least=0, metavar="N")
+    ] = 0
+    allow_damaged: Annotated[
+        int, Flag("Leave out up to N damaged tracks of a task; the record names them.", DATA, least=0, metavar="N")
+    ] = 0
+    deform: Annotated[
+        str | None, Flag("Score test under deformations too, such as gain=-20,noise=20dB,mp3=64k.", DATA)
+    ] = None
+    encoder_args: Annotated[
+        Mapping[str, object] | Sequence[str],
+        Flag("An option for the encoders named; repeatable.", ENCODER, None, "--encoder-arg", "K=V"),
+    ] = ()
+    precision: Annotated[Precision | None, Flag("What the encoder computes in, if it has a choice.", ENCODER)] = None
+    own_windows: Annotated[
+        bool, Flag("Where an encoder cannot take a task's windows, use its own; recorded.", ENCODER)
+    ] = False
+    layer: Annotated[
+        str | None,
+        Flag("For encoders with layers: auto (chosen on valid, the default), a name or number, mix or all.", ENCODER),
+    ] = None
+    protocol: Annotated[str, Flag("What a probe may be: paper, quick, open, jukemir, or published:MODEL.", PROBE)] = (
+        "paper"
+    )
+    trials: Annotated[int | None, Flag("Probe settings to try (default: the protocol's).", PROBE, least=1)] = None
+    seed: Annotated[int, Flag("Seed of the sample of --limit, the search and the first probe.", PROBE, least=0)] = 0
+    seeds: Annotated[
+        int | None,
+        Flag(
+            "How often the selected probe is retrained, with seeds from --seed upwards (default: the protocol's).",
+            PROBE,
+            least=1,
+        ),
+    ] = None
+    sampler: Annotated[Sampler, Flag("What chooses settings; grid where the protocol has one.", PROBE)] = "tpe"
+    pruner: Annotated[
+        Pruner | None,
+        Flag("halving ends hopeless trials early (default, but for a grid); none trains all to their end.", PROBE),
+    ] = None
+    storage: Annotated[
+        str | None, Flag("URL of an Optuna storage to share a search (default: a journal beside the records).", PROBE)
+    ] = None
+    probe_precision: Annotated[Precision, Flag("What the probe's matrix products are computed in.", PROBE)] = "fp32"
+    train_fraction: Annotated[
+        str | Sequence[float], Flag("Learning curve: fractions of train, such as 0.01,0.1,1.", PROBE, metavar="F,F")
+    ] = ()
+    repeats: Annotated[int, Flag("Samples of each fraction of train.", PROBE, least=1)] = 1
+    results: Annotated[Path | str, Flag("Folder of the records.", RECORDS)] = "results"
+    overwrite: Annotated[
+        Overwrite,
+        Flag(
+            "missing: keep a record of the same run, refuse to displace one of more trials or seeds; always: run again "
+            "and displace whatever is there (into history/); never: displace none.",
+            RECORDS,
+        ),
+    ] = "missing"
+    export: Annotated[
+        Path | str | None, Flag("Write the trained probe (safetensors, ONNX) below this folder.", RECORDS)
+    ] = None
+    device: Annotated[str, Flag("auto, cpu, cuda, cuda:1, ...", MACHINE)] = "auto"
+    batch_size: Annotated[int, Flag("Windows in a batch of the encoder.", MACHINE, least=1)] = 32
+    workers: Annotated[
+        int | None, Flag("Decoding processes. Default: one a core. 0: in this one, no time limit.", MACHINE, least=0)
+    ] = None
 
     def __post_init__(self) -> None:
-        least = {
-            "repeats": 1,
-            "trials": 1,
-            "seeds": 1,
-            "limit": 3,
-            "batch_size": 1,
-            "workers": 0,
-            "allow_damaged": 0,
-            "allow_missing": 0,
-            "seed": 0,
-        }
-        for name, smallest in least.items():
-            value = getattr(self, name)
-            if value is not None and value < smallest:
-                raise UserError(f"--{name.replace('_', '-')} must be at least {smallest}, not {value}")
+        for option in option_list():
+            _check(option, getattr(self, option.name))
         if self.seed > LARGEST_SEED:
             raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
-        parse_data_roots(self.data_roots)
-        if self.overwrite not in ("always", "never", "missing"):
-            raise UserError(f"--overwrite must be always, never or missing, not {self.overwrite!r}")
-        choices = {"sampler": ("tpe", "random", "grid"), "pruner": tuple(PRUNERS), "probe_precision": ("fp32", "bf16")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed and not (name == "pruner" and self.pruner is None):
-                raise UserError(f"--{name.replace('_', '-')} must be one of {', '.join(allowed)}")
-        for fraction in self.train_fraction:
+        if self.data_roots:
+            from tasks.sources.locations import parse_data_roots
+
+            parse_data_roots(self.data_roots)
+        fractions, _ = self.fractions, self.deformations  # what they refuse is refused at once
+        if self.repeats > 1 and not fractions:
+            raise UserError("--repeats goes with --train-fraction: it draws several samples of a fraction")
+        if self.export is not None and fractions:
+            raise UserError("--export goes with a whole run: leave --train-fraction out")
+
+    @cached_property
+    def home_folder(self) -> Path:
+        """The data home."""
+        from benchmark.system.home import home_folder
+
+        return home_folder(self.home)
+
+    @cached_property
+    def results_folder(self) -> Path:
+        """The folder of the records."""
+        return Path(self.results)
+
+    @cached_property
+    def export_folder(self) -> Path | None:
+        """The folder of exported probes, where they are asked for."""
+        return None if self.export is None else Path(self.export)
+
+    @cached_property
+    def deformations(self) -> tuple[Deformation, ...]:
+        """The deformations of test.
+
+        Raises:
+            UserError: There is no such deformation.
+        """
+        if self.deform is None:
+            return ()
+        from benchmark.audio.deformations import parse
+
+        return parse(self.deform)
+
+    @cached_property
+    def fractions(self) -> tuple[float, ...]:
+        """The fractions of train, rising.
+
+        Raises:
+            UserError: They are no numbers above 0 and at most 1.
+        """
+        parts = self.train_fraction.split(",") if isinstance(self.train_fraction, str) else self.train_fraction
+        try:
+            fractions = sorted({float(part) for part in parts})
+        except ValueError:
+            raise UserError(
+                f"--train-fraction: {self.train_fraction!r} is not a list of numbers such as 0.01,0.1,1"
+            ) from None
+        for fraction in fractions:
             if not 0 < fraction <= 1:
                 raise UserError(f"--train-fraction must be above 0 and at most 1, not {fraction:g}")
-        if self.repeats > 1 and not self.train_fraction:
-            raise UserError("--repeats goes with --train-fraction: it draws several samples of a fraction")
-        if self.export is not None and self.train_fraction:
-            raise UserError("--export goes with a whole run: leave --train-fraction out")
+        return tuple(fractions)
 
     @property
     def subsets(self) -> tuple[TrainSubset | None, ...]:
         """The parts of train that are asked for; ``None`` is all of it, as the task says."""
-        if not self.train_fraction:
+        if not self.fractions:
             return (None,)
-        fractions = sorted(set(self.train_fraction))
         return tuple(
             TrainSubset(fraction, repeat)
-            for fraction in fractions
+            for fraction in self.fractions
             for repeat in range(1 if fraction == 1 else self.repeats)  # all of train is the same in every repeat
         )
 
     @property
     def embedding(self) -> EmbedSettings:
         """How tracks are embedded."""
-        return EmbedSettings(self.home, self.device, self.batch_size, self.workers)
+        return EmbedSettings(self.home_folder, self.device, self.batch_size, self.workers)
+
+
+@dataclass(frozen=True)
+class Option:
+    """One field of :class:`Options`: its name, type without :class:`Flag`, default, and flag."""
+
+    name: str
+    type: Any
+    default: Any
+    flag: Flag
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The values that it may have, where these are a few texts."""
+        members = get_args(self.type) if get_origin(self.type) in (Union, UnionType) else (self.type,)
+        return next((get_args(member) for member in members if get_origin(member) is Literal), ())
+
+    @property
+    def text(self) -> str:
+        """Its name on the command line."""
+        return self.flag.name or f"--{self.name.replace('_', '-')}"
+
+
+@cache
+def option_list() -> tuple[Option, ...]:
+    """Return every option, in order."""
+    hints = get_type_hints(Options, include_extras=True)
+    options = []
+    for field in dataclasses.fields(Options):
+        annotated, flag = get_args(hints[field.name])
+        options.append(Option(field.name, annotated, field.default, flag))
+    return tuple(options)
+
+
+def _check(option: Option, value: object) -> None:
+    least = option.flag.least
+    if least is not None and isinstance(value, int) and value < least:
+        raise UserError(f"{option.text} must be at least {least}, not {value}")
+    if option.choices and value is not None and value not in option.choices:
+        raise UserError(f"{option.text} must be one of {', '.join(option.choices)}, not {value!r}")

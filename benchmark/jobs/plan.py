@@ -50,7 +50,7 @@ def plan_jobs(
             embeddings that were computed elsewhere lack tracks or cannot be used.
         RecordError: What lies at a record path cannot be read.
     """
-    index, report = AudioIndex(options.home), report or Silent()
+    index, report = AudioIndex(options.home_folder), report or Silent()
     if not all(isinstance(encoder, Precomputed) for encoder in encoders):
         look_again(index, (path for data in tasks for path in data.items.audio), report)
     jobs: list[Job] = []
@@ -69,7 +69,7 @@ def plan_jobs(
                 _refuse_export(encoder, options)
                 fitted_on = training_split(data.task.card.id, *data.train, index, report)
             used, space, own_windows = _fed(encoder, data.task.card, fitted_on, own_windows=options.own_windows)
-            store = stores.setdefault(space.key, EmbeddingStore(options.home, space))
+            store = stores.setdefault(space.key, EmbeddingStore(options.home_folder, space))
             jobs += _jobs(used, data, store, options, own_windows=own_windows)
     if records:
         jobs = [replace(job, existing=existing_of(job, index, options.overwrite)) for job in jobs]
@@ -87,15 +87,15 @@ def _jobs(
             data=data,
             source=source,
             search=search,
-            home=options.home,
-            results=options.results,
+            home=options.home_folder,
+            results=options.results_folder,
             limit=options.limit,
             own_windows=own_windows,
             subset=subset,
-            deform=options.deform,
+            deform=options.deformations,
             allow_missing=options.allow_missing,
             allow_damaged=options.allow_damaged,
-            export=options.export,
+            export=options.export_folder,
         )
         for subset in options.subsets
     ]
@@ -156,9 +156,9 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, asked: str | None) 
 
 
 def _refuse_deformations(encoder: Precomputed, options: Options) -> None:
-    if options.deform:
+    if options.deformations:
         raise UserError(
-            f"--deform {options.deform[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
+            f"--deform {options.deformations[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
             "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
         )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, cast
 
 from benchmark.embeddings.tracks import Damage
 from benchmark.encoders.registry import resolve
@@ -17,8 +17,8 @@ from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.jobs.embed import embed
 from benchmark.jobs.items import needs_audio, prepare
-from benchmark.jobs.job import Job, Sampler
-from benchmark.jobs.options import EmbedSettings, Options
+from benchmark.jobs.job import Job
+from benchmark.jobs.options import EmbedSettings, Options, Pruner, Sampler
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.verdicts import Verdict, judge, machine_differences, version_differences, worst
 from benchmark.system.home import home_folder
@@ -113,7 +113,6 @@ def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: st
     chosen_on_valid = search.layers is not None
     return Options(
         home=home,
-        results=Path("results"),
         seed=record.seeds.search,
         seeds=len(record.seeds.probes),
         limit=record.limit,
@@ -126,20 +125,13 @@ def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: st
         own_windows=record.encoder.own_windows,
         protocol=record.protocol,
         precision=None if record.encoder.precision == "fp32" else record.encoder.precision,
-        sampler=_sampler(search.sampler),
-        pruner=search.pruner,
+        sampler=cast(Sampler, search.sampler),  # options refuse what is none
+        pruner=cast(Pruner, search.pruner),
         probe_precision=record.probe.precision,
         layer=None if chosen_on_valid else record.probe.layer,
         train_fraction=() if curve is None else (curve.fraction,),
         repeats=1 if curve is None else max(1, curve.repeat + 1),
     )
-
-
-def _sampler(name: str) -> Sampler:
-    for known in get_args(Sampler):
-        if name == known:
-            return known
-    raise UserError(f"the record's sampler {name!r} is not one of {', '.join(get_args(Sampler))}")
 
 
 def _job(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Job:
@@ -149,13 +141,13 @@ def _job(record: Record, options: Options, encoder: str, task: str, report: Repo
         UserError: Something is not as it was; it is named.
     """
     try:
-        encoders = resolve(encoder, options.home, options.precision)
+        encoders = resolve(encoder, options.home_folder, options.precision)
     except UserError as error:
         raise UserError(
             f"{error}\nIf the encoder of the record has another name here, give it with --encoder"
         ) from None
     try:
-        tasks = registry.find(task, options.home, options.data_roots)
+        tasks = registry.find(task, options.home_folder, options.data_roots)
     except TaskError as error:
         raise UserError(f"{error}\nIf the task of the record has another name here, give it with --task") from None
     if len(encoders) != 1 or len(tasks) != 1:

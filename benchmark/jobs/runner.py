@@ -53,17 +53,17 @@ def run_many(
         UnfinishedError: Of several jobs some failed; the others are finished and written.
     """
     report = report or Silent()
-    refuse_unwritable(options.home, "--home")
-    refuse_unwritable(options.results, "--results")
+    refuse_unwritable(options.home_folder, "--home")
+    refuse_unwritable(options.results_folder, "--results")
     jobs = plan_jobs(encoders, prepare(tasks, options, report, audio=needs_audio(encoders)), options, report)
     refuse_displacing(jobs)
     todo = [job for job in jobs if job.kept is None]
     if todo:
         device_of(options.device)
-    if options.export is not None:
+    if options.export_folder is not None:
         from benchmark.jobs.export import check_export
 
-        check_export(options.export, todo)
+        check_export(options.export_folder, todo)
     embedded = embed(todo, options.embedding, report)
     outcomes: list[Outcome] = []
     failed: list[str] = []

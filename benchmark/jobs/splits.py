@@ -14,7 +14,8 @@ import numpy as np
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.tracks import Damage
 from benchmark.errors import UserError
-from benchmark.jobs.job import Job, TrainSubset
+from benchmark.jobs.job import Job
+from benchmark.jobs.options import TrainSubset
 from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.scratch import scratch_folder
 from probes.data import SplitArrays, release

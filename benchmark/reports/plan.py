@@ -20,7 +20,7 @@ from benchmark.system.terminal import display
 
 def print_plan(jobs: Sequence[Job], options: Options) -> None:
     """Print what a run would do: tracks to embed, bytes they take, probes to train."""
-    index = AudioIndex(options.home)
+    index = AudioIndex(options.home_folder)
     rows: list[list[object]] = []
     counted: set[tuple[str, Path]] = set()
     for job in jobs:
@@ -51,8 +51,8 @@ def print_plan(jobs: Sequence[Job], options: Options) -> None:
     print_deformations(jobs)
     for refusal in dict.fromkeys(job.existing.refusal for job in jobs if job.existing.refusal):
         display(f"\nRefused: {refusal}")
-    folder = "curves" if options.train_fraction else "runs"
-    display(f"\nHome {options.home}; records in {options.results}/{folder}. Nothing was run.")
+    folder = "curves" if options.fractions else "runs"
+    display(f"\nHome {options.home_folder}; records in {options.results_folder}/{folder}. Nothing was run.")
 
 
 def print_estimates(found: Iterable[SpaceEstimate]) -> None:

@@ -7,10 +7,12 @@ import platform
 import sys
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmark.errors import UserError
 from benchmark.system.processor import arithmetic
+
+Precision = Literal["fp32", "bf16"]  # of an encoder, and of a probe's matrix products
 
 
 def workers_of(asked: int | None) -> int:

@@ -64,7 +64,7 @@ def interrupted(world: World, scratch: Path, times: int, seed: int) -> Iterator[
             if ended.word in ("ok", "refusal") or early:
                 yield f"{name}", *after(world, name, place, run(bench(*command), place), what)
             else:
-                yield f"{name}", ended.word, f"{what}: {ended.last}"
+                yield f"{name}", ended.word, f"{what}, status {ended.status}: {ended.last}"
             shutil.rmtree(place)
 
 

@@ -220,6 +220,9 @@ def read_index(folder: Path, number: int) -> Shard | None:
         if about.pop("format") != FORMAT:
             raise TornIndexError(f"{path} has another format")
         digest = about.pop("digest", None)  # older ones have none
+        other = [name for name, kind in _columns().items() if table.schema.field(name).type != kind]
+        if other:
+            raise TornIndexError(f"{path} has columns of another type: {', '.join(other)}")
         columns = [table.column(name).to_pylist() for name in _columns()]
         rows = [Row(*cells) for cells in zip(*columns, strict=True)]
         shard = Shard(**about, rows=tuple(replace(row, labels=tuple(row.labels)) for row in rows))

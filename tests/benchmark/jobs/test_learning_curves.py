@@ -10,8 +10,7 @@ from benchmark.cli.main import main
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
 from benchmark.jobs import runner, select
-from benchmark.jobs.job import TrainSubset
-from benchmark.jobs.options import Options
+from benchmark.jobs.options import Options, TrainSubset
 from results import leaderboard, store
 from tasks import registry
 

@@ -7,9 +7,8 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.jobs import plan
 from benchmark.jobs.items import limited_rows, select_items
-from benchmark.jobs.job import TrainSubset
 from benchmark.jobs.keys import run_key, study_name
-from benchmark.jobs.options import Options
+from benchmark.jobs.options import Options, TrainSubset
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.protocols import protocol_of
 from tasks import registry

@@ -9,7 +9,8 @@ import pytest
 from benchmark.embeddings.space import space_of
 from benchmark.embeddings.store import RowLocation
 from benchmark.jobs import record
-from benchmark.jobs.job import SearchPlan, TrainSubset
+from benchmark.jobs.job import SearchPlan
+from benchmark.jobs.options import TrainSubset
 from benchmark.jobs.splits import JobData
 from probes.protocol import Settings
 from probes.search.trials import SearchResult, TrialResult

@@ -81,11 +81,11 @@ def names_of_test(per_class=20):
 def embed_alone(encoder, card, home, deform, workers=0):
     """Embed a task, its test split also under each deformation, and return the bytes of that by space and key."""
     options = Options(
-        home=home, results=home / "results", workers=workers, batch_size=1, seeds=1, deform=parse(deform)
+        home=home, results=home / "results", workers=workers, batch_size=1, seeds=1, deform=deform
     )  # fmt: skip
     (job,) = plan_jobs([encoder], prepare(registry.find(str(card), home, ()), options, Silent()), options)
     embed([job], options.embedding, Silent())
-    stores = [deformed_job(job, each).store for each in options.deform]
+    stores = [deformed_job(job, each).store for each in options.deformations]
     return {store.space.key: {key: store.read([key]).tobytes() for key in store.places()} for store in stores}
 
 
@@ -296,7 +296,6 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from benchmark.jobs.embed import embed
-from benchmark.audio.deformations import parse
 from benchmark.embeddings import extract, store
 from benchmark.jobs.items import prepare
 from benchmark.jobs.plan import plan_jobs
@@ -312,7 +311,7 @@ def once(self, rows):
         os.kill(os.getpid(), signal.SIGKILL)
 store.EmbeddingStore.append = once
 home = Path(sys.argv[2])
-options = Options(home=home, results=home, workers=0, batch_size=1, deform=parse("noise=3"))
+options = Options(home=home, results=home, workers=0, batch_size=1, deform="noise=3")
 data = prepare(registry.find(sys.argv[1], home, ()), options, Silent())
 embed(plan_jobs([Bands()], data, options), options.embedding, Silent())
 """
@@ -376,7 +375,7 @@ class TestAsked:
     def test_the_plan_counts_what_would_be_embedded_again(self, bands, make_task, tmp_path, capsys):
         card = make_task()
         embed_alone(bands, card, tmp_path, "noise=3")
-        options = Options(home=tmp_path, results=tmp_path / "results", deform=parse("noise=3,gain=-20"))
+        options = Options(home=tmp_path, results=tmp_path / "results", deform="noise=3,gain=-20")
         data = prepare(registry.find(str(card), tmp_path, ()), options, Silent())
         print_deformations(plan_jobs([bands], data, options))
         assert capsys.readouterr().out.splitlines() == [
@@ -387,8 +386,8 @@ class TestAsked:
         assert capsys.readouterr().out == ""
 
     def test_options_hold_them_in_the_order_they_were_named(self, tmp_path):
-        options = Options(home=tmp_path, results=tmp_path, deform=parse("shift=1s,gain=3"))
-        assert [each.kind for each in options.deform] == ["shift", "gain"]
+        options = Options(home=tmp_path, results=tmp_path, deform="shift=1s,gain=3")
+        assert [each.kind for each in options.deformations] == ["shift", "gain"]
 
 
 assert RATE == 8000  # the shifts above are written for it

@@ -14,8 +14,7 @@ from benchmark.errors import UserError
 from benchmark.jobs import select
 from benchmark.jobs import splits as module
 from benchmark.jobs.items import select_items
-from benchmark.jobs.job import TrainSubset
-from benchmark.jobs.options import Options
+from benchmark.jobs.options import Options, TrainSubset
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.select import split_data
 from benchmark.jobs.splits import open_job_data

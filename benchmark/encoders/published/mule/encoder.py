@@ -13,12 +13,13 @@ from typing import Any
 
 import torch
 
-from benchmark.encoders.base import Encoder, Precision
+from benchmark.encoders.base import Encoder
 from benchmark.encoders.published.mule import frontend
 from benchmark.encoders.published.mule.convert import load
 from benchmark.encoders.published.mule.folding import FoldedNetwork, fold
 from benchmark.encoders.weights_file import read_metadata
 from benchmark.errors import UserError
+from benchmark.system.machine import Precision
 
 #: Slices that go through the network together: on a CPU what its cache holds, on a GPU what half of its free memory
 #: holds, at a generous size for the activations of one slice.

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import soundfile
@@ -381,6 +382,18 @@ class TestAnotherSource:
             except shards.TornIndexError:
                 refused += 1
         assert refused > 100
+
+    @pytest.mark.parametrize("column", ["track_id", "sha256", "offset"])
+    def test_a_shard_s_index_with_a_column_of_another_type_is_refused(self, made, column):
+        """As one flipped bit of the schema makes it: texts are read as bytes then."""
+        path = made / "shard-00000.parquet"
+        table = pq.read_table(path)
+        place = table.schema.get_field_index(column)
+        other = pa.binary() if table.schema.field(column).type == pa.string() else pa.float64()
+        cast = table.set_column(place, column, table.column(column).cast(other))
+        pq.write_table(cast.replace_schema_metadata(table.schema.metadata), path)
+        with pytest.raises(shards.TornIndexError, match=f"columns of another type: {column}"):
+            shards.read_index(made, 0)
 
     def test_another_front_end_is_refused(self, made, audio, monkeypatch):
         monkeypatch.setattr(preparation, "frontend_name", lambda: "another")
