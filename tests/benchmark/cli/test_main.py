@@ -284,6 +284,27 @@ class TestInterruption:
         again = subprocess.run(command(tmp_path / "home"), capture_output=True, text=True, timeout=120)
         assert f"120 embeddings, {120 - done} of them new" in again.stdout
 
+    @pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+    def test_a_signal_within_code_made_from_a_text_ends_by_status_too(self, tmp_path, name, status):
+        """Python ends what ``-m`` runs by SIGINT, whatever its status, where exec was the last to see the interrupt."""
+        program = (
+            "import os, signal\nfrom benchmark.cli import main\n"
+            "class Command:\n"
+            "    def main(self, **given):\n"
+            "        try:\n"
+            f"            exec('os.kill(os.getpid(), signal.{name})\\nwhile True: pass', globals())\n"
+            "        except KeyboardInterrupt:\n"
+            "            return main.INTERRUPTED\n"
+            "main.typer.main.get_command = lambda app: Command()\n"
+            "main.main([])\n"
+        )
+        (tmp_path / "interrupted.py").write_text(program)
+        ended = subprocess.run(
+            [sys.executable, "-m", "interrupted"], capture_output=True, text=True, timeout=60, cwd=tmp_path,
+            preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)],
+        )  # fmt: skip
+        assert (ended.returncode, ended.stderr.count("the same command goes on from there")) == (status, 1)
+
     def test_an_ignored_signal_stays_ignored(self, command, tmp_path):
         """What nohup starts outlives its terminal."""
         process = subprocess.Popen(
