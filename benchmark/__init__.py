@@ -1,6 +1,7 @@
 """The run: from audio through a frozen encoder and a searched probe to a record.
 
-``benchmark.run(encoder, task)`` is the whole of it; ``benchmark.Encoder`` is what a plug-in subclasses.
+``benchmark.run(encoder, task)`` is the whole of it; ``benchmark.Encoder`` is what a plug-in subclasses, and
+``benchmark.load_results()`` reads records into a table.
 """
 
 import sys
@@ -46,20 +47,34 @@ for _name in ("tasks", "probes", "results"):
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from benchmark.api import run as run
+    from benchmark.catalogue import list_encoders as list_encoders
+    from benchmark.catalogue import list_tasks as list_tasks
     from benchmark.encoders.base import Encoder as Encoder
+    from benchmark.jobs.options import Options as Options
+    from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "__version__", "run"]
+__all__ = ["Encoder", "Options", "__version__", "list_encoders", "list_tasks", "load_results", "run"]
+
+#: Where the public names are; none may be that of a sub-package, which importing the package would put in its place.
+_PUBLIC = {
+    "Encoder": "benchmark.encoders.base",
+    "Options": "benchmark.jobs.options",
+    "list_encoders": "benchmark.catalogue",
+    "list_tasks": "benchmark.catalogue",
+    "load_results": "results.frames",
+    "run": "benchmark.api",
+}
 
 
 def __getattr__(name: str) -> object:
     """Import the public names at first use, so that ``import benchmark`` costs nothing."""
-    if name == "run":
-        from benchmark.api import run
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
+    from importlib import import_module
 
-        return run
-    if name == "Encoder":
-        from benchmark.encoders.base import Encoder
+    return getattr(import_module(_PUBLIC[name]), name)
 
-        return Encoder
-    raise AttributeError(f"module 'benchmark' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

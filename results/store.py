@@ -238,16 +238,17 @@ def _text(path: Path) -> str:
         raise RecordError(f"{path} cannot be read: {error}. {advice(path, None)}") from error
 
 
-def read_all(results: Path) -> list[Record]:
+def read_all(results: Path, *, curves: bool = False) -> list[Record]:
     """Read every record, limited runs among them, sorted by task, encoder and limit. The history is left out.
 
-    A results folder without records, or none at all, gives an empty list.
+    A results folder without records, or none at all, gives an empty list. The points of learning curves are read with
+    ``curves`` alone.
 
     Raises:
         RecordError: as ``read`` does, or a record lies where another belongs (a copied or renamed file).
     """
     records = []
-    for path in sorted(results.glob("runs/*/*.json")):
+    for path in sorted([*results.glob("runs/*/*.json"), *(results.glob("curves/*/*/*.json") if curves else ())]):
         record = read(path)
         expected = path_of(results, record)
         if path != expected:

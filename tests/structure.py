@@ -6,9 +6,7 @@ python tests/structure.py
 from __future__ import annotations
 
 import ast
-import itertools
 import sys
-import tomllib
 from functools import cache
 from pathlib import Path
 
@@ -47,19 +45,7 @@ def handed_options() -> list[str]:
     return found
 
 
-def picture_of_layers() -> str:
-    """Return the layers of benchmark, as the contracts in pyproject.toml say, as a Mermaid flowchart in Markdown."""
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
-    (contract,) = [each for each in settings["contracts"] if each["name"] == "the layers of benchmark"]
-    layers = [each.replace("benchmark.", "").replace(" | ", " & ") for each in contract["layers"]]
-    layers.remove("__main__")
-    arrows = [f"    {above} --> {below}" for above, below in itertools.pairwise(layers)]
-    return "\n".join(["```mermaid", "flowchart TD", *arrows, "```"])
-
-
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--layers"]:
-        sys.exit(print(picture_of_layers()))
     sys.path[0] = str(ROOT)  # in place of this folder, whose packages of tests bear the same names
     chain, functions = longest_chain(), handed_options()
     print(f"{len(chain)} modules in the longest chain of imports: {' > '.join(chain)}")

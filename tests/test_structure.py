@@ -1,5 +1,8 @@
 """The packages stay easy to enter: short chains of imports, and options that are asked once."""
 
+import pytest
+
+import tests.pictures as pictures
 import tests.structure as structure
 
 #: Modules whose tests stand in the module of tests of another, which uses them.
@@ -86,9 +89,26 @@ def test_few_functions_are_handed_options():
     assert len(structure.handed_options()) <= 12
 
 
-def test_the_picture_of_the_layers_is_what_the_contracts_say():
-    page = (structure.ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    assert structure.picture_of_layers() in page
+@pytest.mark.parametrize("name", pictures.PICTURES)
+def test_the_pictures_are_what_contracts_and_docstrings_say(name):
+    """Draw them again with: python tests/pictures.py."""
+    docs = structure.ROOT / "docs"
+    assert (docs / name).read_text(encoding="utf-8") == pictures.PICTURES[name]()
+    assert f"]({name})" in (docs / "architecture.md").read_text(encoding="utf-8")
+
+
+def test_the_picture_of_the_layers_has_every_package_and_layer():
+    drawing = pictures.layers()
+    for package in structure.PACKAGES:
+        assert f">{package}<" in drawing
+    folders = {path.parent.name for path in (structure.ROOT / "benchmark").glob("*/__init__.py")}
+    assert folders
+    assert [name for name in folders if f">benchmark.{name}<" not in drawing] == []
+
+
+def test_the_picture_of_a_run_names_modules_that_are_there():
+    names = [name for row in pictures.RUN for name, _ in row]
+    assert [name for name in names if not (structure.ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
 
 
 def test_every_module_has_its_tests():

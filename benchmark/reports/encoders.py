@@ -28,16 +28,10 @@ def catalogue(home: Path) -> str:
     """
     from tabulate import tabulate
 
-    from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points, format_kinds
-    from benchmark.pretraining.runs import runs
+    from benchmark.catalogue import list_encoders
+    from benchmark.encoders.registry import format_kinds
 
-    rows = [[encoder, what] for encoder, (_, what) in BUILTIN.items()]
-    rows += [[encoder, what] for encoder, what in PUBLISHED.items()]
-    rows += [[name, f"of an installed package: {point.value}"] for name, point in entry_points().items()]
-    rows += [
-        [f"pretrained:{run.name}", run.title + ("; not exported yet" if run.step is None else f", step {run.step:,}")]
-        for run in runs(home)
-    ]
+    rows = [[encoder.name, encoder.description] for encoder in list_encoders(home)]
     return (
         tabulate(rows, ["encoder", "what it is"], tablefmt="simple", disable_numparse=True)
         + f"\n\nAn encoder is named as\n{format_kinds()}"

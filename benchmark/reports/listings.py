@@ -22,6 +22,7 @@ WIDTH = 100
 
 def tasks(name: str | None, home: Path | None = None) -> None:
     """Print the tasks as a table, or one card in full with what of it is on this machine."""
+    from benchmark.catalogue import info_of
     from tasks import registry
 
     where = home_folder(home)
@@ -31,14 +32,14 @@ def tasks(name: str | None, home: Path | None = None) -> None:
         return
     rows = [
         [
-            task.card.id,
-            task.card.title,
-            task.card.kind,
-            ", ".join(task.card.metrics),
-            " / ".join(str(task.card.sizes[split]) for split in task.card.sizes) if task.card.sizes else "-",
-            task.group,
+            info.id,
+            info.title,
+            info.kind,
+            ", ".join(info.metrics),
+            " / ".join(map(str, info.sizes.values())) if info.sizes else "-",
+            info.group,
         ]
-        for task in found
+        for info in map(info_of, found)
     ]
     display(table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"]))
     if name is None:

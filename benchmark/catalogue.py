@@ -1,0 +1,132 @@
+"""The tasks and the encoders that there are, as records: what ``bench tasks`` and ``bench encoders`` print."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmark.system.home import home_folder
+
+if TYPE_CHECKING:
+    from tasks.registry import Task
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a task asks.
+
+    Attributes:
+        id: What names it in ``benchmark.run``.
+        title: In words.
+        kind: ``multiclass``, ``multilabel`` or ``regression``.
+        metrics: The first is the primary one.
+        sizes: Items of each split, where its card states them.
+        group: The table of the leaderboard that it belongs to.
+        aliases: Other names that are understood.
+        collection: The audio that it is about; several tasks may share it.
+        targets: What a regression predicts; empty for other kinds.
+        labels: The classes or tags in their order, where its card states them.
+        licence: Of the audio and the annotations.
+        card: The file that says all of this, and more.
+    """
+
+    id: str
+    title: str
+    kind: Literal["multiclass", "multilabel", "regression"]
+    metrics: tuple[str, ...]
+    sizes: Mapping[str, int] | None
+    group: str
+    aliases: tuple[str, ...]
+    collection: str
+    targets: tuple[str, ...]
+    labels: tuple[str, ...] | None
+    licence: str
+    card: Path
+
+
+@dataclass(frozen=True)
+class EncoderInfo:
+    """An encoder that has a name here.
+
+    Attributes:
+        name: What names it in ``benchmark.run``.
+        description: What it is, in a line.
+        kind: ``built in``, ``published`` (weights to fetch once), ``installed`` (an entry point of another package) or
+            ``pretrained`` (a run of ``bench pretrain`` in the data home).
+        ready: Whether its weights are on this machine, or it needs none. Packages that it needs are not looked at.
+    """
+
+    name: str
+    description: str
+    kind: Literal["built in", "published", "installed", "pretrained"]
+    ready: bool
+
+
+def list_tasks(names: str | Path | Iterable[str | Path] = "all", home: Path | str | None = None) -> list[TaskInfo]:
+    """Return the tasks that ``names`` ask for, by default all that are built in.
+
+    Args:
+        names: Ids, aliases, globs (``demo_*``), groups (``paper``), ``all``, or paths of cards; one string may hold
+            several, separated by commas.
+        home: Data home; ``$BENCH_HOME`` or the platform's cache folder by default.
+
+    Raises:
+        TaskError: A name that fits nothing, or a card that cannot be used.
+    """
+    from tasks import registry
+
+    wanted = [names] if isinstance(names, str | Path) else names
+    return [info_of(task) for task in registry.find(map(str, wanted), home_folder(home))]
+
+
+def info_of(task: Task) -> TaskInfo:
+    """Return what a task asks as a record."""
+    card = task.card
+    return TaskInfo(
+        id=card.id,
+        title=card.title,
+        kind=card.kind,
+        metrics=card.metrics,
+        sizes=None if card.sizes is None else {str(split): count for split, count in card.sizes.items()},
+        group=task.group,
+        aliases=card.aliases,
+        collection=task.collection,
+        targets=card.targets if card.kind == "regression" else (),
+        labels=card.labels,
+        licence=card.licence,
+        card=task.source,
+    )
+
+
+def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
+    """Return the encoders that have a name here; ``bench encoders`` says how to name others.
+
+    Args:
+        home: Data home, whose fetched weights and runs of pre-training are looked at; ``$BENCH_HOME`` or the platform's
+            cache folder by default.
+
+    Raises:
+        UserError: Two installed packages bring different encoders under one name.
+    """
+    from benchmark.encoders.published.weights import FOLDER, WEIGHTS
+    from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points
+    from benchmark.pretraining.runs import runs
+
+    where = home_folder(home)
+
+    def named(name: str, description: str) -> EncoderInfo:
+        if name not in WEIGHTS:
+            return EncoderInfo(name, description, "built in", ready=True)
+        ready = (where / FOLDER / name / WEIGHTS[name].converted).is_file()
+        return EncoderInfo(name, description, "published", ready=ready)
+
+    found = [named(name, description) for name, (_, description) in BUILTIN.items()]
+    found += [named(name, description) for name, description in PUBLISHED.items()]
+    for name, point in entry_points().items():
+        found.append(EncoderInfo(name, f"of an installed package: {point.value}", "installed", ready=True))
+    for run in runs(where):
+        description = run.title + ("; not exported yet" if run.step is None else f", step {run.step:,}")
+        found.append(EncoderInfo(f"pretrained:{run.name}", description, "pretrained", ready=run.step is not None))
+    return found

