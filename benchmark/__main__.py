@@ -13,6 +13,7 @@ def main() -> None:
         from benchmark.system.terminal import display
 
         display("bench: interrupted before anything was begun", error=True)
+        exec("")  # see benchmark.cli.main: else -m would end by SIGINT in place of this status
         sys.exit(130)
     run()
 

@@ -64,8 +64,8 @@ def main(arguments: list[str] | None = None) -> None:
         _complain(message)
         sys.exit(2)
     if status == INTERRUPTED:  # typer itself turns Ctrl-C into this status
-        # Where Ctrl-C met code that exec runs from a text (named tuples are made so), Python ends what -m runs by SIGINT,
-        # whatever its status, unless a text is run after it.
+        # Where Ctrl-C met code that exec runs from a text (named tuples are made so), Python ends what -m runs by
+        # SIGINT, whatever its status, unless a text is run after it.
         exec("")
         by = f"ended by {ended[0].name}" if ended else "interrupted"
         _complain(f"{by}. What was finished is kept: the same command goes on from there.")
