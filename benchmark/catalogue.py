@@ -110,7 +110,7 @@ def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
     Raises:
         UserError: Two installed packages bring different encoders under one name.
     """
-    from benchmark.encoders.published.weights import FOLDER, WEIGHTS
+    from benchmark.encoders.published.weights import WEIGHTS, is_fetched
     from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points
     from benchmark.pretraining.runs import runs
 
@@ -119,8 +119,7 @@ def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
     def named(name: str, description: str) -> EncoderInfo:
         if name not in WEIGHTS:
             return EncoderInfo(name, description, "built in", ready=True)
-        ready = (where / FOLDER / name / WEIGHTS[name].converted).is_file()
-        return EncoderInfo(name, description, "published", ready=ready)
+        return EncoderInfo(name, description, "published", ready=is_fetched(name, where))
 
     found = [named(name, description) for name, (_, description) in BUILTIN.items()]
     found += [named(name, description) for name, description in PUBLISHED.items()]

@@ -9,7 +9,6 @@ stand in a table of their own below that of the full ones, by encoder id, and de
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from results import files, paper_tables, store
+from results import generated, paper_tables, store
 from results.intervals import interval_notes, span
 from results.markdown import escaped
 from results.paper_tables import Column, PublishedTable
@@ -101,28 +100,18 @@ def write(results: Path, target: Path) -> bool:
     """Write the leaderboard of the records under ``results`` to ``target``, atomically; return whether it changed.
 
     Raises:
-        RecordError: a record cannot be read.
+        RecordError: a record cannot be read, or the file not be written.
     """
-    data = render(store.read_all(results)).encode("utf-8")
-    if target.is_file() and target.read_bytes() == data:
-        return False
-    files.replace_file(target, data)
-    return True
+    return generated.write(target, render(store.read_all(results)))
 
 
 def check(results: Path, target: Path) -> str:
     """Return a unified diff from ``target`` to what ``write`` would put there; empty when they are equal.
 
-    Line ends are not compared, for checkouts that translate them. A missing target counts as empty.
-
     Raises:
         RecordError: a record cannot be read.
     """
-    present = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else ""
-    due = render(store.read_all(results))
-    before, after = present.splitlines(keepends=True), due.splitlines(keepends=True)
-    diff = difflib.unified_diff(before, after, fromfile=str(target), tofile="bench leaderboard")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
+    return generated.difference(target, render(store.read_all(results)), "bench leaderboard")
 
 
 def _place(record: Record) -> tuple[str, str]:

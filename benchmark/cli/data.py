@@ -7,6 +7,10 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import DataRoots, Home
+from benchmark.cli.printing import show
+from benchmark.system.home import home_folder
+from benchmark.system.progress import Terminal
+from benchmark.system.terminal import display
 
 cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=True)
 data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.", no_args_is_help=True)
@@ -21,7 +25,7 @@ def data_list(data_root: DataRoots = None, home: Home = None) -> None:
     """List the collections: tasks, annotations and audio that are here, size, licence."""
     from benchmark.datasets import data
 
-    data.ls(home, data_root or ())
+    display(data.format_collections(home_folder(home), data_root or ()))
 
 
 @data_app.command("fetch")
@@ -37,8 +41,17 @@ def data_fetch(
     """Fetch annotations, and audio where it can be downloaded; a second call goes on where the first stopped."""
     from benchmark.datasets import data
 
-    data.fetch(
-        task, home, data_root or (), annotations_only=annotations, yes=yes, again=again, keep_archives=keep_archives
+    show(
+        data.fetch(
+            task,
+            home_folder(home),
+            Terminal(),
+            data_root or (),
+            annotations_only=annotations,
+            yes=yes,
+            again=again,
+            keep_archives=keep_archives,
+        )
     )
 
 
@@ -53,7 +66,10 @@ def data_verify(
     """Check sources, counts and audio, and decode a sample of 20 files; exit 1 if something is wrong."""
     from benchmark.datasets import data
 
-    data.verify(task, home, data_root or (), everything=everything, annotations_only=annotations)
+    findings = data.verify(
+        task, home_folder(home), data_root or (), everything=everything, annotations_only=annotations
+    )
+    show(findings, f"\n{{n}} problem(s). What belongs where: bench data where {task}")
 
 
 @data_app.command("where")
@@ -61,7 +77,7 @@ def data_where(task: DataTask, data_root: DataRoots = None, home: Home = None) -
     """Print which files belong where, how to get them, and how to use audio that you own."""
     from benchmark.datasets import data
 
-    data.where(task, home, data_root or ())
+    display(data.where(task, home_folder(home), data_root or ()))
 
 
 @data_app.command("audit")
@@ -76,7 +92,7 @@ def data_audit(
     """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document."""
     from benchmark.datasets import data
 
-    data.audit(task, home, data_root or (), content=content)
+    show(data.audit(task, home_folder(home), data_root or (), content=content), "{n} error(s)")
 
 
 @cache_app.command("ls")
@@ -84,7 +100,7 @@ def cache_ls(home: Home = None) -> None:
     """List cached embeddings: encoder, version, tracks, size, last use."""
     from benchmark.reports import cache
 
-    cache.ls(home)
+    display(cache.format_spaces(home_folder(home)))
 
 
 @cache_app.command("verify")
@@ -92,7 +108,10 @@ def cache_verify(home: Home = None) -> None:
     """Read every shard, checksums included; set torn ones aside, so that they are made again."""
     from benchmark.reports import cache
 
-    cache.verify(home)
+    show(
+        cache.verify(home_folder(home)),
+        "The next run embeds their tracks again; 'bench cache prune --yes' removes the torn files.",
+    )
 
 
 @cache_app.command("prune")
@@ -108,4 +127,6 @@ def cache_prune(
     """Delete cached embeddings by encoder or age, and what killed runs left behind."""
     from benchmark.reports import cache
 
-    cache.prune(home, encoder=encoder, older_than=older_than, everything=everything, yes=yes)
+    home = home_folder(home)
+    for line in cache.prune(home, encoder=encoder, older_than=older_than, everything=everything, yes=yes):
+        display(line)

@@ -8,7 +8,10 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
+from benchmark.cli.parameters import BatchSize, DataRoots, Device, EncoderArgs, Home
+from benchmark.errors import UserError
+from benchmark.system.terminal import display
+
 Name = Annotated[str, typer.Argument(help="An encoder, as for --encoder; 'bench encoders' lists the kinds.")]
 
 
@@ -32,9 +35,10 @@ def listing(context: typer.Context, home: Home = None) -> None:
     """List the encoders, print what one declares (encoders NAME), check one, or fetch weights."""
     context.obj = home
     if context.invoked_subcommand is None:
-        from benchmark.reports import listings
+        from benchmark.reports.encoders import catalogue
+        from benchmark.system.home import home_folder
 
-        listings.encoders(None, home)
+        display(catalogue(home_folder(home)))
 
 
 @encoders_app.command("show")
@@ -45,11 +49,12 @@ def show(
     home: Home = None,
 ) -> None:
     """Print what an encoder declares."""
-    from benchmark.reports import listings
+    from benchmark.reports.encoders import format_encoder
+    from benchmark.system.home import home_folder
 
     if extra is not None:
         raise typer.BadParameter(f"{extra!r} is one argument too many: 'encoders NAME' shows one encoder")
-    listings.encoders(name, home or context.obj)
+    display(format_encoder(name, home_folder(home or context.obj)))
 
 
 @encoders_app.command("fetch")
@@ -62,30 +67,39 @@ def fetch(
     home: Home = None,
 ) -> None:
     """Fetch published weights, once."""
-    from benchmark.reports import listings
+    from benchmark.encoders.published.weights import WEIGHTS, fetch_weights, is_fetched
+    from benchmark.system.home import home_folder
+    from benchmark.system.progress import Terminal
 
-    listings.fetch_encoder(name, home or context.obj, remove_original=remove_original)
+    if name is None:
+        raise UserError(f"name the encoder: bench encoders fetch NAME, one of {', '.join(WEIGHTS)}")
+    where, report = home_folder(home or context.obj), Terminal()
+    if name in WEIGHTS and not is_fetched(name, where):
+        report.say(WEIGHTS[name].licence)
+    with report.stage(f"Fetching {name}", 1, "bytes") as advance:
+        path = fetch_weights(
+            name, where, remove_original=remove_original, progress=lambda done, total: advance(done, total=total)
+        )
+    display(f"{name}: weights in {path}")
 
 
 @encoders_app.command("check")
 def check(
     context: typer.Context,
     name: Name,
-    encoder_arg: Annotated[
-        list[str] | None, typer.Option("--encoder-arg", help="K=V, an option of the encoder; may repeat.")
-    ] = None,
+    encoder_arg: EncoderArgs = None,
     task: Annotated[
         list[str] | None, typer.Option("-t", "--task", help="Estimate the embedding of these tasks too.")
     ] = None,
-    data_root: Annotated[list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")] = "auto",
-    batch_size: Annotated[int, typer.Option(min=1, help="Windows in the batch that is timed.")] = 32,
+    data_root: DataRoots = None,
+    device: Device = "auto",
+    batch_size: BatchSize = 32,
     home: Home = None,
 ) -> None:
     """Hold an encoder to its contract on made-up audio, and tell its speed and memory; exit 2 if a rule is broken."""
     from benchmark.reports import encoders
 
-    kept = encoders.check(
+    text, kept = encoders.check(
         name,
         home or context.obj,
         arguments=encoder_arg or (),
@@ -94,6 +108,7 @@ def check(
         device=device,
         batch_size=batch_size,
     )
+    display(text)
     if not kept:
         raise typer.Exit(2)
 
@@ -101,6 +116,8 @@ def check(
 @encoders_app.command("new")
 def new(file: Annotated[Path, typer.Argument(help="The Python file to write, such as my_encoder.py.")]) -> None:
     """Write a plug-in of ten lines that works."""
-    from benchmark.reports import encoders
+    from benchmark.encoders.template import write
 
-    encoders.new(file)
+    write(file)
+    shown = f"'{file}'" if " " in str(file) else str(file)
+    display(f"{file} written. Try it:\n  bench encoders check {shown}\n  bench run --encoder {shown} --task demo")

@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from benchmark.cli.parameters import DataRoots, Home, Workers
 from benchmark.system.terminal import display
-
-Home = Annotated[Path | None, typer.Option(help="Data home (default: $BENCH_HOME, else the platform's cache folder).")]
 
 
 class TrainByDefault(TyperGroup):
@@ -49,9 +48,7 @@ def prepare(
     source: Annotated[Path, typer.Argument(metavar="AUDIO", help="A folder of audio, or a manifest of it.")],
     out: Annotated[Path, typer.Option("--out", help="The folder of the store.")],
     labels: Annotated[Path | None, typer.Option("--labels", help="A label file, for supervised training.")] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=0, help="Decoding processes. Default: one a core. 0: in this one, no time limit.")
-    ] = None,
+    workers: Workers = None,
     redo: Annotated[bool, typer.Option("--redo", help="Make again what is no longer what the store holds.")] = False,
 ) -> None:
     """Compute the log-mels of audio once, into a store; the same command goes on where it was stopped."""
@@ -74,7 +71,7 @@ def train(
     probe_task: Annotated[list[str] | None, typer.Option(help="The task to do it on; repeatable.")] = None,
     probe_trials: Annotated[int, typer.Option(min=1, help="Probe settings to try each time.")] = 4,
     log: Annotated[list[str] | None, typer.Option(help="wandb or mlflow, beside CSV and TensorBoard.")] = None,
-    data_root: Annotated[list[str] | None, typer.Option("--data-root", help="COLLECTION=DIR: a copy you have.")] = None,
+    data_root: DataRoots = None,
     home: Home = None,
 ) -> None:
     """Train a recipe on a store, or go on with a run; at its end lies an encoder, pretrained:RUN."""

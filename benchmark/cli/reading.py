@@ -8,6 +8,9 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
+from benchmark.errors import UserError
+from benchmark.system.progress import Terminal
+from benchmark.system.terminal import display
 
 reading_app = typer.Typer()
 
@@ -28,8 +31,17 @@ def compare(
     """Compare two encoders on saved predictions: difference, interval and p over items and seeds, Holm over tasks."""
     from benchmark.reports import compare as comparisons
 
-    comparisons.compare(
-        first, second, task or [], results=results, metric=metric, permutations=permutations, seed=seed, as_json=as_json
+    display(
+        comparisons.compare(
+            first,
+            second,
+            task or [],
+            results=results,
+            metric=metric,
+            permutations=permutations,
+            seed=seed,
+            as_json=as_json,
+        )
     )
 
 
@@ -51,8 +63,10 @@ def labels(
     """Print per-label scores with intervals, beside the paper's where these are here."""
     from benchmark.reports import labels as label_scores
 
-    label_scores.labels(
-        asked, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
+    display(
+        label_scores.labels(
+            asked, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
+        )
     )
 
 
@@ -73,12 +87,14 @@ def reproduce(
 ) -> None:
     """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
     from benchmark.jobs import reproduce as work
+    from benchmark.reports.reproduction import format_reproduction
 
-    verdict = work.reproduce(
+    reproduction = work.reproduce(
         record, home=home, encoder=encoder, task=task, data_roots=tuple(data_root or ()), device=device,
-        workers=workers, search=search,
+        workers=workers, search=search, report=Terminal(),
     )  # fmt: skip
-    if verdict == "other":
+    display(format_reproduction(reproduction))
+    if reproduction.verdict == "other":
         raise typer.Exit(1)
 
 
@@ -98,11 +114,19 @@ def predict(
 ) -> None:
     """Print the labels that an exported probe gives your own files."""
     from benchmark.jobs import predict as work
+    from benchmark.reports.predictions import format_predictions
 
-    work.command(
-        probe, files, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, top_k=top_k,
-        as_json=as_json,
+    card, predictions = work.predict(
+        probe, files, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers,
+        report=Terminal(),
     )  # fmt: skip
+    display(format_predictions(card, predictions, top_k, as_json=as_json))
+    damaged = [prediction for prediction in predictions if prediction.outputs is None]
+    for prediction in damaged:
+        recovered = f"({prediction.seconds:.2f} s recovered)"
+        display(f"bench: {prediction.path}: {prediction.problem} {recovered}", error=True)
+    if damaged:
+        raise typer.Exit(2)
 
 
 @reading_app.command()
@@ -116,12 +140,15 @@ def tasks(
     home: Home = None,
 ) -> None:
     """List the tasks, or print one card with what is missing on this machine."""
-    from benchmark.reports import listings
-
     if markdown:
-        listings.task_page(output, check=check)
-    else:
-        listings.tasks(name, home)
+        from benchmark.reports.tasks_page import render
+
+        _generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
+        return
+    from benchmark.reports.tasks import format_tasks
+    from benchmark.system.home import home_folder
+
+    display(format_tasks(name, home_folder(home)))
 
 
 @reading_app.command()
@@ -132,6 +159,28 @@ def leaderboard(
     show: Annotated[bool, typer.Option("--print", help="Print it too.")] = False,
 ) -> None:
     """Write the leaderboard from the records and the paper's tables."""
-    from benchmark.reports import listings
+    from results import store
+    from results.leaderboard import render
 
-    listings.leaderboard(results, output, check=check, show=show)
+    if not results.is_dir():
+        raise UserError(f"there is no results folder {results}: give --results, or run something first")
+    content = render(store.read_all(results))
+    if show and not check:
+        display(content, end="")
+    _generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)
+
+
+def _generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
+    """Write a generated file, or say how it differs from its source."""
+    from results.generated import difference, write
+
+    if not check:
+        changed = write(output, content)
+        display(f"{output} {'written' if changed else 'is up to date'}", error=True)
+        return
+    differs = difference(output, content, command)
+    if differs:
+        display(differs, end="")
+        display(f"{output} is not what {source}: run '{command}'", error=True)
+        raise typer.Exit(1)
+    display(f"{output} is what {source}")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import Results
+from benchmark.cli.printing import show
 
 results_app = typer.Typer(help="Look after records and exported probes.", no_args_is_help=True)
 
@@ -31,5 +32,4 @@ def verify(
     """Check digests, and scores against saved predictions; exit 1 if anything differs."""
     from benchmark.reports import records
 
-    if not records.verify(paths or [], results, sign=sign):
-        raise typer.Exit(1)
+    show(records.verify(paths or [], results, sign=sign))

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.cli.parameters import EncoderNames, TaskNames, with_options
+from benchmark.system.terminal import display
 
 run_app = typer.Typer()
 
@@ -25,8 +26,8 @@ def run(
     from benchmark.jobs.options import Options
     from benchmark.jobs.plan import plan_jobs
     from benchmark.jobs.runner import UnfinishedError, run_many
-    from benchmark.reports.plan import print_plan
-    from benchmark.reports.scores import print_outcomes
+    from benchmark.reports.plan import format_plan
+    from benchmark.reports.scores import format_outcomes
     from benchmark.system.progress import Terminal
     from tasks import registry
 
@@ -35,13 +36,13 @@ def run(
     tasks = registry.find(task, options.home_folder, options.data_roots)
     if dry_run:
         items = prepare(tasks, options, report, audio=needs_audio(encoders))
-        print_plan(plan_jobs(encoders, items, options, report), options)
+        display(format_plan(plan_jobs(encoders, items, options, report), options.embedding))
         return
     try:
-        print_outcomes(run_many(encoders, tasks, options, report))
+        display(format_outcomes(run_many(encoders, tasks, options, report)))
     except UnfinishedError as error:  # what was done is shown before it is said what was not
         if error.outcomes:
-            print_outcomes(error.outcomes)
+            display(format_outcomes(error.outcomes))
         raise
 
 
@@ -57,7 +58,7 @@ def embed(encoder: EncoderNames, task: TaskNames, **chosen: Any) -> None:
     from benchmark.jobs.items import prepare
     from benchmark.jobs.options import Options
     from benchmark.jobs.plan import plan_jobs
-    from benchmark.reports.plan import print_embedded, refuse_precomputed
+    from benchmark.reports.plan import format_embedded, refuse_precomputed
     from benchmark.system.progress import Terminal
     from tasks import registry
 
@@ -66,4 +67,4 @@ def embed(encoder: EncoderNames, task: TaskNames, **chosen: Any) -> None:
     refuse_precomputed(encoders)
     items = prepare(registry.find(task, options.home_folder, options.data_roots), options, report)
     jobs = plan_jobs(encoders, items, options, report, records=False)
-    print_embedded(jobs, embed_jobs(jobs, options.embedding, report))
+    display(format_embedded(jobs, embed_jobs(jobs, options.embedding, report)))

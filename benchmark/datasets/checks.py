@@ -1,9 +1,9 @@
-"""Checks of a collection: whether sources, counts, labels and audio are here and sound. They print what they find."""
+"""Checks of a collection: whether sources, counts, labels and audio are here and sound. They yield what they find."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +12,8 @@ from typing import TypeVar
 import numpy as np
 
 from benchmark.audio.lengths import RULE, far_shorter
+from benchmark.system.finding import Finding
 from benchmark.system.progress import Terminal
-from benchmark.system.terminal import display
 from results.markdown import folded
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
@@ -60,70 +60,67 @@ def source_state(source: Source, place: CollectionLocation) -> str:
     return "not here" if source.urls else "not here; it cannot be downloaded"
 
 
-def verify_sources(sources: Sequence[Source], place: CollectionLocation, everything: bool) -> int:
-    """Check the files that are here, archives of audio only if ``everything`` is; return the number of problems."""
-    problems = 0
+def verify_sources(sources: Sequence[Source], place: CollectionLocation, everything: bool) -> Iterator[Finding]:
+    """Check the files that are here, archives of audio only if ``everything`` is."""
     for source in sources:
         folder = place.root if place.read_only and is_here(source, place.root) else place.annotations
         if not (folder / source.file).is_file() or (source.what == "audio" and not everything):
-            display(f"  {source.file}: {source_state(source, place)}")
+            yield Finding(f"  {source.file}: {source_state(source, place)}")
             continue
         problem = problem_of(source, folder)
         if problem:
-            problems += complain(f"{folder / source.file}: {problem}; remove it, then bench data fetch")
+            yield complaint(f"{folder / source.file}: {problem}; remove it, then bench data fetch")
         else:
             known = "sha256" if source.sha256 else "md5" if source.md5 else "size" if source.size else ""
-            display(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
-    return problems
+            yield Finding(f"  {source.file}: {f'{known} is right' if known else 'here; no checksum is known'}")
 
 
-def verify_items(card: TaskCard, items: Items) -> int:
-    """Check counts and labels, print the first, tenth and last item of each split; return the number of problems."""
-    problems, counts = 0, items.counts()
+def verify_items(card: TaskCard, items: Items) -> Iterator[Finding]:
+    """Check counts and labels, and show the first, tenth and last item of each split."""
+    counts = items.counts()
     sizes = dict(card.sizes or {})
     wrong = {split: size for split, size in sizes.items() if counts[split] != size}
     text = ", ".join(f"{split} {n}" for split, n in counts.items())
-    display(f"{card.id}: {text}{' as the card says' if sizes and not wrong else ''}; {len(items.labels)} label(s)")
+    agrees = " as the card says" if sizes and not wrong else ""
+    yield Finding(f"{card.id}: {text}{agrees}; {len(items.labels)} label(s)")
     if wrong:
-        problems += complain(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
+        yield complaint(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
     if card.labels and items.labels != card.labels:
-        problems += complain("the labels are not the card's, or in another order")
+        yield complaint("the labels are not the card's, or in another order")
     for split in SPLITS:
         rows = items.rows(split).tolist()
         for place, row in {"1st": rows[:1], "10th": rows[9:10], "last": rows[-1:]}.items():
             for i in row:
-                display(
-                    f"  {split:<5} {place:>4}  {items.track_ids[i]}  {_target(card.kind, items, i)}  {items.audio[i]}"
-                )
-    return problems
+                target = _target(card.kind, items, i)
+                yield Finding(f"  {split:<5} {place:>4}  {items.track_ids[i]}  {target}  {items.audio[i]}")
 
 
-def verify_audio(items: Items, everything: bool) -> int:
-    """Look for the audio, and decode a sample of it, or ``everything``; return the number of problems."""
-    problems, missing, empty = 0, missing_audio(items), empty_audio(items)
-    display(f"  audio: {len(items) - len(missing)} of {len(items)} here")
+def verify_audio(items: Items, everything: bool) -> Iterator[Finding]:
+    """Look for the audio, and decode a sample of it, or ``everything``."""
+    missing, empty = missing_audio(items), empty_audio(items)
+    yield Finding(f"  audio: {len(items) - len(missing)} of {len(items)} here")
     for folder, count in unreadable(items, missing).items():
-        problems += complain(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
+        yield complaint(f"the folder {folder} may not be read, so {count} audio file(s) in it are not found")
     for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
         if rows:
-            problems += complain(f"{len(rows)} audio file(s) are {what}:", [items.audio[row] for row in rows])
-    return problems + _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
+            yield complaint(f"{len(rows)} audio file(s) are {what}:", [items.audio[row] for row in rows])
+    yield from _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
 
 
-def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> int:
+def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> Iterator[Finding]:
     """Decode the files at ``rows``, or a sample of them that is always the same."""
     paths = list(dict.fromkeys(items.audio[row] for row in rows))
     if not everything and len(paths) > SAMPLE:
         chosen = np.random.default_rng(0).choice(len(paths), SAMPLE, replace=False)
         paths = [paths[place] for place in sorted(chosen.tolist())]
     if not paths:
-        display("  no audio file was decoded: there is none to decode")
-        return 0
-    found = _in_threads(_checked, paths, "decode")
-    damaged = [f"{path}: {one.problem}" for path, one in zip(paths, found, strict=True) if one.problem]
-    display(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
-    _tell(paths, found)
-    return sum(complain(text) for text in damaged)
+        yield Finding("  no audio file was decoded: there is none to decode")
+        return
+    checked = _in_threads(_checked, paths, "decode")
+    damaged = [f"{path}: {file.problem}" for path, file in zip(paths, checked, strict=True) if file.problem]
+    yield Finding(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
+    yield from _notes(paths, checked)
+    yield from map(complaint, damaged)
 
 
 @dataclass(frozen=True)
@@ -152,19 +149,19 @@ def _checked(path: Path) -> _Checked:
         return _Checked(f"it cannot be read: {error.strerror or error}")
 
 
-def _tell(paths: Sequence[Path], found: Sequence[_Checked]) -> None:
-    """Print what is to be told of files that are no problem: odd ends, and lengths far below the others'."""
-    told: dict[str, list[Path]] = {}
-    for path, one in zip(paths, found, strict=True):
-        if one.note and not one.problem:
-            told.setdefault(one.note.partition(", of which")[0], []).append(path)
-    sound = [(path, one.seconds) for path, one in zip(paths, found, strict=True) if not one.problem]
+def _notes(paths: Sequence[Path], checked: Sequence[_Checked]) -> Iterator[Finding]:
+    """Yield what is to be told of files that are no problem: odd ends, and lengths far below the others'."""
+    notes: dict[str, list[Path]] = {}
+    for path, file in zip(paths, checked, strict=True):
+        if file.note and not file.problem:
+            notes.setdefault(file.note.partition(", of which")[0], []).append(path)
+    sound = [(path, file.seconds) for path, file in zip(paths, checked, strict=True) if not file.problem]
     seconds = np.array([length for _, length in sound])
     for row in far_shorter(seconds):
         what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
-        told.setdefault(what, []).append(sound[row][0])
-    for what, which in told.items():
-        display(f"  note: {len(which)} file(s): {what}:{_listed(which)}")
+        notes.setdefault(what, []).append(sound[row][0])
+    for what, which in notes.items():
+        yield Finding(f"  note: {len(which)} file(s): {what}:{_listed(which)}")
 
 
 def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> list[T]:
@@ -194,8 +191,6 @@ def contents(items: Items, home: Path) -> dict[Path, str]:
     hashes = _in_threads(content_hash, fresh, "hash")
     entries = zip(fresh, stats, hashes, strict=True)
     index.add(HashedFile(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
-    if missing:
-        display(f"  {len(missing)} missing audio file(s) could not be compared")
     return known | dict(zip(fresh, hashes, strict=True))
 
 
@@ -209,10 +204,9 @@ def _target(kind: str, items: Items, row: int) -> str:
     return ", ".join(items.labels[i] for i in np.flatnonzero(target)) or "no label"
 
 
-def complain(text: str, which: Sequence[Path] = ()) -> int:
-    """Print a problem, below it the first of the files that have it, and return 1, to be added to those before it."""
-    display(f"  PROBLEM: {folded(text)}{_listed(which)}")
-    return 1
+def complaint(text: str, which: Sequence[Path] = ()) -> Finding:
+    """Return a problem, below it the first of the files that have it."""
+    return Finding(f"  PROBLEM: {folded(text)}{_listed(which)}", is_error=True)
 
 
 def _listed(paths: Sequence[Path]) -> str:

@@ -1,16 +1,15 @@
-"""The data commands: what is here, fetch it, check it, where it belongs, and whether its splits leak."""
+"""The data of tasks: what is here, fetch it, check it, where it belongs, and whether its splits leak."""
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmark.datasets.checks import (
-    complain,
+    complaint,
     contents,
     count_audio,
     has,
@@ -20,10 +19,9 @@ from benchmark.datasets.checks import (
     verify_sources,
 )
 from benchmark.errors import UserError
-from benchmark.system.home import home_folder
-from benchmark.system.progress import Advance, Reporter, Terminal
+from benchmark.system.finding import Finding
+from benchmark.system.progress import Advance, Reporter
 from benchmark.system.tables import table
-from benchmark.system.terminal import display
 from tasks import registry
 from tasks.audit import Audit, findings
 from tasks.audit import audit as audit_items
@@ -39,6 +37,7 @@ from tasks.sources.locations import (
     items_of,
     known_collections,
     location_of,
+    missing_audio,
     parse_data_roots,
     read_config,
 )
@@ -49,10 +48,9 @@ LABELS_SHOWN = 10
 RENDERED = "rendered at first use"
 
 
-def ls(home: Path | None, data_roots: Sequence[str] = ()) -> None:
-    """Print one line a collection: its tasks, and what of it is here."""
-    where = home_folder(home)
-    parse_data_roots(data_roots), read_config(where)  # a mistake in these is not the fault of one collection
+def format_collections(home: Path, data_roots: Sequence[str] = ()) -> str:
+    """Return one line a collection: its tasks, and what of it is here."""
+    parse_data_roots(data_roots), read_config(home)  # a mistake in these is not the fault of one collection
     rows = []
     for name, tasks in _by_collection(registry.builtin_tasks().values()).items():
         ids, card = ", ".join(task.card.id for task in tasks), _card(name)
@@ -60,37 +58,37 @@ def ls(home: Path | None, data_roots: Sequence[str] = ()) -> None:
             rows.append([name, ids, "-", RENDERED, "-", _clip(tasks[0].card.licence)])
             continue
         size = f"{card.gigabytes:g}" if card.gigabytes else "?"
-        rows.append([name, ids, *_state(card, tasks, where, data_roots), size, _clip(card.licence)])
-    display(table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"]))
-    display(f"\nData home {where}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK")
+        rows.append([name, ids, *_state(card, tasks, home, data_roots), size, _clip(card.licence)])
+    text = table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"])
+    return f"{text}\n\nData home {home}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK"
 
 
 def fetch(
     task: str,
-    home: Path | None,
+    home: Path,
+    report: Reporter,
     data_roots: Sequence[str] = (),
     *,
     annotations_only: bool = False,
     yes: bool = False,
     again: bool = False,
     keep_archives: bool = False,
-) -> None:
+) -> Iterator[Finding]:
     """Fetch annotations always, and audio where it can be downloaded; more than 1 GB of it needs ``yes``.
 
     Raises:
         UserError: Something cannot be fetched, or audio is large, or of unknown size, and ``yes`` was not given; all
             else is here.
     """
-    base, report = home_folder(home), Terminal()
     large: list[str] = []
     failures: list[str] = []
     for name, tasks in _by_collection(registry.find(task)).items():
         card = _card(name)
         if card is None:
             own = tasks[0].card.manifest is not None
-            display(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
+            yield Finding(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
             continue
-        place = location_of(card, base, data_roots)
+        place = location_of(card, home, data_roots)
         ids = [one.card.id for one in tasks]
         try:
             with _Bars(report) as bars:
@@ -111,7 +109,7 @@ def fetch(
                 _fetch_audio(card, todo, place, size, report, again=again, keep_archives=keep_archives)
             except TaskError as error:
                 failures.append(str(error))
-        _tell(card, tasks, place)
+        yield from _what_is_here(card, tasks, place)
     if large:
         failures.append(
             "the audio was not fetched, because it is large:\n  "
@@ -124,13 +122,13 @@ def fetch(
 
 def verify(
     task: str,
-    home: Path | None,
+    home: Path,
     data_roots: Sequence[str] = (),
     *,
     everything: bool = False,
     annotations_only: bool = False,
-) -> None:
-    """Check sources, counts and audio of tasks, and decode a sample of it; exit 1 when something is wrong.
+) -> Iterator[Finding]:
+    """Check sources, counts and audio of tasks, and decode a sample of it.
 
     Args:
         task: Names of tasks.
@@ -144,59 +142,56 @@ def verify(
     """
     if everything and annotations_only:
         raise UserError("--all is about audio, at which --annotations does not look: give one of them")
-    base, problems = home_folder(home), 0
     for name, tasks in _by_collection(registry.find(task)).items():
         card = _card(name)
-        place = None if card is None else location_of(card, base, data_roots)
+        place = None if card is None else location_of(card, home, data_roots)
         if card is not None and place is not None:
-            display(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
+            yield Finding(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
             sources = card.sources_of([one.card.id for one in tasks])
             wanted = [source for source in sources if source.what == "annotations" or not annotations_only]
-            problems += verify_sources(wanted, place, everything)
+            yield from verify_sources(wanted, place, everything)
         for one in tasks:
             try:
-                items = one.items(base) if card is None or place is None else items_of(one.card, card, place)
+                items = one.items(home) if card is None or place is None else items_of(one.card, card, place)
             except TaskError as error:
-                problems += complain(f"{one.card.id}: {error}")
+                yield complaint(f"{one.card.id}: {error}")
                 continue
-            problems += verify_items(one.card, items)
+            yield from verify_items(one.card, items)
             if annotations_only:
-                display("  audio: not looked at")
+                yield Finding("  audio: not looked at")
             else:
-                problems += verify_audio(items, everything)
-    if problems:
-        display(f"\n{problems} problem(s). What belongs where: bench data where {task}", error=True)
-        sys.exit(1)
+                yield from verify_audio(items, everything)
 
 
-def where(task: str, home: Path | None, data_roots: Sequence[str] = ()) -> None:
-    """Print where the files of tasks belong, how to get them, and how to name a folder of one's own."""
-    base = home_folder(home)
+def where(task: str, home: Path, data_roots: Sequence[str] = ()) -> str:
+    """Return where the files of tasks belong, how to get them, and how to name a folder of one's own."""
+    lines = []
     for name, tasks in _by_collection(registry.find(task)).items():
         card = _card(name)
         if card is None:
             own = tasks[0].card.manifest is not None
-            rendered = f"{RENDERED}, below {base / 'collections'}"
-            display(f"{name}: {f'its manifest is {tasks[0].manifest}' if own else rendered}\n")
+            rendered = f"{RENDERED}, below {home / 'collections'}"
+            lines.append(f"{name}: {f'its manifest is {tasks[0].manifest}' if own else rendered}\n")
             continue
-        place = location_of(card, base, data_roots)
-        display(f"{name}: {card.title}\n")
-        display(f"Its folder, named by {place.origin}: {place.root}")
+        place = location_of(card, home, data_roots)
+        lines.append(f"{name}: {card.title}\n")
+        lines.append(f"Its folder, named by {place.origin}: {place.root}")
         if place.annotations != place.root:
-            display(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
-        display(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
+            lines.append(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
+        lines.append(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
         for source in card.sources_of([one.card.id for one in tasks]):
-            display(f"  {source.file} ({source.what}): {source_state(source, place)}")
+            lines.append(f"  {source.file} ({source.what}): {source_state(source, place)}")
             for url in source.urls:
-                display(f"      {url}")
+                lines.append(f"      {url}")
             if source.note:
-                display(f"      {source.note.strip()}")
-        display(f'\nAudio of your own elsewhere: in {base / CONFIG}\n\n[data]\n{name} = "/path/to/{name}"\n')
-        display(f"or for one command: --data-root {name}=/path/to/{name} (it is read, never written)\n")
+                lines.append(f"      {source.note.strip()}")
+        lines.append(f'\nAudio of your own elsewhere: in {home / CONFIG}\n\n[data]\n{name} = "/path/to/{name}"\n')
+        lines.append(f"or for one command: --data-root {name}=/path/to/{name} (it is read, never written)\n")
+    return "\n".join(lines)
 
 
-def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, content: bool = False) -> None:
-    """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document.
+def audit(task: str, home: Path, data_roots: Sequence[str] = (), *, content: bool = False) -> Iterator[Finding]:
+    """Yield what splits share and how labels are spread; a leak that the card does not document is an error.
 
     Args:
         task: Names of tasks.
@@ -204,25 +199,24 @@ def audit(task: str, home: Path | None, data_roots: Sequence[str] = (), *, conte
         data_roots: Folders of collections.
         content: Read all audio to find the same bytes under different names.
     """
-    base, errors = home_folder(home), 0
     for one in registry.find(task):
         card = _card(one.card.collection)
-        items = one.items(base) if card is None else items_of(one.card, card, location_of(card, base, data_roots))
-        hashes = contents(items, base) if content else None
+        items = one.items(home) if card is None else items_of(one.card, card, location_of(card, home, data_roots))
+        hashes = contents(items, home) if content else None
+        if hashes is not None and (missing := missing_audio(items)):
+            yield Finding(f"  {len(missing)} missing audio file(s) could not be compared")
         found = audit_items(items, one.card.kind, hashes)
         counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
         groups = "no groups" if items.groups is None else f"{len(set(items.groups))} groups"
-        display(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
+        yield Finding(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
         outcome = findings(found, one.card.documented)
         for finding in outcome:
-            display(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}")
-            errors += finding.is_error
+            yield Finding(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}", is_error=finding.is_error)
         if not outcome:
-            display("  nothing is shared between splits" + ("" if content else "; --content compares the audio itself"))
-        _print_prevalence(found)
-    if errors:
-        display(f"{errors} error(s)", error=True)
-        sys.exit(1)
+            more = "" if content else "; --content compares the audio itself"
+            yield Finding(f"  nothing is shared between splits{more}")
+        if found.prevalence:
+            yield Finding(_prevalence(found))
 
 
 class _Bars(ExitStack):
@@ -306,40 +300,37 @@ def _fetch_audio(
         obtain(todo, place.root, again=again, keep_archives=keep_archives, progress=bars)
 
 
-def _tell(card: CollectionCard, tasks: Sequence[Task], place: CollectionLocation) -> None:
-    """Print what is here now, and how to get what is not."""
+def _what_is_here(card: CollectionCard, tasks: Sequence[Task], place: CollectionLocation) -> Iterator[Finding]:
+    """Yield what is here now, and how to get what is not."""
     missing, total, unread = count_audio(card, tasks, place)
     if unread == len(tasks):
         try:
             items_of(tasks[0].card, card, place)
         except TaskError as error:
-            display(f"{card.name}: not complete yet: {error}")
+            yield Finding(f"{card.name}: not complete yet: {error}")
         return
-    display(
-        f"{card.name}: annotations of {len(tasks) - unread} of {len(tasks)} task(s), audio {total - missing} of {total}"
-    )
+    read = f"annotations of {len(tasks) - unread} of {len(tasks)} task(s)"
+    yield Finding(f"{card.name}: {read}, audio {total - missing} of {total}")
     if not missing:
         return
     if place.read_only:
-        display(f"  {missing} file(s) are not in {place.root}, which is yours and never written")
+        yield Finding(f"  {missing} file(s) are not in {place.root}, which is yours and never written")
     for source in card.sources_of([task.card.id for task in tasks]):
         if source.unpack is not None and not place.read_only and is_unpacked(source, place.root):
-            display(f"  {source.file} was unpacked before: --again unpacks it once more")
+            yield Finding(f"  {source.file} was unpacked before: --again unpacks it once more")
         elif not source.urls and not has(source, place):
-            display(f"  {source.file} cannot be downloaded. {source.note.strip()}".rstrip())
-    display(f"  What belongs where: bench data where {tasks[0].card.id}")
+            yield Finding(f"  {source.file} cannot be downloaded. {source.note.strip()}".rstrip())
+    yield Finding(f"  What belongs where: bench data where {tasks[0].card.id}")
 
 
-def _print_prevalence(found: Audit) -> None:
-    """Print how often labels are, from the most frequent of train to the least; of many, both ends."""
+def _prevalence(found: Audit) -> str:
+    """Return how often labels are, from the most frequent of train to the least; of many, both ends."""
     shares = found.prevalence
-    if not shares:
-        return
     order = sorted(shares["train"], key=lambda label: -shares["train"][label])
     rows = [[label, *(f"{shares[split][label]:.2%}" for split in SPLITS)] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:
         rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", "", "", ""]]
-    display(table(rows, ["label", *SPLITS]))
+    return table(rows, ["label", *SPLITS])
 
 
 def _clip(text: str, width: int = 40) -> str:

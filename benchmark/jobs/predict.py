@@ -1,10 +1,9 @@
-"""A probe on a user's own files: decode, cut and embed them as its record did, and print what it hears."""
+"""A probe on a user's own files: decode, cut and embed them as its record did, and return what it hears."""
 
 from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,15 +24,12 @@ from benchmark.errors import UserError
 from benchmark.jobs.export import find_probe
 from benchmark.system.home import home_folder
 from benchmark.system.machine import device_of, threads_for, workers_of
-from benchmark.system.progress import Reporter, Silent, Terminal
+from benchmark.system.progress import Reporter, Silent
 from benchmark.system.stdout import stdout_to_stderr
-from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
     from probes.export.files import ProbeCard
     from probes.export.function import StoredProbe
-
-SHOWN = {"multilabel": 10, "multiclass": 5}
 
 
 @dataclass(frozen=True)
@@ -53,34 +49,6 @@ class Prediction:
     seconds: float
     clipped: bool = False
     problem: str = ""
-
-
-def command(
-    probe: Path,
-    files: Sequence[Path],
-    *,
-    encoder: str | None,
-    home: Path | None,
-    device: str,
-    batch_size: int,
-    workers: int | None,
-    top_k: int | None,
-    as_json: bool,
-) -> None:
-    """Print what the probe says of each file; end with status 2 if a file could not be used."""
-    card, found = predict(
-        probe, files, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers,
-        report=Terminal(),
-    )  # fmt: skip
-    if as_json:
-        display(json.dumps(as_data(card, found, top_k), indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        display("\n\n".join(format_prediction(card, one, top_k) for one in found if one.outputs is not None))
-    damaged = [one for one in found if one.outputs is None]
-    for one in damaged:
-        display(f"bench: {one.path}: {one.problem} ({one.seconds:.2f} s recovered)", error=True)
-    if damaged:
-        sys.exit(2)
 
 
 def predict(
@@ -227,43 +195,3 @@ def _predictions(
             else:
                 problem = "its embedding is of an extreme scale, and the probe's outputs are not finite"
                 yield Prediction(one.path, None, audio.seconds, audio.clipped, problem)
-
-
-def ranked(card: ProbeCard, outputs: np.ndarray, top_k: int | None) -> list[tuple[str, float]]:
-    """Return labels with their probabilities, the most probable first; targets of a regression in their own order."""
-    pairs = [(label, float(value)) for label, value in zip(card.labels, outputs, strict=True)]
-    if card.kind == "regression":
-        return pairs
-    return sorted(pairs, key=lambda pair: -pair[1])[: SHOWN[card.kind] if top_k is None else top_k]
-
-
-def format_prediction(card: ProbeCard, prediction: Prediction, top_k: int | None) -> str:
-    """Return the lines that a person reads of one file."""
-    assert prediction.outputs is not None
-    minutes, seconds = divmod(round(prediction.seconds), 60)
-    lines = [f"{_plain(str(prediction.path))} ({minutes}:{seconds:02d}{', clipped' if prediction.clipped else ''})"]
-    found = ranked(card, prediction.outputs, top_k)
-    width = max((len(_plain(label)) for label, _ in found), default=0)
-    lines += [
-        f"  {_plain(label):<{width}}  {value:.3f}" if card.kind == "regression" else f"  {value:5.1%}  {_plain(label)}"
-        for label, value in found
-    ]
-    return "\n".join(lines)
-
-
-def as_data(card: ProbeCard, found: Sequence[Prediction], top_k: int | None) -> dict[str, object]:
-    """Return predictions as JSON can hold them: all outputs by label, or the ``top_k`` most probable ones."""
-    files: list[dict[str, object]] = []
-    for one in found:
-        data: dict[str, object] = {"file": str(one.path), "seconds": round(one.seconds, 3), "clipped": one.clipped}
-        if one.outputs is None:
-            data["problem"] = one.problem
-        else:
-            data["outputs"] = dict(ranked(card, one.outputs, len(card.labels) if top_k is None else top_k))
-        files.append(data)
-    return {"task": card.task.id, "kind": card.kind, "encoder": card.encoder.id, "files": files}
-
-
-def _plain(text: str) -> str:
-    """Return ``text`` without what steers a terminal: labels and file names come from strangers."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -20,10 +21,9 @@ from benchmark.jobs.items import needs_audio, prepare
 from benchmark.jobs.job import Job
 from benchmark.jobs.options import EmbedSettings, Options, Pruner, Sampler
 from benchmark.jobs.plan import plan_jobs
-from benchmark.jobs.verdicts import Verdict, judge, machine_differences, version_differences, worst
+from benchmark.jobs.verdicts import Judged, Verdict, judge, machine_differences, version_differences, worst
 from benchmark.system.home import home_folder
-from benchmark.system.progress import Reporter, Terminal
-from benchmark.system.terminal import display
+from benchmark.system.progress import Reporter, Silent
 from results import store as records
 from results.record import Record
 from results.text import SIGNED_SINCE
@@ -32,6 +32,26 @@ from tasks.errors import TaskError
 
 if TYPE_CHECKING:
     from probes.training.trainer import Trainer
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What became of a recorded probe that was trained once more.
+
+    Attributes:
+        record: The record.
+        scores: Each of its scores, beside that of now.
+        circumstances: What differs between its run and this one, in words.
+    """
+
+    record: Record
+    scores: tuple[Judged, ...]
+    circumstances: tuple[str, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the scores' verdicts."""
+        return worst(score.verdict for score in self.scores)
 
 
 def reproduce(
@@ -44,8 +64,9 @@ def reproduce(
     device: str = "auto",
     workers: int | None = None,
     search: bool = False,
-) -> Verdict:
-    """Retrain the probe of the record at ``path``, print how its scores differ and what may be the cause.
+    report: Reporter | None = None,
+) -> Reproduction:
+    """Retrain the probe of the record at ``path``; return how its scores differ and what may be the cause.
 
     Args:
         path: The JSON file of a record.
@@ -56,13 +77,12 @@ def reproduce(
         device: torch's name of the device.
         workers: Decoding processes, where something must be embedded.
         search: Search once more too, and say which trial would be chosen here.
+        report: Is told the progress.
 
     Raises:
         UserError: The task, the encoder or the audio are not those of the record.
     """
-    from tabulate import tabulate
-
-    record, report = records.read(path), Terminal()
+    record, report = records.read(path), report or Silent()
     if encoder is None:
         refuse_code_of_data(record.encoder.id, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
     options = _options(record, home_folder(home), tuple(data_roots), device, workers)
@@ -70,23 +90,8 @@ def reproduce(
     damaged = _damaged(record, job)
     if job.source.reads_audio:
         _embed_lacking(job, damaged, options.embedding, report)
-    found, chosen = _retrained(record, job, damaged, search=search)
-    judged = judge(record, found)
-    rows = [
-        [
-            each.split, each.metric, f"{each.recorded:.6f}", f"{each.now:.6f}", f"{each.worst_seed:+.1e}",
-            f"{each.difference:+.1e}", f"{each.allowed:.1e}", each.verdict,
-        ]
-        for each in judged
-    ]  # fmt: skip
-    headers = ["split", "metric", "recorded", "now", "worst seed", "difference", "seeds' noise", "verdict"]
-    display(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
-    display()
-    for line in _circumstances(record, options.device, chosen):
-        display(line)
-    verdict = worst(each.verdict for each in judged)
-    display(f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {verdict}")
-    return verdict
+    scores, chosen = _retrained(record, job, damaged, search=search)
+    return Reproduction(record, tuple(judge(record, scores)), tuple(_circumstances(record, options.device, chosen)))
 
 
 def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]:

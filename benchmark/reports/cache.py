@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import secrets
 import shutil
-import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -30,10 +29,9 @@ from benchmark.embeddings.store import (
 )
 from benchmark.errors import UserError
 from benchmark.system.descriptions import read_description
-from benchmark.system.home import home_folder
+from benchmark.system.finding import Finding
 from benchmark.system.scratch import scratch_folders
 from benchmark.system.tables import table
-from benchmark.system.terminal import display
 from results.files import refuse_irregular
 
 STALE_SECONDS = 3600.0  # a temporary file this old belongs to no running process
@@ -127,10 +125,9 @@ def _state(text: dict[str, object]) -> str:
     return ", ".join(found)
 
 
-def ls(home: Path | None) -> None:
-    """Print the spaces as a table."""
-    where = home_folder(home)
-    spaces = cached_spaces(where)
+def format_spaces(home: Path) -> str:
+    """Return the spaces below ``home`` as a table."""
+    spaces = cached_spaces(home)
     rows = [
         [
             f"{space.encoder} {space.state}".rstrip(),
@@ -143,25 +140,22 @@ def ls(home: Path | None) -> None:
         ]
         for space in spaces
     ]
-    display(table(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]))
-    display(f"\n{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {where / FOLDER}")
+    total = f"{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {home / FOLDER}"
+    return f"{table(rows, ['encoder', 'version', 'tracks', 'width', 'MB', 'changed', 'folder'])}\n\n{total}"
 
 
-def verify(home: Path | None) -> None:
-    """Read all shards whole; exit 1 when one was torn."""
-    where, torn, checked = home_folder(home), 0, 0
-    for space in cached_spaces(where):
+def verify(home: Path) -> Iterator[Finding]:
+    """Read all shards whole, set torn ones aside, and yield what was found."""
+    torn = checked = 0
+    for space in cached_spaces(home):
         for path in shards(space.folder):
             problem = shard_problem(path, space.width)
             checked += 1
             if problem:
                 torn += 1
                 set_aside(path)
-                display(f"{path}: {problem}; set aside as {path.name}{TORN}")
-    display(f"{checked} shard(s) read, {torn} torn")
-    if torn:
-        display("The next run embeds their tracks again; 'bench cache prune --yes' removes the torn files.", error=True)
-        sys.exit(1)
+                yield Finding(f"{path}: {problem}; set aside as {path.name}{TORN}", is_error=True)
+    yield Finding(f"{checked} shard(s) read, {torn} torn")
 
 
 def shard_problem(path: Path, width: int) -> str:
@@ -177,13 +171,24 @@ def shard_problem(path: Path, width: int) -> str:
     return "holds a key twice" if len(set(keys)) < len(keys) else ""
 
 
-def prune(home: Path | None, *, encoder: str | None, older_than: float | None, everything: bool, yes: bool) -> None:
-    """Delete spaces that all given conditions fit, and leftovers of killed runs everywhere."""
-    where, now = home_folder(home), time.time()
+def prune(home: Path, *, encoder: str | None, older_than: float | None, everything: bool, yes: bool) -> Iterator[str]:
+    """Delete spaces that all given conditions fit, and leftovers of killed runs everywhere; yield what was done.
+
+    Args:
+        home: The data home.
+        encoder: Only spaces of this encoder.
+        older_than: Only spaces to which nothing was added for so many days.
+        everything: All spaces.
+        yes: Delete; without it, only say what would go.
+
+    Raises:
+        UserError: ``everything`` beside a condition, an encoder without a space, or something that cannot be deleted.
+    """
+    now = time.time()
     if everything and (encoder is not None or older_than is not None):
         raise UserError("--all leaves nothing to choose: give it alone, or give --encoder and --older-than")
-    spaces = cached_spaces(where)
-    begun = sorted((where / FOLDER).glob(f"{PRUNED}*/"))
+    spaces = cached_spaces(home)
+    begun = sorted((home / FOLDER).glob(f"{PRUNED}*/"))
     known = encoder is None or encoder in {space.encoder for space in spaces}
     chosen = [space for space in spaces if everything or _fits(space, encoder, older_than, now)]
     lost = [space for space in spaces if not space.described and space not in chosen and _is_lost(space, now)]
@@ -194,40 +199,40 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
         for file in leftovers(space.folder)
         if file.name.endswith(TORN) or now - file.stat().st_mtime > STALE_SECONDS
     ]
-    scratch = scratch_folders(where)
+    scratch = scratch_folders(home)
     abandoned = [folder for folder in scratch if folder.abandoned(now)]
     size = sum(space.size for space in (*chosen, *lost)) + sum(file.stat().st_size for file in files)
     size += sum(folder.size for folder in abandoned) + sum(_size(folder) for folder in begun)
     verb = "Deleted" if yes else "Would delete"
     for folder in begun:
-        display(f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB")
+        yield f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB"
         if yes:
             _delete([folder])
     for space in chosen:
-        display(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
+        yield f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB"
         if yes:
             _delete_space(space.folder)
     for space in lost:
-        display(
+        yield (
             f"{verb} {space.folder.name}: {space.tracks} embeddings without a description ({DESCRIPTION}), "
             f"{space.size / 1e6:.1f} MB"
         )
         if yes:
             _delete_space(space.folder)
     for file in files:
-        display(f"{verb} {file.relative_to(where)}")
+        yield f"{verb} {file.relative_to(home)}"
         if yes:
             _delete([file])
     for held in scratch:
         if held not in abandoned:
             why = "a run is at work there" if held.run == "alive" else "a run may be at work there; it goes after a day"
-            display(f"Kept {held.path.name}: {why}")
+            yield f"Kept {held.path.name}: {why}"
     for held in abandoned:
-        display(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
+        yield f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB"
         if yes:
             _delete([held.path])
     if known or size:
-        display(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
+        yield f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it")
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
         raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
 

@@ -12,7 +12,6 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.jobs.result_checks import refuse_altered
 from benchmark.system.progress import Reporter, Terminal
-from benchmark.system.terminal import display
 from probes.statistics import comparison as statistics
 from results import store
 from results.comparison import (
@@ -42,11 +41,10 @@ def compare(
     permutations: int | None = None,
     seed: int = 0,
     as_json: bool = False,
-) -> None:
-    """Print how two encoders differ on the tasks that both have records of."""
-    report = Terminal()
-    found = compare_records(first, second, tasks, results, metric, permutations, seed, report)
-    display(found.model_dump_json(indent=2) if as_json else render(found))
+) -> str:
+    """Return how two encoders differ on the tasks that both have records of."""
+    comparison = compare_records(first, second, tasks, results, metric, permutations, seed, Terminal())
+    return comparison.model_dump_json(indent=2) if as_json else render(comparison)
 
 
 def compare_records(

@@ -1,4 +1,4 @@
-"""What ``bench encoders`` prints: the catalogue, and the check of one encoder."""
+"""What ``bench encoders`` prints: the catalogue, what one encoder declares, and the check of one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import textwrap
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.system.home import home_folder
-from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
     from benchmark.encoders.base import Encoder
@@ -40,6 +39,59 @@ def catalogue(home: Path) -> str:
     )
 
 
+def format_encoder(name: str, home: Path) -> str:
+    """Return what the encoder ``name`` declares.
+
+    Raises:
+        UserError: There is none, or it cannot be made.
+    """
+    from benchmark.embeddings.space import space_of
+    from benchmark.encoders.base import window_of
+    from benchmark.encoders.precomputed.encoder import Precomputed
+    from benchmark.encoders.published.weights import WEIGHTS
+    from benchmark.encoders.registry import resolve_one
+    from benchmark.system.stdout import stdout_to_stderr
+
+    encoder: Any = _unfetched(name, home)
+    fingerprint = ""
+    if encoder is None:
+        with stdout_to_stderr():
+            encoder = resolve_one(name, home)
+        if isinstance(encoder, Precomputed):
+            return format_given(encoder)
+        fingerprint = space_of(encoder, None, None).fingerprint
+    lines = [encoder.name, "=" * len(encoder.name)]
+    documentation = (encoder.__doc__ or "").strip()
+    if documentation:
+        lines.append(documentation.splitlines()[0] + "\n")
+    window = "whole track"
+    if encoder.window_seconds:
+        window = f"{encoder.window_seconds:g} s every {encoder.hop_seconds or encoder.window_seconds:g} s"
+    facts = {
+        "version": encoder.version,
+        "dim": encoder.dim,
+        "layers": ", ".join(encoder.layers) if encoder.layers else "none",
+        "audio": f"{encoder.sample_rate} Hz, {'mono' if encoder.channels == 1 else 'stereo'}",
+        "window": window,
+        "shorter": f"{encoder.padding} up to {window_of(encoder):g} s",
+        "fingerprint": fingerprint or "not without weights",
+    }
+    lines += [f"{key + ':':<13}{value}" for key, value in facts.items()]
+    lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in encoder.notes]
+    if not fingerprint:
+        lines.append(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
+    return "\n".join(lines)
+
+
+def _unfetched(name: str, home: Path) -> Any:
+    """Return the class of a published encoder whose weights are not here, else ``None``."""
+    from benchmark.encoders.published.weights import WEIGHTS, encoder_class, is_fetched
+
+    if name not in WEIGHTS or is_fetched(name, home):
+        return None
+    return encoder_class(name)
+
+
 def check(
     name: str,
     home: Path | None,
@@ -49,8 +101,8 @@ def check(
     data_roots: Sequence[str],
     device: str,
     batch_size: int,
-) -> bool:
-    """Check the encoder ``name``, print every rule with its numbers, and return whether it keeps them all.
+) -> tuple[str, bool]:
+    """Check the encoder ``name``; return every rule with its numbers, and whether it keeps them all.
 
     Args:
         name: As for ``--encoder``.
@@ -82,19 +134,17 @@ def check(
         (again,) = resolve(name, where, arguments=arguments)
         if again.fingerprint() != encoder.fingerprint():
             raise UserError(f"{encoder.path} is not what it was a moment ago: is it still being written?")
-        display(
+        return (
             f"{format_given(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
             "nothing else can be checked here."
-        )
-        return True
+        ), True
     used = device_of(device, encoder.arrays)
     named = Named(name, tuple(arguments), str(where), used)
     found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
-    display(f"{encoder.name} on {used}")
-    display(format_findings(found))
+    text = f"{encoder.name} on {used}\n{format_findings(found)}"
     if task and not found.failures:
-        _print_estimate(encoder, found, task, where, data_roots, used, batch_size)
-    return not found.failures
+        text += f"\n\n{_estimate(encoder, found, task, where, data_roots, used, batch_size)}"
+    return text, not found.failures
 
 
 def format_given(encoder: Precomputed) -> str:
@@ -122,39 +172,18 @@ def format_findings(found: Check) -> str:
     return "\n".join(lines)
 
 
-def _print_estimate(
+def _estimate(
     encoder: Encoder, found: Check, task: Sequence[str], home: Path, data_roots: Sequence[str], device: str, batch: int
-) -> None:
+) -> str:
     from benchmark.jobs.estimate import estimates
     from benchmark.jobs.items import prepare
     from benchmark.jobs.options import Options
     from benchmark.jobs.plan import plan_jobs
-    from benchmark.reports.plan import print_estimates
+    from benchmark.reports.plan import format_estimates
     from benchmark.system.progress import Terminal
     from tasks import registry
 
-    options = Options(
-        home=home, results=Path("results"), overwrite="always", device=device, batch_size=batch,
-        data_roots=tuple(data_roots),
-    )  # fmt: skip
-    jobs = plan_jobs(
-        [encoder],
-        prepare(registry.find(list(task), home, tuple(data_roots)), options, Terminal()),
-        options,
-        records=False,
-    )
-    display()
-    print_estimates(estimates(jobs, options.embedding, found.speed))
-
-
-def new(path: Path) -> None:
-    """Write a plug-in that runs to ``path``, and say what to do with it.
-
-    Raises:
-        UserError: It cannot be written.
-    """
-    from benchmark.encoders.template import write
-
-    write(path)
-    shown = f"'{path}'" if " " in str(path) else str(path)
-    display(f"{path} written. Try it:\n  bench encoders check {shown}\n  bench run --encoder {shown} --task demo")
+    options = Options(home=home, device=device, batch_size=batch, data_roots=data_roots)
+    items = prepare(registry.find(task, home, data_roots), options, Terminal())
+    jobs = plan_jobs([encoder], items, options, records=False)
+    return format_estimates(estimates(jobs, options.embedding, found.speed))

@@ -24,7 +24,6 @@ from benchmark.reports.published_labels import (
 )
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Terminal
-from benchmark.system.terminal import display
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
 from results.intervals import span
@@ -74,8 +73,8 @@ def labels(
     published: Path | None = None,
     fetch: bool = False,
     as_json: bool = False,
-) -> None:
-    """Print the per-label scores of a record, beside the published ones where these are here or asked for."""
+) -> str:
+    """Return the per-label scores of a record, beside the published ones where these are here or asked for."""
     record, results = find_record(asked, encoder, results)
     task, where = record.task.id, home_folder(home)
     if fetch and published is None:
@@ -86,9 +85,8 @@ def labels(
     tables = label_tables(record, read_split(results, record), known, metric)
     if as_json:
         content = {"task": task, "encoder": record.encoder.id, "tables": [asdict(table) for table in tables]}
-        display(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        display(render(record, tables, hint=not known and bool(files_of(task))))
+        return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    return render(record, tables, hint=not known and bool(files_of(task)))
 
 
 def find_record(asked: str, encoder: str | None, results: Path) -> tuple[Record, Path]:

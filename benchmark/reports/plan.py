@@ -1,4 +1,4 @@
-"""The plan of a run on the terminal: tracks to embed, the time and room that takes, probes to train."""
+"""The plan of a run as text: tracks to embed, the time and room that takes, probes to train."""
 
 from __future__ import annotations
 
@@ -12,15 +12,19 @@ from benchmark.errors import UserError
 from benchmark.jobs.embed import Embedded
 from benchmark.jobs.estimate import SpaceEstimate, estimates, format_size, format_time
 from benchmark.jobs.job import Job
-from benchmark.jobs.options import Options
-from benchmark.reports.robustness import print_deformations
+from benchmark.jobs.options import EmbedSettings
+from benchmark.reports.robustness import format_deformations
 from benchmark.system.tables import table
-from benchmark.system.terminal import display
 
 
-def print_plan(jobs: Sequence[Job], options: Options) -> None:
-    """Print what a run would do: tracks to embed, bytes they take, probes to train."""
-    index = AudioIndex(options.home_folder)
+def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
+    """Return what a run would do: tracks to embed, bytes they take, time, probes to train.
+
+    Args:
+        jobs: The jobs of the run, at least one.
+        settings: How their tracks would be embedded.
+    """
+    index = AudioIndex(settings.home)
     rows: list[list[object]] = []
     counted: set[tuple[str, Path]] = set()
     for job in jobs:
@@ -34,53 +38,44 @@ def print_plan(jobs: Sequence[Job], options: Options) -> None:
         work = job.outcome if job.kept else f"{probes} probes, {job.outcome}"
         if job.subset is not None:
             work += f", {job.subset.fraction:g} of train, repeat {job.subset.repeat}"
-        rows.append(
-            [
-                job.card.id,
-                name,
-                len(job.data.items),
-                f"{len(fresh)}" if job.source.reads_audio else "given",
-                f"{megabytes:.1f}",
-                work,
-            ]
-        )
-    display(table(rows, ["task", "encoder", "items", "to embed", "MB", "then"]))
+        to_embed = f"{len(fresh)}" if job.source.reads_audio else "given"
+        rows.append([job.card.id, name, len(job.data.items), to_embed, f"{megabytes:.1f}", work])
+    parts = [table(rows, ["task", "encoder", "items", "to embed", "MB", "then"])]
     if any(job.source.reads_audio for job in jobs):
-        display()
-        print_estimates(estimates(jobs, options.embedding))
-    print_deformations(jobs)
-    for refusal in dict.fromkeys(job.existing.refusal for job in jobs if job.existing.refusal):
-        display(f"\nRefused: {refusal}")
-    folder = "curves" if options.fractions else "runs"
-    display(f"\nHome {options.home_folder}; records in {options.results_folder}/{folder}. Nothing was run.")
+        parts += ["", format_estimates(estimates(jobs, settings))]
+    parts += format_deformations(jobs)
+    refusals = dict.fromkeys(job.existing.refusal for job in jobs if job.existing.refusal)
+    parts += [f"\nRefused: {refusal}" for refusal in refusals]
+    folder = "runs" if jobs[0].subset is None else "curves"
+    return "\n".join([*parts, f"\nHome {settings.home}; records in {jobs[0].results}/{folder}. Nothing was run."])
 
 
-def print_estimates(found: Iterable[SpaceEstimate]) -> None:
-    """Print the estimates as a table, and below it where the hours come from."""
-    found = list(found)
+def format_estimates(spaces: Iterable[SpaceEstimate]) -> str:
+    """Return the estimates as a table, and below it where the hours come from."""
+    spaces = list(spaces)
     rows = [
         [
-            each.encoder,
-            each.windows,
-            f"{each.tracks:,}",
-            f"{each.tracks - each.to_embed:,}",
-            f"{each.to_embed:,}",
-            f"{each.lengths.hours:.2f}",
-            "unknown" if each.seconds is None else format_time(each.seconds),
-            format_size(each.disk),
+            space.encoder,
+            space.windows,
+            f"{space.tracks:,}",
+            f"{space.tracks - space.to_embed:,}",
+            f"{space.to_embed:,}",
+            f"{space.lengths.hours:.2f}",
+            "unknown" if space.seconds is None else format_time(space.seconds),
+            format_size(space.disk),
         ]
-        for each in found
+        for space in spaces
     ]
-    display(table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]))
-    for each in found:
-        if each.to_embed:
-            display(
-                f"\n{each.encoder}, {each.windows}: lengths of {each.to_embed:,} tracks: {each.lengths.describe()}."
-            )
-        if each.why:
-            display(f"Time unknown: {each.why}.")
-        if each.memory:
-            display(f"{each.memory}.")
+    lines = [table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"])]
+    for space in spaces:
+        if space.to_embed:
+            lengths = space.lengths.describe()
+            lines.append(f"\n{space.encoder}, {space.windows}: lengths of {space.to_embed:,} tracks: {lengths}.")
+        if space.why:
+            lines.append(f"Time unknown: {space.why}.")
+        if space.memory:
+            lines.append(f"{space.memory}.")
+    return "\n".join(lines)
 
 
 def refuse_precomputed(encoders: Iterable[Encoder]) -> None:
@@ -97,8 +92,11 @@ def refuse_precomputed(encoders: Iterable[Encoder]) -> None:
             )
 
 
-def print_embedded(jobs: Sequence[Job], done: Embedded) -> None:
-    """Print one line a space: how many embeddings there are, and where."""
-    for job in {job.store.space.key: job for job in jobs}.values():
-        new = done.embedded[job.store.space.key]
-        display(f"{job.encoder.name}: {len(job.store.places())} embeddings, {new} of them new, in {job.store.folder}")
+def format_embedded(jobs: Sequence[Job], done: Embedded) -> str:
+    """Return one line a space: how many embeddings there are, and where."""
+    spaces = {job.store.space.key: job for job in jobs}
+    return "\n".join(
+        f"{job.encoder.name}: {len(job.store.places())} embeddings, {done.embedded[key]} of them new, in "
+        f"{job.store.folder}"
+        for key, job in spaces.items()
+    )

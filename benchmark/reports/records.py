@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -15,13 +15,13 @@ from benchmark.jobs.result_checks import (
     sign_probe,
     sign_record,
 )
-from benchmark.system.terminal import display
+from benchmark.system.finding import Finding
 from results.record import RecordError
 from results.store import STUDIES
 
 
-def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> bool:
-    """Print what differs from what was written; with ``sign``, sign it anew. Say whether all is well, or signed.
+def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> Iterator[Finding]:
+    """Yield what differs from what was written, an error where it is not signed; with ``sign``, sign it anew.
 
     Args:
         paths: Records, journals and folders of probes; none for all records and journals of ``results``.
@@ -38,17 +38,19 @@ def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> bool:
     for path in wanted:
         state = _state(path)
         for line in state.differs:
-            display(f"{path}: {line}")
+            yield Finding(f"{path}: {line}")
         if state.unchecked and not sign:
-            display(f"{path}: unchecked, {state.unchecked}")
+            yield Finding(f"{path}: unchecked, {state.unchecked}")
         unchecked += bool(state.unchecked)
-        if sign and (state.differs or state.unchecked) and _sign(path):
-            display(f"{path}: signed as it is now")
+        refusal = _sign(path) if sign and (state.differs or state.unchecked) else ""
+        if sign and (state.differs or state.unchecked):
+            yield Finding(f"{path}: {f'not signed: {refusal}' if refusal else 'signed as it is now'}")
+        if sign and (state.differs or state.unchecked) and not refusal:
             signed += 1
         else:
             bad += bool(state.differs)
-    display(f"{len(wanted)} looked at: {bad} differ, {unchecked} without digests, {signed} signed")
-    return bad == 0
+    counts = f"{len(wanted)} looked at: {bad} differ, {unchecked} without digests, {signed} signed"
+    yield Finding(counts, is_error=bad > 0)
 
 
 def _state(path: Path) -> State:
@@ -60,16 +62,15 @@ def _state(path: Path) -> State:
         return State(path, (str(error).removeprefix(f"{path} "),))
 
 
-def _sign(path: Path) -> bool:
+def _sign(path: Path) -> str:
+    """Sign a file or folder as it is; return why not, where that cannot be."""
     if path.suffix == ".journal":
-        display(f"{path}: not signed: delete it, and the search begins anew")
-        return False
+        return "delete it, and the search begins anew"
     try:
         if path.is_dir():
             sign_probe(path)
         else:
             sign_record(path)
     except (RecordError, UserError) as error:
-        display(f"{path}: not signed: {error}")
-        return False
-    return True
+        return str(error)
+    return ""

@@ -1,4 +1,4 @@
-"""The robustness view on the terminal: what would be embedded again, and how scores moved."""
+"""The robustness view as text: what would be embedded again, and how scores moved."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ from collections.abc import Sequence
 from benchmark.audio.index import AudioIndex
 from benchmark.jobs.job import Job
 from benchmark.jobs.robustness import deformed_job, tracks_to_deform
-from benchmark.system.terminal import display
 from results.record import Record
 
 
-def print_deformations(jobs: Sequence[Job]) -> None:
-    """Print how many test tracks a run would embed again, by space and deformation; nothing without deformations."""
+def format_deformations(jobs: Sequence[Job]) -> list[str]:
+    """Return how many test tracks a run would embed again, a line a space and deformation; none without these."""
     by_space: dict[str, list[Job]] = {}
     for job in jobs:
         if job.kept is None and job.source.reads_audio:
             by_space.setdefault(job.store.space.key, []).append(job)
+    lines = []
     for sharing in by_space.values():
         tracks = tracks_to_deform(sharing, ())
         index = AudioIndex(sharing[0].home)
         for deformation in sharing[0].deform:
             store = deformed_job(sharing[0], deformation).store
             todo = store.missing(tracks, index)
-            display(f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}")
+            lines.append(
+                f"{sharing[0].encoder.name}: {len(todo)} test track(s) to embed again under {deformation.text}"
+            )
+    return lines
 
 
-def print_robustness(records: Sequence[Record]) -> None:
-    """Print how scores moved under deformations, if any record says; a drop is below zero where they fell."""
+def format_robustness(records: Sequence[Record]) -> str:
+    """Return how scores moved under deformations, nothing if no record says; a drop is below zero where they fell."""
     from tabulate import tabulate
 
     rows = [
@@ -48,16 +51,16 @@ def print_robustness(records: Sequence[Record]) -> None:
         for metric, drop in each.metrics.items()
     ]
     if not rows:
-        return
+        return ""
     headers = ["encoder", "task", "deformation", "metric", "clean", "deformed", "drop", "95 % interval"]
-    display("\n" + tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
-    for record in records:
-        for each in record.robustness:
-            if each.clipped:
-                display(
-                    f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test "
-                    f"track(s) were clipped under {each.spec}"
-                )
+    clipped = [
+        f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test track(s) were clipped "
+        f"under {each.spec}"
+        for record in records
+        for each in record.robustness
+        if each.clipped
+    ]
+    return "\n".join([tabulate(rows, headers, tablefmt="simple", disable_numparse=True), *clipped])
 
 
 def _signed(value: float) -> str:

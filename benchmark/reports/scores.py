@@ -1,4 +1,4 @@
-"""The scores of a run on the terminal, with what a reader must know of them."""
+"""The scores of a run as text, with what a reader must know of them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from statistics import fmean
 
 from benchmark.audio.lengths import RULE
 from benchmark.jobs.runner import Outcome
-from benchmark.reports.robustness import print_robustness
+from benchmark.reports.robustness import format_robustness
 from benchmark.system.long_lists import SHOWN
 from benchmark.system.tables import WIDTH, table
-from benchmark.system.terminal import display
 from results.intervals import interval_notes, map_note, meaning, span
 from results.partial import format_left_out
 from results.record import Record
@@ -19,23 +18,20 @@ from results.record import Record
 NAMES = 3  # the first columns of scores: task, encoder, metric
 
 
-def print_outcomes(outcomes: Sequence[Outcome]) -> None:
-    """Print the scores of the test split as a table, learning curves as another, and where the records are."""
+def format_outcomes(outcomes: Sequence[Outcome]) -> str:
+    """Return the scores of the test split as a table, learning curves as another, and where the records are."""
     whole = [outcome for outcome in outcomes if outcome.record.curve is None]
     curves = [outcome for outcome in outcomes if outcome.record.curve is not None]
-    if whole:
-        _print_scores(whole)
-    if curves:
-        _print_curves(curves)
-    for line in dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record)):
-        display(line)
+    parts = ([_scores(whole)] if whole else []) + ([_curves(curves)] if curves else [])
+    parts += dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record))
     for outcome in outcomes:
         if outcome.displaced is not None:
             what = f"{outcome.record.name} on {outcome.record.task.id}"
-            display(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
+            parts.append(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
+    return "\n".join(parts)
 
 
-def _print_scores(outcomes: Sequence[Outcome]) -> None:
+def _scores(outcomes: Sequence[Outcome]) -> str:
     rows, lost = [], False
     for outcome in outcomes:
         record, ridge = outcome.record, outcome.record.floors.ridge
@@ -57,18 +53,17 @@ def _print_scores(outcomes: Sequence[Outcome]) -> None:
                 ]
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
-    display(table(rows, headers, NAMES))
-    told = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
-    display("\n" + textwrap.fill(told, WIDTH))
+    explained = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
+    parts = [table(rows, headers, NAMES), textwrap.fill(explained, WIDTH)]
     if lost:
-        display("\n! a ridge regression on the same embeddings does better, by more than the interval")
-    print_robustness([outcome.record for outcome in outcomes])
+        parts.append("! a ridge regression on the same embeddings does better, by more than the interval")
+    parts += filter(None, [format_robustness([outcome.record for outcome in outcomes])])
     folders = sorted({str(outcome.path.parent.parent) for outcome in outcomes})
-    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>.json")
+    return "\n\n".join([*parts, f"Records in {', '.join(folders)}/<task>/<encoder>.json"])
 
 
-def _print_curves(outcomes: Sequence[Outcome]) -> None:
-    """Print a line for each fraction of train: the mean over its repeats and how far these lie apart."""
+def _curves(outcomes: Sequence[Outcome]) -> str:
+    """Return a line for each fraction of train: the mean over its repeats and how far these lie apart."""
     lines: dict[tuple[str, str, str, float], list[Outcome]] = {}
     for outcome in outcomes:
         record = outcome.record
@@ -97,9 +92,9 @@ def _print_curves(outcomes: Sequence[Outcome]) -> None:
             ]
         )
     headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
-    display(table(rows, headers, NAMES))
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
-    display(f"\nRecords in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json")
+    where = f"Records in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json"
+    return f"{table(rows, headers, NAMES)}\n\n{where}"
 
 
 def _remarks(record: Record) -> list[str]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 import textwrap
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from benchmark.jobs.protocols import protocol_of
 from results.markdown import escaped
@@ -72,28 +70,6 @@ def render() -> str:
         ),
     ]
     return "\n\n".join(parts) + "\n"
-
-
-def write(target: Path) -> bool:
-    """Write the page to ``target``, atomically; return whether it changed."""
-    from results.files import replace_file
-
-    data = render().encode("utf-8")
-    if target.is_file() and target.read_bytes() == data:
-        return False
-    replace_file(target, data)
-    return True
-
-
-def check(target: Path) -> str:
-    """Return a unified diff from ``target`` to what :func:`write` would put there; empty when they are equal.
-
-    Line ends are not compared, for checkouts that translate them. A missing target counts as empty.
-    """
-    present = target.read_text(encoding="utf-8", errors="replace") if target.is_file() else ""
-    before, after = present.splitlines(keepends=True), render().splitlines(keepends=True)
-    diff = difflib.unified_diff(before, after, fromfile=str(target), tofile="bench tasks --markdown")
-    return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in diff)
 
 
 def format_windows(card: TaskCard) -> str:

@@ -177,6 +177,11 @@ UNPUBLISHED = ("musicset-sup", "audioset-sup", "audioset-ularge", "musicset-usma
 ELSEWHERE = {"jukebox": "its weights are OpenAI's and live outside this package (5 billion parameters)"}
 
 
+def is_fetched(name: str, home: Path) -> bool:
+    """Say whether the converted weights of a published encoder are below a data home."""
+    return (home / FOLDER / name / WEIGHTS[name].converted).is_file()
+
+
 def fetch_weights(name: str, home: Path, *, remove_original: bool, progress: Progress | None = None) -> Path:
     """Download, check and convert the weights of ``name``; return the path of the converted file.
 

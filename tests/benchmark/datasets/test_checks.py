@@ -21,6 +21,13 @@ CARD = TaskCard(
 )  # fmt: skip
 
 
+def problems(findings):
+    """Print what was found, and return how many problems are among it."""
+    findings = list(findings)
+    print(*(finding.text for finding in findings), sep="\n")
+    return sum(finding.is_error for finding in findings)
+
+
 @pytest.fixture
 def place(tmp_path):
     return CollectionLocation("c", tmp_path, tmp_path, False, "data home")
@@ -48,37 +55,37 @@ def test_the_state_of_a_source(place, tmp_path):
 
 def test_sources_are_hashed_those_of_audio_only_on_demand(place, tmp_path, capsys):
     (tmp_path / "list.txt").write_bytes(b"abc")
-    assert verify_sources([SOURCE], place, everything=False) == 0
+    assert problems(verify_sources([SOURCE], place, everything=False)) == 0
     assert "list.txt: sha256 is right" in capsys.readouterr().out
     (tmp_path / "list.txt").write_bytes(b"abd")
-    assert verify_sources([SOURCE], place, everything=False) == 1
+    assert problems(verify_sources([SOURCE], place, everything=False)) == 1
     assert "PROBLEM" in capsys.readouterr().out
     audio = SOURCE.model_copy(update={"what": "audio"})
-    assert verify_sources([audio], place, everything=False) == 0
-    assert verify_sources([audio], place, everything=True) == 1
+    assert problems(verify_sources([audio], place, everything=False)) == 0
+    assert problems(verify_sources([audio], place, everything=True)) == 1
 
 
 def test_items_are_compared_with_the_card(items, capsys):
-    assert verify_items(CARD, items) == 0
+    assert problems(verify_items(CARD, items)) == 0
     text = capsys.readouterr().out
     assert "t: train 2, valid 0, test 1 as the card says; 2 label(s)" in text
     assert "a  x, y" in text
     assert "b  no label" in text
     assert "audio:" not in text
     other = CARD.model_copy(update={"sizes": {"train": 3}, "labels": ("y", "x")})
-    assert verify_items(other, items) == 2
+    assert problems(verify_items(other, items)) == 2
 
 
 def test_audio_is_looked_for_and_decoded(items, capsys):
-    assert verify_audio(items, everything=False) == 0
+    assert problems(verify_audio(items, everything=False)) == 0
     assert "decoded 3 file(s): all sound" in capsys.readouterr().out
     items.audio[0].write_bytes(b"")
     items.audio[1].unlink()
     items.audio[2].write_bytes(b"<html>")
-    assert verify_audio(items, everything=False) == 3
+    assert problems(verify_audio(items, everything=False)) == 3
     assert "decoded 1 file(s): 1 damaged" in capsys.readouterr().out
     items.audio[2].unlink()
-    assert verify_audio(items, everything=False) == 2
+    assert problems(verify_audio(items, everything=False)) == 2
     assert "no audio file was decoded" in capsys.readouterr().out
 
 
@@ -88,7 +95,7 @@ def test_what_is_odd_and_no_problem_is_told(items, capsys):
     at = frame_starts(data)[10] + 30
     items.audio[1].write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])
     soundfile.write(items.audio[2], np.full(900, 0.1), 8000)
-    assert verify_audio(items, everything=False) == 0
+    assert problems(verify_audio(items, everything=False)) == 0
     text = capsys.readouterr().out
     assert f"note: 1 file(s): it ends inside an MPEG frame:\n      {items.audio[0]}" in text
     assert f"note: 1 file(s): {CHANGED}:\n      {items.audio[1]}" in text
@@ -98,5 +105,5 @@ def test_what_is_odd_and_no_problem_is_told(items, capsys):
 def test_a_flac_file_whose_digest_is_another_is_a_problem(items, capsys):
     data = sound("FLAC")
     items.audio[0].write_bytes(data[:26] + bytes([data[26] ^ 1]) + data[27:])
-    assert verify_audio(items, everything=False) == 1
+    assert problems(verify_audio(items, everything=False)) == 1
     assert "its samples fail FLAC's MD5" in capsys.readouterr().out

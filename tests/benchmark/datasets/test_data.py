@@ -15,9 +15,12 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import soundfile
+import typer
 
+from benchmark.cli.printing import show
 from benchmark.datasets import checks, data
 from benchmark.errors import UserError
+from benchmark.system.progress import Terminal
 from tasks import registry
 from tasks.card import TaskCard
 from tasks.errors import TaskError
@@ -130,25 +133,39 @@ def fake(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def fetched(fake, capsys):
-    data.fetch("fake_task", fake.home)
+    run(data.fetch, "fake_task", fake.home)
     capsys.readouterr()
     return fake
 
 
+def run(call, task, home, *arguments, **named):
+    """Print what a command finds, as the command line does."""
+    report = (Terminal(),) if call is data.fetch else ()
+    problem = {
+        data.verify: f"\n{{n}} problem(s). What belongs where: bench data where {task}",
+        data.audit: "{n} error(s)",
+    }
+    show(call(task, home, *report, *arguments, **named), problem.get(call, ""))
+
+
+def print_text(call, *arguments):
+    print(call(*arguments))
+
+
 def fails(call, *arguments, **named):
-    with pytest.raises(SystemExit) as caught:
-        call(*arguments, **named)
-    assert caught.value.code == 1
+    with pytest.raises(typer.Exit) as caught:
+        run(call, *arguments, **named)
+    assert caught.value.exit_code == 1
 
 
 class TestFetch:
     def test_everything(self, fake, capsys):
-        data.fetch("fake_task", fake.home)
+        run(data.fetch, "fake_task", fake.home)
         assert capsys.readouterr().out == "fake: annotations of 1 of 1 task(s), audio 30 of 30\n"
         assert sorted(path.name for path in fake.root.iterdir()) == [".unpacked", "audio", "list.json"]
 
     def test_twice_asks_the_server_once(self, fetched):
-        data.fetch("fake_task", fetched.home)
+        run(data.fetch, "fake_task", fetched.home)
         assert fetched.server.asked == ["/list.json", "/audio.tar.gz"]
 
     @pytest.mark.parametrize("known", [True, False])
@@ -157,26 +174,26 @@ class TestFetch:
         if not known:
             fake.change_audio(size=None)
         with pytest.raises(UserError, match=r"(kB|unknown size), licence: CC BY 4\.0\nRepeat with --yes"):
-            data.fetch("fake_task", fake.home)
+            run(data.fetch, "fake_task", fake.home)
         assert "audio 0 of 30" in capsys.readouterr().out
         assert fake.server.asked == ["/list.json"]
-        data.fetch("fake_task", fake.home, yes=True)
+        run(data.fetch, "fake_task", fake.home, yes=True)
         assert "audio 30 of 30" in capsys.readouterr().out
 
     def test_the_card_may_say_how_much_it_is(self, fake):
         fake.change_audio(size=None)
         fake.change(gigabytes=510.0)
         with pytest.raises(UserError, match=r"510\.0 GB"):
-            data.fetch("fake_task", fake.home)
+            run(data.fetch, "fake_task", fake.home)
 
     def test_annotations_only(self, fake, capsys):
-        data.fetch("fake_task", fake.home, annotations_only=True)
+        run(data.fetch, "fake_task", fake.home, annotations_only=True)
         assert "audio 0 of 30" in capsys.readouterr().out
         assert fake.server.asked == ["/list.json"]
 
     def test_audio_that_cannot_be_downloaded(self, fake, capsys):
         fake.change_audio(urls=(), note="Ask the authors.")
-        data.fetch("fake_task", fake.home)
+        run(data.fetch, "fake_task", fake.home)
         text = capsys.readouterr().out
         assert "audio.tar.gz cannot be downloaded. Ask the authors." in text
         assert "bench data where fake_task" in text
@@ -185,17 +202,17 @@ class TestFetch:
         fake.change_audio(urls=())
         fake.root.mkdir(parents=True)
         (fake.root / "audio.tar.gz").write_bytes((fake.server.folder / "audio.tar.gz").read_bytes())
-        data.fetch("fake_task", fake.home, keep_archives=True)
+        run(data.fetch, "fake_task", fake.home, keep_archives=True)
         assert "audio 30 of 30" in capsys.readouterr().out
         assert (fake.root / "audio.tar.gz").exists()
 
     def test_what_was_lost_is_unpacked_again(self, fetched, capsys):
         (fetched.root / "audio" / "t03.wav").unlink()
-        data.fetch("fake_task", fetched.home)
+        run(data.fetch, "fake_task", fetched.home)
         text = capsys.readouterr().out
         assert "audio 29 of 30" in text
         assert "--again" in text
-        data.fetch("fake_task", fetched.home, again=True)
+        run(data.fetch, "fake_task", fetched.home, again=True)
         assert "audio 30 of 30" in capsys.readouterr().out
 
     def test_a_users_folder_is_never_written(self, fetched, tmp_path, capsys):
@@ -205,7 +222,7 @@ class TestFetch:
         (theirs / "audio" / "t00.wav").unlink()
         theirs.chmod(0o500)
         before = sorted(theirs.rglob("*"))
-        data.fetch("fake_task", fetched.home, [f"fake={theirs}"])
+        run(data.fetch, "fake_task", fetched.home, [f"fake={theirs}"])
         text = capsys.readouterr().out
         assert "audio 29 of 30" in text
         assert "yours and never written" in text
@@ -218,19 +235,19 @@ class TestFetch:
         room = (fake.server.folder / "audio.tar.gz").stat().st_size - 1
         monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
         with pytest.raises(UserError, match="no room for fake"):
-            data.fetch("fake_task", fake.home)
+            run(data.fetch, "fake_task", fake.home)
 
     @pytest.mark.parametrize(("gone", "rest"), [("audio.tar.gz", "audio 0 of 30"), ("list.json", "not complete yet")])
     def test_a_source_that_fails_is_an_error_and_does_not_stop_the_rest(self, fake, gone, rest, capsys):
         (fake.server.folder / gone).unlink()
         with pytest.raises(UserError, match=f"cannot fetch {gone}: .*\n.*404"):
-            data.fetch("fake_task", fake.home)
+            run(data.fetch, "fake_task", fake.home)
         assert len(fake.server.asked) == 2
         assert rest in capsys.readouterr().out
 
     def test_nothing_to_fetch(self, fake, make_task, capsys):
-        data.fetch("demo_key", fake.home)
-        data.fetch(str(make_task()), fake.home)
+        run(data.fetch, "demo_key", fake.home)
+        run(data.fetch, str(make_task()), fake.home)
         text = capsys.readouterr().out
         assert "demo: rendered at first use, nothing to fetch" in text
         assert "your own, nothing to fetch" in text
@@ -238,7 +255,7 @@ class TestFetch:
 
 class TestList:
     def row(self, fake, capsys, *arguments):
-        data.ls(fake.home, *arguments)
+        print_text(data.format_collections, fake.home, *arguments)
         text = capsys.readouterr().out
         row = next(line for line in text.splitlines() if line.startswith("fake "))
         return text, re.split(r"\s{2,}", row)
@@ -251,7 +268,7 @@ class TestList:
 
     def test_annotations_here(self, fake, capsys):
         fake.change(gigabytes=1.25)
-        data.fetch("fake_task", fake.home, annotations_only=True)
+        run(data.fetch, "fake_task", fake.home, annotations_only=True)
         capsys.readouterr()
         assert self.row(fake, capsys)[1][2:5] == ["here", "0 of 30", "1.25"]
 
@@ -265,10 +282,10 @@ class TestList:
         assert self.row(fake, capsys)[1][3].startswith("the folder")
         (fake.home / "config.toml").write_text('[data]\nfak = "x"')
         with pytest.raises(TaskError, match="did you mean"):
-            data.ls(fake.home)
+            print_text(data.format_collections, fake.home)
 
     def test_the_real_cards(self, tmp_path, capsys):
-        data.ls(tmp_path)
+        print_text(data.format_collections, tmp_path)
         text = capsys.readouterr().out
         for name in locations.known_collections():
             if any(task.card.collection == name for task in registry.builtin_tasks().values()):
@@ -277,7 +294,7 @@ class TestList:
 
 class TestVerify:
     def test_all_is_well(self, fetched, capsys):
-        data.verify("fake_task", fetched.home)
+        run(data.verify, "fake_task", fetched.home)
         text = capsys.readouterr().out
         assert "list.json: sha256 is right" in text
         assert "audio.tar.gz: here, unpacked" in text
@@ -295,9 +312,9 @@ class TestVerify:
         sound = checks._Checked(seconds=1.0)
         monkeypatch.setattr(checks, "_checked", lambda path: seen.append(path.name) or sound)
         for _ in range(2):
-            data.verify("fake_task", fetched.home)
+            run(data.verify, "fake_task", fetched.home)
         assert sorted(seen[:20]) == sorted(seen[20:])
-        data.verify("fake_task", fetched.home, everything=True)
+        run(data.verify, "fake_task", fetched.home, everything=True)
         assert len(set(seen[40:])) == 30
 
     def test_nothing_here(self, fake, capsys):
@@ -308,9 +325,9 @@ class TestVerify:
         assert "1 problem(s)" in text.err
 
     def test_only_annotations(self, fake, capsys):
-        data.fetch("fake_task", fake.home, annotations_only=True)
+        run(data.fetch, "fake_task", fake.home, annotations_only=True)
         capsys.readouterr()
-        data.verify("fake_task", fake.home, annotations_only=True)
+        run(data.verify, "fake_task", fake.home, annotations_only=True)
         text = capsys.readouterr().out
         assert "list.json: sha256 is right" in text
         assert "fake_task: train 18, valid 6, test 6 as the card says" in text
@@ -324,10 +341,10 @@ class TestVerify:
 
     def test_only_annotations_and_all_audio_are_at_odds(self, fake):
         with pytest.raises(UserError, match=r"--all is about audio.*give one of them"):
-            data.verify("fake_task", fake.home, everything=True, annotations_only=True)
+            run(data.verify, "fake_task", fake.home, everything=True, annotations_only=True)
 
     def test_where_there_is_no_audio_nothing_is_called_sound(self, fake, capsys):
-        data.fetch("fake_task", fake.home, annotations_only=True)
+        run(data.fetch, "fake_task", fake.home, annotations_only=True)
         fails(data.verify, "fake_task", fake.home)
         text = capsys.readouterr().out
         assert "audio: 0 of 30 here" in text
@@ -366,24 +383,24 @@ class TestVerify:
     def test_another_form_of_the_annotations_is_no_problem(self, fetched, capsys):
         first, audio = fetched.collection.sources
         fetched.change(sources=(first.model_copy(update={"file": "other.json"}), audio))
-        data.verify("fake_task", fetched.home)
+        run(data.verify, "fake_task", fetched.home)
         assert "other.json: not here" in capsys.readouterr().out
 
     def test_a_users_folder(self, fetched, tmp_path, capsys):
         (tmp_path / "theirs").mkdir()
         (fetched.root / "audio").rename(tmp_path / "theirs" / "audio")
-        with pytest.raises(SystemExit):
-            data.verify("fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
-        data.fetch("fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
-        data.verify("fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
+        with pytest.raises(typer.Exit):
+            run(data.verify, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
+        run(data.fetch, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
+        run(data.verify, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
         assert "named by --data-root" in capsys.readouterr().out
 
     def test_ones_own_card(self, make_task, tmp_path, capsys):
-        data.verify(str(make_task()), tmp_path)
+        run(data.verify, str(make_task()), tmp_path)
         assert "decoded 20 file(s): all sound" in capsys.readouterr().out
 
     def test_the_demo(self, demo_home, capsys):
-        data.verify("demo", demo_home)
+        run(data.verify, "demo", demo_home)
         text = capsys.readouterr().out
         assert "demo_emotion: train 360, valid 120, test 120 as the card says" in text
         assert re.search(r"train +1st +song\d+_\d +valence", text)
@@ -405,20 +422,20 @@ class TestSeveralTasks:
         return fake
 
     def test_only_what_the_task_needs_is_fetched_and_told(self, two, capsys):
-        data.fetch("fake_task", two.home)
+        run(data.fetch, "fake_task", two.home)
         assert sorted(two.server.asked) == ["/audio.tar.gz", "/list.json", "/mine.txt"]
         for look in (data.verify, data.where):
-            look("fake_task", two.home)
+            (run if look is data.verify else print_text)(look, "fake_task", two.home)
             text = capsys.readouterr().out
             assert "mine.txt" in text
             assert "other.txt" not in text
             assert "spare" not in text
         (two.root / "audio" / "t00.wav").unlink()
-        data.fetch("fake_task", two.home)
+        run(data.fetch, "fake_task", two.home)
         assert "spare" not in capsys.readouterr().out
 
     def test_the_list_counts_what_the_tasks_need(self, two, capsys):
-        data.ls(two.home)
+        print_text(data.format_collections, two.home)
         assert re.search(r"fake_task +0 of 2 here", capsys.readouterr().out)
 
     def test_mumu(self, tmp_path, capsys):
@@ -446,8 +463,8 @@ def test_known_leaks_are_documented(reference_data, tmp_path, name, capsys):
             stored = next(path for path in named if hashlib.sha256(path.read_bytes()).hexdigest() == source.sha256)
             target_of(source, root).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(stored, target_of(source, root))
-    data.verify(name, tmp_path, annotations_only=True)
-    data.audit(name, tmp_path)
+    run(data.verify, name, tmp_path, annotations_only=True)
+    run(data.audit, name, tmp_path)
     text = capsys.readouterr().out
     assert "ERROR" not in text
     assert text.count("(documented)") == len(task.card.documented)
@@ -455,7 +472,7 @@ def test_known_leaks_are_documented(reference_data, tmp_path, name, capsys):
 
 class TestWhere:
     def test_all_that_one_needs(self, fake, capsys):
-        data.where("fake_task", fake.home)
+        print_text(data.where, "fake_task", fake.home)
         text = capsys.readouterr().out
         for part in (
             f"Its folder, named by data home: {fake.root}",
@@ -472,15 +489,15 @@ class TestWhere:
         (tmp_path / "theirs").mkdir()
         fake.home.mkdir()
         (fake.home / "config.toml").write_text(f'[data]\nfake = "{tmp_path / "theirs"}"\n')
-        data.where("fake_task", fake.home)
+        print_text(data.where, "fake_task", fake.home)
         text = capsys.readouterr().out
         assert f"named by {fake.home / 'config.toml'}: {tmp_path / 'theirs'}" in text
         assert "It lacks annotations" in text
 
     def test_others(self, fake, make_task, capsys):
-        data.where("demo_key", fake.home)
+        print_text(data.where, "demo_key", fake.home)
         card = make_task()
-        data.where(str(card), fake.home)
+        print_text(data.where, str(card), fake.home)
         text = capsys.readouterr().out
         assert "demo: rendered at first use, below" in text
         assert f"its manifest is {card.parent / 'manifest.csv'}" in text
@@ -488,7 +505,7 @@ class TestWhere:
 
 class TestAudit:
     def test_sound(self, fetched, capsys):
-        data.audit("fake_task", fetched.home)
+        run(data.audit, "fake_task", fetched.home)
         text = capsys.readouterr().out
         assert "fake_task: train 18, valid 6, test 6; 15 groups, 2 label(s)" in text
         assert "nothing is shared between splits; --content compares" in text
@@ -499,7 +516,7 @@ class TestAudit:
         rows[-1][2] = "artist0"
         (fake.server.folder / "list.json").write_text(json.dumps(rows))
         fake.change(sources=(fake.source("list.json", "annotations"), fake.collection.sources[1]))
-        data.fetch("fake_task", fake.home)
+        run(data.fetch, "fake_task", fake.home)
 
     def test_a_leak(self, fake, capsys):
         self.leak(fake)
@@ -511,7 +528,7 @@ class TestAudit:
     def test_the_same_audio_under_two_names(self, fetched, capsys):
         audio = fetched.root / "audio"
         (audio / "t29.wav").write_bytes((audio / "t00.wav").read_bytes())
-        data.audit("fake_task", fetched.home)
+        run(data.audit, "fake_task", fetched.home)
         fails(data.audit, "fake_task", fetched.home, content=True)
         assert "ERROR: 1 audio content(s) under different files in both train and test (t00=t29)" in (
             capsys.readouterr().out
@@ -520,23 +537,22 @@ class TestAudit:
     def test_hashes_are_kept(self, fetched, capsys, monkeypatch):
         import benchmark.system.files
 
-        data.audit("fake_task", fetched.home, content=True)
+        run(data.audit, "fake_task", fetched.home, content=True)
         monkeypatch.setattr(benchmark.system.files, "content_hash", None)
-        data.audit("fake_task", fetched.home, content=True)
+        run(data.audit, "fake_task", fetched.home, content=True)
         (fetched.root / "audio" / "t00.wav").unlink()
-        data.audit("fake_task", fetched.home, content=True)
+        run(data.audit, "fake_task", fetched.home, content=True)
         assert "1 missing audio file(s) could not be compared" in capsys.readouterr().out
 
-    def test_many_labels_are_shown_from_both_ends(self, capsys):
+    def test_many_labels_are_shown_from_both_ends(self):
         from tasks.audit import Audit
 
         shares = {f"label{i:02d}": i / 100 for i in range(50)}
-        data._print_prevalence(Audit({}, {}, dict.fromkeys(("train", "valid", "test"), shares), {}))
-        text = capsys.readouterr().out
+        text = data._prevalence(Audit({}, {}, dict.fromkeys(("train", "valid", "test"), shares), {}))
         assert "label49" in text
         assert "label00" in text
         assert "label25" not in text
 
     def test_regression(self, demo_home, capsys):
-        data.audit("demo_emotion", demo_home)
+        run(data.audit, "demo_emotion", demo_home)
         assert "demo_emotion: train 360" in capsys.readouterr().out

@@ -18,7 +18,7 @@ from benchmark.jobs.estimate import Lengths, embedding_seconds, handed_over, kno
 from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
-from benchmark.reports.plan import print_estimates
+from benchmark.reports.plan import format_estimates
 from benchmark.system.progress import Silent
 from tasks import registry
 
@@ -107,7 +107,7 @@ class TestPlan:
         assert before.lengths.hours == pytest.approx(60 * 1.5 / 3600, rel=0.2)
         assert before.seconds > 0
         assert before.disk == 60 * (16 * 4 + estimate.ROW_BYTES)
-        print_estimates([before])
+        print(format_estimates([before]))
         out = capsys.readouterr().out
         assert "1 s every 0.5 s" in out
         assert "lengths of 60 tracks: 60 from their headers." in out
@@ -140,7 +140,7 @@ class TestPlan:
 
         (found,) = self.of(Broken(), make_task(), options)
         assert found.seconds is None
-        print_estimates([found])
+        print(format_estimates([found]))
         assert "Time unknown: broken does not run" in capsys.readouterr().out
 
     def test_two_tasks_of_one_collection_count_once(self, bands, make_task, options):

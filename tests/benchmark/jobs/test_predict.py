@@ -5,11 +5,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import typer
 
+from benchmark.cli import reading as commands
 from benchmark.embeddings.space import space_of
 from benchmark.errors import UserError
 from benchmark.jobs import predict as module
-from benchmark.jobs.predict import as_data, command, format_prediction, predict, ranked
+from benchmark.jobs.predict import predict
+from benchmark.reports.predictions import as_data, format_prediction, ranked
 from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
 from probes.export.function import StoredProbe
 
@@ -314,7 +317,7 @@ def run(folder, files, **changed):
         "encoder": f"{folder.parent / 'mine.py'}:Loudness",
         "home": None, "device": "cpu", "batch_size": 4, "workers": 0, "top_k": None, "as_json": False,
     }  # fmt: skip
-    command(folder, files, **{**arguments, **changed})
+    commands.predict(files, folder, **{**arguments, **changed})
 
 
 @pytest.fixture
@@ -340,16 +343,16 @@ def test_the_command_prints_the_most_probable_labels_first_and_nothing_else(loud
 
 
 def test_the_command_ends_with_2_after_it_has_answered_the_rest(loudness, songs, tmp_path, capfd):
-    with pytest.raises(SystemExit) as end:
+    with pytest.raises(typer.Exit) as end:
         run(loudness, [tmp_path / "nowhere.mp3", songs[0]])
-    assert end.value.code == 2
+    assert end.value.exit_code == 2
     out, err = capfd.readouterr()
     assert out.startswith(f"{songs[0]} (0:02)\n")
     assert f"bench: {tmp_path / 'nowhere.mp3'}: the file is missing" in err
 
 
 def test_json_has_every_label_and_every_file(loudness, songs, tmp_path, capfd):
-    with pytest.raises(SystemExit):
+    with pytest.raises(typer.Exit):
         run(loudness, [songs[0], tmp_path / "nowhere.mp3"], as_json=True)
     data = json.loads(capfd.readouterr().out)
     assert (data["task"], data["kind"], data["encoder"]) == ("tones", "multilabel", "loudness")

@@ -12,9 +12,11 @@ from benchmark.audio import pool
 from benchmark.cli.main import main
 from benchmark.encoders.registry import resolve
 from benchmark.errors import UserError
+from benchmark.jobs import reproduce as work
 from benchmark.jobs import runner
 from benchmark.jobs.options import Options
-from benchmark.jobs.reproduce import reproduce
+from benchmark.reports.reproduction import format_reproduction
+from benchmark.system.progress import Terminal
 from results import store
 from results.digests import content_digests
 from tasks import registry
@@ -34,6 +36,13 @@ class Bands(Encoder):
         bands = power[:, :4000].reshape(len(waveforms), 16, 250).sum(2)
         return np.log10(1e-6 + bands).astype(np.float32)
 """
+
+
+def reproduce(path, **given):
+    """Print a reproduction as the command does, and return its verdict."""
+    reproduction = work.reproduce(path, report=Terminal(), **given)
+    print(format_reproduction(reproduction))
+    return reproduction.verdict
 
 
 @pytest.fixture

@@ -27,7 +27,7 @@ from benchmark.jobs.robustness import deformed_job, robustness
 from benchmark.jobs.runner import Outcome
 from benchmark.jobs.scoring import leave_out, score_split
 from benchmark.reports import scores
-from benchmark.reports.robustness import print_deformations, print_robustness
+from benchmark.reports.robustness import format_deformations, format_robustness
 from benchmark.system.progress import Silent
 from probes.data import SplitArrays
 from tasks import registry
@@ -367,9 +367,10 @@ class TestAsked:
 
     def test_without_deformations_nothing_is_printed_of_them(self, bands, make_task, places, capsys):
         record = benchmark.run(bands, make_task(), **places, **FAST)
-        print_robustness([record])
+        print(format_robustness([record]))
         assert capsys.readouterr().out == ""
-        scores.print_outcomes([Outcome(record, places["results"] / "runs" / "tones" / "bands.json", kept=True)])
+        outcome = Outcome(record, places["results"] / "runs" / "tones" / "bands.json", kept=True)
+        print(scores.format_outcomes([outcome]))
         assert "drop" not in capsys.readouterr().out
 
     def test_the_plan_counts_what_would_be_embedded_again(self, bands, make_task, tmp_path, capsys):
@@ -377,12 +378,12 @@ class TestAsked:
         embed_alone(bands, card, tmp_path, "noise=3")
         options = Options(home=tmp_path, results=tmp_path / "results", deform="noise=3,gain=-20")
         data = prepare(registry.find(str(card), tmp_path, ()), options, Silent())
-        print_deformations(plan_jobs([bands], data, options))
+        print("\n".join(format_deformations(plan_jobs([bands], data, options))))
         assert capsys.readouterr().out.splitlines() == [
             "bands: 0 test track(s) to embed again under noise=3dB",
             "bands: 12 test track(s) to embed again under gain=-20dB",
         ]
-        print_deformations(plan_jobs([bands], data, Options(home=tmp_path, results=tmp_path)))
+        print("\n".join(format_deformations(plan_jobs([bands], data, Options(home=tmp_path, results=tmp_path)))))
         assert capsys.readouterr().out == ""
 
     def test_options_hold_them_in_the_order_they_were_named(self, tmp_path):

@@ -155,7 +155,7 @@ class TestBudgets:
         first = run(trials=2)
         options = Options(**places, **{**FAST, "trials": 3})
         outcomes = run_many(resolve(run.names[0]), registry.find(run.names[1]), options, Silent())
-        scores.print_outcomes(outcomes)
+        print(scores.format_outcomes(outcomes))
         kept = places["results"] / "runs" / "vectors" / "history" / f"given.{first.run_key[:12]}.json"
         assert outcomes[0].displaced == kept
         out = capsys.readouterr().out

@@ -233,10 +233,10 @@ def test_names_of_tasks(results):
 
 
 def test_what_is_printed(results, capsys):
-    compare("good", "poor", [], results=results, permutations=100)
+    print(compare("good", "poor", [], results=results, permutations=100))
     text = capsys.readouterr().out
     assert text.startswith("| task")
     assert "On 2 of 2 tasks the difference is significant" in text
-    compare("good", "poor", ["keys"], results=results, permutations=100, as_json=True)
+    print(compare("good", "poor", ["keys"], results=results, permutations=100, as_json=True))
     content = json.loads(capsys.readouterr().out)
     assert (content["first"], content["rows"][0]["task"], content["rows"][0]["permutations"]) == ("good", "keys", 100)

@@ -188,7 +188,7 @@ class TestFinding:
 class TestCommand:
     def test_it_prints_a_table_a_metric(self, tmp_path, capsys):
         save(tmp_path)
-        labels("moods", "mine", results=tmp_path, home=tmp_path)
+        print(labels("moods", "mine", results=tmp_path, home=tmp_path))
         text = capsys.readouterr().out
         assert text.startswith("mine on moods, test")
         assert "| calm" in text
@@ -197,14 +197,14 @@ class TestCommand:
 
     def test_a_task_of_the_paper_says_how_to_fetch_what_was_published(self, tmp_path, capsys):
         save(tmp_path, task="mtt")
-        labels("mtt", "mine", results=tmp_path, home=tmp_path)
+        print(labels("mtt", "mine", results=tmp_path, home=tmp_path))
         assert "bench labels mtt mine --fetch" in capsys.readouterr().out
 
     def test_published_scores_from_a_file(self, tmp_path, capsys):
         save(tmp_path, task="mtt")
         path = tmp_path / "published.csv"
         path.write_text("task,metric,model,tag,value,column\nMTT,map,Musicset ULarge,calm,0.123,c\n")
-        labels("mtt", "mine", results=tmp_path, home=tmp_path, metric="map", published=path, as_json=True)
+        print(labels("mtt", "mine", results=tmp_path, home=tmp_path, metric="map", published=path, as_json=True))
         tables = json.loads(capsys.readouterr().out)["tables"]
         assert [row["published"] for row in tables[0]["rows"]][:2] == [
             {"musicset-ularge": 0.123},
@@ -215,6 +215,6 @@ class TestCommand:
         save(tmp_path, task="mtt")
         asked = []
         monkeypatch.setattr(label_scores, "fetch_published", lambda task, home: asked.append((task, home)))
-        labels("mtt", "mine", results=tmp_path, home=tmp_path, fetch=True)
+        print(labels("mtt", "mine", results=tmp_path, home=tmp_path, fetch=True))
         assert asked == [("mtt", tmp_path)]
         assert "CC BY-NC 4.0" in capsys.readouterr().err

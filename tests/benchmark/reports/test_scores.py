@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.jobs.runner import Outcome, UnfinishedError
-from benchmark.reports.scores import print_outcomes
+from benchmark.reports.scores import format_outcomes
 from benchmark.system.tables import WIDTH
 from results import store
 
@@ -27,7 +27,7 @@ def printed(capsys):
     """Print outcomes, and return the lines, split where columns end."""
 
     def printed(*outcomes):
-        print_outcomes(outcomes)
+        print(format_outcomes(outcomes))
         lines = capsys.readouterr().out.splitlines()
         assert max(map(len, lines)) <= WIDTH
         return [re.split(r" {2,}", line.strip()) for line in lines], lines

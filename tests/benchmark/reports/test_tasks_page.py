@@ -2,9 +2,12 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 
-from benchmark.errors import UserError
-from benchmark.reports import listings, tasks_page
+from benchmark.cli import reading as commands
+from benchmark.reports import tasks_page
+from results.generated import difference, write
+from results.record import RecordError
 from tasks import registry
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "tasks.md"
@@ -16,7 +19,7 @@ def page():
 
 
 def test_the_document_is_what_the_cards_give():
-    assert tasks_page.check(DOCUMENT) == ""
+    assert difference(DOCUMENT, tasks_page.render(), "bench tasks --markdown") == ""
 
 
 def test_it_is_the_same_bytes_every_time(page):
@@ -95,16 +98,16 @@ def format_test_a_probe(name, probe):
 
 def test_a_page_is_written_once_and_differences_are_shown(tmp_path, capsys):
     target = tmp_path / "docs" / "tasks.md"
-    assert tasks_page.write(target)
-    assert not tasks_page.write(target)
-    listings.task_page(target, check=True)
+    assert write(target, tasks_page.render())
+    assert not write(target, tasks_page.render())
+    commands.tasks(markdown=True, output=target, check=True)
     target.write_bytes(target.read_bytes().replace(b"\n", b"\r\n"))
-    assert tasks_page.check(target) == ""
+    assert difference(target, tasks_page.render(), "bench tasks --markdown") == ""
     target.write_text(target.read_text().replace("923", "924"))
     capsys.readouterr()
-    with pytest.raises(SystemExit) as end:
-        listings.task_page(target, check=True)
-    assert end.value.code == 1
+    with pytest.raises(typer.Exit) as end:
+        commands.tasks(markdown=True, output=target, check=True)
+    assert end.value.exit_code == 1
     assert "+| [gs_key](#gs_key)" in capsys.readouterr().out
-    with pytest.raises(UserError, match="cannot write"):
-        listings.task_page(tmp_path, check=False)
+    with pytest.raises(RecordError, match="cannot write"):
+        commands.tasks(markdown=True, output=tmp_path, check=False)

@@ -168,9 +168,9 @@ def test_a_gpu_is_given_what_half_of_its_free_memory_holds(free, slices, monkeyp
 
 
 def test_its_card_names_the_choices_and_without_weights_the_command(tmp_path, capsys):
-    from benchmark.reports import listings
+    from benchmark.reports.encoders import format_encoder
 
-    listings.encoders("musicset-ularge", tmp_path)
+    print(format_encoder("musicset-ularge", tmp_path))
     out = capsys.readouterr().out
     assert "repeated from its start to 3 s" in " ".join(out.split())
     assert "CC BY-NC 4.0" in out
@@ -217,18 +217,18 @@ class TestFetch:
         monkeypatch.setattr(published, "WEIGHTS", {"musicset-ularge": weights})
 
     def test_downloads_checks_converts_and_does_it_once(self, server, converted, monkeypatch, tmp_path, capsys):
-        from benchmark.reports import listings
+        from benchmark.cli import encoders as commands
 
         self.offer(monkeypatch, f"{server}/model.keras")
         for _ in range(2):
-            listings.fetch_encoder("musicset-ularge", tmp_path, remove_original=False)
+            commands.fetch(None, "musicset-ularge", remove_original=False, home=tmp_path)
         captured = capsys.readouterr()
         assert converted == [self.DATA]
         assert captured.err.count("for non-commercial use") == 1
         folder = tmp_path / "encoders" / "musicset-ularge"
         assert str(folder / "musicset-ularge.safetensors") in captured.out
         assert (folder / "model.keras").is_file()
-        listings.fetch_encoder("musicset-ularge", tmp_path, remove_original=True)
+        commands.fetch(None, "musicset-ularge", remove_original=True, home=tmp_path)
         assert [path.name for path in folder.iterdir() if path.suffix in (".keras", ".safetensors")] == [
             "musicset-ularge.safetensors"
         ]
