@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.filesize import decimal
 
 from benchmark.audio.deformations import Deformation
 from benchmark.embeddings.space import describes
@@ -144,7 +145,7 @@ def ls(home: Path | None) -> None:
         for space in spaces
     ]
     display(table(rows, ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]))
-    display(f"\n{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {where / FOLDER}")
+    display(f"\n{len(spaces)} space(s), {decimal(sum(space.size for space in spaces))} in {where / FOLDER}")
 
 
 def verify(home: Path | None) -> None:
@@ -200,17 +201,17 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
     size += sum(folder.size for folder in abandoned) + sum(_size(folder) for folder in begun)
     verb = "Deleted" if yes else "Would delete"
     for folder in begun:
-        display(f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB")
+        display(f"{verb} {folder.name}: left by a prune that was ended, {decimal(_size(folder))}")
         if yes:
             _delete([folder])
     for space in chosen:
-        display(f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB")
+        display(f"{verb} {space.folder.name}: {space.tracks} embeddings, {decimal(space.size)}")
         if yes:
             _delete_space(space.folder)
     for space in lost:
         display(
             f"{verb} {space.folder.name}: {space.tracks} embeddings without a description ({DESCRIPTION}), "
-            f"{space.size / 1e6:.1f} MB"
+            f"{decimal(space.size)}"
         )
         if yes:
             _delete_space(space.folder)
@@ -223,11 +224,11 @@ def prune(home: Path | None, *, encoder: str | None, older_than: float | None, e
             why = "a run is at work there" if held.run == "alive" else "a run may be at work there; it goes after a day"
             display(f"Kept {held.path.name}: {why}")
     for held in abandoned:
-        display(f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB")
+        display(f"{verb} {held.path.name}: left by a run that was killed, {decimal(held.size)}")
         if yes:
             _delete([held.path])
     if known or size:
-        display(f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it"))
+        display(f"{verb} {decimal(size)}" + ("" if yes or not size else "; repeat with --yes to do it"))
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
         raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
 

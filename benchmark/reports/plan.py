@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from benchmark.audio.index import AudioIndex
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.encoder import Precomputed
 from benchmark.errors import UserError
 from benchmark.jobs.embed import Embedded
-from benchmark.jobs.estimate import SpaceEstimate, estimates, format_size, format_time
+from benchmark.jobs.estimate import SpaceEstimate, estimates, format_time
 from benchmark.jobs.job import Job
 from benchmark.jobs.options import Options
 from benchmark.reports.robustness import print_deformations
@@ -67,7 +69,7 @@ def print_estimates(found: Iterable[SpaceEstimate]) -> None:
             f"{each.to_embed:,}",
             f"{each.lengths.hours:.2f}",
             "unknown" if each.seconds is None else format_time(each.seconds),
-            format_size(each.disk),
+            decimal(each.disk),
         ]
         for each in found
     ]
