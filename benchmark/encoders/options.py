@@ -4,7 +4,7 @@ An encoder that is made with options has them in its name (``mine?size=small``) 
 and embeddings of two variants are kept apart.
 
 Texts are not converted by pydantic's ``TypeAdapter.validate_strings``: it decides 9 of the 26 cases of the tests
-otherwise (``1,2`` is no tuple, ``none`` is not ``None``, ``2`` is not of ``Literal[1, 2]``, ``4`` for ``str | int`` is a
+otherwise (``1,2`` is no tuple, ``none`` not ``None``, ``2`` not of ``Literal[1, 2]``, ``4`` for ``str | int`` is a
 text, ``nan`` is a number), so that only single numbers would be left to it.
 """
 
