@@ -31,7 +31,7 @@ from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
     from probes.export.files import ProbeCard
-    from probes.export.function import StoredProbe
+    from probes.function import ProbeFunction
 
 SHOWN = {"multilabel": 10, "multiclass": 5}
 
@@ -139,7 +139,7 @@ def predict(
 
 
 def encoder_of(
-    card: ProbeCard, probe: StoredProbe, encoder: str | Encoder | None, home: Path, report: Reporter
+    card: ProbeCard, probe: ProbeFunction, encoder: str | Encoder | None, home: Path, report: Reporter
 ) -> tuple[Encoder, Space]:
     """Return the encoder that a probe was trained on, and its space.
 
@@ -197,7 +197,7 @@ def _named(text: str, recorded: bool, home: Path) -> Encoder:
 
 
 def _predictions(
-    probe: StoredProbe,
+    probe: ProbeFunction,
     card: ProbeCard,
     encoder: Encoder,
     space: Space,
