@@ -8,6 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from rich.filesize import decimal
+
 from benchmark.datasets.checks import (
     complaint,
     contents,
@@ -29,7 +31,7 @@ from tasks.card import SPLITS
 from tasks.errors import TaskError
 from tasks.registry import Task
 from tasks.sources.card import CollectionCard, Source, read_collection
-from tasks.sources.disk import format_size, refuse_if_full
+from tasks.sources.disk import refuse_if_full
 from tasks.sources.fetch import fetch_annotations, obtain, pending
 from tasks.sources.locations import (
     CONFIG,
@@ -102,7 +104,7 @@ def fetch(
         todo = [part for parts in jobs for part in parts]
         size = _size(todo, card)
         if todo and not yes and (size is None or size > ASK_ABOVE):
-            amount = "of unknown size" if size is None else format_size(size)
+            amount = "of unknown size" if size is None else decimal(size)
             large.append(f"{name}: {amount}, licence: {card.licence.strip()}")
         elif todo:
             try:
@@ -287,7 +289,7 @@ def _fetch_audio(
     keep_archives: bool,
 ) -> None:
     hosts = ", ".join(dict.fromkeys(urlsplit(source.urls[0]).hostname or "?" for source in todo if source.urls))
-    amount = "" if size is None else f", {format_size(size)}"
+    amount = "" if size is None else f", {decimal(size)}"
     report.say(f"{card.name}: {len(todo)} audio file(s){amount} from {hosts or place.root} into {place.root}")
     try:
         place.root.mkdir(parents=True, exist_ok=True)

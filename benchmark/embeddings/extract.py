@@ -22,7 +22,7 @@ from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
 from benchmark.embeddings.batches import BatchEncoding, Heard
 from benchmark.embeddings.precheck import check_before
-from benchmark.embeddings.prefetch import OneAhead
+from benchmark.embeddings.prefetch import prefetched
 from benchmark.embeddings.store import EmbeddingStore, Row
 from benchmark.embeddings.tracks import Damage, Track
 from benchmark.encoders.base import Encoder
@@ -140,7 +140,7 @@ def _extract(
 
     store.home.mkdir(parents=True, exist_ok=True)
     try:
-        with scratch_folder(store.home) as folder, OneAhead(groups) as ahead:
+        with scratch_folder(store.home) as folder, prefetched(groups) as ahead:
             for group in ahead:
                 rows += _rows(encoding, group)
                 if not done.embedded and encoder.fingerprint() != fingerprint:

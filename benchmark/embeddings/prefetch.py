@@ -1,62 +1,42 @@
-"""Prepare the next item in a thread while the present one is used, so that an encoder does not wait."""
+"""Prepare the next item of a generator in a thread while the present one is used, so that an encoder does not wait."""
 
 from __future__ import annotations
 
-import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
 
-class OneAhead(Generic[T]):
-    """Iterates over the generator ``make(stopped)``, one item ahead; to be used as a context.
+@contextmanager
+def prefetched(make: Callable[[threading.Event], Generator[T]]) -> Iterator[Iterator[T]]:
+    """Give an iterator over the items of the generator ``make(stopped)``, which runs one item ahead in a thread.
 
     At most two items are held, the one in use and the next. What the generator raises is raised at its place in the
-    order, after all items before it. When the context ends, ``stopped`` is set, and the end waits until the generator,
-    which is to look at it often, is closed.
+    order, after all items before it. When the context ends, ``stopped`` is set, which the generator should check often,
+    and the end waits until the generator is closed.
     """
+    stopped = threading.Event()
+    generator = make(stopped)
 
-    def __init__(self, make: Callable[[threading.Event], Generator[T]]) -> None:
-        self._make = make
-        self._stopped = threading.Event()
-        self._wanted = threading.Semaphore(1)
-        self._made: queue.SimpleQueue[tuple[list[T], BaseException | None]] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._work, name="next-group", daemon=True)
+    def following() -> list[T]:
+        return list(islice(generator, 1))
 
-    def __enter__(self) -> Iterator[T]:
-        self._thread.start()
-        return self._items()
+    with ThreadPoolExecutor(1, thread_name_prefix="next-group") as thread:
+        coming = thread.submit(following)
 
-    def __exit__(self, *error: object) -> None:
-        self._stopped.set()
-        self._wanted.release()
-        self._thread.join()
+        def items() -> Iterator[T]:
+            nonlocal coming
+            while item := coming.result():
+                coming = thread.submit(following)
+                yield item[0]
 
-    def _items(self) -> Iterator[T]:
-        while True:
-            made, error = self._made.get()
-            if error is not None:
-                raise error
-            if not made:
-                return
-            self._wanted.release()
-            yield made[0]
-
-    def _work(self) -> None:
-        items = self._make(self._stopped)
         try:
-            while True:
-                self._wanted.acquire()
-                if self._stopped.is_set():
-                    return
-                made = list(islice(items, 1))
-                self._made.put((made, None))
-                if not made:
-                    return
-        except BaseException as error:  # for the other thread to raise, an interruption included
-            self._made.put(([], error))
+            yield items()
         finally:
-            items.close()
+            stopped.set()
+            thread.submit(generator.close).result()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from rich.filesize import decimal
 
 from benchmark.audio.windows import WindowRule, window_starts
 from benchmark.encoders.check.speed import Speed
@@ -253,7 +254,7 @@ def whole_track_memory(tracks: Sequence[Track], space: Space) -> str:
         return ""
     return (
         f"{space.encoder} takes whole tracks, and the longest of them ({longest.path.name}, {hours:.1f} h) about "
-        f"{format_size(most)} of memory beside the encoder's own: leave it out where that is too much"
+        f"{decimal(int(most))} of memory beside the encoder's own: leave it out where that is too much"
     )
 
 
@@ -273,11 +274,3 @@ def format_time(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes as kB, MB or GB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size / 1e3:.1f} kB"

@@ -71,7 +71,6 @@ def export_probe(
         UserError: It cannot be written.
     """
     from probes.export.files import EncoderPart, ProbeCard, ProbeFileError, TaskPart, best_of, export
-    from probes.export.function import StoredProbe
 
     card, chosen = job.card, best_of(probes)
     probe, space = probes[chosen], job.source.space
@@ -79,12 +78,11 @@ def export_probe(
     described = {"key": space.key} if not job.source.reads_audio else job.store.space.describe()
     licence = " ".join(filter(None, [f"Annotations: {card.licence}" if card.licence else "", WEIGHTS_LICENCE]))
     try:
-        stored = StoredProbe.of(probe)
         return export(
-            stored,
+            probe.function,
             ProbeCard(
                 kind=card.kind,
-                activation=stored.activation,
+                activation=probe.function.activation,
                 labels=tuple(labels),
                 metrics=card.metrics,
                 task=TaskPart(id=card.id, title=card.title, version=card.version, fingerprint=job.data.fingerprint),

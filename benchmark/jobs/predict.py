@@ -29,7 +29,7 @@ from benchmark.system.stdout import stdout_to_stderr
 
 if TYPE_CHECKING:
     from probes.export.files import ProbeCard
-    from probes.export.function import StoredProbe
+    from probes.function import ProbeFunction
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def predict(
 
 
 def encoder_of(
-    card: ProbeCard, probe: StoredProbe, encoder: str | Encoder | None, home: Path, report: Reporter
+    card: ProbeCard, probe: ProbeFunction, encoder: str | Encoder | None, home: Path, report: Reporter
 ) -> tuple[Encoder, Space]:
     """Return the encoder that a probe was trained on, and its space.
 
@@ -165,7 +165,7 @@ def _named(text: str, recorded: bool, home: Path) -> Encoder:
 
 
 def _predictions(
-    probe: StoredProbe,
+    probe: ProbeFunction,
     card: ProbeCard,
     encoder: Encoder,
     space: Space,

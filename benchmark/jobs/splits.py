@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from rich.filesize import decimal
 
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.tracks import Damage
@@ -91,7 +92,7 @@ def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise UserError(
-            f"cannot lay out {size / 1e9:.1f} GB of embeddings in {path}: {error.strerror or error}. What was embedded "
+            f"cannot lay out {decimal(size)} of embeddings in {path}: {error.strerror or error}. What was embedded "
             "is kept: make room (see 'bench cache ls' and 'bench cache prune'), or give a --home on another disk, and "
             "run the same command again"
         ) from error

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from rich.filesize import decimal
 
 from benchmark.audio.deformations import Deformation
 from benchmark.embeddings.space import describes
@@ -140,7 +141,7 @@ def format_spaces(home: Path) -> str:
         ]
         for space in spaces
     ]
-    total = f"{len(spaces)} space(s), {sum(space.size for space in spaces) / 1e6:.1f} MB in {home / FOLDER}"
+    total = f"{len(spaces)} space(s), {decimal(sum(space.size for space in spaces))} in {home / FOLDER}"
     return f"{table(rows, ['encoder', 'version', 'tracks', 'width', 'MB', 'changed', 'folder'])}\n\n{total}"
 
 
@@ -205,17 +206,17 @@ def prune(home: Path, *, encoder: str | None, older_than: float | None, everythi
     size += sum(folder.size for folder in abandoned) + sum(_size(folder) for folder in begun)
     verb = "Deleted" if yes else "Would delete"
     for folder in begun:
-        yield f"{verb} {folder.name}: left by a prune that was ended, {_size(folder) / 1e6:.1f} MB"
+        yield f"{verb} {folder.name}: left by a prune that was ended, {decimal(_size(folder))}"
         if yes:
             _delete([folder])
     for space in chosen:
-        yield f"{verb} {space.folder.name}: {space.tracks} embeddings, {space.size / 1e6:.1f} MB"
+        yield f"{verb} {space.folder.name}: {space.tracks} embeddings, {decimal(space.size)}"
         if yes:
             _delete_space(space.folder)
     for space in lost:
         yield (
             f"{verb} {space.folder.name}: {space.tracks} embeddings without a description ({DESCRIPTION}), "
-            f"{space.size / 1e6:.1f} MB"
+            f"{decimal(space.size)}"
         )
         if yes:
             _delete_space(space.folder)
@@ -228,11 +229,11 @@ def prune(home: Path, *, encoder: str | None, older_than: float | None, everythi
             why = "a run is at work there" if held.run == "alive" else "a run may be at work there; it goes after a day"
             yield f"Kept {held.path.name}: {why}"
     for held in abandoned:
-        yield f"{verb} {held.path.name}: left by a run that was killed, {held.size / 1e6:.1f} MB"
+        yield f"{verb} {held.path.name}: left by a run that was killed, {decimal(held.size)}"
         if yes:
             _delete([held.path])
     if known or size:
-        yield f"{verb} {size / 1e6:.1f} MB" + ("" if yes or not size else "; repeat with --yes to do it")
+        yield f"{verb} {decimal(size)}" + ("" if yes or not size else "; repeat with --yes to do it")
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
         raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
 

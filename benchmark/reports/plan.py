@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from rich.filesize import decimal
+
 from benchmark.audio.index import AudioIndex
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.precomputed.encoder import Precomputed
 from benchmark.errors import UserError
 from benchmark.jobs.embed import Embedded
-from benchmark.jobs.estimate import SpaceEstimate, estimates, format_size, format_time
+from benchmark.jobs.estimate import SpaceEstimate, estimates, format_time
 from benchmark.jobs.job import Job
 from benchmark.jobs.options import EmbedSettings
 from benchmark.reports.robustness import format_deformations
@@ -62,7 +64,7 @@ def format_estimates(spaces: Iterable[SpaceEstimate]) -> str:
             f"{space.to_embed:,}",
             f"{space.lengths.hours:.2f}",
             "unknown" if space.seconds is None else format_time(space.seconds),
-            format_size(space.disk),
+            decimal(round(space.disk)),
         ]
         for space in spaces
     ]

@@ -29,6 +29,7 @@ def table(rows: Iterable[Sequence[object]], headers: Sequence[str], names: int =
 
 
 def _wrapped(cells: list[list[str]], headers: Sequence[str], names: int) -> list[list[str]]:
+    """Return the cells with line breaks; tabulate's ``maxcolwidths`` would break ``musicset-ularge`` inside a word."""
     padded = [header + "  " for header in headers]  # as tabulate pads them
     widths = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
     room = WIDTH - sum(widths[names:]) - 2 * (len(headers) - 1)

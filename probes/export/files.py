@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from probes.export.function import Activation, StoredProbe
 from probes.export.onnx_graph import onnx_graph
+from probes.function import Activation, ProbeFunction
 from probes.protocol import Kind
 
 if TYPE_CHECKING:
@@ -142,11 +142,11 @@ def refuse_occupied(directory: Path, task: str, encoder: str) -> None:
         raise ProbeFileError(f"{directory} is a file: choose a folder")
 
 
-def export(probe: StoredProbe, card: ProbeCard, directory: Path) -> Path:
+def export(probe: ProbeFunction, card: ProbeCard, directory: Path) -> Path:
     """Write a probe into ``directory``, whole or not at all, and return the folder.
 
     Args:
-        probe: The probe; see :meth:`StoredProbe.of`.
+        probe: The probe's function.
         card: What is said of it. Its labels are the outputs, in order.
         directory: A new folder, or one that holds an older probe of the same task and encoder.
 
@@ -191,7 +191,7 @@ def export(probe: StoredProbe, card: ProbeCard, directory: Path) -> Path:
     return directory
 
 
-def load(directory: Path) -> tuple[StoredProbe, ProbeCard]:
+def load(directory: Path) -> tuple[ProbeFunction, ProbeCard]:
     """Read a probe that :func:`export` wrote.
 
     Raises:
@@ -308,7 +308,7 @@ def _read(path: Path, largest: int) -> bytes:
         return file.read(largest)
 
 
-def _probe_of(tensors: Mapping[str, np.ndarray], card: ProbeCard) -> StoredProbe:
+def _probe_of(tensors: Mapping[str, np.ndarray], card: ProbeCard) -> ProbeFunction:
     for name, array in tensors.items():
         if array.dtype != np.float32:
             raise ValueError(f"{name} holds {array.dtype}, not float32")
@@ -317,7 +317,7 @@ def _probe_of(tensors: Mapping[str, np.ndarray], card: ProbeCard) -> StoredProbe
     expected = {*numbered, "input_mean", "input_scale", "target_mean", "target_scale"}
     if set(tensors) != expected:
         raise ValueError(f"it has {', '.join(sorted(tensors)) or 'nothing'}, not {', '.join(sorted(expected))}")
-    probe = StoredProbe(
+    probe = ProbeFunction(
         activation=card.activation,
         kernels=tuple(tensors[f"kernel_{i}"] for i in range(layers)),
         biases=tuple(tensors[f"bias_{i}"] for i in range(layers)),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from probes.export.function import StoredProbe
+from probes.function import ProbeFunction
 
 if TYPE_CHECKING:
     import onnx
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 OPSET, IR_VERSION = 17, 8
 
 
-def onnx_graph(probe: StoredProbe, labels: Sequence[str], description: str) -> onnx.ModelProto:
+def onnx_graph(probe: ProbeFunction, labels: Sequence[str], description: str) -> onnx.ModelProto:
     """Return the probe as an ONNX model: ``embeddings`` float32 [n, D] to ``outputs`` float32 [n, outputs].
 
     Args:

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from probes.data import TrainValid
+from probes.function import ACTIVATIONS, ROWS_AT_ONCE, ProbeFunction
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
 from probes.training.batched import BatchedTrainings, group_by_shape
@@ -27,7 +28,7 @@ from probes.training.lanes import ThreadBudget, at_once
 from probes.training.matmul import Precision, Products
 from probes.training.minibatches import TrainInputs
 from probes.training.mlp import Probes, activate, forward
-from probes.training.probe import ROWS_AT_ONCE, TrainedProbe
+from probes.training.probe import TrainedProbe
 from probes.training.schedule import validation_steps
 from probes.training.state import Training, next_validation
 
@@ -219,7 +220,7 @@ class Trainer:
         """Return the probe of the best validation step.
 
         Raises:
-            FloatingPointError: No look had a finite score.
+            FloatingPointError: No validation had a finite score.
         """
         if training.best is None:
             raise FloatingPointError(f"no finite validation score in {training.step} steps at {training.settings}")
@@ -234,12 +235,15 @@ class Trainer:
             spec=self.spec,
             settings=training.settings,
             seed=training.seed,
-            kernels=tuple(np.array(kernel, np.float32, order="C") for kernel in kernels),
-            biases=tuple(bias[0].cpu().numpy().copy() for bias in best.biases),
-            input_mean=self.inputs.mean if on else np.zeros(self.dim, np.float32),
-            input_scale=self.inputs.scale if on else np.ones(self.dim, np.float32),
-            target_mean=self.target_mean,
-            target_scale=self.target_scale,
+            function=ProbeFunction(
+                ACTIVATIONS[self.spec.loss],
+                kernels=tuple(np.array(kernel, np.float32, order="C") for kernel in kernels),
+                biases=tuple(bias[0].cpu().numpy().copy() for bias in best.biases),
+                input_mean=self.inputs.mean if on else np.zeros(self.dim, np.float32),
+                input_scale=self.inputs.scale if on else np.ones(self.dim, np.float32),
+                target_mean=self.target_mean,
+                target_scale=self.target_scale,
+            ),
             valid_score=training.best_score,
             best_step=training.best_step,
             steps_run=training.step,

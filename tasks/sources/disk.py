@@ -1,10 +1,12 @@
-"""Room on the disk: whether something fits, how much that is in words, and which errors mean that it is full."""
+"""Room on the disk: whether a file fits, and which errors mean that the disk is full."""
 
 from __future__ import annotations
 
 import errno
 import shutil
 from pathlib import Path
+
+from rich.filesize import decimal
 
 from tasks.errors import TaskError
 
@@ -20,22 +22,9 @@ def refuse_if_full(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TaskError(
-            f"no room for {what}: it needs {format_size(needed)} in {folder}, but {format_size(free)} are free. Make "
+            f"no room for {what}: it needs {decimal(needed)} in {folder}, but {decimal(free)} are free. Make "
             "room there, or choose another data home, then run the same command again"
         )
-
-
-def format_size(size: float) -> str:
-    """Return a number of bytes for people.
-
-    >>> format_size(1_300_000_000)
-    '1.3 GB'
-    """
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} GB"
 
 
 def not_written(error: OSError, path: Path) -> TaskError:

@@ -50,7 +50,7 @@ def test_trains_as_on_the_cpu(problem, device, kind, hidden):
     here, there = (train(SPECS[kind], wanted, data, fine, seed=1, device=where) for where in (device, "cpu"))
     assert [step for step, _ in here.curve] == [step for step, _ in there.curve]
     assert [value for _, value in here.curve] == pytest.approx([value for _, value in there.curve], rel=2e-3, abs=1e-3)
-    np.testing.assert_allclose(here.kernels[0], there.kernels[0], atol=5e-3)
+    np.testing.assert_allclose(here.function.kernels[0], there.function.kernels[0], atol=5e-3)
 
 
 @pytest.mark.parametrize("kind", SPECS)
@@ -61,7 +61,7 @@ def test_in_bf16_it_learns_the_same(problem, device, kind):
         for precision in ("bf16", "fp32")
     )
     assert half.valid_score == pytest.approx(full.valid_score, rel=0.05, abs=0.02)
-    assert half.kernels[0].dtype == np.float32
+    assert half.function.kernels[0].dtype == np.float32
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

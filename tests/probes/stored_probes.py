@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 
 from probes.export.files import EncoderPart, ProbeCard, TaskPart
-from probes.export.function import StoredProbe
+from probes.function import ProbeFunction
 
 KINDS = {"softmax": "multiclass", "sigmoid": "multilabel", "identity": "regression"}
 LABELS = ("high", "low", "middle")
@@ -22,7 +22,7 @@ def probe_of(activation="softmax", dim=6, hidden=(5,), outputs=3, seed=0):
     def array(*shape):
         return rng.normal(size=shape).astype(np.float32)
 
-    return StoredProbe(
+    return ProbeFunction(
         activation,
         tuple(array(a, b) for a, b in itertools.pairwise(widths)),
         tuple(array(b) for b in widths[1:]),

@@ -235,7 +235,7 @@ def test_the_table_of_collections_is_that_of_the_readers():
         'kind = "multilabel"\nmetrics = ["map"]\noutputs = ["genre"]\ncollection = "gtzan"\nlabels = ["blues"]',
     ],
 )
-def format_test_a_collection_that_is_asked_for_what_it_does_not_have_is_refused(mine, tmp_path, card):
+def test_a_collection_that_is_asked_for_what_it_does_not_have_is_refused(mine, tmp_path, card):
     (task,) = find(str(mine(f'id = "own"\ntitle = "Own"\n{card}\n')))
     place = tmp_path / "collections" / task.collection
     place.mkdir(parents=True)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from rich.filesize import decimal
 
 from benchmark.errors import UserError
 
@@ -176,6 +177,6 @@ def refuse_full(run: Path, expected: int) -> None:
     free = shutil.disk_usage(there).free
     if free < 3 * expected:
         raise UserError(
-            f"the disk of {run} has {free / 2**20:,.0f} MiB free, and three checkpoints of this run take "
-            f"{3 * expected / 2**20:,.0f}: make room, or choose another --out"
+            f"the disk of {run} has {decimal(free)} free, and three checkpoints of this run take "
+            f"{decimal(3 * expected)}: make room, or choose another --out"
         )

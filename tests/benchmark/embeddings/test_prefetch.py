@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from benchmark.embeddings.prefetch import OneAhead
+from benchmark.embeddings.prefetch import prefetched
 
 
 class Source:
@@ -31,19 +31,19 @@ class Source:
 
 def test_all_items_in_order():
     source = Source(50)
-    with OneAhead(source) as ahead:
+    with prefetched(source) as ahead:
         assert list(ahead) == list(range(50))
     assert source.closed
 
 
 def test_nothing():
-    with OneAhead(Source(0)) as ahead:
+    with prefetched(Source(0)) as ahead:
         assert list(ahead) == []
 
 
 def test_one_item_is_made_ahead_and_no_more():
     source = Source(50)
-    with OneAhead(source) as ahead:
+    with prefetched(source) as ahead:
         assert next(ahead) == 0
         assert source.two.wait(10)
         assert source.made == [0, 1]
@@ -56,7 +56,7 @@ def test_an_error_comes_after_the_items_before_it(error):
     source, found = Source(3, error), []
 
     def use():
-        with OneAhead(source) as ahead:
+        with prefetched(source) as ahead:
             for item in ahead:
                 found.append(item)
 
@@ -70,7 +70,7 @@ def test_an_error_of_the_user_ends_the_source():
     source = Source(10**9)
 
     def use():
-        with OneAhead(source) as ahead:
+        with prefetched(source) as ahead:
             for item in ahead:
                 if item == 5:
                     raise RuntimeError("enough")
@@ -79,11 +79,11 @@ def test_an_error_of_the_user_ends_the_source():
         use()
     assert source.closed
     assert len(source.made) <= 8
-    assert not [thread for thread in threading.enumerate() if thread.name == "next-group"]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("next-group")]
 
 
 def test_a_source_that_is_never_asked():
     source = Source(10**9)
-    with OneAhead(source):
+    with prefetched(source):
         pass
     assert len(source.made) <= 1

@@ -120,7 +120,7 @@ def test_built_in_encoders_of_a_record_and_a_probe_go_on(named_by_data):
     assert one.outputs is not None
 
 
-def format_test_the_command_says_it(harmful, named_by_data, capsys):
+def test_the_command_says_so(harmful, named_by_data, capsys):
     name, card, home, _ = named_by_data
     record, _ = name("harmful:Harmful")
     with pytest.raises(SystemExit) as end:

@@ -158,11 +158,6 @@ def test_times(seconds, words):
     assert estimate.format_time(seconds) == words
 
 
-@pytest.mark.parametrize(("size", "words"), [(0, "0.0 kB"), (5e5, "500.0 kB"), (2.5e6, "2.5 MB"), (3e9, "3.0 GB")])
-def test_sizes(size, words):
-    assert estimate.format_size(size) == words
-
-
 class TestWholeTracks:
     def tracks(self, folder, seconds):
         paths = [folder / f"{i}.flac" for i, _ in enumerate(seconds)]

@@ -9,6 +9,7 @@ from benchmark.errors import UserError
 from benchmark.jobs.export import check_export, export_folder, export_probe, find_probe
 from probes.export import files as files
 from probes.export.files import load
+from probes.function import ProbeFunction
 from results.record import Score
 from tasks.card import Columns, TaskCard
 
@@ -45,11 +46,8 @@ def job_of(encoder, *, reads_audio=True, own_windows=False, protocol="paper", **
 
 def probe_of(seed, valid_score):
     rng = np.random.default_rng(seed)
-    return SimpleNamespace(
-        spec=SimpleNamespace(loss="binary_cross_entropy"),
-        settings=Chosen(),
-        seed=seed,
-        valid_score=valid_score,
+    function = ProbeFunction(
+        "sigmoid",
         kernels=(rng.normal(size=(16, 2)).astype(np.float32),),
         biases=(np.zeros(2, np.float32),),
         input_mean=np.zeros(16, np.float32),
@@ -57,6 +55,7 @@ def probe_of(seed, valid_score):
         target_mean=np.zeros(2, np.float32),
         target_scale=np.ones(2, np.float32),
     )
+    return SimpleNamespace(settings=Chosen(), seed=seed, valid_score=valid_score, function=function)
 
 
 def scores_of(*seeds):
@@ -75,7 +74,7 @@ def test_the_best_seed_on_valid_is_written_with_its_own_scores(bands, tmp_path):
     assert folder == export_folder(tmp_path / "out", job)
     assert folder.parent.parent == tmp_path / "out"
     probe, card = load(folder)
-    np.testing.assert_array_equal(probe.kernels[0], probe_of(8, 0).kernels[0])
+    np.testing.assert_array_equal(probe.kernels[0], probe_of(8, 0).function.kernels[0])
     assert (card.seed, card.labels, card.kind, card.activation) == (8, LABELS, "multiclass", "sigmoid")
     assert card.scores == {"valid": {"accuracy": 0.9}, "test": {"accuracy": 0.2}}
     assert card.settings == {

@@ -60,7 +60,7 @@ def test_nothing_left_out_is_none(missing):
     assert left_out(card(), items(), missing, ()) is None
 
 
-def format_test_it_is_told(reports):
+def test_format_left_out(reports):
     tell(card(), items(), ["f"], ["g", "h"], reports)
     tell(card(), items(), [], [], reports)
     assert reports.said == [

@@ -14,7 +14,7 @@ from benchmark.jobs import predict as module
 from benchmark.jobs.predict import predict
 from benchmark.reports.predictions import as_data, format_prediction, ranked
 from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
-from probes.export.function import StoredProbe
+from probes.function import ProbeFunction
 
 RATE = 8000
 ACTIVATIONS = {"multiclass": "softmax", "multilabel": "sigmoid", "regression": "identity"}
@@ -62,7 +62,7 @@ def make_probe(tmp_path):
         kernel = np.asarray(kernel, np.float32)
         dim, outputs = kernel.shape
         one, none = np.ones(outputs, np.float32), np.zeros(outputs, np.float32)
-        probe = StoredProbe(
+        probe = ProbeFunction(
             ACTIVATIONS[kind], (kernel,), (none,), np.zeros(dim, np.float32), np.ones(dim, np.float32), none, one
         )
         window = part.get("window_seconds")

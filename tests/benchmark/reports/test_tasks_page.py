@@ -92,7 +92,7 @@ def test_signs_of_markdown_in_a_card_are_shown_as_they_are():
         ("msd500", "three hidden layers of 4,096, dropout 0.5, batches of 256"),
     ],
 )
-def format_test_a_probe(name, probe):
+def test_format_probe(name, probe):
     assert tasks_page.format_probe(registry.find(name)[0].card) == probe
 
 

@@ -272,7 +272,7 @@ class TestLanes:
         for other in found[1:]:
             assert gist(other) == gist(found[0])
             assert other.selected == found[0].selected
-            assert np.array_equal(other.probe.kernels[0], found[0].probe.kernels[0])
+            assert np.array_equal(other.probe.function.kernels[0], found[0].probe.function.kernels[0])
 
     @pytest.mark.parametrize("pruner", list(PRUNERS))
     def test_an_interruption_ends_them_and_keeps_what_was_told(self, problem, pruner):

@@ -210,7 +210,7 @@ def test_a_score_that_is_not_finite_never_wins(bad):
         fit_ridge("regression", 3, data, lambda *_: bad)
 
 
-def format_test_equations_that_rounding_left_unsolvable_are_told():
+def test_equations_that_rounding_left_unsolvable_are_reported():
     solve = baselines._Solver(np.array([[1.0, 2.0], [2.0, 1.0]]), np.ones((2, 1)), None)
     with pytest.raises(FloatingPointError, match=r"cannot be solved with the penalty 0\.5"):
         solve(0.5)

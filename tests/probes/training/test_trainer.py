@@ -37,6 +37,10 @@ def fine(targets: np.ndarray, outputs: np.ndarray) -> float:
     return -float(((targets - outputs) ** 2).mean())
 
 
+def weights_of(probe: TrainedProbe) -> list[np.ndarray]:
+    return [*probe.function.kernels, *probe.function.biases]
+
+
 def run_alone(spec: ProbeSpec, data: TrainValid, settings: Settings, seed: int) -> TrainedProbe:
     return train(spec, settings, data, fine, seed=seed)
 
@@ -93,7 +97,7 @@ class TestTogetherEqualsAlone:
             assert [value for _, value in probe.curve] == expected
             assert probe.valid_score == pytest.approx(alone.valid_score, rel=1e-5, abs=1e-5)
             assert (probe.seed, probe.settings, probe.steps_run) == (seed, settings, settings.steps)
-        assert len({probe.kernels[0].tobytes() for probe in found}) > 12  # they do differ
+        assert len({probe.function.kernels[0].tobytes() for probe in found}) > 12  # they do differ
 
     def test_of_wide_layers_bit_for_bit(self, problem):
         spec, data = ProbeSpec("multiclass", 5, "cross_entropy"), problem("multiclass")
@@ -101,7 +105,11 @@ class TestTogetherEqualsAlone:
         for (settings, seed), probe in zip(wanted, run_together(spec, data, wanted), strict=True):
             alone = run_alone(spec, data, settings, seed)
             assert probe.curve == alone.curve
-            for ours, theirs in zip((*probe.kernels, *probe.biases), (*alone.kernels, *alone.biases), strict=True):
+            for ours, theirs in zip(
+                (*probe.function.kernels, *probe.function.biases),
+                (*alone.function.kernels, *alone.function.biases),
+                strict=True,
+            ):
                 np.testing.assert_array_equal(ours, theirs)
 
     def test_whatever_patience_ends_the_others(self, problem):
@@ -162,7 +170,7 @@ class TestComplete:
             assert (training.over, ours.steps_run) == (True, settings.steps)
             if len(settings.hidden) and settings.hidden[0] >= 128:  # on any number of threads
                 assert ours.curve == alone.curve
-                np.testing.assert_array_equal(ours.kernels[0], alone.kernels[0])
+                np.testing.assert_array_equal(ours.function.kernels[0], alone.function.kernels[0])
             else:
                 assert ours.valid_score == pytest.approx(alone.valid_score, abs=1e-5)
 
@@ -236,7 +244,11 @@ class TestSetAside:
         for (settings, seed), probe in zip(wanted, self.in_parts(spec, data, wanted), strict=True):
             alone = run_alone(spec, data, settings, seed)
             assert probe.curve == alone.curve
-            for ours, theirs in zip((*probe.kernels, *probe.biases), (*alone.kernels, *alone.biases), strict=True):
+            for ours, theirs in zip(
+                (*probe.function.kernels, *probe.function.biases),
+                (*alone.function.kernels, *alone.function.biases),
+                strict=True,
+            ):
                 np.testing.assert_array_equal(ours, theirs)
 
     @pytest.mark.parametrize("layers", [None, 3])
@@ -257,7 +269,7 @@ class TestSetAside:
             trainer.advance([parts], [until])
             assert parts.step == until
         whole = run_alone(spec, data, settings, 4)
-        np.testing.assert_array_equal(trainer.finish(parts).kernels[0], whole.kernels[0])
+        np.testing.assert_array_equal(trainer.finish(parts).function.kernels[0], whole.function.kernels[0])
         assert tuple(parts.curve) == whole.curve
 
     def test_one_that_is_over_is_not_trained_further(self, problem):
@@ -408,8 +420,8 @@ class TestAgainstAPlainLoop:
         probe = train(spec, Settings(1e-2, 0.7, 1, False, **LINEAR), flat, fine, seed=0)
         start = Probes.initialise(spec, (), 12, 0, "cpu").kernels[0][0].T.numpy()
         moved = start - 1e-2 * np.sign(start)
-        np.testing.assert_allclose(probe.kernels[0], np.concatenate([moved / 3] * 3), rtol=1e-3, atol=1e-5)
-        assert not probe.biases[0].any()
+        np.testing.assert_allclose(probe.function.kernels[0], np.concatenate([moved / 3] * 3), rtol=1e-3, atol=1e-5)
+        assert not probe.function.biases[0].any()
         assert probe.mixing == pytest.approx((1 / 3,) * 3)
 
 
@@ -429,8 +441,8 @@ class TestTrain:
     def test_the_same_seed_gives_the_same_probe_and_another_seed_another(self, classes):
         settings = Settings(1e-2, 1e-4, 60, True, **SMALL)
         first, again, other = (train(SPEC, settings, classes(), accuracy, seed=seed) for seed in (1, 1, 2))
-        assert all(np.array_equal(a, b) for a, b in zip(first.kernels, again.kernels, strict=True))
-        assert not np.array_equal(first.kernels[0], other.kernels[0])
+        assert all(np.array_equal(a, b) for a, b in zip(first.function.kernels, again.function.kernels, strict=True))
+        assert not np.array_equal(first.function.kernels[0], other.function.kernels[0])
 
     def test_the_best_step_is_restored_not_the_last(self, classes):
         seen: list[np.ndarray] = []
@@ -497,8 +509,9 @@ class TestTrain:
         spec = ProbeSpec("multiclass", 2, "cross_entropy")
         settings = Settings(1e-2, 1.0, 1000, False, hidden=(), dropout=0.0, batch_size=300)
         probe = train(spec, settings, data, lambda *_: next(looks), seed=0)
-        assert np.abs(probe.kernels[0]).max() < 1e-3
-        assert probe.biases[0][1] - probe.biases[0][0] == pytest.approx(math.log(y.mean() / (1 - y.mean())), abs=0.1)
+        assert np.abs(probe.function.kernels[0]).max() < 1e-3
+        (bias,) = probe.function.biases
+        assert bias[1] - bias[0] == pytest.approx(math.log(y.mean() / (1 - y.mean())), abs=0.1)
 
     def test_regression_answers_in_the_targets_own_units(self):
         rng = np.random.default_rng(0)
@@ -548,7 +561,7 @@ class TestTrain:
         assert probe.valid_score > 0.9
         assert sum(probe.mixing) == pytest.approx(1)
         assert probe.mixing[1] > 0.6
-        assert probe.kernels[0].shape == (24, 3)  # folded: a reader needs to know nothing of the mixture
+        assert probe.function.kernels[0].shape == (24, 3)  # folded: a reader needs to know nothing of the mixture
         assert accuracy(deep.valid.targets, probe.predict(deep.valid.embeddings)) == probe.valid_score
 
     def test_valid_is_scaled_with_train_statistics(self, classes):
@@ -571,7 +584,7 @@ class TestTrain:
         full, half = (train(spec, settings, data, fine, seed=0, precision=p) for p in ("fp32", "bf16"))
         assert half.valid_score == pytest.approx(full.valid_score, abs=0.01)
         assert half.valid_score != full.valid_score
-        assert half.kernels[0].dtype == np.float32
+        assert half.function.kernels[0].dtype == np.float32
 
 
 class TestPatience:

@@ -5,7 +5,7 @@ import pytest
 
 from tasks.errors import TaskError
 from tasks.sources import disk
-from tasks.sources.disk import NO_SPACE, format_size, refuse_if_full
+from tasks.sources.disk import NO_SPACE, refuse_if_full
 
 Usage = namedtuple("Usage", "total used free")
 
@@ -15,13 +15,6 @@ def test_what_fits_passes_and_one_byte_more_is_refused(tmp_path, monkeypatch):
     refuse_if_full(tmp_path, 100, "x")
     with pytest.raises(TaskError, match=r"no room for x: it needs 101 bytes in .*, but 100 bytes are free"):
         refuse_if_full(tmp_path, 101, "x")
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1500, "1.5 kB"), (2e6, "2.0 MB"), (5.1e11, "510.0 GB")]
-)
-def format_test(size, text):
-    assert format_size(size) == text
 
 
 def test_a_full_disk_and_a_spent_quota_are_both_full():

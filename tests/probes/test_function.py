@@ -1,16 +1,15 @@
 from dataclasses import replace
 from pathlib import Path
 from runpy import run_path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.special import expit, softmax
 
-from probes.export import function as stored
-from probes.export.function import StoredProbe
+from probes import function as module
+from probes.function import ACTIVATIONS
 
-MADE = run_path(str(Path(__file__).parents[1].joinpath("stored_probes.py")))
+MADE = run_path(str(Path(__file__).with_name("stored_probes.py")))
 probe_of = MADE["probe_of"]
 
 
@@ -32,22 +31,39 @@ def test_outputs_are_those_of_the_network(activation, hidden):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_trained_probe_keeps_all_that_decides_its_outputs():
-    probe = probe_of("identity")
-    arrays = {name: getattr(probe, name) for name in
-              ("kernels", "biases", "input_mean", "input_scale", "target_mean", "target_scale")}  # fmt: skip
-    x = np.random.default_rng(2).normal(size=(3, 6)).astype(np.float32)
-    trained = SimpleNamespace(spec=SimpleNamespace(loss="squared_error"), **arrays)
-    np.testing.assert_array_equal(StoredProbe.of(trained).predict(x), probe.predict(x))
-    losses = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
-    for loss, activation in losses.items():  # whatever the kind of the task
-        assert StoredProbe.of(SimpleNamespace(spec=SimpleNamespace(loss=loss), **arrays)).activation == activation
+@pytest.mark.parametrize(
+    ("kind", "loss"),
+    [
+        ("multiclass", "cross_entropy"),
+        ("multiclass", "binary_cross_entropy"),
+        ("multilabel", "binary_cross_entropy"),
+        ("regression", "squared_error"),
+    ],
+)
+@pytest.mark.parametrize("standardise", [True, False])
+def test_outputs_are_those_of_the_trained_probe(kind, loss, standardise):
+    """The two differ in their matrix products alone: torch's or numpy's."""
+    from probes.data import SplitArrays, TrainValid
+    from probes.protocol import ProbeSpec, Settings
+    from probes.training.trainer import train
+
+    rng = np.random.default_rng(2)
+    x = rng.normal(2, 5, size=(60, 6)).astype(np.float32)
+    y = {"multiclass": rng.integers(3, size=60), "multilabel": rng.random((60, 3)) < 0.4,
+         "regression": rng.normal(50, 20, size=(60, 3))}[kind]  # fmt: skip
+    y = y if kind == "multiclass" else y.astype(np.float32)
+    ids = tuple(map(str, range(60)))
+    data = TrainValid(SplitArrays(ids[:40], x[:40], y[:40]), SplitArrays(ids[40:], x[40:], y[40:]), frozenset())
+    settings = Settings(1e-2, 0.0, 50, standardise, (8,), 0.0, 16)
+    trained = train(ProbeSpec(kind, 3, loss), settings, data, lambda *_: 0.0, seed=0)
+    assert trained.function.activation == ACTIVATIONS[loss]
+    np.testing.assert_allclose(trained.function.predict(x), trained.predict(x), rtol=1e-4, atol=1e-5)
 
 
 def test_rows_in_blocks_equal_all_at_once_and_no_rows_give_none(monkeypatch):
     probe, x = probe_of(), np.random.default_rng(5).normal(size=(10, 6)).astype(np.float32)
     at_once = probe.predict(x)
-    monkeypatch.setattr(stored, "ROWS_AT_ONCE", 3)
+    monkeypatch.setattr(module, "ROWS_AT_ONCE", 3)
     np.testing.assert_allclose(probe.predict(x), at_once, rtol=1e-6)
     assert probe.predict(x[:0]).shape == (0, 3)
 

@@ -1,28 +1,33 @@
-"""The function that a trained probe is, from stored embeddings to outputs, in numpy alone."""
+"""The function of a probe from embeddings to outputs, and its evaluation with numpy alone."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from probes.training.probe import TrainedProbe
+from probes.protocol import Loss
 
 Activation = Literal["softmax", "sigmoid", "identity"]
+
+#: The activation of the outputs, by the loss that the probe was trained with.
+ACTIVATIONS: Mapping[Loss, Activation] = {
+    "cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "squared_error": "identity",
+}  # fmt: skip
 
 ROWS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
-class StoredProbe:
-    """The function that a probe is, without how it was trained. It needs numpy alone.
+class ProbeFunction:
+    """The arrays and the activation that decide a probe's outputs.
 
     Attributes:
         activation: Of the outputs. It follows the loss: a multiclass probe may have been trained on labels one by one.
-        kernels: float32 [fan_in, fan_out] of each layer.
+        kernels: float32 [fan_in, fan_out] of each layer; a mixture of encoder layers is folded into the first.
         biases: float32 [fan_out] of each layer.
         input_mean: float32 [D] subtracted from embeddings.
         input_scale: float32 [D] then multiplied.
@@ -40,17 +45,6 @@ class StoredProbe:
 
     def __post_init__(self) -> None:
         self._check()
-
-    @classmethod
-    def of(cls, probe: TrainedProbe) -> StoredProbe:
-        """Return the function of a trained probe."""
-        activations: dict[str, Activation] = {
-            "cross_entropy": "softmax", "binary_cross_entropy": "sigmoid", "squared_error": "identity",
-        }  # fmt: skip
-        return cls(
-            activations[probe.spec.loss], probe.kernels, probe.biases, probe.input_mean, probe.input_scale,
-            probe.target_mean, probe.target_scale,
-        )  # fmt: skip
 
     @property
     def width(self) -> int:
