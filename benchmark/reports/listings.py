@@ -12,6 +12,7 @@ from benchmark.errors import UserError
 from benchmark.system.home import home_folder
 from benchmark.system.tables import table
 from benchmark.system.terminal import display
+from tasks.kinds import KINDS
 
 if TYPE_CHECKING:
     from tasks.card import TaskCard
@@ -72,7 +73,7 @@ def _print_card(name: str, task: Task, home: Path) -> None:
     display(card.title)
     display("=" * len(card.title))
     display(textwrap.fill(card.description, WIDTH) + "\n" if card.description else "")
-    of_regression = card.kind == "regression"
+    has_labels = KINDS[card.kind].has_labels
     facts = {
         "id": card.id + (f" (also {', '.join(card.aliases)})" if card.aliases else ""),
         "version": str(card.version),
@@ -81,7 +82,7 @@ def _print_card(name: str, task: Task, home: Path) -> None:
         "collection": task.collection,
         "Table 1": format_table1(card),
         "sizes": _sizes(card),
-        "targets" if of_regression else "labels": ", ".join(card.targets) if of_regression else _labels(card),
+        "labels" if has_labels else "targets": _labels(card) if has_labels else ", ".join(card.targets),
         "from": card.label_source,
         "split": card.split_rule,
         "group": card.columns.group or "none: intervals are over items" if card.columns else "",
