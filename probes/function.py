@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from probes.protocol import Loss
+from probes.kinds import Loss
 
 Activation = Literal["softmax", "sigmoid", "identity"]
 

@@ -16,21 +16,16 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from probes.kinds import KINDS, Kind, Loss
+
 #: Changes whenever training would give other numbers for the same arrays, settings and seed.
 TRAINING_VERSION = 4
 
-Kind = Literal["multiclass", "multilabel", "regression"]
-Loss = Literal["cross_entropy", "binary_cross_entropy", "squared_error"]
 DropoutPlace = Literal["hidden", "logits", "input_and_hidden"]
 Schedule = Literal["cosine", "constant"]
 
 PROTOCOLS = ("paper", "quick", "open", "jukemir")
 PUBLISHED = "published:"
-USUAL_LOSS: dict[Kind, Loss] = {
-    "multiclass": "cross_entropy",
-    "multilabel": "binary_cross_entropy",
-    "regression": "squared_error",
-}
 
 
 class ProtocolError(ValueError):
@@ -140,7 +135,7 @@ class Protocol:
         return ProbeSpec(
             kind=kind,
             outputs=outputs,
-            loss=self.loss or USUAL_LOSS[kind],
+            loss=self.loss or KINDS[kind].loss,
             dropout_place=self.dropout_place,
             schedule=self.schedule,
             warmup=self.warmup,

@@ -46,9 +46,9 @@ def interval_notes(record: Record) -> list[str]:
     without = [metric for metric, score in scores.items() if score.low is None]
     if without:
         notes.append(f"no interval of {', '.join(without)}: undefined without some one item or group of test")
-    if record.task.kind == "multiclass" and any(len(score.labels or {}) == 1 for score in scores.values()):
+    if record.task.has_classes and any(len(score.labels or {}) == 1 for score in scores.values()):
         notes.append("all test items are of one class: this is how often that class is named, not told from others")
-    if record.task.kind == "multiclass" and any(len(each.labels or {}) == 1 for each in record.scores.valid.values()):
+    if record.task.has_classes and any(len(each.labels or {}) == 1 for each in record.scores.valid.values()):
         notes.append("all valid items are of one class: the probe was chosen by how often that class is named")
     return notes
 

@@ -61,7 +61,7 @@ def read_split(results: Path, record: Record, split: str = "test") -> Prediction
         table = table.filter([name == split for name in table["split"].to_pylist()])
         groups = table["group"].to_pylist()
         targets = table["target"].combine_chunks()
-        if record.task.kind == "multiclass":
+        if record.task.has_classes:
             wanted = targets.to_numpy(zero_copy_only=False).astype(np.int64)
         else:
             wanted = _columns(targets, len(labels))

@@ -65,6 +65,11 @@ class TaskSection(Section):
     group: str
     fingerprint: str
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether every item is of exactly one class."""
+        return self.kind == "multiclass"
+
 
 class EncoderSection(Section):
     """Which encoder answered, and how it was fed. ``space`` is the key of its embeddings in the store.

@@ -21,9 +21,10 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.card import SPLITS, Kind
+from tasks.card import SPLITS
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.kinds import KINDS, Kind
 
 PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 LEAKS = ("groups", "files", "content")
@@ -75,8 +76,10 @@ def audit(items: Items, kind: Kind, content: Mapping[Path, str] | None = None) -
     shared["files"] = shared_between(items.splits, [str(path) for path in items.audio])
     if content is not None:
         shared["content"] = _shared_content(items, content)
-    held = None if kind == "regression" else _held(items)
-    return Audit(items.counts(), shared, _prevalence(items, held), _absent(items, held))
+    if not KINDS[kind].has_labels:
+        return Audit(items.counts(), shared, {}, {})
+    member = KINDS[kind].membership(items.targets, len(items.labels))
+    return Audit(items.counts(), shared, _prevalence(items, member), _absent(items, member))
 
 
 def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[Finding]:
@@ -135,30 +138,18 @@ def _shared_content(items: Items, content: Mapping[Path, str]) -> dict[str, tupl
     return {pair: tuple(sorted(names)) for pair, names in found.items()}
 
 
-def _held(items: Items) -> np.ndarray:
-    """Return bool [n, labels]: which item has which label."""
-    if items.targets.ndim == 1:
-        return items.targets[:, None] == np.arange(len(items.labels))
-    return items.targets > 0
-
-
-def _prevalence(items: Items, held: np.ndarray | None) -> dict[str, dict[str, float]]:
-    if held is None:
-        return {}
+def _prevalence(items: Items, member: np.ndarray) -> dict[str, dict[str, float]]:
     shares = {}
     for split in SPLITS:
         rows = items.rows(split)
-        share = held[rows].mean(axis=0) if len(rows) else np.zeros(len(items.labels))
+        share = member[rows].mean(axis=0) if len(rows) else np.zeros(len(items.labels))
         shares[split] = dict(zip(items.labels, share.tolist(), strict=True))
     return shares
 
 
-def _absent(items: Items, held: np.ndarray | None) -> dict[str, tuple[str, ...]]:
-    if held is None:
-        return {}
-    return {
-        split: tuple(items.labels[i] for i in np.flatnonzero(~held[items.rows(split)].any(axis=0))) for split in SPLITS
-    }
+def _absent(items: Items, member: np.ndarray) -> dict[str, tuple[str, ...]]:
+    present = {split: member[items.rows(split)].any(axis=0) for split in SPLITS}
+    return {split: tuple(items.labels[i] for i in np.flatnonzero(~there)) for split, there in present.items()}
 
 
 def _refuse_unknown(documented: Mapping[str, int]) -> None:

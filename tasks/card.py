@@ -15,13 +15,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tasks.errors import TaskError
 from tasks.files import SETTINGS, parse_toml, read_text
+from tasks.kinds import KINDS, Kind
+from tasks.metrics.table import metrics_of
 from tasks.spelling import clashes, composed
 
-Kind = Literal["multiclass", "multilabel", "regression"]
-CLASSIFICATION_METRICS: dict[str, tuple[str, ...]] = {
-    "multiclass": ("accuracy", "weighted_accuracy", "weighted_accuracy_symmetric"),
-    "multilabel": ("map", "roc_auc"),
-}
 SPLITS = ("train", "valid", "test")
 SHOWN = 20
 Filled = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
@@ -127,18 +124,19 @@ class TaskCard(Part):
                 )
         if len(set(self.metrics)) < len(self.metrics):
             raise ValueError("a metric is named twice")
-        if self.kind != "regression" and len(self.targets) != 1:
+        kind = KINDS[self.kind]
+        if kind.has_labels and len(self.targets) != 1:
             raise ValueError(f"kind {self.kind!r} has one target column, not {len(self.targets)}")
         if len(set(self.targets)) < len(self.targets):
             raise ValueError("a target column is named twice")
-        if self.kind == "regression" and self.labels is not None:
-            raise ValueError("a regression task has no labels")
+        if self.labels is not None and not kind.has_labels:
+            raise ValueError(f"a {self.kind} task has no labels")
         if self.labels == ():
             raise ValueError("labels is empty: leave it out, or name them all")
         if self.labels is not None and len(set(self.labels)) < len(self.labels):
             raise ValueError("a label stands twice in labels")
         for label in self.labels or ():
-            if label != label.strip() or (self.kind == "multilabel" and "|" in label):
+            if label != label.strip() or (kind.several and "|" in label):
                 raise ValueError(f"no manifest can have the label {label!r}: its cells are stripped and split at '|'")
         if not self.distinct_labels:
             for clash in clashes(self.labels or (), notes=True):
@@ -156,11 +154,6 @@ class TaskCard(Part):
                     f"{least:g} to {most:g} seconds"
                 )
         return self
-
-
-def metrics_of(kind: Kind, targets: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the metrics that a kind of task may have; regression has ``r2_<target>`` for each target column."""
-    return CLASSIFICATION_METRICS.get(kind) or tuple(f"r2_{target}" for target in targets)
 
 
 def read_card(path: Path) -> TaskCard:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -75,3 +76,22 @@ def score_table(labels: Sequence[str]) -> np.ndarray:
             raise ValueError(f"{label!r} is not a key such as 'Db major', 'F# minor' or 'X'")
         keys.append(key)
     return np.array([[weighted_score(reference, estimate) for estimate in keys] for reference in keys])
+
+
+def key_weights(targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Return float64 [n]: :func:`weighted_score` of the estimated keys, 0.5 for a fifth *above* only."""
+    return key_scores(tuple(labels))[targets, np.argmax(outputs, axis=1)]
+
+
+def symmetric_key_weights(targets: np.ndarray, outputs: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Return float64 [n] as :func:`key_weights`, with 0.5 for a fifth both ways, as MIREX counts since 2017."""
+    table = key_scores(tuple(labels))
+    return np.maximum(table, table.T * (table.T == FIFTH))[targets, np.argmax(outputs, axis=1)]
+
+
+@lru_cache(maxsize=8)
+def key_scores(labels: tuple[str, ...]) -> np.ndarray:
+    """Return float64 [C, C]: :func:`score_table` of the labels, which is not to be written to."""
+    table = score_table(labels)
+    table.flags.writeable = False
+    return table

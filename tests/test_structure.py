@@ -75,6 +75,7 @@ TESTED_IN = {
     "results/partial": "results/test_store.py",
     "results/rerun": "results/test_store.py",
     "results/text": "results/test_store.py",
+    "tasks/metrics/functions": "tasks/metrics/test_scores.py",
     "tasks/errors": "tasks/test_registry.py",
     "tasks/readers/mirdata_splits": "tasks/readers/test_mirdata_loaders.py",
     "tasks/readers/msd_paths": "tasks/collections/test_msd.py",

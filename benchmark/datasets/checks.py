@@ -18,6 +18,7 @@ from results.markdown import folded
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
+from tasks.kinds import KINDS, Kind
 from tasks.registry import Task
 from tasks.sources.card import CollectionCard, Source
 from tasks.sources.locations import CollectionLocation, empty_audio, items_of, missing_audio, unreadable
@@ -194,14 +195,12 @@ def contents(items: Items, home: Path) -> dict[Path, str]:
     return known | dict(zip(fresh, hashes, strict=True))
 
 
-def _target(kind: str, items: Items, row: int) -> str:
+def _target(kind: Kind, items: Items, row: int) -> str:
     """Return the target of one item in words."""
     target = items.targets[row]
-    if kind == "multiclass":
-        return items.labels[int(target)]
-    if kind == "regression":
-        return ", ".join(f"{label} {value:.3g}" for label, value in zip(items.labels, target, strict=True))
-    return ", ".join(items.labels[i] for i in np.flatnonzero(target)) or "no label"
+    if KINDS[kind].has_labels:
+        return ", ".join(items.labels[label] for label in KINDS[kind].labels_of(target)) or "no label"
+    return ", ".join(f"{label} {value:.3g}" for label, value in zip(items.labels, target, strict=True))
 
 
 def complaint(text: str, which: Sequence[Path] = ()) -> Finding:

@@ -27,7 +27,7 @@ from benchmark.system.progress import Reporter
 from probes.statistics.baselines import constant_outputs, loses
 from results import record as schema
 from results import store as records
-from tasks.metrics.scores import bounds
+from tasks.metrics.table import bounds
 
 if TYPE_CHECKING:
     import pyarrow

@@ -11,6 +11,7 @@ from results.partial import words_of
 from results.record import LeftOut
 from tasks.card import SPLITS, TaskCard
 from tasks.items import Items
+from tasks.kinds import KINDS
 
 
 def left_out(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Collection[str]) -> LeftOut | None:
@@ -28,7 +29,7 @@ def left_out(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Coll
     gone, broken = np.isin(ids, list(missing)), np.isin(ids, list(damaged))
     if not gone.any() and not broken.any() and not any(fewer.values()):
         return None
-    held = None if card.kind == "regression" else _held(whole)
+    held = KINDS[card.kind].membership(whole.targets, len(whole.labels))
     return LeftOut(
         of={split: counts[split] + fewer[split] for split in SPLITS},
         missing_by_split=_by_split(splits, gone, fewer),
@@ -61,30 +62,21 @@ def tell(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Collecti
 def place_of(card: TaskCard, items: Items, row: int) -> str:
     """Return which item a row is, for a message: its id, its split and, but for numbers, its classes."""
     words = [repr(items.track_ids[row]), items.splits[row]]
-    if items.targets.ndim == 1:
-        words.append(f"class {items.labels[int(items.targets[row])]!r}")
-    elif card.kind != "regression":
-        held = [repr(items.labels[i]) for i in np.flatnonzero(items.targets[row] > 0)]
+    held = [repr(items.labels[label]) for label in KINDS[card.kind].labels_of(items.targets[row])]
+    if KINDS[card.kind].has_labels and not held:
+        words.append("no class")
+    elif held:
         more = f" and {len(held) - NAMED} more" if len(held) > NAMED else ""
-        words.append(f"classes {', '.join(held[:NAMED])}{more}" if held else "no class")
+        words.append(f"{'classes' if KINDS[card.kind].several else 'class'} {', '.join(held[:NAMED])}{more}")
     return ", ".join(words)
-
-
-def _held(items: Items) -> np.ndarray:
-    """Return bool [n, labels]: which item has which label."""
-    if items.targets.ndim == 1:
-        return np.asarray(items.targets[:, None] == np.arange(len(items.labels)))
-    return np.asarray(items.targets > 0)
 
 
 def _by_split(splits: np.ndarray, rows: np.ndarray, more: dict[str, int]) -> dict[str, int]:
     return {split: int((rows & (splits == split)).sum()) + more.get(split, 0) for split in SPLITS}
 
 
-def _by_class(items: Items, splits: np.ndarray, held: np.ndarray | None, rows: np.ndarray) -> dict[str, dict[str, int]]:
+def _by_class(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, dict[str, int]]:
     """Return split -> class -> items at ``rows`` that have it; only what there is."""
-    if held is None:
-        return {}
     found = {}
     for split in SPLITS:
         sums = held[rows & (splits == split)].sum(axis=0)
@@ -92,10 +84,8 @@ def _by_class(items: Items, splits: np.ndarray, held: np.ndarray | None, rows: n
     return {split: counts for split, counts in found.items() if counts}
 
 
-def _emptied(items: Items, splits: np.ndarray, held: np.ndarray | None, rows: np.ndarray) -> dict[str, list[str]]:
+def _emptied(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, list[str]]:
     """Return split -> classes that it has in the task, and of which nothing is left."""
-    if held is None:
-        return {}
     found = {}
     for split in SPLITS:
         inside = splits == split

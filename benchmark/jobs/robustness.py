@@ -24,7 +24,7 @@ from probes.data import SplitArrays
 from probes.statistics.intervals import change
 from results.markdown import folded
 from results.record import Drop, Robustness, Score
-from tasks.metrics.scores import bounds
+from tasks.metrics.table import bounds
 
 if TYPE_CHECKING:
     from benchmark.jobs.splits import JobData

@@ -12,14 +12,15 @@ from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, sample_de
 from results.record import Score
 from tasks.card import TaskCard
 from tasks.items import Items
+from tasks.kinds import KINDS
 from tasks.metrics import scores as task_metrics
+from tasks.metrics.table import bounds, why_undefined
 
 
 def objective_name(card: TaskCard) -> str:
     """Return what the search maximises on valid: the primary metric, or for regression the mean of all metrics."""
-    return (
-        card.metrics[0] if card.kind != "regression" or len(card.metrics) == 1 else f"mean({', '.join(card.metrics)})"
-    )
+    metrics = KINDS[card.kind].objective(card.metrics)
+    return metrics[0] if len(metrics) == 1 else f"mean({', '.join(metrics)})"
 
 
 def refuse_undefined(card: TaskCard, items: Items) -> None:
@@ -29,7 +30,7 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
         UserError: There is one single class; on valid or test there is one item, all items are of one group, or a
             metric is undefined.
     """
-    if card.kind == "multiclass" and len(items.labels) < 2:
+    if not KINDS[card.kind].several and len(items.labels) < 2:
         raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
     for split in ("valid", "test"):
         rows = items.rows(split)
@@ -41,7 +42,7 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
                 "interval can be drawn over groups. Give it more (a larger --limit), or leave the group out of the card"
             )
         for metric in card.metrics:
-            if task_metrics.why_undefined(metric, items.targets[rows], items.labels):
+            if why_undefined(metric, items.targets[rows], items.labels):
                 raise UserError(_undefined(metric, card, split, items.targets[rows], items.labels))
         if len(rows) == 1:
             raise UserError(
@@ -56,7 +57,7 @@ def objective(card: TaskCard, targets: np.ndarray, outputs: np.ndarray, labels: 
     Raises:
         UserError: It is undefined there, which no probe could change.
     """
-    metrics = card.metrics if card.kind == "regression" else card.metrics[:1]
+    metrics = KINDS[card.kind].objective(card.metrics)
     values = {metric: float(task_metrics.scores(metric, targets, outputs, labels)) for metric in metrics}
     for metric, value in values.items():
         if not np.isfinite(value):
@@ -120,7 +121,7 @@ def score_split(
     for metric in card.metrics:
         found = [evaluation[metric] for evaluation in evaluations]
         values = [evaluation.value for evaluation in found]
-        interval = score_interval(left_out.scores[metric], left_out.blocks, task_metrics.bounds(metric))
+        interval = score_interval(left_out.scores[metric], left_out.blocks, bounds(metric))
         scores[metric] = Score(
             value=float(np.mean(values)),
             std=sample_deviation(values),
@@ -171,7 +172,7 @@ def leave_out(
 def _undefined(metric: str, card: TaskCard, split: str, targets: np.ndarray, labels: Sequence[str]) -> str:
     return (
         f"{metric} is undefined on the {split} split of {card.id!r} ({len(targets)} items): "
-        f"{task_metrics.why_undefined(metric, targets, labels)}. "
+        f"{why_undefined(metric, targets, labels)}. "
         "Give it more items, or a larger --limit if there was one"
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,8 @@ from results.comparison import (
 from results.predictions import Predictions, read_split
 from results.record import Record
 from tasks.errors import TaskError
-from tasks.metrics import scores as task_metrics
+from tasks.metrics.scores import scores_of
+from tasks.metrics.table import bounds
 
 
 def compare(
@@ -147,19 +148,6 @@ def refuse_unknown(encoder: str, records: Sequence[Record], results: Path) -> No
     raise UserError(f"no record of an encoder {encoder!r} in {results}: {hint}")
 
 
-def metrics_of(names: Sequence[str], labels: Sequence[str]) -> statistics.Metrics:
-    """Return ``names`` as one function of targets, outputs and weights; ranking metrics share their sorting."""
-
-    def values(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> Mapping[str, np.ndarray]:
-        ranking = [name for name in names if name in ("map", "roc_auc")]
-        if weights is None or not ranking:
-            return {name: task_metrics.scores(name, targets, outputs, labels, weights) for name in names}
-        resampled = task_metrics.resample_all(names, targets, outputs, labels, weights)
-        return {name: found.values for name, found in resampled.items()}
-
-    return values
-
-
 def _with_metric(pairs: Sequence[RecordPair], metric: str | None, notes: list[str]) -> list[RecordPair]:
     """Return the pairs whose task has the metric asked for; the others are noted."""
     if metric is None:
@@ -216,10 +204,14 @@ def _rows(
     seed: int,
 ) -> list[MetricDifference]:
     task = pair.first.task
+
+    def values(targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None) -> dict[str, np.ndarray]:
+        return scores_of(metrics, targets, outputs, here.labels, weights)
+
     try:
         found = statistics.differences(
-            metrics_of(metrics, here.labels), here.targets, here.outputs, there.outputs, here.groups,
-            bounds={metric: task_metrics.bounds(metric) for metric in metrics}, permutations=permutations, seed=seed,
+            values, here.targets, here.outputs, there.outputs, here.groups,
+            bounds={metric: bounds(metric) for metric in metrics}, permutations=permutations, seed=seed,
         )  # fmt: skip
     except ValueError as error:
         raise UserError(f"{task.id} cannot be compared: {error}") from error

@@ -30,7 +30,9 @@ from results.intervals import span
 from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
-from tasks.metrics import scores as task_metrics
+from tasks.kinds import KINDS
+from tasks.metrics.scores import per_label
+from tasks.metrics.table import bounds, find_metric
 
 PRECISION = (
     "precision"  # of the items that were called so, how many are; what the paper's authors published for classes
@@ -137,7 +139,7 @@ def label_tables(
     Raises:
         UserError: The task has no such metric.
     """
-    known = [*record.task.metrics, *([PRECISION] if record.task.kind == "multiclass" else [])]
+    known = [*record.task.metrics, *([PRECISION] if record.task.has_classes else [])]
     if metric is not None and metric not in known:
         raise UserError(f"{record.task.id} has no metric {metric!r}: it has {', '.join(known)}")
     wanted = [metric] if metric else [name for name in known if name != PRECISION or PRECISION in published]
@@ -151,18 +153,17 @@ def label_tables(
 def _table(
     record: Record, predictions: Predictions, metric: str, blocks: Blocks, published: PublishedLabels | None
 ) -> LabelTable:
-    names = [metric.removeprefix("r2_")] if metric.startswith("r2_") else list(predictions.labels)
+    rows = [_overall(record, metric, len(predictions.track_ids), published)]
+    if metric != PRECISION and not find_metric(metric)[0].has_labels:
+        return LabelTable(metric, tuple(rows), published is not None)
     each = np.stack([_by_label(metric, predictions, outputs, None) for outputs in predictions.outputs])
     weights = blocks.weights()
     without = np.stack([_by_label(metric, predictions, outputs, weights) for outputs in predictions.outputs])
     values = _mean(each)
-    counts = _items(record, predictions, names)
-    rows = [_overall(record, metric, len(predictions.track_ids), published)]
-    for i, label in enumerate(names):
-        if metric.startswith("r2_"):
-            break  # one target: it is the whole
+    counts = KINDS[record.task.kind].membership(predictions.targets, len(predictions.labels)).sum(0).tolist()
+    for i, label in enumerate(predictions.labels):
         scores, clusters = Jackknifed(each[:, i], without[:, :, i]), _clusters(predictions, metric, i)
-        interval = score_interval(scores, blocks, (0.0, 1.0), clusters)
+        interval = score_interval(scores, blocks, (0.0, 1.0) if metric == PRECISION else bounds(metric), clusters)
         low, high = (None, None) if interval is None else (interval.low, interval.high)
         theirs = {model: own[label] for model, own in (published.labels if published else {}).items() if label in own}
         value = float(values[i]) if np.isfinite(values[i]) else None
@@ -183,12 +184,10 @@ def _overall(record: Record, metric: str, items: int, published: PublishedLabels
 
 
 def _by_label(metric: str, predictions: Predictions, outputs: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-    """Return [L], or [R, L] with weights; for a regression's metric L is 1."""
+    """Return [L], or [R, L] with weights."""
     targets, labels = predictions.targets, predictions.labels
-    if metric.startswith("r2_"):
-        return np.atleast_1d(task_metrics.scores(metric, targets, outputs, labels, weights))[..., None]
     if metric != PRECISION:
-        return task_metrics.per_label(metric, targets, outputs, labels, weights)
+        return per_label(metric, targets, outputs, labels, weights)
     predicted = np.argmax(outputs, axis=1)
     called = np.eye(len(labels))[predicted]
     right = called * (predicted == targets)[:, None]
@@ -213,14 +212,6 @@ def _mean(values: np.ndarray) -> np.ndarray:
     counted = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(counted, values, 0).sum(0) / counted.sum(0))
-
-
-def _items(record: Record, predictions: Predictions, names: Sequence[str]) -> list[int]:
-    if record.task.kind == "multiclass":
-        return np.bincount(predictions.targets, minlength=len(names)).tolist()
-    if record.task.kind == "multilabel":
-        return (predictions.targets != 0).sum(0).tolist()
-    return [len(predictions.track_ids)] * len(names)
 
 
 def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
@@ -257,7 +248,7 @@ def _notes(record: Record, table: LabelTable, models: Sequence[str]) -> list[str
     notes = []
     if table.metric == PRECISION:
         notes.append("precision: of the test items that were called so, how many are. (all): the share named rightly.")
-    elif record.task.kind == "multiclass":
+    elif record.task.has_classes:
         notes.append(f"{table.metric} of a label: the mean over the test items that are of it.")
     undefined = [row.label for row in table.rows if row.value is None and row.label != ALL]
     if undefined:
@@ -273,7 +264,7 @@ def _notes(record: Record, table: LabelTable, models: Sequence[str]) -> list[str
     notes.append(f"95 % interval of a label: over test items of this kind (or groups of them) {over}.")
     if models:
         shown = {label for row in table.rows if row.published for label in (row.label,)} - {ALL}
-        if table.metric in ("map", "roc_auc"):
+        if table.metric != PRECISION and find_metric(table.metric)[0].is_macro:
             notes.append(f"(all) of the published models: the mean over their {len(shown)} labels of this task.")
         absent = [row.label for row in table.rows if not row.published and row.label != ALL]
         if shown and absent:

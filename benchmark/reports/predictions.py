@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tasks.kinds import KINDS
+
 if TYPE_CHECKING:
     from benchmark.jobs.predict import Prediction
     from probes.export.files import ProbeCard
-
-SHOWN = {"multilabel": 10, "multiclass": 5}  # labels
 
 
 def format_predictions(card: ProbeCard, predictions: Sequence[Prediction], top_k: int | None, *, as_json: bool) -> str:
@@ -33,9 +33,9 @@ def format_predictions(card: ProbeCard, predictions: Sequence[Prediction], top_k
 def ranked(card: ProbeCard, outputs: np.ndarray, top_k: int | None) -> list[tuple[str, float]]:
     """Return labels with their probabilities, the most probable first; targets of a regression in their own order."""
     pairs = [(label, float(value)) for label, value in zip(card.labels, outputs, strict=True)]
-    if card.kind == "regression":
+    if not KINDS[card.kind].has_labels:
         return pairs
-    return sorted(pairs, key=lambda pair: -pair[1])[: SHOWN[card.kind] if top_k is None else top_k]
+    return sorted(pairs, key=lambda pair: -pair[1])[: KINDS[card.kind].shown if top_k is None else top_k]
 
 
 def format_prediction(card: ProbeCard, prediction: Prediction, top_k: int | None) -> str:
@@ -46,7 +46,9 @@ def format_prediction(card: ProbeCard, prediction: Prediction, top_k: int | None
     found = ranked(card, prediction.outputs, top_k)
     width = max((len(_plain(label)) for label, _ in found), default=0)
     lines += [
-        f"  {_plain(label):<{width}}  {value:.3f}" if card.kind == "regression" else f"  {value:5.1%}  {_plain(label)}"
+        f"  {value:5.1%}  {_plain(label)}"
+        if KINDS[card.kind].has_labels
+        else f"  {_plain(label):<{width}}  {value:.3f}"
         for label, value in found
     ]
     return "\n".join(lines)

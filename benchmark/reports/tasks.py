@@ -11,6 +11,7 @@ from benchmark.reports.tasks_page import format_probe, format_table1, format_win
 from benchmark.system.tables import table
 from tasks import registry
 from tasks.card import TaskCard
+from tasks.kinds import KINDS
 from tasks.registry import Task
 
 WIDTH = 100
@@ -46,7 +47,7 @@ def _card(name: str, task: Task, home: Path) -> str:
     card = task.card
     lines = [card.title, "=" * len(card.title)]
     lines.append(textwrap.fill(card.description, WIDTH) + "\n" if card.description else "")
-    of_regression = card.kind == "regression"
+    has_labels = KINDS[card.kind].has_labels
     facts = {
         "id": card.id + (f" (also {', '.join(card.aliases)})" if card.aliases else ""),
         "version": str(card.version),
@@ -55,7 +56,7 @@ def _card(name: str, task: Task, home: Path) -> str:
         "collection": task.collection,
         "Table 1": format_table1(card),
         "sizes": _sizes(card),
-        "targets" if of_regression else "labels": ", ".join(card.targets) if of_regression else _labels(card),
+        "labels" if has_labels else "targets": _labels(card) if has_labels else ", ".join(card.targets),
         "from": card.label_source,
         "split": card.split_rule,
         "group": card.columns.group or "none: intervals are over items" if card.columns else "",

@@ -10,6 +10,7 @@ from benchmark.jobs.protocols import protocol_of
 from results.markdown import escaped
 from tasks import registry
 from tasks.card import TaskCard
+from tasks.kinds import KINDS
 from tasks.registry import Task
 
 WIDTH = 120
@@ -145,7 +146,7 @@ def audio_licence(card: TaskCard) -> str:
 
 def _question(task: Task) -> list[str]:
     card = task.card
-    labels = f"{len(card.labels)}" if card.labels else ", ".join(card.targets) if card.kind == "regression" else ""
+    labels = f"{len(card.labels)}" if card.labels else "" if KINDS[card.kind].has_labels else ", ".join(card.targets)
     table = next((number for group, number in TABLES.items() if group in card.groups), "-")
     # The names of 100 or 500 tags stand in the user's files; how many they are is in the paper.
     labels = labels or (card.table1.labels if card.table1 else "") or "-"

@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from probes.export.onnx_graph import onnx_graph
 from probes.function import Activation, ProbeFunction
-from probes.protocol import Kind
+from probes.kinds import Kind
 
 if TYPE_CHECKING:
     from probes.training.probe import TrainedProbe

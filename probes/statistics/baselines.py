@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.data import BLOCK_ROWS, TrainValid, blocks, standardisation
-from probes.protocol import Kind
+from probes.kinds import KINDS, Kind
 from probes.statistics.intervals import Blocks, Jackknifed, compare
 
 if TYPE_CHECKING:  # floors need no torch
@@ -40,10 +40,7 @@ def constant_outputs(kind: Kind, train_targets: np.ndarray, outputs: int, n: int
     """
     if len(train_targets) == 0:
         raise ValueError("a constant output needs at least one training item")
-    if kind == "multiclass":
-        row = np.bincount(train_targets, minlength=outputs) / len(train_targets)
-    else:
-        row = train_targets.mean(axis=0, dtype=np.float64)
+    row = KINDS[kind].matrix(train_targets, outputs).mean(axis=0, dtype=np.float64)
     return np.tile(row.astype(np.float32), (n, 1))
 
 
@@ -122,7 +119,7 @@ def fit_ridge(kind: Kind, outputs: int, data: TrainValid, score: ScoreFunction) 
             finite validation score.
     """
     x, valid = data.train.embeddings, data.valid.embeddings
-    targets = _encode(kind, data.train.targets, outputs)
+    targets = KINDS[kind].matrix(data.train.targets, outputs)
     bias = targets.mean(axis=0, dtype=np.float64)
     centred = np.empty(targets.shape, np.float32)
     for start in range(0, len(targets), BLOCK_ROWS):  # in float64, of which no more is held at a time
@@ -206,14 +203,6 @@ def _dual(x: np.ndarray, targets: np.ndarray, mean: np.ndarray, scale: np.ndarra
     standardised = np.concatenate(list(_blocks(x, mean, scale)))
     gram = (standardised @ standardised.T).astype(np.float64)
     return _Solver(gram, targets.astype(np.float64), standardised.T)
-
-
-def _encode(kind: Kind, targets: np.ndarray, outputs: int) -> np.ndarray:
-    if kind != "multiclass":
-        return targets
-    one_hot = np.zeros((len(targets), outputs), np.float32)
-    one_hot[np.arange(len(targets)), targets] = 1
-    return one_hot
 
 
 def _blocks(embeddings: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Iterator[np.ndarray]:

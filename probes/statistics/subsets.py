@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-Kind = Literal["multiclass", "multilabel", "regression"]
+from probes.kinds import KINDS, Kind
 
 FEWEST = 2  # items of a sample
 BINS = 10  # strata of a regression with one target; with more targets, about as many over all of them
@@ -69,7 +68,7 @@ def fraction_rows(
     total = np.cumsum(sizes[order])
     wanted = fraction * n
     units = int(np.argmin(np.abs(total - wanted))) + 1  # the earliest of equals: never more than it must
-    if kind == "multiclass":
+    if KINDS[kind].one_class:
         units = max(units, first)
     chosen = np.zeros(len(sizes), bool)
     chosen[order[:units]] = True
@@ -93,7 +92,7 @@ def _order(
     member = np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     sizes = np.bincount(member)
     shuffled = rng.permutation(len(sizes))
-    if kind == "regression":
+    if KINDS[kind].numeric:
         means = np.stack([np.bincount(member, column) / sizes for column in targets.reshape(n, -1).T], axis=1)
         strata, first = _quantile_bins(means), np.empty(0, np.int64)
     else:
@@ -106,7 +105,7 @@ def _order(
 
 def _held(targets: np.ndarray, member: np.ndarray, units: int, kind: Kind) -> np.ndarray:
     """Return counts [units, labels]: the items of each class, or with each label, in each unit."""
-    if kind == "multiclass":
+    if KINDS[kind].one_class:
         held = np.zeros((units, int(targets.max()) + 1), np.int32)
         np.add.at(held, (member, targets), 1)
         return held
@@ -120,7 +119,7 @@ def _strata(held: np.ndarray, kind: Kind) -> np.ndarray:
     """Return the stratum of each unit: its largest class, or its rarest label (of all), or none of the labels."""
     rarest = np.argsort(held.sum(0), kind="stable")
     ranked = held[:, rarest]
-    if kind == "multiclass":
+    if KINDS[kind].one_class:
         return rarest[ranked.argmax(1)]
     return np.where(ranked.any(1), rarest[(ranked > 0).argmax(1)], held.shape[1])
 
@@ -171,9 +170,9 @@ def _spread(
 
 
 def _lost(targets: np.ndarray, rows: np.ndarray, kind: Kind) -> tuple[int, ...]:
-    if kind == "regression":
+    if KINDS[kind].numeric:
         return ()
-    if kind == "multiclass":
+    if KINDS[kind].one_class:
         missing = np.setdiff1d(targets, targets[rows])
     else:
         missing = np.flatnonzero((targets != 0).any(0) & ~(targets[rows] != 0).any(0))

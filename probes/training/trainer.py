@@ -265,16 +265,14 @@ def encode_targets(spec: ProbeSpec, targets: np.ndarray) -> tuple[np.ndarray, np
     z-scored for a regression.
     """
     mean, scale = np.zeros(spec.outputs, np.float32), np.ones(spec.outputs, np.float32)
-    if spec.kind == "regression":
+    if KINDS[spec.kind].numeric:
         mean = targets.mean(axis=0, dtype=np.float64).astype(np.float32)
         deviation = targets.std(axis=0, dtype=np.float64)
         scale = np.where(deviation == 0, 1, deviation).astype(np.float32)
         targets = (targets - mean) / scale
     if spec.loss == "cross_entropy":
         return np.ascontiguousarray(targets, np.int64), mean, scale
-    if spec.kind == "multiclass":
-        targets = np.eye(spec.outputs, dtype=np.float32)[targets]
-    return np.ascontiguousarray(targets, np.float32), mean, scale
+    return np.ascontiguousarray(KINDS[spec.kind].matrix(targets, spec.outputs), np.float32), mean, scale
 
 
 def train(

@@ -14,18 +14,26 @@ from dataclasses import dataclass
 
 import numpy as np
 
-METRICS = ("map", "roc_auc")
 LABELS_AT_ONCE = 16  # columns brought into rows: a few MB stay near the cache
 RESAMPLES_AT_ONCE = 64  # so that the weights of a block stay near the cache too; at least
 WEIGHTS_AT_ONCE = 2**19  # and more of few items, as items x resamples
 PLACES_AT_ONCE = 2**24  # orders of items held at a time, as items x labels: 64 MB
 
 
+def ranking_scores(
+    metrics: Sequence[str], targets: np.ndarray, outputs: np.ndarray, weights: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Return :func:`ranking_values`, or with ``weights`` :func:`ranking_resamples`."""
+    if weights is None:
+        return ranking_values(metrics, targets, outputs)
+    return ranking_resamples(metrics, targets, outputs, weights)
+
+
 def ranking_values(metrics: Sequence[str], targets: np.ndarray, outputs: np.ndarray) -> dict[str, np.ndarray]:
-    """Return float64 [L] for each of ``metrics`` (``map``: average precision, ``roc_auc``), one value a label.
+    """Return float64 [L] for each of ``metrics``, one value a label.
 
     Args:
-        metrics: Which of :data:`METRICS`.
+        metrics: ``map`` (average precision) and ``roc_auc``, or one of them.
         targets: 0/1 [n, L].
         outputs: Finite scores [n, L]; equal scores share one threshold.
 
@@ -59,7 +67,7 @@ def ranking_resamples(
     """Return float64 [R, L] for each of ``metrics``: the values of :func:`ranking_values` in each of R resamples.
 
     Args:
-        metrics: Which of :data:`METRICS`.
+        metrics: ``map`` (average precision) and ``roc_auc``, or one of them.
         targets: 0/1 [n, L].
         outputs: Finite scores [n, L].
         weights: [R, n], not negative: how often each item counts.

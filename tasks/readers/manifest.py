@@ -21,7 +21,8 @@ from tasks.card import SPLITS, Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.files import TABLE, read_text
 from tasks.items import Items
-from tasks.keys import parse_key
+from tasks.kinds import KINDS
+from tasks.metrics.table import label_problems
 from tasks.sources.layout import denied
 from tasks.spelling import AmbiguousNameError, clashes, composed, find, folded, form_of, visible
 
@@ -180,44 +181,37 @@ def _clashes(what: str, first: Mapping[str, int], key: str) -> list[tuple[int, s
 
 
 def _targets(rows: Sequence[Row], card: TaskCard) -> tuple[np.ndarray, tuple[str, ...], list[tuple[int, str]]]:
-    if card.kind == "regression":
+    kind = KINDS[card.kind]
+    if not kind.has_labels:
         return _numbers(rows, card.targets)
     column = card.targets[0]
     names = [
         [composed(part.strip()) for part in row[column].split("|") if part.strip()]
-        if card.kind == "multilabel"
+        if kind.several
         else [composed(row[column])]
         for _, row in rows
     ]
     first = _first_rows(rows, names)
     labels = card.labels or _sorted_labels(set(first))
-    index = {label: i for i, label in enumerate(labels)}
+    known = frozenset(labels)
     near = {folded(label): label for label in labels}
     problems = [
         (number, f"the {column} is empty" if not visible(name) else _unknown(name, near))
         for (number, _), found in zip(rows, names, strict=True)
         for name in found
-        if name not in index or not visible(name)
+        if name not in known or not visible(name)
     ]
     if not labels:
         problems.append((0, f"no row has a label in {column!r}"))
-    if card.kind == "multilabel" and card.labels is None:
+    if kind.several and card.labels is None:
         problems += _unsplit(rows, names, column)
-    if any(metric.startswith("weighted_accuracy") for metric in card.metrics):
-        for label in labels:
-            if parse_key(label) is None:
-                message = f"label {label!r} is not a key that mir_eval knows, such as 'Db major' or 'F# minor'"
-                problems.append((first.get(label, 0), message))
+    for label in labels:
+        problems += [(first.get(label, 0), text) for text in label_problems(card.metrics, label)]
     if card.labels is None and not card.distinct_labels and not problems:
         problems += _clashes("label", first, "distinct_labels")
     if problems:
         return np.zeros(0), labels, problems
-    if card.kind == "multiclass":
-        return np.array([index[found[0]] for found in names], np.int64), labels, []
-    targets = np.zeros((len(rows), len(labels)), np.float32)
-    for i, found in enumerate(names):
-        targets[i, [index[name] for name in found]] = 1
-    return targets, labels, []
+    return kind.encode(names, labels), labels, []
 
 
 def _unknown(name: str, near: Mapping[str, str]) -> str:
@@ -284,18 +278,11 @@ def _sorted_labels(names: set[str]) -> tuple[str, ...]:
 def _unseen_labels(
     rows: Sequence[Row], splits: Sequence[str], targets: np.ndarray, labels: Sequence[str], card: TaskCard
 ) -> Iterable[tuple[int, str]]:
-    if card.kind == "regression":
-        return
-    in_train = np.array([split == "train" for split in splits])
-    if card.kind == "multiclass":
-        seen = set(targets[in_train].tolist())
-        found = [[int(target)] for target in targets]
-    else:
-        seen = set(np.flatnonzero(targets[in_train].any(axis=0)).tolist())
-        found = [np.flatnonzero(row).tolist() for row in targets]
-    for (number, _), split, present in zip(rows, splits, found, strict=True):
-        for label in present:
-            if split != "train" and label not in seen:
+    held = [KINDS[card.kind].labels_of(target) for target in targets]
+    in_train = {label for split, of_item in zip(splits, held, strict=True) if split == "train" for label in of_item}
+    for (number, _), split, of_item in zip(rows, splits, held, strict=True):
+        for label in of_item:
+            if label not in in_train:
                 yield number, f"label {labels[label]!r} is in {split} but never in train"
 
 

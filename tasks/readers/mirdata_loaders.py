@@ -25,7 +25,8 @@ import numpy as np
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.keys import parse_key
+from tasks.kinds import KINDS, Kind
+from tasks.metrics.table import usual_metrics
 from tasks.readers.mirdata_splits import SEED, SHOWN, deal
 from tasks.spelling import as_on_disk, clashes, composed, folded
 
@@ -61,7 +62,7 @@ def task_for(name: str, root: Path) -> tuple[TaskCard, Items]:
     kind, found = _kind(loader, attribute, list(tracks), values)
     groups, grouping, joined = _groups(loader, tracks)
     notes += joined
-    members: Sequence[Sequence[str]] = found if kind != "regression" else [("",)] * len(values)
+    members: Sequence[Sequence[str]] = found if KINDS[kind].has_labels else [("",)] * len(values)
     if not splits:
         parts, more = deal(groups, members, SHARES)
         notes += [f"The loader has no usable split: {grouping}s were dealt out by a hash (seed {SEED}).", *more]
@@ -237,7 +238,7 @@ def _groups(loader: str, tracks: Mapping[str, Any]) -> tuple[list[str], str, lis
     return list(tracks), "track", []
 
 
-def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]) -> tuple[str, list[list[str]]]:
+def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]) -> tuple[Kind, list[list[str]]]:
     """Return the kind of the task, and the labels of each track (nothing for regression)."""
     missing = [i for i, v in zip(ids, values, strict=True) if v is None or v == "" or (_is_real(v) and math.isnan(v))]
     if missing:
@@ -277,13 +278,7 @@ def _is_real(value: Any) -> bool:
 def _targets(card: TaskCard, values: Sequence[Any], found: Sequence[Sequence[str]]) -> np.ndarray:
     if card.labels is None:
         return np.array(values, np.float32).reshape(-1, 1)
-    column = {label: i for i, label in enumerate(card.labels)}
-    if card.kind == "multiclass":
-        return np.array([column[parts[0]] for parts in found], np.int64)
-    targets = np.zeros((len(found), len(column)), np.float32)
-    for i, parts in enumerate(found):
-        targets[i, [column[part] for part in parts]] = 1
-    return targets
+    return KINDS[card.kind].encode(found, card.labels)
 
 
 def _check_splits(card: TaskCard, parts: Sequence[str], targets: np.ndarray) -> None:
@@ -292,8 +287,8 @@ def _check_splits(card: TaskCard, parts: Sequence[str], targets: np.ndarray) -> 
         raise TaskError(f"the task {card.id!r} has no track in {' and '.join(empty)}: it needs train, valid and test")
     if card.labels is None:
         return
-    hot = targets if card.kind == "multilabel" else np.eye(len(card.labels))[targets]
-    unseen = [card.labels[i] for i in np.flatnonzero(~hot[np.array(parts) == "train"].any(axis=0))]
+    member = KINDS[card.kind].membership(targets, len(card.labels))
+    unseen = [card.labels[i] for i in np.flatnonzero(~member[np.array(parts) == "train"].any(axis=0))]
     if unseen:
         raise TaskError(f"{card.id!r}: {len(unseen)} labels are never in train, such as {unseen[0]!r}")
 
@@ -302,7 +297,7 @@ def _card(
     dataset: Any,
     loader: str,
     attribute: str,
-    kind: str,
+    kind: Kind,
     found: Sequence[Sequence[str]],
     rule: str,
     notes: Sequence[str],
@@ -311,13 +306,7 @@ def _card(
     labels = sorted({name for names in found for name in names})
     if labels and all(label.removeprefix("-").isdecimal() for label in labels):
         labels.sort(key=int)
-    keys = all(parse_key(label) is not None for label in labels)
-    metrics: tuple[str, ...] = ("map", "roc_auc")
-    if kind == "regression":
-        metrics = (f"r2_{attribute}",)
-    elif kind == "multiclass":
-        metrics = ("weighted_accuracy", "accuracy") if keys else ("accuracy",)
-    bare = sum(not names for names in found) if kind == "multilabel" else 0
+    bare = sum(not names for names in found) if labels else 0
     untagged = [f"{bare} tracks have no label, and are kept."] if bare else []
     return TaskCard.model_validate(
         {
@@ -325,7 +314,7 @@ def _card(
             "title": f"{loader}: {attribute} (mirdata)",
             "description": f"The attribute {attribute!r} of the mirdata loader {loader!r}.",
             "kind": kind,
-            "metrics": metrics,
+            "metrics": usual_metrics(kind, (attribute,), labels),
             "collection": f"mirdata_{loader}",
             "labels": tuple(labels) or None,
             "outputs": (attribute,),

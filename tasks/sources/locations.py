@@ -24,6 +24,7 @@ from tasks.card import TaskCard
 from tasks.errors import NoAnnotationsError, TaskError
 from tasks.files import SETTINGS, expanded, parse_toml, read_text, resolved
 from tasks.items import Items
+from tasks.kinds import KINDS
 from tasks.sources.card import CollectionCard, Source
 from tasks.sources.layout import denied, folder_with, near_miss
 from tasks.sources.state import is_here, is_sound, is_unpacked, target_of
@@ -237,10 +238,11 @@ def folder_meant(items: Items, rows: Sequence[int], place: CollectionLocation) -
 
 def _refuse_other_kind(card: TaskCard, items: Items) -> None:
     """Refuse a card of one's own that asks a collection for a kind of task that it does not give."""
-    n, multiclass = len(items), card.kind == "multiclass"
-    fits = items.targets.shape == ((n,) if multiclass else (n, len(items.labels)))
-    whole = card.kind == "regression" or bool(np.isin(items.targets[:1000], (0, 1)).all()) or multiclass
-    if not fits or not whole or (card.kind == "regression") != (card.labels is None and items.labels == card.targets):
+    kind, n = KINDS[card.kind], len(items)
+    fits = items.targets.shape == ((n, len(items.labels)) if kind.several else (n,))
+    binary = bool(np.isin(items.targets[:1000], (0, 1)).all())
+    of_numbers = card.labels is None and items.labels == card.targets
+    if not fits or kind.has_labels == of_numbers or (kind.has_labels and kind.several and not binary):
         raise TaskError(f"the card {card.id!r} is of the kind {card.kind!r}, which {card.collection!r} does not give")
 
 

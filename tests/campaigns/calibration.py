@@ -38,6 +38,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from probes.statistics.comparison import p_value, swap_patterns
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, compare, contributions, score_interval
 from tasks.metrics import scores as task_metrics
+from tasks.metrics.table import bounds as bounds_of
 
 METRICS = ("accuracy", "weighted_accuracy", "map", "roc_auc", "r2_y")
 DEVIATIONS = (0.0, 0.01, 0.02, 0.03)
@@ -179,7 +180,7 @@ def run_cells(metric: str, unit: str, n: int, deviation: float, datasets: int) -
     """Yield a cell for each number of seeds; those of fewer seeds take the first probes of the same data sets."""
     rng = np.random.default_rng([METRICS.index(metric), n, round(1000 * deviation), unit == "groups"])
     world, started = World(metric, unit, n, deviation, rng), time.process_time()
-    bounds = task_metrics.bounds(metric)
+    bounds = bounds_of(metric)
     found: dict[int, list[tuple[float, ...]]] = {seeds: [] for seeds in SEEDS}
     values: dict[int, list[float]] = {seeds: [] for seeds in SEEDS}
     for number in range(datasets):

@@ -10,9 +10,9 @@ from importlib.resources import files
 import pytest
 
 from probes import protocol as module
+from probes.kinds import KINDS
 from probes.protocol import (
     PROTOCOLS,
-    USUAL_LOSS,
     ProtocolError,
     Settings,
     _contains,
@@ -112,9 +112,9 @@ class TestPaper:
         assert (usual.dropout_place, usual.schedule, usual.warmup, usual.patience) == ("hidden", "cosine", 1000, None)
         assert usual.layers == 13
 
-    @pytest.mark.parametrize("kind", list(USUAL_LOSS))
+    @pytest.mark.parametrize("kind", list(KINDS))
     def test_the_loss_is_the_usual_one_of_the_kind(self, kind):
-        assert protocol_for("paper", "anything").spec(kind, 3).loss == USUAL_LOSS[kind]
+        assert protocol_for("paper", "anything").spec(kind, 3).loss == KINDS[kind].loss
 
 
 class TestEveryProtocol:

@@ -4,8 +4,9 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from tasks.card import Columns, ProbeSettings, TaskCard, metrics_of, read_card
+from tasks.card import Columns, ProbeSettings, TaskCard, read_card
 from tasks.errors import TaskError
+from tasks.metrics.table import metrics_of
 
 CARD = """\
 id = "phil_pitch"

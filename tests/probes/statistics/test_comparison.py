@@ -8,6 +8,7 @@ from scipy.stats import binom, kstest
 
 from probes.statistics.comparison import differences, holm, p_value, swap_patterns
 from tasks.metrics import scores as task_metrics
+from tasks.metrics.table import bounds as bounds_of
 
 
 def metrics_of(names, labels):
@@ -32,7 +33,7 @@ def null_p_values(kind, *, items=60, groups=None, item_wise=False, scale=1.0, dr
     """Return p values of these probes, on data sets on which they are equally good; outputs of a group are alike."""
     rng, found = np.random.default_rng(0), []
     names, labels = (["map"] if kind == "multilabel" else ["r2_0"]), ["0", "1"]
-    metrics, bounds = metrics_of(names, labels), {name: task_metrics.bounds(name) for name in names}
+    metrics, bounds = metrics_of(names, labels), {name: bounds_of(name) for name in names}
     number = np.arange(items) if groups is None else np.arange(items) // (items // groups)
 
     def noise():

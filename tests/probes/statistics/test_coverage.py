@@ -12,6 +12,7 @@ import pytest
 
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, compare, score_interval
 from tasks.metrics import scores as metrics
+from tasks.metrics.table import bounds
 
 DRAWS = 400
 UNIT = (0.0, 1.0)
@@ -33,7 +34,7 @@ def misses(metric: str, draw: Draw, truth: float, labels: list[str], draws: int 
         targets, outputs, groups = draw(rng)
         blocks = blocks_of(len(targets), groups, seed=seed, most=100)
         scores = jackknifed(metric, targets, outputs, labels, blocks.weights())
-        found = score_interval(scores, blocks, metrics.bounds(metric))
+        found = score_interval(scores, blocks, bounds(metric))
         above += truth < found.low
         below += truth > found.high
     return above / draws, below / draws

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from sklearn.metrics import accuracy_score, average_precision_score, r2_score, roc_auc_score
 
+from tasks import keys
+from tasks.metrics import functions, table
 from tasks.metrics import scores as metrics
 
 TIGHT = {"rtol": 1e-12, "atol": 1e-12}
@@ -196,8 +198,8 @@ def test_accuracy_equals_scikit_learn_weights_included(data):
 
 def test_the_first_of_equal_scores_is_the_prediction():
     outputs = np.array([[0.5, 0.5, 0.1], [0.2, 0.4, 0.4]], np.float32)
-    assert metrics.item_scores("accuracy", np.array([0, 1]), outputs, "abc").tolist() == [1, 1]
-    assert metrics.item_scores("accuracy", np.array([1, 2]), outputs, "abc").tolist() == [0, 0]
+    assert functions.correct(np.array([0, 1]), outputs, "abc").tolist() == [1, 1]
+    assert functions.correct(np.array([1, 2]), outputs, "abc").tolist() == [0, 0]
 
 
 @given(data=classes(resamples=3, count=24))
@@ -236,7 +238,7 @@ def test_weighted_accuracy_takes_the_reference_first(reference, estimate, score)
 
 
 def test_key_scores_follow_the_order_of_the_labels_and_cannot_be_changed():
-    table, turned = metrics.key_scores(KEYS), metrics.key_scores(KEYS[::-1])
+    table, turned = keys.key_scores(KEYS), keys.key_scores(KEYS[::-1])
     np.testing.assert_array_equal(table, turned[::-1, ::-1])
     assert table.tolist() != table.T.tolist()
     with pytest.raises(ValueError, match="read-only"):
@@ -280,10 +282,10 @@ def test_r2_equals_scikit_learn_weights_included_and_a_constant_reference_has_no
 )
 def test_r2_of_any_constant_reference_is_undefined_perfect_or_not(constant, n):
     targets = np.full(n, constant, np.float32)
-    assert np.isnan(metrics.r2(targets, targets))
+    assert np.isnan(functions.r2(targets, targets))
     outputs = targets.copy()
     outputs[-1] = np.nextafter(outputs[-1], np.float32(np.inf)) * 2 + 1
-    assert np.isnan(metrics.r2(targets, outputs))
+    assert np.isnan(functions.r2(targets, outputs))
 
 
 def test_r2_of_a_resample_that_drew_one_value_is_undefined_and_others_are_not():
@@ -308,7 +310,7 @@ def test_r2_of_a_resample_that_drew_one_value_is_undefined_and_others_are_not():
 )
 def test_why_a_metric_is_undefined(metric, targets, reason):
     targets = np.array(targets)
-    assert metrics.why_undefined(metric, targets, ["a", "b"]) == reason
+    assert table.why_undefined(metric, targets, ["a", "b"]) == reason
     if targets.ndim == 2:
         assert np.isnan(metrics.scores(metric, targets, np.zeros(targets.shape), ["a", "b"])) == bool(reason)
 
@@ -316,7 +318,7 @@ def test_why_a_metric_is_undefined(metric, targets, reason):
 @pytest.mark.parametrize("metric", CASES)
 def test_no_value_leaves_its_bounds(metric):
     targets, labels = CASES[metric]
-    low, high = metrics.bounds(metric)
+    low, high = table.bounds(metric)
     for outputs in (np.eye(3)[targets] if targets.ndim == 1 else targets, np.random.default_rng(0).random((40, 3))):
         assert low <= metrics.scores(metric, targets, outputs, labels) <= high
 
@@ -358,7 +360,7 @@ def test_resamples_in_blocks_equal_those_at_once(metric, limit, monkeypatch):
     weights = rng.integers(0, 3, (7, 40)).astype(np.float32)
     at_once = metrics.scores(metric, targets, outputs, labels, weights)
     one_by_one = [metrics.scores(metric, targets, outputs, labels, row[None])[0] for row in weights]
-    monkeypatch.setattr(metrics, "RESAMPLES_AT_ONCE", limit)
+    monkeypatch.setattr(functions, "RESAMPLES_AT_ONCE", limit)
     in_blocks = metrics.scores(metric, targets, outputs, labels, weights)
     assert in_blocks.shape == (7,)
     np.testing.assert_allclose(in_blocks, at_once, **TIGHT)
@@ -368,14 +370,14 @@ def test_resamples_in_blocks_equal_those_at_once(metric, limit, monkeypatch):
 def test_no_block_is_larger_than_the_limit(monkeypatch):
     targets, labels = CASES["r2_label1"]
     outputs, sizes = np.random.default_rng(6).random((40, 3), np.float32), []
-    r2 = metrics.r2
+    r2 = functions.r2
 
     def watched(y, p, weights):
         sizes.append(weights.size)
         return r2(y, p, weights)
 
-    monkeypatch.setattr(metrics, "r2", watched)
-    monkeypatch.setattr(metrics, "RESAMPLES_AT_ONCE", 100)
+    monkeypatch.setattr(functions, "r2", watched)
+    monkeypatch.setattr(functions, "RESAMPLES_AT_ONCE", 100)
     metrics.scores("r2_label1", targets, outputs, labels, np.ones((7, 40), np.float32))
     assert sizes == [80, 80, 80, 40]
 
@@ -464,11 +466,11 @@ def test_weights_that_do_not_fit_are_refused(metric, shape):
 
 def test_the_symmetric_variant_counts_a_fifth_both_ways_and_nothing_else_anew():
     labels = ("C major", "G major", "F major", "A minor", "C minor", "E minor")
-    one_way, both = metrics.key_scores(labels), np.zeros((6, 6))
+    one_way, both = keys.key_scores(labels), np.zeros((6, 6))
     for reference in range(6):
         outputs = np.eye(6)
         targets = np.full(6, reference)
-        both[reference] = metrics.item_scores("weighted_accuracy_symmetric", targets, outputs, labels)
+        both[reference] = keys.symmetric_key_weights(targets, outputs, labels)
     assert one_way[0, 1] == 0.5  # C -> G, a fifth above
     assert one_way[0, 2] == 0.0  # C -> F
     assert both[0, 2] == both[0, 1] == 0.5
@@ -476,14 +478,3 @@ def test_the_symmetric_variant_counts_a_fifth_both_ways_and_nothing_else_anew():
     assert (both[differs] == 0.5).all()
     assert (one_way.T[differs] == 0.5).all()
     assert differs.sum() == (one_way == 0.5).sum()
-
-
-def test_every_metric_that_a_card_may_have_can_be_computed():
-    from tasks.card import CLASSIFICATION_METRICS
-
-    keys, rng = ("C major", "G major", "A minor"), np.random.default_rng(0)
-    for metric in CLASSIFICATION_METRICS["multiclass"]:
-        assert 0 <= metrics.evaluate(metric, rng.integers(3, size=30), rng.normal(size=(30, 3)), keys).value <= 1
-    tags = (rng.random((30, 3)) < 0.4).astype(np.float32)
-    for metric in CLASSIFICATION_METRICS["multilabel"]:
-        assert 0 <= metrics.evaluate(metric, tags, rng.normal(size=(30, 3)), keys).value <= 1
