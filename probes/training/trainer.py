@@ -21,6 +21,7 @@ import torch
 
 from probes.data import TrainValid
 from probes.function import ACTIVATIONS, ROWS_AT_ONCE, ProbeFunction
+from probes.kinds import KINDS
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
 from probes.training.batched import BatchedTrainings, group_by_shape
