@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 import stat
 from pathlib import Path
@@ -56,6 +57,11 @@ def is_plain_name(name: str) -> bool:
     [True, False, False, False, False, False, False]
     """
     return name not in ("", ".", "..") and not set(name) & set("/\\:\0") and name.isprintable()
+
+
+def is_leftover(path: Path) -> bool:
+    """Say whether a file is what a process left that was killed within :func:`replace_file`."""
+    return re.fullmatch(r"\..+\.[0-9a-f]{8}\.tmp", path.name) is not None
 
 
 def replace_file(path: Path, data: bytes | memoryview) -> None:

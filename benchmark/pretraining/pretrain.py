@@ -23,7 +23,7 @@ from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
-from results.files import replace_file
+from results.files import is_leftover, replace_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
@@ -204,7 +204,7 @@ def _compare(run: Path, recipe: Recipe, store: Store) -> None:
     if not run.is_dir():
         raise UserError(f"--out {run} is a file: name a folder")
     if not (run / RECIPE).is_file():
-        others = [path.name for path in run.iterdir() if path.name != LOCK]
+        others = [path.name for path in run.iterdir() if path.name != LOCK and not is_leftover(path)]
         if others:
             raise UserError(f"--out {run} holds {others[0]} and no run: choose a new folder")
         return

@@ -23,6 +23,7 @@ import torch
 from rich.filesize import decimal
 
 from benchmark.errors import UserError
+from results.files import is_leftover
 
 FOLDER = "checkpoints"
 LAST, BEST = "last.pt", "best.pt"
@@ -107,7 +108,7 @@ def _sync_folder(folder: Path) -> None:
 
 def clean(run: Path) -> None:
     """Remove what a killed process left half written."""
-    for path in (run / FOLDER).glob(".*.tmp"):
+    for path in (*(run / FOLDER).glob(".*.tmp"), *filter(is_leftover, run.glob(".*.tmp"))):
         path.unlink(missing_ok=True)
 
 

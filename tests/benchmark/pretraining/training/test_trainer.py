@@ -294,6 +294,21 @@ class Told(Silent):
         self.lines.append(text)
 
 
+def test_a_folder_in_which_a_killed_process_left_half_a_file_may_be_begun_in(tmp_path: Path) -> None:
+    store, run = noise_store(tmp_path / "store"), tmp_path / "run"
+    run.mkdir()
+    leftover = run / ".recipe.toml.da6e8bb3.tmp"
+    leftover.write_bytes(b"")
+    pretrain(short_run(run, store))
+    assert (run / "encoder.safetensors").is_file()
+    assert not leftover.exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".notes.tmp").write_bytes(b"")
+    with pytest.raises(UserError, match=r"holds \.notes\.tmp and no run: choose a new folder"):
+        pretrain(short_run(other, store))
+
+
 def test_a_killed_and_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
