@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.errors import UserError
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.data.shards import write_store
 from benchmark.pretraining.pretrain import Choices, pretrain
