@@ -121,11 +121,11 @@ def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
             return EncoderInfo(name, description, "built in", ready=True)
         return EncoderInfo(name, description, "published", ready=is_fetched(name, where))
 
-    found = [named(name, description) for name, (_, description) in BUILTIN.items()]
-    found += [named(name, description) for name, description in PUBLISHED.items()]
+    encoders = [named(name, description) for name, (_, description) in BUILTIN.items()]
+    encoders += [named(name, description) for name, description in PUBLISHED.items()]
     for name, point in entry_points().items():
-        found.append(EncoderInfo(name, f"of an installed package: {point.value}", "installed", ready=True))
+        encoders.append(EncoderInfo(name, f"of an installed package: {point.value}", "installed", ready=True))
     for run in runs(where):
         description = run.title + ("; not exported yet" if run.step is None else f", step {run.step:,}")
-        found.append(EncoderInfo(f"pretrained:{run.name}", description, "pretrained", ready=run.step is not None))
-    return found
+        encoders.append(EncoderInfo(f"pretrained:{run.name}", description, "pretrained", ready=run.step is not None))
+    return encoders

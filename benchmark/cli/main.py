@@ -88,8 +88,8 @@ def _ended_as_by_ctrl_c() -> Iterator[list[signal.Signals]]:
 
     def end(number: int, _: object) -> None:
         ended.append(signal.Signals(number))
-        for each in caught:
-            signal.signal(each, signal.SIG_DFL)
+        for other in caught:
+            signal.signal(other, signal.SIG_DFL)
         raise KeyboardInterrupt
 
     for number in caught:

@@ -34,9 +34,9 @@ def listing(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
         from benchmark.pretraining.training import recipes
 
-        found = {name: recipes.load(name) for name in recipes.names()}
-        width = max(len(name) for name in found)
-        for name, recipe in found.items():
+        every = {name: recipes.load(name) for name in recipes.names()}
+        width = max(len(name) for name in every)
+        for name, recipe in every.items():
             display(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
         display(
             "\nbench pretrain prepare AUDIO --out STORE\nbench pretrain RECIPE --data STORE --out RUN [key=value ...]"

@@ -47,7 +47,7 @@ def compare(
 
 @reading_app.command()
 def labels(
-    asked: Annotated[str, typer.Argument(metavar="RECORD_OR_TASK", help="A record's JSON file, or a task.")],
+    named: Annotated[str, typer.Argument(metavar="RECORD_OR_TASK", help="A record's JSON file, or a task.")],
     encoder: Annotated[str | None, typer.Argument(help="With a task: the encoder.")] = None,
     metric: Annotated[str | None, typer.Option(help="One metric; 'precision' too for tasks of classes.")] = None,
     published: Annotated[
@@ -65,7 +65,7 @@ def labels(
 
     display(
         label_scores.labels(
-            asked, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
+            named, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
         )
     )
 

@@ -91,7 +91,7 @@ def fetch(
             yield Finding(f"{name}: {'its manifest and audio are your own' if own else RENDERED}, nothing to fetch")
             continue
         place = location_of(card, home, data_roots)
-        ids = [one.card.id for one in tasks]
+        ids = [member.card.id for member in tasks]
         try:
             with _Bars(report) as bars:
                 fetched = fetch_annotations(card, place, bars, again=again, tasks=ids)
@@ -149,16 +149,16 @@ def verify(
         place = None if card is None else location_of(card, home, data_roots)
         if card is not None and place is not None:
             yield Finding(f"{name} ({card.title}) in {place.root}, named by {place.origin}")
-            sources = card.sources_of([one.card.id for one in tasks])
+            sources = card.sources_of([member.card.id for member in tasks])
             wanted = [source for source in sources if source.what == "annotations" or not annotations_only]
             yield from verify_sources(wanted, place, everything)
-        for one in tasks:
+        for member in tasks:
             try:
-                items = one.items(home) if card is None or place is None else items_of(one.card, card, place)
+                items = member.items(home) if card is None or place is None else items_of(member.card, card, place)
             except TaskError as error:
-                yield complaint(f"{one.card.id}: {error}")
+                yield complaint(f"{member.card.id}: {error}")
                 continue
-            yield from verify_items(one.card, items)
+            yield from verify_items(member.card, items)
             if annotations_only:
                 yield Finding("  audio: not looked at")
             else:
@@ -181,7 +181,7 @@ def where(task: str, home: Path, data_roots: Sequence[str] = ()) -> str:
         if place.annotations != place.root:
             lines.append(f"It lacks annotations: these are kept, with links to it, in {place.annotations}")
         lines.append(f"\n{card.layout.rstrip()}\n\nAudio: {card.audio.strip()}\nLicence: {card.licence.strip()}\n")
-        for source in card.sources_of([one.card.id for one in tasks]):
+        for source in card.sources_of([member.card.id for member in tasks]):
             lines.append(f"  {source.file} ({source.what}): {source_state(source, place)}")
             for url in source.urls:
                 lines.append(f"      {url}")
@@ -201,24 +201,24 @@ def audit(task: str, home: Path, data_roots: Sequence[str] = (), *, content: boo
         data_roots: Folders of collections.
         content: Read all audio to find the same bytes under different names.
     """
-    for one in registry.find(task):
-        card = _card(one.card.collection)
-        items = one.items(home) if card is None else items_of(one.card, card, location_of(card, home, data_roots))
+    for member in registry.find(task):
+        card = _card(member.card.collection)
+        items = member.items(home) if card is None else items_of(member.card, card, location_of(card, home, data_roots))
         hashes = contents(items, home) if content else None
         if hashes is not None and (missing := missing_audio(items)):
             yield Finding(f"  {len(missing)} missing audio file(s) could not be compared")
-        found = audit_items(items, one.card.kind, hashes)
-        counts = ", ".join(f"{split} {n}" for split, n in found.counts.items())
+        shared = audit_items(items, member.card.kind, hashes)
+        counts = ", ".join(f"{split} {n}" for split, n in shared.counts.items())
         groups = "no groups" if items.groups is None else f"{len(set(items.groups))} groups"
-        yield Finding(f"{one.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
-        outcome = findings(found, one.card.documented)
+        yield Finding(f"{member.card.id}: {counts}; {groups}, {len(items.labels)} label(s)")
+        outcome = findings(shared, member.card.documented)
         for finding in outcome:
             yield Finding(f"  {'ERROR' if finding.is_error else 'note'}: {finding.text}", is_error=finding.is_error)
         if not outcome:
             more = "" if content else "; --content compares the audio itself"
             yield Finding(f"  nothing is shared between splits{more}")
-        if found.prevalence:
-            yield Finding(_prevalence(found))
+        if shared.prevalence:
+            yield Finding(_prevalence(shared))
 
 
 class _Bars(ExitStack):
@@ -245,10 +245,10 @@ class _Bars(ExitStack):
 
 def _by_collection(tasks: Iterable[Task]) -> dict[str, list[Task]]:
     """Return tasks by collection; a user's own card is a collection of its own."""
-    found: dict[str, list[Task]] = {}
+    by_collection: dict[str, list[Task]] = {}
     for task in tasks:
-        found.setdefault(task.card.collection or str(task.source), []).append(task)
-    return found
+        by_collection.setdefault(task.card.collection or str(task.source), []).append(task)
+    return by_collection
 
 
 def _card(name: str | None) -> CollectionCard | None:
@@ -325,9 +325,9 @@ def _what_is_here(card: CollectionCard, tasks: Sequence[Task], place: Collection
     yield Finding(f"  What belongs where: bench data where {tasks[0].card.id}")
 
 
-def _prevalence(found: Audit) -> str:
+def _prevalence(audit: Audit) -> str:
     """Return how often labels are, from the most frequent of train to the least; of many, both ends."""
-    shares = found.prevalence
+    shares = audit.prevalence
     order = sorted(shares["train"], key=lambda label: -shares["train"][label])
     rows = [[label, *(f"{shares[split][label]:.2%}" for split in SPLITS)] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:

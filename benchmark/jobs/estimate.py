@@ -176,7 +176,7 @@ def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None 
         if not job.source.reads_audio:
             continue
         by_space.setdefault(job.store.space.key, []).append(job)
-    found = []
+    spaces = []
     for sharing in by_space.values():
         first = sharing[0]
         tracks = {track.path: track for job in sharing for track in job.data.tracks}
@@ -197,10 +197,10 @@ def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None 
             whole_track_memory(todo, first.store.space),
         )
         windows = format_windows(first.store.space.windows, first.encoder.sample_rate)
-        found.append(
+        spaces.append(
             SpaceEstimate(first.encoder.name, windows, len(tracks), len(todo), lengths, seconds, disk, why, memory)
         )
-    return found
+    return spaces
 
 
 def _timed(encoder: Encoder, device: str, windows: WindowRule, batch_size: int) -> tuple[Speed | None, str]:

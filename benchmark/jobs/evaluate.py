@@ -153,7 +153,8 @@ def _score_test(
     def floor(found: np.ndarray, left_out: LeftOut | None = None) -> dict[str, schema.FloorScore]:
         scored = score_split(card, test.targets, [found], labels, groups, seed=seed, split="test", left_out=left_out)
         return {
-            metric: schema.FloorScore(value=each.value, low=each.low, high=each.high) for metric, each in scored.items()
+            metric: schema.FloorScore(value=score.value, low=score.low, high=score.high)
+            for metric, score in scored.items()
         }
 
     constant = constant_outputs(card.kind, selection.data.train.targets, len(labels), len(test))

@@ -89,8 +89,8 @@ def _smaller(record: Record, job: Job) -> list[str]:
         "trials": (len(record.search.trials), job.search.trials),
         "seeds": (len(record.seeds.probes) + len(record.seeds.diverged), job.search.seeds),
     }
-    found = [f"{then} {what}, here {now}" for what, (then, now) in before.items() if now < then]
+    reasons = [f"{then} {what}, here {now}" for what, (then, now) in before.items() if now < then]
     missing = len(job.data.missing)
     if missing > len(record.data.missing) and job.card.version == record.task.version:
-        found.append(f"{len(record.data.missing)} missing tracks, here {missing}")
-    return found
+        reasons.append(f"{len(record.data.missing)} missing tracks, here {missing}")
+    return reasons

@@ -132,12 +132,12 @@ def find_probe(directory: Path) -> Path:
         return directory
     if not directory.is_dir():
         raise UserError(f"no probe at {directory}: there is no such folder")
-    found = sorted(path.parent for path in directory.glob(f"*/*/{CARD}")) or sorted(
+    folders = sorted(path.parent for path in directory.glob(f"*/*/{CARD}")) or sorted(
         path.parent for path in directory.glob(f"*/{CARD}")
     )
-    if not found:
+    if not folders:
         raise UserError(f"no probe at {directory}: 'bench run --export DIR' writes one")
-    if len(found) > 1:
-        listed = "\n".join(f"  --probe {path}" for path in found)
-        raise UserError(f"{directory} holds {len(found)} probes: name one of them\n{listed}")
-    return found[0]
+    if len(folders) > 1:
+        listed = "\n".join(f"  --probe {path}" for path in folders)
+        raise UserError(f"{directory} holds {len(folders)} probes: name one of them\n{listed}")
+    return folders[0]

@@ -91,10 +91,10 @@ def present_items(
     absent = missing_audio(items)
     shut = unreadable(items, absent)
     if shut:
-        told = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
+        folders = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
         raise UserError(
             f"{task.card.id} has audio in folders that may not be read:\n"
-            + "\n".join(told)
+            + "\n".join(folders)
             + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
         )
     place = _place(task, home, data_roots) if absent else None
@@ -171,14 +171,14 @@ def _rows_with_embedding(
     Raises:
         UserError: More are missing, or all are.
     """
-    has = np.array([one in encoder.rows for one in items.track_ids])
+    has = np.array([track_id in encoder.rows for track_id in items.track_ids])
     if not has.any():
         theirs, ours = ", ".join(encoder.ids[:EXAMPLES]), ", ".join(items.track_ids[:EXAMPLES])
         raise UserError(
             f"no id of {encoder.path} is a track of {task}: it has ids such as {theirs}, and the task {ours}. Ids must "
             "be equal as texts"
         )
-    absent = [one for one, there in zip(items.track_ids, has, strict=True) if not there]
+    absent = [track_id for track_id, there in zip(items.track_ids, has, strict=True) if not there]
     missing = [*absent, *format_differences(differences)]
     total = len(absent) + sum(map(abs, differences.values()))
     if total > allowed:
@@ -194,7 +194,7 @@ def _rows_with_embedding(
     surplus = len(encoder.ids) - int(has.sum())
     if surplus:
         wanted = set(items.track_ids)
-        examples = [one for one in encoder.ids if one not in wanted][:EXAMPLES]
+        examples = [track_id for track_id in encoder.ids if track_id not in wanted][:EXAMPLES]
         report.say(
             f"{encoder.path}: {surplus} of its {len(encoder.ids)} ids are no tracks of {task} and are left aside "
             f"({', '.join(examples)}{', …' if surplus > EXAMPLES else ''})"

@@ -77,18 +77,18 @@ def _by_split(splits: np.ndarray, rows: np.ndarray, more: dict[str, int]) -> dic
 
 def _by_class(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, dict[str, int]]:
     """Return split -> class -> items at ``rows`` that have it; only what there is."""
-    found = {}
+    by_split = {}
     for split in SPLITS:
         sums = held[rows & (splits == split)].sum(axis=0)
-        found[split] = {items.labels[i]: int(sums[i]) for i in np.flatnonzero(sums)}
-    return {split: counts for split, counts in found.items() if counts}
+        by_split[split] = {items.labels[i]: int(sums[i]) for i in np.flatnonzero(sums)}
+    return {split: counts for split, counts in by_split.items() if counts}
 
 
 def _emptied(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, list[str]]:
     """Return split -> classes that it has in the task, and of which nothing is left."""
-    found = {}
+    by_split = {}
     for split in SPLITS:
         inside = splits == split
         lost = held[inside].any(axis=0) & ~held[inside & ~rows].any(axis=0)
-        found[split] = [items.labels[i] for i in np.flatnonzero(lost)]
-    return {split: names for split, names in found.items() if names}
+        by_split[split] = [items.labels[i] for i in np.flatnonzero(lost)]
+    return {split: names for split, names in by_split.items() if names}

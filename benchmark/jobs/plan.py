@@ -121,27 +121,27 @@ def _search_plan(encoder: Encoder, layers: tuple[str, ...] | None, protocol: Pro
     )
 
 
-def _trials(protocol: Protocol, sampler: str, asked: int | None) -> int:
+def _trials(protocol: Protocol, sampler: str, wanted: int | None) -> int:
     if sampler == "grid":
         try:
             trials = len(protocol.grid_settings())
         except ProtocolError as error:
             raise UserError(str(error)) from None
     else:
-        trials = 1 if protocol.exact else asked or protocol.trials
-    if asked not in (None, trials):
-        raise UserError(f"--trials {asked}: there are {trials} here, leave the option out")
+        trials = 1 if protocol.exact else wanted or protocol.trials
+    if wanted not in (None, trials):
+        raise UserError(f"--trials {wanted}: there are {trials} here, leave the option out")
     return trials
 
 
-def _layer(encoder: Encoder, layers: tuple[str, ...] | None, asked: str | None) -> str | None:
+def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) -> str | None:
     """Return the layer by its name; a number, and no choice at all, have one too."""
     if layers is None:
-        if asked is None:
+        if given is None:
             return None
         hint = ": name it with ?layer=all" if encoder.text.startswith("hf:") else ""
-        raise UserError(f"--layer {asked}: the encoder {encoder.name!r} gives no layers to choose from{hint}")
-    wanted = "auto" if asked is None else asked
+        raise UserError(f"--layer {given}: the encoder {encoder.name!r} gives no layers to choose from{hint}")
+    wanted = "auto" if given is None else given
     if wanted in layers or wanted in CHOICES:
         return wanted
     if wanted.isdecimal() and int(wanted) < len(layers):

@@ -176,22 +176,22 @@ def _predictions(
     layer = card.encoder.layer
     taken = slice(None) if layer is None else slice(layer * space.dim, (layer + 1) * space.dim)
     encoding = BatchEncoding(encoder, space.width, batch_size, device)
-    for one in decoded:
-        if one.audio is None:
-            yield Prediction(one.path, None, one.seconds_recovered, problem=one.problem)
+    for file in decoded:
+        if file.audio is None:
+            yield Prediction(file.path, None, file.seconds_recovered, problem=file.problem)
             continue
-        audio = one.audio
+        audio = file.audio
         try:
             windows = cut(audio.samples, space.windows)
-            embedding = encoding.embed([Heard(one.path.name, one.path, windows)])[0]
+            embedding = encoding.embed([Heard(file.path.name, file.path, windows)])[0]
         except TooShortError as error:
-            yield Prediction(one.path, None, audio.seconds, audio.clipped, f"too short: {error}")
+            yield Prediction(file.path, None, audio.seconds, audio.clipped, f"too short: {error}")
         except UserError as error:
-            yield Prediction(one.path, None, audio.seconds, audio.clipped, str(error))
+            yield Prediction(file.path, None, audio.seconds, audio.clipped, str(error))
         else:
             outputs = probe.predict(embedding[None, taken])[0]
             if np.isfinite(outputs).all():
-                yield Prediction(one.path, outputs, audio.seconds, audio.clipped)
+                yield Prediction(file.path, outputs, audio.seconds, audio.clipped)
             else:
                 problem = "its embedding is of an extreme scale, and the probe's outputs are not finite"
-                yield Prediction(one.path, None, audio.seconds, audio.clipped, problem)
+                yield Prediction(file.path, None, audio.seconds, audio.clipped, problem)

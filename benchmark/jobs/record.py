@@ -57,7 +57,7 @@ def encoder_section(job: Job) -> schema.EncoderSection:
 
 def probe_section(job: Job, selection: Selection) -> schema.ProbeSection:
     """Return the selected probe."""
-    settings, probes, spec = selection.found.settings, selection.probes, selection.spec
+    settings, probes, spec = selection.result.settings, selection.probes, selection.spec
     mixing = [list(probe.mixing) for probe in probes if probe.mixing is not None]
     return schema.ProbeSection(
         hidden=list(settings.hidden),
@@ -81,7 +81,7 @@ def probe_section(job: Job, selection: Selection) -> schema.ProbeSection:
 
 def search_section(job: Job, selection: Selection) -> schema.SearchSection:
     """Return the search: every trial, and the budget spent."""
-    found = selection.found
+    result = selection.result
     trials = [
         schema.Trial(
             number=trial.number,
@@ -98,7 +98,7 @@ def search_section(job: Job, selection: Selection) -> schema.SearchSection:
             steps_run=trial.steps_run,
             seconds=round(trial.seconds, 3),
         )
-        for trial in found.trials
+        for trial in result.trials
     ]
     return schema.SearchSection(
         section=job.data.protocol.section,
@@ -106,18 +106,18 @@ def search_section(job: Job, selection: Selection) -> schema.SearchSection:
         sampler=job.search.sampler,
         pruner=job.search.pruner,
         objective=objective_name(job.card),
-        selected=found.selected,
+        selected=result.selected,
         trials=trials,
-        steps_run=found.steps_run,
-        steps_asked=sum(trial.settings.steps for trial in found.trials),
-        operations=found.operations,
+        steps_run=result.steps_run,
+        steps_asked=sum(trial.settings.steps for trial in result.trials),
+        operations=result.operations,
         floor_seconds=round(selection.floor_seconds, 3),
         layers=None if selection.layers is None else dict(selection.layers),
-        tolerance=found.tolerance,
+        tolerance=result.tolerance,
         runner_up=None
-        if (second := found.runner_up) is None
+        if (second := result.runner_up) is None
         else schema.RunnerUp(
-            number=second.number, score=second.score, lead=found.trials[found.selected].score - second.score
+            number=second.number, score=second.score, lead=result.trials[result.selected].score - second.score
         ),
     )
 

@@ -105,11 +105,11 @@ def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]
             f"The record is of schema {record.schema_version}: it has no digests, so that it is not checked for "
             "damage, and does not say what its machine computed with"
         )
-    for what, found in (
+    for what, differences in (
         (machine, machine_differences(record, device_of(device))),
         ("versions", version_differences(record)),
     ):
-        lines.append(f"Differs, {what}: {'; '.join(found)}" if found else f"Alike: {what}")
+        lines.append(f"Differs, {what}: {'; '.join(differences)}" if differences else f"Alike: {what}")
     return lines if chosen is None else [*lines, chosen]
 
 
@@ -157,8 +157,8 @@ def _job(record: Record, options: Options, encoder: str, task: str, report: Repo
         raise UserError(f"{error}\nIf the task of the record has another name here, give it with --task") from None
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
-    asked = prepare(tasks, options, report, audio=needs_audio(encoders))
-    jobs = plan_jobs(encoders, asked, options, report, records=False)
+    items = prepare(tasks, options, report, audio=needs_audio(encoders))
+    jobs = plan_jobs(encoders, items, options, report, records=False)
     repeat = 0 if record.curve is None else record.curve.repeat
     job = jobs[repeat]
     for what, now, then in (
@@ -222,15 +222,15 @@ def _retrained(
         trainings = [trainer.begin(settings, seed) for seed in record.seeds.probes]
         trainer.complete(trainings)
         probes = [trainer.finish(training) for training in trainings]
-        found = {}
+        scores_now = {}
         for split, arrays in (("valid", data.valid), ("test", splits.arrays("test", number))):
-            outputs = [each.predict(arrays.embeddings) for each in probes]
-            found[split] = {
-                metric: [float(scores.scores(metric, arrays.targets, each, labels)) for each in outputs]
+            outputs = [probe.predict(arrays.embeddings) for probe in probes]
+            scores_now[split] = {
+                metric: [float(scores.scores(metric, arrays.targets, output, labels)) for output in outputs]
                 for metric in card.metrics
             }
         chosen = _choice(record, trainer, job) if search else None
-    return found, chosen
+    return scores_now, chosen
 
 
 def _choice(record: Record, trainer: Trainer, job: Job) -> str:

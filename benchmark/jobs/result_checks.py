@@ -52,11 +52,11 @@ def refuse_altered(results: Path, record: Record, split: str = "test") -> None:
     marker = _marker(results, record, split)
     if marker is not None and marker.is_file():
         return
-    found = score_differences(results, record, split)
-    if found:
+    differences = score_differences(results, record, split)
+    if differences:
         raise RecordError(
-            f"{store.path_of(results, record)} does not say what its predictions give: {'; '.join(found)}. Restore "
-            f"both, or make them again: {rerun(record)}"
+            f"{store.path_of(results, record)} does not say what its predictions give: {'; '.join(differences)}. "
+            f"Restore both, or make them again: {rerun(record)}"
         )
     if marker is not None:
         with suppress(OSError):  # a home that cannot be written: it is computed again next time
@@ -72,12 +72,12 @@ def score_differences(results: Path, record: Record, split: str) -> list[str]:
     """
     scores = record.scores.test if split == "test" else record.scores.valid
     differ = []
-    for metric, found in recomputed(results, record, split).items():
+    for metric, values in recomputed(results, record, split).items():
         said = scores[metric]
-        if len(found) != len(said.seeds):
-            differ.append(f"{split} {metric} has {len(said.seeds)} seeds, {len(found)} are predicted")
+        if len(values) != len(said.seeds):
+            differ.append(f"{split} {metric} has {len(said.seeds)} seeds, {len(values)} are predicted")
             continue
-        for seed, (then, now) in enumerate(zip(said.seeds, found, strict=True)):
+        for seed, (then, now) in enumerate(zip(said.seeds, values, strict=True)):
             if not abs(then - now) <= ROUNDING:
                 differ.append(f"{split} {metric} of probe {seed} is {then:.6f}, its predictions give {now:.6f}")
         if not abs(said.value - sum(said.seeds) / len(said.seeds)) <= ROUNDING:

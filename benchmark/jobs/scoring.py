@@ -177,11 +177,11 @@ def _undefined(metric: str, card: TaskCard, split: str, targets: np.ndarray, lab
     )
 
 
-def _mean_labels(found: Sequence[dict[str, float] | None]) -> dict[str, float] | None:
-    first = found[0]
+def _mean_labels(by_probe: Sequence[dict[str, float] | None]) -> dict[str, float] | None:
+    first = by_probe[0]
     if first is None:
         return None
-    return {label: float(np.mean([labels[label] for labels in found if labels is not None])) for label in first}
+    return {label: float(np.mean([labels[label] for labels in by_probe if labels is not None])) for label in first}
 
 
 #: Changes whenever scoring or selection would give other numbers for the same embeddings; training has its own.

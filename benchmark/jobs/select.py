@@ -34,7 +34,7 @@ class Selection:
 
     Attributes:
         spec: What all probes have in common.
-        found: The search.
+        result: Of the search.
         probes: The selected probe, once a seed.
         diverged: Seeds with which it had no finite validation score.
         permuted: It once more, trained on permuted labels; ``None`` where that diverged.
@@ -48,7 +48,7 @@ class Selection:
     """
 
     spec: ProbeSpec
-    found: SearchResult
+    result: SearchResult
     probes: tuple[TrainedProbe, ...]
     diverged: tuple[int, ...]
     permuted: TrainedProbe | None
@@ -94,13 +94,13 @@ def select(splits: JobData, keys: list[str], device: str, report: Reporter) -> S
             advance(done, f"{done / max(time.monotonic() - started, 1e-3):.1f} trials/s")
 
         with _study(splits, keys) as study:
-            found = search(
+            result = search(
                 trainer, protocol, study,
                 trials=wanted, seed=plan.seed, sampler=plan.sampler, pruner=plan.pruner,
                 progress=told,
             )  # fmt: skip
         searched = time.monotonic() - started
-        retrained = _retrain(trainer, found, seeds, plan.seed)
+        retrained = _retrain(trainer, result, seeds, plan.seed)
         probes = tuple(probe for probe in retrained.values() if probe is not None)
         diverged = tuple(seed for seed, probe in retrained.items() if probe is None)
         for seed in diverged:
@@ -108,14 +108,14 @@ def select(splits: JobData, keys: list[str], device: str, report: Reporter) -> S
                 f"{title}: the selected probe diverged with the seed {seed}, which the record names and leaves out"
             )
         advance(wanted + seeds)
-        chance = _permuted(splits, trainer, found, data)
+        chance = _permuted(splits, trainer, result, data)
         advance(wanted + seeds + 1)
-    floor = found.operations / rate
+    floor = result.operations / rate
     report.say(
-        f"{title}: {wanted} trials, {found.steps_run:,} steps in {searched:.1f} s; "
+        f"{title}: {wanted} trials, {result.steps_run:,} steps in {searched:.1f} s; "
         f"their matrix products take {floor:.1f} s at the {rate / 1e9:,.0f} GFLOP/s of this machine"
     )
-    return Selection(spec, found, probes, diverged, chance, ridge, data, layer, number, layers, floor, searched)
+    return Selection(spec, result, probes, diverged, chance, ridge, data, layer, number, layers, floor, searched)
 
 
 @contextmanager
@@ -170,19 +170,19 @@ def split_data(splits: JobData, layer: int | None) -> TrainValid:
     return TrainValid(splits.arrays("train", layer), splits.arrays("valid", layer), sealed)
 
 
-def _retrain(trainer: Trainer, found: SearchResult, seeds: int, first: int) -> dict[int, TrainedProbe | None]:
+def _retrain(trainer: Trainer, result: SearchResult, seeds: int, first: int) -> dict[int, TrainedProbe | None]:
     """Return the selected probe with each seed, ``None`` where it diverged; the first one the search has trained."""
     wanted = range(first, first + seeds)
-    known: dict[int, TrainedProbe | None] = {} if found.probe is None else {found.probe.seed: found.probe}
-    trainings: list[Training] = [trainer.begin(found.settings, seed) for seed in wanted if seed not in known]
+    known: dict[int, TrainedProbe | None] = {} if result.probe is None else {result.probe.seed: result.probe}
+    trainings: list[Training] = [trainer.begin(result.settings, seed) for seed in wanted if seed not in known]
     trainer.complete(trainings)
     known |= {training.seed: None if training.diverged else trainer.finish(training) for training in trainings}
     return {seed: known[seed] for seed in wanted}
 
 
-def _permuted(splits: JobData, trainer: Trainer, found: SearchResult, data: TrainValid) -> TrainedProbe | None:
+def _permuted(splits: JobData, trainer: Trainer, result: SearchResult, data: TrainValid) -> TrainedProbe | None:
     """Return the selected probe trained on permuted labels: what chance, and choosing on valid, give."""
     chance = trainer.with_targets(permuted(data.train.targets, splits.job.search.seed, splits.groups("train")))
-    training = chance.begin(found.settings, splits.job.search.seed)
+    training = chance.begin(result.settings, splits.job.search.seed)
     chance.complete([training])
     return None if training.diverged else chance.finish(training)

@@ -62,8 +62,8 @@ def variant_name(
 
 def precision_of(encoder: Encoder) -> Literal["fp32", "bf16"] | None:
     """Return what an encoder computes in, ``None`` where it has no choice."""
-    found = getattr(encoder, "precision", None)
-    return found if found in ("fp32", "bf16") else None
+    precision = getattr(encoder, "precision", None)
+    return precision if precision in ("fp32", "bf16") else None
 
 
 def own_pruner(sampler: str) -> str:

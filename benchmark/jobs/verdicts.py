@@ -49,7 +49,7 @@ class Judged:
         return self.now - self.recorded
 
 
-def judge(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Judged]:
+def judge(record: Record, scores_now: Mapping[str, Mapping[str, Sequence[float]]]) -> list[Judged]:
     """Judge each metric of valid and test.
 
     ``same``: no seed differs by more than :data:`ROUNDING`. ``same within seeds``: the means differ by no more than
@@ -62,7 +62,7 @@ def judge(record: Record, found: Mapping[str, Mapping[str, Sequence[float]]]) ->
     judged = []
     for split, recorded in (("valid", record.scores.valid), ("test", record.scores.test)):
         for metric, score in recorded.items():
-            now = list(found[split][metric])
+            now = list(scores_now[split][metric])
             worst_seed = max((new - old for new, old in zip(now, score.seeds, strict=True)), key=abs)
             mean = float(np.mean(now))
             allowed = seeds_noise(score.seeds, now, record.data.counts[split])

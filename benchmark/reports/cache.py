@@ -68,8 +68,8 @@ class CachedSpace:
 
 def cached_spaces(home: Path) -> list[CachedSpace]:
     """Return the spaces below ``home``, by folder name."""
-    found = []
-    for folder in sorted(each for each in (home / FOLDER).glob("*/") if not each.name.startswith(PRUNED)):
+    spaces = []
+    for folder in sorted(path for path in (home / FOLDER).glob("*/") if not path.name.startswith(PRUNED)):
         try:
             text = read_description(folder / DESCRIPTION)
             width = _width(text)
@@ -85,7 +85,7 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
                 tracks += pq.read_metadata(file).num_rows
             except (OSError, pa.ArrowException):
                 continue
-        found.append(
+        spaces.append(
             CachedSpace(
                 folder,
                 str(text.get("encoder", "?")),
@@ -98,7 +98,7 @@ def cached_spaces(home: Path) -> list[CachedSpace]:
                 described,
             )
         )
-    return found
+    return spaces
 
 
 def _width(text: Mapping[str, object]) -> int:
@@ -115,15 +115,15 @@ def _width(text: Mapping[str, object]) -> int:
 
 def _state(text: dict[str, object]) -> str:
     """Return the deformation and the fit of a space's description in words."""
-    found, deformation, fitted = [], text.get("deformation"), text.get("fitted_on")
+    words, deformation, fitted = [], text.get("deformation"), text.get("fitted_on")
     if deformation is not None:
         try:
-            found.append(f"under {Deformation(**deformation).text}")  # type: ignore[arg-type]
+            words.append(f"under {Deformation(**deformation).text}")  # type: ignore[arg-type]
         except (TypeError, KeyError, ValueError):  # of another version of this package
-            found.append("under a deformation")
+            words.append("under a deformation")
     if fitted is not None:
-        found.append(f"fitted on {str(fitted)[:12]}")
-    return ", ".join(found)
+        words.append(f"fitted on {str(fitted)[:12]}")
+    return ", ".join(words)
 
 
 def format_spaces(home: Path) -> str:

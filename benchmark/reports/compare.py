@@ -115,7 +115,7 @@ def task_ids(names: Sequence[str], records: Sequence[Record]) -> list[str]:
     from tasks import registry
 
     known = sorted({record.task.id for record in records})
-    found: list[str] = []
+    ids: list[str] = []
     for name in (part.strip() for text in names for part in text.split(",")):
         if not name:
             continue
@@ -128,8 +128,8 @@ def task_ids(names: Sequence[str], records: Sequence[Record]) -> list[str]:
                 near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
                 hint = f" Recorded tasks with such a name: {', '.join(near)}." if near else ""
                 raise UserError(f"{error}.{hint}") from None
-        found += matches
-    return list(dict.fromkeys(found))
+        ids += matches
+    return list(dict.fromkeys(ids))
 
 
 def refuse_unknown(encoder: str, records: Sequence[Record], results: Path) -> None:

@@ -140,11 +140,11 @@ def check(
         ), True
     used = device_of(device, encoder.arrays)
     named = Named(name, tuple(arguments), str(where), used)
-    found = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
-    text = f"{encoder.name} on {used}\n{format_findings(found)}"
-    if task and not found.failures:
-        text += f"\n\n{_estimate(encoder, found, task, where, data_roots, used, batch_size)}"
-    return text, not found.failures
+    result = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
+    text = f"{encoder.name} on {used}\n{format_findings(result)}"
+    if task and not result.failures:
+        text += f"\n\n{_estimate(encoder, result, task, where, data_roots, used, batch_size)}"
+    return text, not result.failures
 
 
 def format_given(encoder: Precomputed) -> str:
@@ -155,25 +155,25 @@ def format_given(encoder: Precomputed) -> str:
     )
 
 
-def format_findings(found: Check) -> str:
+def format_findings(check: Check) -> str:
     """Return one line a rule with its numbers, speed and memory, and how many rules are broken."""
     lines = []
-    for finding in found.findings:
+    for finding in check.findings:
         start = f"{'pass' if finding.passed else 'FAIL'}  {finding.rule:<15}"
         lines.append(
             textwrap.fill(
                 finding.numbers, WIDTH, initial_indent=start, subsequent_indent=" " * len(start), break_long_words=False
             )
         )
-    if found.speed is not None:
-        lines.append(f"\nSpeed: {found.speed.describe()}")
-    if found.failures:
-        lines.append(f"\n{len(found.failures)} of {len(found.findings)} rules are broken")
+    if check.speed is not None:
+        lines.append(f"\nSpeed: {check.speed.describe()}")
+    if check.failures:
+        lines.append(f"\n{len(check.failures)} of {len(check.findings)} rules are broken")
     return "\n".join(lines)
 
 
 def _estimate(
-    encoder: Encoder, found: Check, task: Sequence[str], home: Path, data_roots: Sequence[str], device: str, batch: int
+    encoder: Encoder, check: Check, task: Sequence[str], home: Path, data_roots: Sequence[str], device: str, batch: int
 ) -> str:
     from benchmark.jobs.estimate import estimates
     from benchmark.jobs.items import prepare
@@ -186,4 +186,4 @@ def _estimate(
     options = Options(home=home, device=device, batch_size=batch, data_roots=data_roots)
     items = prepare(registry.find(task, home, data_roots), options, Terminal())
     jobs = plan_jobs([encoder], items, options, records=False)
-    return format_estimates(estimates(jobs, options.embedding, found.speed))
+    return format_estimates(estimates(jobs, options.embedding, check.speed))

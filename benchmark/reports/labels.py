@@ -66,7 +66,7 @@ class LabelTable:
 
 
 def labels(
-    asked: str,
+    named: str,
     encoder: str | None,
     *,
     results: Path,
@@ -77,7 +77,7 @@ def labels(
     as_json: bool = False,
 ) -> str:
     """Return the per-label scores of a record, beside the published ones where these are here or asked for."""
-    record, results = find_record(asked, encoder, results)
+    record, results = find_record(named, encoder, results)
     task, where = record.task.id, home_folder(home)
     if fetch and published is None:
         Terminal().say(LICENCE)
@@ -91,25 +91,25 @@ def labels(
     return render(record, tables, hint=not known and bool(files_of(task)))
 
 
-def find_record(asked: str, encoder: str | None, results: Path) -> tuple[Record, Path]:
+def find_record(named: str, encoder: str | None, results: Path) -> tuple[Record, Path]:
     """Return the record that a path, or a task and an encoder, name, and the results folder it lies in.
 
     Raises:
         UserError: No such task or encoder, more than one task, or no encoder beside a task.
         RecordError: The record is missing or cannot be read.
     """
-    path = Path(asked)
+    path = Path(named)
     if path.suffix == ".json":
         if encoder is not None:
-            raise UserError(f"{asked} is one record: leave {encoder} out, or name a task in its place")
+            raise UserError(f"{named} is one record: leave {encoder} out, or name a task in its place")
         record = store.read(path)
         folder = path.absolute().parent
         folder = folder.parent if folder.name == "history" else folder
         return record, folder.parent.parent
     records = store.read_all(results)
-    ids = task_ids([asked], records)
+    ids = task_ids([named], records)
     if len(ids) != 1:
-        raise UserError(f"{asked!r} names {len(ids)} tasks ({', '.join(ids[:5])}): bench labels looks at one")
+        raise UserError(f"{named!r} names {len(ids)} tasks ({', '.join(ids[:5])}): bench labels looks at one")
     of_task = [record for record in records if record.task.id == ids[0]]
     if not of_task:
         raise UserError(
@@ -121,8 +121,8 @@ def find_record(asked: str, encoder: str | None, results: Path) -> tuple[Record,
             f"{', '.join(dict.fromkeys(record.name for record in of_task))}"
         )
     refuse_unknown(encoder, of_task, results)
-    found = [record for record in of_task if record.name == encoder]
-    return min(found, key=lambda record: (record.limit is not None, -(record.limit or 0))), results
+    of_encoder = [record for record in of_task if record.name == encoder]
+    return min(of_encoder, key=lambda record: (record.limit is not None, -(record.limit or 0))), results
 
 
 def label_tables(

@@ -43,26 +43,30 @@ def format_prediction(card: ProbeCard, prediction: Prediction, top_k: int | None
     assert prediction.outputs is not None
     minutes, seconds = divmod(round(prediction.seconds), 60)
     lines = [f"{_plain(str(prediction.path))} ({minutes}:{seconds:02d}{', clipped' if prediction.clipped else ''})"]
-    found = ranked(card, prediction.outputs, top_k)
-    width = max((len(_plain(label)) for label, _ in found), default=0)
+    labels = ranked(card, prediction.outputs, top_k)
+    width = max((len(_plain(label)) for label, _ in labels), default=0)
     lines += [
         f"  {value:5.1%}  {_plain(label)}"
         if KINDS[card.kind].has_labels
         else f"  {_plain(label):<{width}}  {value:.3f}"
-        for label, value in found
+        for label, value in labels
     ]
     return "\n".join(lines)
 
 
-def as_data(card: ProbeCard, found: Sequence[Prediction], top_k: int | None) -> dict[str, object]:
+def as_data(card: ProbeCard, predictions: Sequence[Prediction], top_k: int | None) -> dict[str, object]:
     """Return predictions as JSON can hold them: all outputs by label, or the ``top_k`` most probable ones."""
     files: list[dict[str, object]] = []
-    for one in found:
-        data: dict[str, object] = {"file": str(one.path), "seconds": round(one.seconds, 3), "clipped": one.clipped}
-        if one.outputs is None:
-            data["problem"] = one.problem
+    for prediction in predictions:
+        data: dict[str, object] = {
+            "file": str(prediction.path),
+            "seconds": round(prediction.seconds, 3),
+            "clipped": prediction.clipped,
+        }
+        if prediction.outputs is None:
+            data["problem"] = prediction.problem
         else:
-            data["outputs"] = dict(ranked(card, one.outputs, len(card.labels) if top_k is None else top_k))
+            data["outputs"] = dict(ranked(card, prediction.outputs, len(card.labels) if top_k is None else top_k))
         files.append(data)
     return {"task": card.task.id, "kind": card.kind, "encoder": card.encoder.id, "files": files}
 

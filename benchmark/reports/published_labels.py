@@ -161,11 +161,11 @@ def read_fetched(task: str, home: Path) -> dict[str, PublishedLabels]:
     root, files = home / FOLDER, files_of(task)
     if not all(is_sound(file.source, root) for file in files):
         return {}
-    found = {}
+    tables = {}
     for file in files:
         path = target_of(file.source, root)
-        found[file.metric] = parse_file(path.read_text(encoding="utf-8"), str(path))
-    return found
+        tables[file.metric] = parse_file(path.read_text(encoding="utf-8"), str(path))
+    return tables
 
 
 def parse_file(text: str, source: str) -> PublishedLabels:

@@ -37,7 +37,7 @@ def format_robustness(records: Sequence[Record]) -> str:
         [
             record.name,
             record.task.id + (f" ({record.curve.fraction:g} of train)" if record.curve else ""),
-            each.spec,
+            view.spec,
             metric,
             f"{record.scores.test[metric].value:.3f}",
             f"{drop.value:.3f}",
@@ -47,18 +47,18 @@ def format_robustness(records: Sequence[Record]) -> str:
             else f"{_signed(drop.drop_low)} to {_signed(drop.drop_high)}",
         ]
         for record in records
-        for each in record.robustness
-        for metric, drop in each.metrics.items()
+        for view in record.robustness
+        for metric, drop in view.metrics.items()
     ]
     if not rows:
         return ""
     headers = ["encoder", "task", "deformation", "metric", "clean", "deformed", "drop", "95 % interval"]
     clipped = [
-        f"{record.name} on {record.task.id}: {each.clipped} of {record.data.counts['test']} test track(s) were clipped "
-        f"under {each.spec}"
+        f"{record.name} on {record.task.id}: {view.clipped} of {record.data.counts['test']} test track(s) were clipped "
+        f"under {view.spec}"
         for record in records
-        for each in record.robustness
-        if each.clipped
+        for view in record.robustness
+        if view.clipped
     ]
     return "\n".join([tabulate(rows, headers, tablefmt="simple", disable_numparse=True), *clipped])
 

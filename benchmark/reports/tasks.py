@@ -100,8 +100,8 @@ def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
     from tasks.sources.locations import known_collections, location_of, missing_audio
 
     card = task.card
-    asked = name if task.loaded is not None else card.id if card.collection else str(task.source)
-    run = f"bench run --encoder logmel --task {asked}"
+    task_name = name if task.loaded is not None else card.id if card.collection else str(task.source)
+    run = f"bench run --encoder logmel --task {task_name}"
     if card.manifest is not None:
         return [f"manifest: {task.manifest} is {'here' if task.manifest.is_file() else 'not here'}"], run
     if task.loaded is None and task.collection not in known_collections():
@@ -115,7 +115,7 @@ def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
         *text, last = str(error).splitlines()
         named = re.search(r"bench data \w+ \S+$", last)  # a reader that misses a file ends with the command that helps
         problem = " ".join(text) if text and named else str(error)
-        return [f"annotations: not complete: {problem}"], named[0] if named else f"bench data where {asked}"
+        return [f"annotations: not complete: {problem}"], named[0] if named else f"bench data where {task_name}"
     missing, differences = len(missing_audio(items)), task.size_differences(items)
     lines = [f"annotations: here, {len(items):,} items" + (", as the card says" if card.sizes else "")]
     if differences:
@@ -126,7 +126,7 @@ def _state(name: str, task: Task, home: Path) -> tuple[list[str], str]:
     if not missing or collection is None or place is None:
         return lines, run
     can_fetch = not place.read_only and any(source.urls for source in collection.sources if source.what == "audio")
-    return lines, f"bench data {'fetch' if can_fetch else 'where'} {asked}"
+    return lines, f"bench data {'fetch' if can_fetch else 'where'} {task_name}"
 
 
 def _entry(key: str, value: str) -> str:

@@ -119,8 +119,8 @@ def _format_choices(values: Sequence[float]) -> str:
 
 def _others(words: Iterable[str]) -> str:
     """Return what may stand in place of a first choice, in brackets."""
-    found = list(words)
-    return f" (or {', '.join(found)})" if found else ""
+    listed = list(words)
+    return f" (or {', '.join(listed)})" if listed else ""
 
 
 def format_table1(card: TaskCard) -> str:
@@ -201,9 +201,9 @@ def _wrapped(text: str, first: str, rest: str) -> list[str]:
     return [lines[0], *(mark.sub(_guarded, line) for line in lines[1:])]
 
 
-def _guarded(found: re.Match[str]) -> str:
+def _guarded(mark: re.Match[str]) -> str:
     """Put a backslash where Markdown would see a mark: before a sign, or between a number and its stop."""
-    return f"{found[1]}{found[2]}\\" if found[2][0].isdigit() else f"{found[1]}\\{found[2]}"
+    return f"{mark[1]}{mark[2]}\\" if mark[2][0].isdigit() else f"{mark[1]}\\{mark[2]}"
 
 
 def _link(task: str) -> str:

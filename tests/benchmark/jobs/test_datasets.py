@@ -190,7 +190,7 @@ def test_tasks_of_one_collection_share_its_embeddings(bands, home, expected, tmp
     monkeypatch.setattr(msd_tags, "MSDS_TRAIN", 36)
     names = ("jam_50", "jam_all", "jam_mt")
     allowed = max(differing(name, expected(name)) for name in names) + 1
-    options = Options(home, tmp_path / "results", limit=None, allow_missing=allowed, **FAST)
+    options = Options(home=home, results=tmp_path / "results", allow_missing=allowed, **FAST)
     outcomes = runner.run_many([bands], registry.find(names), options)
     assert [outcome.record.task.id for outcome in outcomes] == list(names)
     assert len({outcome.record.encoder.space for outcome in outcomes}) == 1
