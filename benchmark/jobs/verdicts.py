@@ -57,7 +57,7 @@ def judge(record: Record, scores_now: Mapping[str, Mapping[str, Sequence[float]]
 
     Args:
         record: The record.
-        found: The scores now, by split and metric, one a seed in the record's order.
+        scores_now: The scores now, by split and metric, one a seed in the record's order.
     """
     judged = []
     for split, recorded in (("valid", record.scores.valid), ("test", record.scores.test)):
