@@ -22,7 +22,7 @@ from tasks.spelling import as_on_disk
 
 Progress = Callable[[int, int], None]
 
-#: The built-in collections. Each is a module of ``tasks.collections`` of this name.
+#: The built-in collections. Each is a module or package of ``tasks.collections`` of this name.
 COLLECTIONS = ("demo", "emomusic", "giantsteps", "gtzan", "jamendo", "msd", "mtt", "nsynth")
 
 

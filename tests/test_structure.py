@@ -78,8 +78,8 @@ TESTED_IN = {
     "tasks/metrics/functions": "tasks/metrics/test_scores.py",
     "tasks/errors": "tasks/test_registry.py",
     "tasks/readers/mirdata_splits": "tasks/readers/test_mirdata_loaders.py",
-    "tasks/readers/msd_paths": "tasks/collections/test_msd.py",
-    "tasks/readers/msd_tags": "tasks/collections/test_msd.py",
+    "tasks/collections/msd/paths": "tasks/collections/msd/test_collection.py",
+    "tasks/collections/msd/tags": "tasks/collections/msd/test_collection.py",
     "tasks/sources/fetch": "tasks/sources/test_archives.py",
     "tasks/sources/state": "tasks/sources/test_download.py",
 }

@@ -1,1 +1,1 @@
-"""Readers of annotation files and of what lies beside them."""
+"""Readers of annotation files that several collections share: tables, manifests, pickles, mirdata loaders."""

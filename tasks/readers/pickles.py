@@ -1,20 +1,30 @@
-"""Read the data in a Python pickle without unpickling it: nothing that the file names is imported or called.
+"""Read the data in a Python pickle: text, numbers, lists, tuples, dictionaries and NumPy arrays, and nothing else.
 
-Some datasets publish their splits as pickles of Python 2. A pickle is a program, and loading one runs it; here a small
-machine reads the instructions of protocols 0 to 2 that make text, numbers, lists, tuples, dictionaries and NumPy
-arrays, and refuses every other one. The few names that a pickled array holds (``numpy.ndarray`` and the like) are
-compared with a list and stand for a fixed meaning; any other name, such as ``os.system``, is refused.
+Some datasets publish their splits as pickles of Python 2. A pickle is a program, and loading one runs it. Here the
+unpickler of the standard library follows the instructions of protocols 0 to 2 that make plain data, and refuses every
+other one. Why that is enough:
+
+- No name is imported. The five names that a pickled array holds stand for functions of this module. Nothing else that a
+  pickle can make may be called, and none of them can be changed: a state is given to arrays and their types alone.
+- NumPy is given a type of numbers such as ``<f8`` and bytes, after all is read; it unpickles nothing.
+- Keys are text or whole numbers of 64 bits. (A tuple that holds another twice, forty times over, is hashed for ever.)
+- What a file holds once and repeats is held once, so that memory and time follow the size of the file.
+
+The unpickler is the one in Python, ``pickle._Unpickler``. The one in C is up to nine times as fast, but allocates what
+five bytes ask for (64 GB for a number of a repeated value), hashes keys without asking, and keeps extensions of others.
 
 Text of Python 2 is bytes: it is given as ``bytes`` by `parse`, and decoded as UTF-8 by the functions that read files.
 """
 
 from __future__ import annotations
 
-import codecs
+import io
 import math
+import pickle
 import re
 import struct
 from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,38 +35,37 @@ from tasks.readers.tables import read_bytes
 from tasks.spelling import composed
 
 SHOWN = 200  # bytes of a value in a message
-MARK = object()
-RECONSTRUCT, NDARRAY, DTYPE, ENCODE = (object() for _ in range(4))
-NAMES = {
-    "numpy.core.multiarray _reconstruct": RECONSTRUCT,
-    "numpy._core.multiarray _reconstruct": RECONSTRUCT,
-    "numpy ndarray": NDARRAY,
-    "numpy dtype": DTYPE,
-    "_codecs encode": ENCODE,
-}
-NUMBERS = {b"J": "<i", b"K": "<B", b"M": "<H", b"G": ">d"}
-PLACES = {b"h": "<B", b"q": "<B", b"j": "<I", b"r": "<I"}  # in the memory of what may be repeated
-COUNTED = {b"U": 1, b"\x8a": 1, b"T": 4, b"X": 4}
-CONSTANTS = {b"N": None, b"\x88": True, b"\x89": False}
+DEPTH = 1000  # of lists and the like within each other, at most
+DIMENSIONS = 32  # of an array, at most
+BITS = 64  # of a key or a name, at most
+ALLOWED = (
+    b".FGIJKLMNRSTUVX]aceghjlpqrt}" + b")\x80\x85\x86\x87\x88\x89\x8a"
+)  # instructions, beside those of the class below
 PAIR = rb"S'([^'\\\n]*)'\np\d+\nS'([^'\\\n]*)'\np\d+\ns"
 
 
 class RefusedPickleError(ValueError):
-    """The instruction at ``position`` is damaged, or not one that makes plain data."""
+    """The instruction that ends at ``position`` is damaged, or not one that makes plain data."""
 
     def __init__(self, position: int, reason: str):
         super().__init__(f"byte {position}: {reason}")
 
 
+@dataclass(slots=True)
+class _Dtype:
+    """The type of an array's numbers: ``code`` such as ``f8``, and the order of their bytes."""
+
+    code: str
+    order: str = "="
+
+
+@dataclass(slots=True)
 class Array:
     """A NumPy array as a pickle holds it: ``dtype`` such as ``<f8``, ``shape`` and the bytes in ``data``."""
 
-    __slots__ = ("data", "dtype", "shape")
-
-    def __init__(self) -> None:
-        self.shape: tuple[int, ...] = ()
-        self.dtype = ""
-        self.data = b""
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    data: bytes = b""
 
     def numbers(self) -> np.ndarray:
         """Return the numbers, flat. Raises ValueError if that has no one meaning, or bytes are missing."""
@@ -64,13 +73,6 @@ class Array:
         if len(values) != max(self.shape, default=1) or len(values) != math.prod(self.shape):
             raise ValueError(f"{len(values)} values for a vector of the shape {self.shape}")
         return values
-
-
-class _Dtype:
-    __slots__ = ("code", "order")
-
-    def __init__(self, code: str):
-        self.code, self.order = code, "="
 
 
 def read_list(path: Path) -> list[str]:
@@ -124,8 +126,9 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
     vectors = np.empty((len(keys), length), np.float32)
     for i, value in enumerate(found.values()):
         try:
-            vectors[i] = _vector(value, length)
-        except (TypeError, ValueError) as error:
+            with np.errstate(over="ignore"):  # what is infinite is refused below
+                vectors[i] = _vector(value, length)
+        except (TypeError, ValueError, OverflowError) as error:
             raise TaskError(f"{path}: the vector of {keys[i]!r} cannot be used: {error}") from None
     odd = np.flatnonzero(((vectors != 0) & (vectors != 1)).any(axis=1))
     if len(odd):
@@ -134,15 +137,18 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
 
 
 def _vector(value: Any, length: int) -> np.ndarray:
+    if not isinstance(value, Array | list | tuple):
+        raise TypeError("it is neither an array nor a list of numbers")
     if isinstance(value, Array):
         numbers = value.numbers()
-    elif isinstance(value, list | tuple) and all(type(each) in (int, float, bool) for each in value):
-        numbers = np.asarray(value, np.float32)
-    else:  # a list of lists may hold one of them a billion times
-        raise TypeError("it is neither an array nor a list of numbers")
-    if len(numbers) != length:
+        if len(numbers) == length:
+            return numbers
         raise ValueError(f"{len(numbers)} values, not {length}")
-    return numbers
+    if len(value) != length:
+        raise ValueError(f"{len(value)} values, not {length}")
+    if not all(type(each) in (int, float, bool) for each in value):  # a list may hold a list a billion times
+        raise TypeError("it is neither an array nor a list of numbers")
+    return np.asarray(value, np.float32)
 
 
 def _kept(key: Any, wanted: Container[str] | None) -> bool:
@@ -150,7 +156,7 @@ def _kept(key: Any, wanted: Container[str] | None) -> bool:
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, str | bytes | int) and not isinstance(value, bool)
+    return isinstance(value, str | bytes) or _is_short(value)
 
 
 class _Texts:
@@ -184,186 +190,134 @@ def parse(data: bytes) -> Any:
     Raises:
         RefusedPickleError: An instruction that makes anything else, or that is damaged.
     """
-    where = [0]
+    file = io.BytesIO(data)
+    unpickler = _Unpickler(file)
     try:
-        return _run(data, where)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, struct.error) as error:
-        reason = str(error) if isinstance(error, ValueError | TypeError) else "the instructions do not fit together"
-        raise RefusedPickleError(where[0], reason) from None
-
-
-def _run(data: bytes, where: list[int]) -> Any:
-    """Follow the instructions; ``where[0]`` is always the position of the one at hand."""
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-    at = 0
-    while True:
-        where[0] = at
-        op = data[at : at + 1]
-        at += 1
-        if not op:
-            raise ValueError("the file is cut off")
-        if op in b"pgSVIFLc":  # the instructions that end with the line
-            end = data.index(b"\n", at)
-            line = data[at:end]
-            at = end + 1
-            if op == b"p":
-                memo[int(line)] = stack[-1]
-            elif op == b"g":
-                stack.append(memo[int(line)])
-            elif op == b"S":
-                stack.append(_quoted(line))
-            elif op == b"c":
-                end = data.index(b"\n", at)
-                stack.append(_named(line, data[at:end]))
-                at = end + 1
-            else:
-                stack.append(_number_or_text(op, line))
-        elif op == b"(":
-            stack.append(MARK)
-        elif op == b"t":
-            stack.append(tuple(_since_mark(stack)))
-        elif op == b"a":
-            value = stack.pop()
-            _of(stack[-1], list).append(value)
-        elif op == b"s":
-            value, key = stack.pop(), stack.pop()
-            _of(stack[-1], dict)[_key(key)] = value
-        elif op == b"R":
-            arguments, name = stack.pop(), stack.pop()
-            stack.append(_reduce(name, arguments))
-        elif op == b"b":
-            state = stack.pop()
-            _build(stack[-1], state)
-        elif op == b".":
-            if len(stack) != 1 or data[at:].strip():
-                raise ValueError("the data end at the wrong place")
-            return stack[0]
-        elif op == b"e":
-            values = _since_mark(stack)
-            _of(stack[-1], list).extend(values)
-        elif op == b"u":
-            values = _since_mark(stack)
-            _of(stack[-1], dict).update(_pairs(values))
-        elif op == b"l":
-            stack.append(_since_mark(stack))
-        elif op == b"d":
-            stack.append(_pairs(_since_mark(stack)))
-        elif op in b"]})":
-            stack.append([] if op == b"]" else {} if op == b"}" else ())
-        elif op in CONSTANTS:
-            stack.append(CONSTANTS[op])
-        elif op in b"\x85\x86\x87":
-            n = op[0] - 0x84
-            stack[-n:] = [tuple(_values(stack[-n:], n))]
-        elif op in NUMBERS or op in PLACES:
-            form = NUMBERS.get(op) or PLACES[op]
-            (number,) = struct.unpack_from(form, data, at)
-            at += struct.calcsize(form)
-            if op in b"qr":
-                memo[number] = stack[-1]
-            else:
-                stack.append(memo[number] if op in PLACES else number)
-        elif op in COUNTED:
-            width = COUNTED[op]
-            begin = at + width
-            at = begin + int.from_bytes(data[at:begin], "little")
-            if at > len(data):
-                raise ValueError("the file is cut off")
-            stack.append(_counted(op, data[begin:at]))
-        elif op == b"\x80" and data[at] <= 2:
-            at += 1
-        else:
-            raise ValueError(f"the instruction {op!r} is not one of protocols 0 to 2 for plain data")
-
-
-def _named(module: bytes, name: bytes) -> object:
-    found = NAMES.get((module + b" " + name).decode("ascii"))
-    if found is None:
-        raise ValueError(f"it names {(module + b'.' + name).decode('ascii')!r}, which is not plain data")
-    return found
-
-
-def _number_or_text(op: bytes, line: bytes) -> Any:
-    if op == b"V":
-        return line.decode("raw-unicode-escape")
-    if op == b"F":
-        return float(line)
-    if op == b"I" and line in (b"00", b"01"):
-        return line == b"01"
-    return int(line.removesuffix(b"L"))
-
-
-def _counted(op: bytes, raw: bytes) -> Any:
-    if op == b"\x8a":
-        return int.from_bytes(raw, "little", signed=True)
-    return raw.decode("utf-8", "surrogatepass") if op == b"X" else raw
-
-
-def _quoted(line: bytes) -> bytes:
-    if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
-        raise ValueError("a string without its quotes")
-    inner = line[1:-1]
-    return codecs.escape_decode(inner)[0] if b"\\" in inner else inner
-
-
-def _of(value: Any, kind: type) -> Any:
-    if type(value) is not kind:
-        raise TypeError(f"a {kind.__name__} was expected")
+        value = unpickler.load()
+    except EOFError:
+        raise RefusedPickleError(file.tell(), "the file is cut off") from None
+    except (pickle.UnpicklingError, ValueError, TypeError) as error:
+        raise RefusedPickleError(file.tell(), str(error)[:SHOWN]) from None
+    except (KeyError, IndexError, AttributeError, struct.error):
+        reason = "the instructions do not fit together, or are not those of protocols 0 to 2 for plain data"
+        raise RefusedPickleError(file.tell(), reason) from None
+    if unpickler.stack or unpickler.metastack or file.read().strip():
+        raise RefusedPickleError(file.tell(), "the data end at the wrong place")
     return value
 
 
-def _key(value: Any) -> Any:
-    if type(value) not in (str, bytes, int):  # a deep tuple would be hashed without bounds
-        raise TypeError("a key that is neither text nor a whole number")
-    return value
+class _Unpickler(pickle._Unpickler):
+    """The unpickler of the standard library, less every instruction and name that plain data do not need."""
+
+    stack: list[Any]  # since the last mark
+    metastack: list[list[Any]]
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file, encoding="bytes")
+        encoded: dict[str, bytes] = {}  # a text that the file repeats is encoded once
+
+        def encode(text: str, encoding: str | bytes) -> bytes:
+            if type(text) is not str or _text(encoding) != "latin1":
+                raise TypeError("a call that does not make the bytes of an array")
+            if text not in encoded:
+                encoded[text] = text.encode("latin1")
+            return encoded[text]
+
+        self._functions = {
+            "numpy.core.multiarray _reconstruct": _reconstruct,
+            "numpy._core.multiarray _reconstruct": _reconstruct,
+            "numpy ndarray": _ndarray,
+            "numpy dtype": _dtype,
+            "_codecs encode": encode,
+        }
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Return the function that stands for a name."""
+        function = self._functions.get(f"{module} {name}")
+        if function is None:
+            raise ValueError(f"it names {f'{module}.{name}'[: SHOWN // 2]!r}, which is not plain data")
+        return function
+
+    def load_mark(self) -> None:
+        """Begin a list or the like."""
+        if len(self.metastack) == DEPTH:
+            raise ValueError("lists that are nested too deep")
+        super().load_mark()  # type: ignore[misc]
+
+    def load_build(self) -> None:
+        """Give an array, or the type of one, its state."""
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if type(state) is not tuple or not isinstance(target, Array | _Dtype):
+            raise TypeError("an object that is no array")
+        if isinstance(target, _Dtype):
+            target.order = _text(state[1])
+            if target.order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
+                raise TypeError("an array whose elements are not numbers")
+            return
+        _version, shape, dtype, _fortran, data = state
+        if type(shape) is not tuple or len(shape) > DIMENSIONS or not all(_is_short(size) for size in shape):
+            raise TypeError("an array without a shape")
+        if not isinstance(dtype, _Dtype) or type(data) is not bytes:
+            raise TypeError("an array without type or bytes")
+        target.shape, target.dtype, target.data = shape, dtype.order + dtype.code, data
+
+    def load_setitem(self) -> None:
+        """Put a pair into a dictionary."""
+        pair = [self.stack.pop(), self.stack.pop()]
+        self._fill(self.stack[-1], pair[::-1])
+
+    def load_setitems(self) -> None:
+        """Put the pairs since the mark into a dictionary."""
+        pairs = self.pop_mark()  # type: ignore[attr-defined]
+        self._fill(self.stack[-1], pairs)
+
+    def load_dict(self) -> None:
+        """Make a dictionary of the pairs since the mark."""
+        pairs = self.pop_mark()  # type: ignore[attr-defined]
+        self.stack.append(self._fill({}, pairs))
+
+    @staticmethod
+    def _fill(target: Any, pairs: list[Any]) -> dict[Any, Any]:
+        if type(target) is not dict:
+            raise TypeError("a dictionary was expected")
+        if not all(type(key) in (str, bytes) or _is_short(key) for key in pairs[::2]):
+            raise TypeError("a key that is neither text nor a whole number")
+        target.update(zip(pairs[::2], pairs[1::2], strict=True))
+        return target
+
+    dispatch = {code: pickle._Unpickler.dispatch[code] for code in ALLOWED} | {  # type: ignore[assignment]
+        ord("("): load_mark,
+        ord("b"): load_build,
+        ord("d"): load_dict,
+        ord("s"): load_setitem,
+        ord("u"): load_setitems,
+    }
 
 
-def _pairs(values: list[Any]) -> dict[Any, Any]:
-    return {_key(key): value for key, value in zip(values[::2], values[1::2], strict=True)}
+def _is_short(value: Any) -> bool:
+    """Say whether a value is a whole number that takes no time to hash, to multiply or to write."""
+    return type(value) is int and value.bit_length() <= BITS
 
 
-def _values(values: list[Any], n: int) -> list[Any]:
-    if len(values) != n or any(value is MARK for value in values):
-        raise IndexError("the stack is too short")
-    return values
+def _text(value: Any) -> str:
+    text = value.decode("ascii") if type(value) is bytes else value
+    if type(text) is not str:
+        raise TypeError("an array described by something else than text")
+    return text
 
 
-def _since_mark(stack: list[Any]) -> list[Any]:
-    """Take what lies above the topmost mark off the stack, and the mark."""
-    values = []
-    while (value := stack.pop()) is not MARK:
-        values.append(value)
-    values.reverse()
-    return values
+def _ndarray(*_: Any) -> None:
+    raise TypeError("an array is made by _reconstruct alone")
 
 
-def _plain(value: Any) -> Any:
-    return value.decode("ascii") if isinstance(value, bytes) else value
+def _reconstruct(kind: Any, _shape: Any, _code: Any) -> Array:
+    if kind is not _ndarray:
+        raise TypeError("a call that does not make an array")
+    return Array()
 
 
-def _reduce(name: Any, arguments: Any) -> Any:
-    """Do what the three known names would do."""
-    if name is RECONSTRUCT and len(arguments) == 3 and arguments[0] is NDARRAY:
-        return Array()
-    if name is DTYPE and arguments and re.fullmatch(r"[biuf]\d", str(_plain(arguments[0]))):
-        return _Dtype(str(_plain(arguments[0])))
-    if name is ENCODE and len(arguments) == 2 and _plain(arguments[1]) == "latin1":
-        return arguments[0].encode("latin1") if isinstance(arguments[0], str) else arguments[0]
-    raise TypeError("a call that does not make an array of numbers")
-
-
-def _build(target: Any, state: Any) -> None:
-    if isinstance(target, _Dtype):
-        order = _plain(state[1])
-        if order not in ("<", ">", "|", "=") or any(part is not None for part in state[2:5]):
-            raise TypeError("an array whose elements are not numbers")
-        target.order = order
-    elif isinstance(target, Array):
-        _version, shape, dtype, _fortran, raw = state
-        if not isinstance(dtype, _Dtype) or not all(type(size) is int for size in shape):
-            raise TypeError("an array without shape or type")
-        target.shape, target.dtype = shape, dtype.order + dtype.code
-        target.data = raw.encode("latin1") if isinstance(raw, str) else _of(raw, bytes)
-    else:
-        raise TypeError("an object that is no array")
+def _dtype(code: Any, _align: Any, _copy: Any) -> _Dtype:
+    if not re.fullmatch(r"[biuf]\d", _text(code)):
+        raise TypeError("an array whose elements are not numbers")
+    return _Dtype(_text(code))

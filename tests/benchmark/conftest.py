@@ -196,7 +196,7 @@ def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data home in which the demo collection has been rendered, once for all processes that run these tests."""
     from filelock import FileLock
 
-    from tasks.collections import demo
+    from tasks.collections.demo import collection as demo
 
     together = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:  # each has a folder of its own below one for all

@@ -208,7 +208,16 @@ def test_a_card_of_a_built_in_collection_may_be_ones_own(mine):
         ("gtzann", "did you mean 'gtzan'"),
         *(
             (name, "")
-            for name in ("synthesis", "annotations", "mirdata_adapter", "safe_pickle", "__init__", "../x", "msd_tags")
+            for name in (
+                "synthesis",
+                "annotations",
+                "mirdata_adapter",
+                "safe_pickle",
+                "__init__",
+                "../x",
+                "tags",
+                "msd.tags",
+            )
         ),
         ("mirdata_tinysol", ""),
     ],

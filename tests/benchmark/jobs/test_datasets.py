@@ -18,7 +18,7 @@ from benchmark.jobs import protocols, runner, select
 from benchmark.jobs.options import Options
 from probes.protocol import protocol_for
 from tasks import registry
-from tasks.readers import msd_tags
+from tasks.collections.msd import tags
 from tasks.sources.card import read_collection
 from tasks.sources.locations import location_of
 
@@ -96,7 +96,7 @@ def run(bands, home, expected, tmp_path, monkeypatch):
     def run(name, **options):
         found = expected(name)
         of_mirdata = name.startswith("mirdata:")
-        monkeypatch.setattr(msd_tags, "MSDS_TRAIN", 36)
+        monkeypatch.setattr(tags, "MSDS_TRAIN", 36)
         allowed = 0 if of_mirdata else differing(name, found) + 1
         settings = {**FAST, "limit": 40, "allow_missing": allowed, "home": home, "results": tmp_path / "results"}
         record = benchmark.run(bands, name, **{**settings, **options})
@@ -187,10 +187,10 @@ def test_a_task_brings_its_own_windows(run, home, name, seconds, windows):
 
 
 def test_tasks_of_one_collection_share_its_embeddings(bands, home, expected, tmp_path, monkeypatch):
-    monkeypatch.setattr(msd_tags, "MSDS_TRAIN", 36)
+    monkeypatch.setattr(tags, "MSDS_TRAIN", 36)
     names = ("jam_50", "jam_all", "jam_mt")
     allowed = max(differing(name, expected(name)) for name in names) + 1
-    options = Options(home=home, results=tmp_path / "results", allow_missing=allowed, **FAST)
+    options = Options(home=home, results=tmp_path / "results", limit=None, allow_missing=allowed, **FAST)
     outcomes = runner.run_many([bands], registry.find(names), options)
     assert [outcome.record.task.id for outcome in outcomes] == list(names)
     assert len({outcome.record.encoder.space for outcome in outcomes}) == 1

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from tasks.readers import synthesis
-from tasks.readers.synthesis import CHORDS, PROGRESSIONS, SAMPLE_RATE, TIMBRES, Note, Timbre
+from tasks.collections.demo import synthesis
+from tasks.collections.demo.synthesis import CHORDS, PROGRESSIONS, SAMPLE_RATE, TIMBRES, Note, Timbre
 
 
 def rng(seed=0):

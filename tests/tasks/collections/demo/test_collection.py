@@ -11,11 +11,11 @@ import pytest
 import soundfile
 
 from tasks.card import read_card
-from tasks.collections import demo
+from tasks.collections.demo import collection as demo
+from tasks.collections.demo.synthesis import CHORDS, SAMPLE_RATE
 from tasks.errors import TaskError
-from tasks.readers.synthesis import CHORDS, SAMPLE_RATE
 
-CARDS = Path(demo.__file__).parents[1] / "cards"
+CARDS = Path(demo.__file__).parents[2] / "cards"
 SPLITS = {"train": 360, "valid": 120, "test": 120}
 
 

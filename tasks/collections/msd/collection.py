@@ -2,7 +2,7 @@
 
 ``msds`` is the conventional top-50 split, ``msd50``, ``msd100`` and ``msd500`` are cleaned tags with artists split,
 ``mumu`` has the genres of albums and ``amm`` their moods. What each annotation file is, and how it is read, is in
-`tasks.readers.msd_tags`; where the audio of a track lies, in `tasks.readers.msd_paths`.
+`tasks.collections.msd.tags`; where the audio of a track lies, in `tasks.collections.msd.paths`.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tasks.card import TaskCard
+from tasks.collections.msd import tags
+from tasks.collections.msd.paths import audio_paths
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.readers import msd_tags
-from tasks.readers.msd_paths import audio_paths
 
-READERS: Mapping[str, Callable[[TaskCard, Path], msd_tags.Tagged]] = {
-    "msds": msd_tags.read_msds,
-    "msd50": msd_tags.read_cleaned,
-    "msd100": msd_tags.read_cleaned,
-    "msd500": msd_tags.read_cleaned,
-    "mumu": msd_tags.read_mumu,
-    "amm": msd_tags.read_amm,
+READERS: Mapping[str, Callable[[TaskCard, Path], tags.Tagged]] = {
+    "msds": tags.read_msds,
+    "msd50": tags.read_cleaned,
+    "msd100": tags.read_cleaned,
+    "msd500": tags.read_cleaned,
+    "mumu": tags.read_mumu,
+    "amm": tags.read_amm,
 }
 
 

@@ -28,9 +28,9 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from tasks.collections.demo import synthesis
+from tasks.collections.demo.synthesis import CHORDS, PROGRESSIONS, SAMPLE_RATE, TIMBRES, Note
 from tasks.errors import TaskError
-from tasks.readers import synthesis
-from tasks.readers.synthesis import CHORDS, PROGRESSIONS, SAMPLE_RATE, TIMBRES, Note
 
 #: Part of the seed and of the folder's name: raise it whenever a sample or a label changes.
 VERSION = 1

@@ -9,9 +9,9 @@ import pytest
 
 import tasks
 from tasks.card import read_card
-from tasks.collections import msd
+from tasks.collections.msd import collection as msd
+from tasks.collections.msd import paths, tags
 from tasks.errors import TaskError
-from tasks.readers import msd_paths, msd_tags
 from tasks.readers.pickles import read_list
 from tasks.readers.tables import read_names
 from tasks.sources.card import read_collection
@@ -56,17 +56,17 @@ def refusal(name, root):
 
 class TestPaths:
     def test_the_rule_of_the_two_dictionaries(self, root):
-        found = msd_paths.audio_paths(root, [track(1), track(0)])
+        found = paths.audio_paths(root, [track(1), track(0)])
         assert found == (root / "audio/1/0/1001.clip.mp3", root / "audio/0/0/1000.clip.mp3")
 
     def test_a_track_that_nobody_knows_counts_as_missing(self, root):
-        assert msd_paths.audio_paths(root, [track(9)]) == (root / "audio" / f"{track(9)}.mp3",)
+        assert paths.audio_paths(root, [track(9)]) == (root / "audio" / f"{track(9)}.mp3",)
 
     def test_the_users_list_wins(self, root):
         written(
             root / "tracks.csv", "path,note,track_id", f"x/a.mp3,,{track(1)}", f"/far/b.mp3,n,{track(2)}", end="\r\n"
         )
-        found = msd_paths.audio_paths(root, [track(1), track(2), track(3)])
+        found = paths.audio_paths(root, [track(1), track(2), track(3)])
         assert found == (root / "x/a.mp3", Path("/far/b.mp3"), root / "audio" / f"{track(3)}.mp3")
 
     @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ class TestPaths:
     def test_a_damaged_list(self, root, lines, words):
         written(root / "tracks.csv", *lines)
         with pytest.raises(TaskError) as error:
-            msd_paths.audio_paths(root, [track(1)])
+            paths.audio_paths(root, [track(1)])
         assert str(root / "tracks.csv") in str(error.value)
         assert words in str(error.value)
 
     def test_without_either(self, tmp_path):
         with pytest.raises(TaskError, match=r"MSD_id_to_7D_id.pkl and 7D_id_to_path.pkl.*tracks.csv"):
-            msd_paths.audio_paths(tmp_path, [track(1)])
+            paths.audio_paths(tmp_path, [track(1)])
 
 
 class TestMsds:
@@ -96,7 +96,7 @@ class TestMsds:
 
     @pytest.fixture
     def root(self, root, monkeypatch):
-        monkeypatch.setattr(msd_tags, "MSDS_TRAIN", 5)
+        monkeypatch.setattr(tags, "MSDS_TRAIN", 5)
         labels = CARDS["msds"].labels
         written(root / "lastfm" / "50tagList.txt", *labels)
         pickled(root / "lastfm" / "filtered_list_train.cP", [track(i) for i in (3, 1, 2, 0, 4, 6, 5)])
@@ -352,7 +352,7 @@ def test_the_test_list(annotations):
     ids = read_list(annotations / "music_dataset_split/MSD_split/filtered_list_test.cP")
     assert len(ids) == len(set(ids)) == 28_435
     assert [ids[0], ids[9], ids[-1]] == ["TRAADIN128F931D672", "TRAAHTX12903CDBBDD", "TRZZZZD128F4236844"]
-    known = msd_tags.choi_test_labels(annotations / "msd-keunwoochoi")
+    known = tags.choi_test_labels(annotations / "msd-keunwoochoi")
     assert len(known) == 28_540
     assert set(ids) <= set(known)
     labels = np.stack([known[track_id] for track_id in ids])
@@ -390,7 +390,7 @@ def test_the_whole_of_msds(annotations, tmp_path):
     with gzip.open(annotations / "msd-keunwoochoi" / "train_x_msd_id.txt.gz", "rt") as lines:
         ids = lines.read().split()
     ids += (annotations / "msd-keunwoochoi" / "valid_x_msd_id.txt").read_text().split()[:11_774]
-    vectors = msd_tags.choi_test_labels(choi)
+    vectors = tags.choi_test_labels(choi)
     tagged = dict.fromkeys(ids, np.arange(50) == 0) | vectors
     (folder / "filtered_list_train.cP").write_bytes(("(lp1\n" + "".join(f"S'{i}'\np2\na" for i in ids) + ".").encode())
     raw = {values.tobytes(): "".join(f"\\x0{int(v)}" for v in values) for values in tagged.values()}
