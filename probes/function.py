@@ -99,12 +99,15 @@ class ProbeFunction:
         for first, second in itertools.pairwise(self.kernels):
             if first.shape[1] != second.shape[0]:
                 raise ValueError(f"a kernel of {second.shape} follows one of {first.shape}")
-        for name in ("input_mean", "input_scale"):
-            if getattr(self, name).shape != (self.width,):
-                raise ValueError(f"{name} is {getattr(self, name).shape} for embeddings of {self.width}")
-        for name in ("target_mean", "target_scale"):
-            if getattr(self, name).shape != (self.outputs,):
-                raise ValueError(f"{name} is {getattr(self, name).shape} for {self.outputs} outputs")
+        lengths = {
+            "input_mean": self.width,
+            "input_scale": self.width,
+            "target_mean": self.outputs,
+            "target_scale": self.outputs,
+        }
+        for name, length in lengths.items():
+            if getattr(self, name).shape != (length,):
+                raise ValueError(f"{name} is {getattr(self, name).shape}, not ({length},)")
 
 
 def _activate(activation: Activation, logits: np.ndarray) -> np.ndarray:

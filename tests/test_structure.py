@@ -1,5 +1,7 @@
 """The packages stay easy to enter: short chains of imports, and options that are asked once."""
 
+import ast
+
 import pytest
 
 import tests.pictures as pictures
@@ -47,7 +49,7 @@ TESTED_IN = {
     "benchmark/jobs/keys": "benchmark/jobs/test_plan.py",
     "benchmark/jobs/provenance": "benchmark/system/test_machine.py",
     "benchmark/pretraining/data/features": "benchmark/pretraining/data/test_prepare.py",
-    "benchmark/pretraining/data/seen": "benchmark/pretraining/data/test_prepare.py",
+    "benchmark/pretraining/data/hashes": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/data/shard_readers": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/data/shards": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/encoder": "benchmark/pretraining/training/test_export.py",
@@ -130,3 +132,15 @@ def test_every_module_has_its_tests():
             if TESTED_IN.get(module.with_suffix("").as_posix(), own) not in tested:
                 missing.append(module.as_posix())
     assert missing == []
+
+
+def test_no_test_is_hidden_by_its_name():
+    """A function like ``format_test_it`` is never run: a renaming made six of them once."""
+    hidden = []
+    for path in sorted((structure.ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef) and not node.name.startswith("test"):
+                marks = [ast.unparse(decorator) for decorator in node.decorator_list]
+                if "_test_" in node.name or any("mark.parametrize" in mark for mark in marks):
+                    hidden.append(f"{path.name}: {node.name}")
+    assert hidden == []

@@ -1,7 +1,7 @@
-"""Which content an audio file has: path, size and mtime as the fast check, the sha256 of the bytes as the answer.
+"""The hashes of audio files: a file is hashed again where its size or its mtime has changed.
 
-What a look at a file's bytes said of it lies beside its hash, for no embedding depends on it. A file that was hashed
-before it was looked at, or looked at by an older version, is looked at again (:func:`look_again`), and not decoded.
+What the inspection of a file's bytes found is kept beside its hash, for no embedding depends on it. A file that was
+hashed but not inspected, or inspected by an older version, is inspected (:func:`inspect_again`), and not decoded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from benchmark.audio import av_decoder
-from benchmark.audio.inspection import INSPECTION_VERSION, Contents, look
+from benchmark.audio.inspection import INSPECTION_VERSION, Contents, inspect_file
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash, parquet_bytes
 from results.files import replace_file
@@ -41,8 +41,8 @@ class HashedFile:
         size: Its bytes.
         mtime_ns: When it was last changed.
         key: Of its embeddings: the sha256 of its bytes, and its form where it has one.
-        note: What is to be told of it though it is used.
-        looked: The version of the inspection that looked at it; 0: none.
+        note: What a user should know of it though it is used.
+        looked: The version of the inspection that read it; 0: none did.
     """
 
     path: str
@@ -52,49 +52,67 @@ class HashedFile:
     note: str = ""
     looked: int = 0
 
+    @classmethod
+    def of(cls, path: Path, key: str | None = None) -> HashedFile:
+        """Return a file as it is now, not inspected; its content is hashed unless ``key`` is its hash.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        stat = path.stat()
+        return cls(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path) if key is None else key)
+
+    def is_current(self, path: Path) -> bool:
+        """Say whether the file at ``path`` has the size and the mtime that it had when it was hashed.
+
+        Raises:
+            OSError: It cannot be found.
+        """
+        stat = path.stat()
+        return (self.size, self.mtime_ns) == (stat.st_size, stat.st_mtime_ns)
+
 
 def identify(path: Path) -> HashedFile:
-    """Hash a file and look at it.
+    """Hash a file and inspect it.
 
     Raises:
         OSError: It cannot be read.
     """
-    stat = path.stat()
-    return _looked_at(path, HashedFile(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path)))
+    return _inspected(path, HashedFile.of(path))
 
 
-def _looked_at(path: Path, seen: HashedFile) -> HashedFile:
-    contents = look(path) if seen.size else Contents()
-    return replace(seen, key=contents.key(seen.key[:HASH]), note=contents.note, looked=INSPECTION_VERSION)
+def _inspected(path: Path, file: HashedFile) -> HashedFile:
+    contents = inspect_file(path) if file.size else Contents()
+    return replace(file, key=contents.key(file.key[:HASH]), note=contents.note, looked=INSPECTION_VERSION)
 
 
-def look_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> None:
-    """Look at the files among ``paths`` that were hashed before the present inspection could look at them.
+def inspect_again(index: AudioIndex, paths: Iterable[Path], report: Reporter) -> None:
+    """Inspect the files among ``paths`` that were hashed without the present inspection, and update the index.
 
-    Embeddings of a file that is refused now, or that is played in another way, are no longer found by its key.
+    A file that is now refused or played in another way gets another key, under which its old embedding is not found.
 
     Args:
-        index: What is known of the files; it is told.
+        index: The hashes of the files.
         paths: Audio files.
-        report: Is told of the work.
+        report: Shows the progress.
 
     Raises:
         UserError: The disk is full or not writable.
     """
-    todo = index.not_looked_at(paths)
-    if not todo:
+    outdated = index.not_inspected(paths)
+    if not outdated:
         return
     fresh = []
-    with report.stage("Looking at files that were embedded before", len(todo), "files") as advance:
-        for done, (path, seen) in enumerate(todo):
+    with report.stage("Inspecting files that were embedded before", len(outdated), "files") as advance:
+        for done, (path, file) in enumerate(outdated):
             with suppress(OSError):  # the extraction will name it
-                fresh.append(_looked_at(path, seen))
+                fresh.append(_inspected(path, file))
             advance(done + 1)
     index.add(fresh)
 
 
 def _read(file: Path) -> dict[str, HashedFile]:
-    """Return what a file of the index says, by path; checksums are verified, for a key of one bit is another file's."""
+    """Return the entries of a file of the index by path; checksums are verified, for a wrong bit makes a wrong key."""
     columns = read_table(file, COLUMNS).to_pydict()
     names = [name for name in COLUMNS if name in columns]  # older files lack the last two
     entries = [
@@ -106,60 +124,59 @@ def _read(file: Path) -> dict[str, HashedFile]:
 
 
 class AudioIndex:
-    """The hashes of the audio files seen so far, kept below a home folder."""
+    """The hashes of audio files, kept below a home folder."""
 
     def __init__(self, home: Path) -> None:
         self.folder = home / FOLDER
-        self._seen: dict[str, HashedFile] = {}
+        self._entries: dict[str, HashedFile] = {}
         self._files = sorted(self.folder.glob("*.parquet"))
         for file in self._files:
             with suppress(OSError, ValueError, KeyError, TypeError, pa.ArrowException):
-                self._seen |= _read(file)  # else merged away by another process, or torn: its files are hashed again
+                self._entries |= _read(file)  # else merged away by another process, or torn: its files are hashed again
 
     def key(self, path: Path) -> str | None:
         """Return the content hash of ``path`` if it was hashed at its present size and mtime."""
-        seen = self.seen(path)
-        return None if seen is None else seen.key
+        entry = self.entry(path)
+        return None if entry is None else entry.key
 
-    def seen(self, path: Path) -> HashedFile | None:
-        """Return what is known of ``path`` if it was hashed at its present size and mtime."""
-        seen = self._seen.get(str(path))
-        if seen is None:
+    def entry(self, path: Path) -> HashedFile | None:
+        """Return the entry of ``path`` if it was hashed at its present size and mtime."""
+        entry = self._entries.get(str(path))
+        if entry is None:
             return None
         try:
-            stat = path.stat()
+            return entry if entry.is_current(path) else None
         except OSError:
             return None
-        return seen if (seen.size, seen.mtime_ns) == (stat.st_size, stat.st_mtime_ns) else None
 
-    def not_looked_at(self, paths: Iterable[Path]) -> list[tuple[Path, HashedFile]]:
-        """Return those of ``paths`` that are known, and that the present inspection has not looked at.
+    def not_inspected(self, paths: Iterable[Path]) -> list[tuple[Path, HashedFile]]:
+        """Return those of ``paths`` that were hashed but not inspected by the present version, with their entries.
 
-        So are those that another version of FFmpeg played.
+        Files that another version of FFmpeg played are among them.
         """
         present = av_decoder.form()
 
         def is_old(path: Path) -> bool:
-            seen = self._seen.get(str(path))
-            if seen is None:
+            entry = self._entries.get(str(path))
+            if entry is None:
                 return False
-            another = present and f"-{av_decoder.FORM}" in seen.key and not seen.key.endswith(f"-{present}")
-            return seen.looked < INSPECTION_VERSION or bool(another)
+            another = present and f"-{av_decoder.FORM}" in entry.key and not entry.key.endswith(f"-{present}")
+            return entry.looked < INSPECTION_VERSION or bool(another)
 
         old = (path for path in dict.fromkeys(paths) if is_old(path))
-        return [(path, seen) for path in old if (seen := self.seen(path)) is not None]
+        return [(path, entry) for path in old if (entry := self.entry(path)) is not None]
 
-    def add(self, seen: Iterable[HashedFile]) -> None:
-        """Remember ``seen`` in one new file, and merge the files when there are many.
+    def add(self, files: Iterable[HashedFile]) -> None:
+        """Write ``files`` to one new file of the index, and merge its files when there are many.
 
         Raises:
             UserError: The disk is full or not writable.
         """
-        fresh = {entry.path: entry for entry in seen if self._seen.get(entry.path) != entry}
+        fresh = {entry.path: entry for entry in files if self._entries.get(entry.path) != entry}
         if not fresh:
             return
         merging = len(self._files) >= MERGE_ABOVE
-        entries = list(({**self._seen, **fresh} if merging else fresh).values())
+        entries = list(({**self._entries, **fresh} if merging else fresh).values())
         table = pa.table(
             {
                 "path": [entry.path for entry in entries],
@@ -183,4 +200,4 @@ class AudioIndex:
                 file.unlink(missing_ok=True)
             self._files.clear()
         self._files.append(path)
-        self._seen.update(fresh)
+        self._entries.update(fresh)

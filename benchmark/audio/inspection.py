@@ -68,7 +68,7 @@ class Contents:
         return f"{content}-{form}" if form else content
 
 
-def look(path: Path) -> Contents:
+def inspect_file(path: Path) -> Contents:
     """Return what a file that is not empty holds.
 
     Raises:

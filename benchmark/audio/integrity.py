@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.audio import flac, mpeg
-from benchmark.audio.inspection import Contents, look, mapped
+from benchmark.audio.inspection import Contents, inspect_file, mapped
 from benchmark.audio.media_tags import Bytes
 
 CRC16 = 0xA001  # x^16 + x^15 + x^2 + 1, its bits mirrored: over all frames
@@ -32,7 +32,7 @@ def deep_problem(path: Path) -> tuple[str, str]:
     Raises:
         OSError: It cannot be read.
     """
-    contents = look(path)
+    contents = inspect_file(path)
     if contents.stream is not None and contents.stream.md5:
         return ("" if flac_md5(path, contents.stream) == contents.stream.md5 else "its samples fail FLAC's MD5"), ""
     if contents.frames is not None and contents.samples is None:

@@ -12,7 +12,6 @@ from benchmark.audio.deformations import Deformation, NothingLeftError, deform
 from benchmark.audio.index import HashedFile
 from benchmark.audio.inspection import INSPECTION_VERSION
 from benchmark.audio.spool import file_of, forget_name, opened
-from benchmark.system.files import content_hash
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Decoded:
     """What became of one file: its audio, or why it is damaged; and its identity where it could be read at all."""
 
     path: Path
-    seen: HashedFile | None
+    hashed: HashedFile | None
     audio: Audio | None
     problem: str = ""
     seconds_recovered: float = 0.0
@@ -71,31 +70,30 @@ def decode_one(
     Raises:
         UserError: They cannot be kept there.
     """
-    seen = None
+    hashed = None
     try:
         if path.is_file():
-            stat = path.stat()
-            seen = HashedFile(str(path), stat.st_size, stat.st_mtime_ns, content_hash(path))
+            hashed = HashedFile.of(path)
         audio = load(path, rule) if folder is None else load(path, rule, folder)
-        if seen is not None and (seen.size, seen.mtime_ns) != ((stat := path.stat()).st_size, stat.st_mtime_ns):
+        if hashed is not None and not hashed.is_current(path):
             forget_name(audio.samples)
             return Decoded(path, None, None, "it changed while it was read", audio.seconds)
-        if deformation is not None and seen is not None:
-            audio = _deformed(audio, rule, deformation, seen.key)
-        return Decoded(path, _looked_at(seen, audio.form, audio.note), audio)
+        if deformation is not None and hashed is not None:
+            audio = _deformed(audio, rule, deformation, hashed.key)
+        return Decoded(path, _inspected(hashed, audio.form, audio.note), audio)
     except DamagedAudioError as damage:
-        return Decoded(path, _looked_at(seen, damage.form), None, damage.problem, damage.seconds_recovered)
+        return Decoded(path, _inspected(hashed, damage.form), None, damage.problem, damage.seconds_recovered)
     except OSError as error:
-        return Decoded(path, seen, None, f"it cannot be read: {error.strerror or error}")
+        return Decoded(path, hashed, None, f"it cannot be read: {error.strerror or error}")
     except MemoryError:
         return Decoded(path, None, None, "it does not fit into memory when decoded")
 
 
-def _looked_at(seen: HashedFile | None, form: str, note: str = "") -> HashedFile | None:
-    """Return what is known of a file, now that its bytes were looked at."""
-    if seen is None:
+def _inspected(file: HashedFile | None, form: str, note: str = "") -> HashedFile | None:
+    """Return a file with what its inspection found."""
+    if file is None:
         return None
-    return replace(seen, key=f"{seen.key}-{form}" if form else seen.key, note=note, looked=INSPECTION_VERSION)
+    return replace(file, key=f"{file.key}-{form}" if form else file.key, note=note, looked=INSPECTION_VERSION)
 
 
 def _deformed(audio: Audio, rule: AudioRule, deformation: Deformation, content: str) -> Audio:

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmark.audio import chunks
 from benchmark.audio.av_decoder import PlayingError, Stream
-from benchmark.audio.inspection import LIMITED, REFUSED, RESYNC, TAG_AT_END, Contents, look, unheard
+from benchmark.audio.inspection import LIMITED, REFUSED, RESYNC, TAG_AT_END, Contents, inspect_file, unheard
 from benchmark.audio.ogg import ogg_problem
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _contents(path: Path) -> Contents:
             raise DamagedAudioError("it is not a file" if path.exists() else "the file is missing")
         if path.stat().st_size == 0:
             raise DamagedAudioError("the file is empty (0 bytes)")
-        contents = look(path)
+        contents = inspect_file(path)
     except OSError as error:
         raise DamagedAudioError(f"it cannot be read: {error.strerror or error}") from None
     if contents.problem:

@@ -182,17 +182,14 @@ def _in_threads(work: Callable[[Path], T], paths: Sequence[Path], verb: str) -> 
 def contents(items: Items, home: Path) -> dict[Path, str]:
     """Return the hash of each audio file that is here; what was hashed before and has not changed is not read."""
     from benchmark.audio.index import HASH, AudioIndex, HashedFile
-    from benchmark.system.files import content_hash
 
     index, missing = AudioIndex(home), set(missing_audio(items))
     paths = list(dict.fromkeys(path for row, path in enumerate(items.audio) if row not in missing))
     known = {path: key[:HASH] for path in paths if (key := index.key(path)) is not None}
     fresh = [path for path in paths if path not in known]
-    stats = [path.stat() for path in fresh]
-    hashes = _in_threads(content_hash, fresh, "hash")
-    entries = zip(fresh, stats, hashes, strict=True)
-    index.add(HashedFile(str(path), stat.st_size, stat.st_mtime_ns, key) for path, stat, key in entries)
-    return known | dict(zip(fresh, hashes, strict=True))
+    hashed = _in_threads(HashedFile.of, fresh, "hash")
+    index.add(hashed)
+    return known | {path: file.key for path, file in zip(fresh, hashed, strict=True)}
 
 
 def _target(kind: Kind, items: Items, row: int) -> str:

@@ -113,17 +113,17 @@ def _extract(
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else store.space.fingerprint
     rows: list[Row] = []
-    seen: list[HashedFile] = []
+    hashed: list[HashedFile] = []
     flushed = time.monotonic()
 
     def flush() -> None:
         nonlocal flushed
-        heard = list(seen)  # the next group's tracks are being added
-        index.add(heard)
+        written = list(hashed)  # the next group's tracks are being added
+        index.add(written)
         if rows:
             store.append(rows)
         rows.clear()
-        del seen[: len(heard)]
+        del hashed[: len(written)]
         flushed = time.monotonic()
 
     encoding = BatchEncoding(encoder, store.space.width, batch_size, device, flush)
@@ -133,7 +133,7 @@ def _extract(
         decoded = decode_all(paths, store.space.audio, workers, store.space.deformation, folder=folder)
         pairs = takewhile(lambda _: not stopped.is_set(), zip(tracks, decoded, strict=True))
         try:
-            prepared = _prepare(pairs, store, seen, done, progress)
+            prepared = _prepare(pairs, store, hashed, done, progress)
             yield from _groups(prepared, GROUP_BATCHES * batch_size, GROUP_SAMPLES)
         finally:
             decoded.close()  # type: ignore[attr-defined]
@@ -172,21 +172,21 @@ def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
 def _prepare(
     pairs: Iterable[tuple[Track, Decoded]],
     store: EmbeddingStore,
-    seen: list[HashedFile],
+    hashed: list[HashedFile],
     done: Extraction,
     progress: Callable[[float], None] | None,
 ) -> Iterator[_Prepared]:
     """Cut each track into windows; note its hash; set damaged ones aside; skip content that the store has."""
     places, prepared = store.places(), set[str]()
     for track, decoded in pairs:
-        if decoded.seen is not None:
-            seen.append(decoded.seen)
+        if decoded.hashed is not None:
+            hashed.append(decoded.hashed)
         if progress is not None:
             progress(decoded.audio.seconds if decoded.audio else 0.0)
-        if decoded.audio is None or decoded.seen is None:
+        if decoded.audio is None or decoded.hashed is None:
             done.damaged.append(Damage(track.track_id, track.path, decoded.problem, decoded.seconds_recovered))
             continue
-        key = decoded.seen.key
+        key = decoded.hashed.key
         if key in places or key in prepared:
             continue
         try:

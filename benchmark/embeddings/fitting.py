@@ -50,13 +50,13 @@ def training_split(task: str, ids: Sequence[str], paths: Sequence[Path], index: 
     """
     unknown = [path for path in dict.fromkeys(paths) if index.key(path) is None]
     if unknown:
-        seen: list[HashedFile] = []
+        hashed: list[HashedFile] = []
         with report.stage(f"Hashing the training split of {task}", len(unknown), "files") as advance:
             for done, path in enumerate(unknown):
                 with suppress(OSError):  # the extraction will name it among the damaged tracks
-                    seen.append(identify(path))
+                    hashed.append(identify(path))
                 advance(done + 1)
-        index.add(seen)
+        index.add(hashed)
     return _digest(task, ids, [index.key(path) for path in paths])
 
 
@@ -111,7 +111,7 @@ def fit(
             nonlocal changed
             stream = zip(planned, decode_all(paths, space.audio, workers, folder=scratch), strict=True)
             for done, (key, decoded) in enumerate(stream):
-                changed = changed or (decoded.seen is not None and decoded.seen.key != key)
+                changed = changed or (decoded.hashed is not None and decoded.hashed.key != key)
                 advance(done + 1)
                 if decoded.audio is None:
                     continue

@@ -17,7 +17,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -26,9 +26,6 @@ from benchmark.encoders.fingerprint import describe, describe_module, is_module,
 from benchmark.errors import UserError
 from benchmark.system.machine import Precision
 from benchmark.system.terminal import said_by
-
-if TYPE_CHECKING:
-    import numpy as np
 
 DECLARED = (
     "name",

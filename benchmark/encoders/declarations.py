@@ -6,6 +6,7 @@ The bounds are far outside what any encoder is fed with, and inside what a wrong
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,41 @@ LEAST_HOP, HOPS = 0.001, (1 / 1000, 20.0)
 WHOLE_NUMBERS, SECONDS = ("sample_rate", "dim"), ("window_seconds", "hop_seconds", "minimum_seconds", "maximum_seconds")
 
 
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_duration_or_none(value: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return value is None
+    return isinstance(value, int | float) and 0 <= value < math.inf
+
+
+def _are_names_or_none(value: object) -> bool:
+    return value is None or (isinstance(value, tuple) and bool(value) and all(isinstance(name, str) for name in value))
+
+
+#: Declarations, the check of each, and what it asks for.
+RULES: tuple[tuple[tuple[str, ...], Callable[[object], bool], str], ...] = (
+    (("name", "version"), _is_text, "a text"),
+    (WHOLE_NUMBERS, _is_count, "a whole number above 0"),
+    (SECONDS, _is_duration_or_none, "a number of seconds, or None"),
+    (("layers",), _are_names_or_none, "a tuple of at least one name, or None"),
+)
+
+CHOICES: Mapping[str, tuple[object, ...]] = {
+    "channels": (1, 2),
+    "padding": ("repeat", "zero", "refuse"),
+    "arrays": ("torch", "numpy"),
+    "decoding": ("plain", "mule"),
+    "fitted": (False, True),
+}
+
+
 def check_declarations(encoder: Encoder) -> None:
     """Check what the encoder declares; numbers of numpy become Python's.
 
@@ -38,30 +74,12 @@ def check_declarations(encoder: Encoder) -> None:
             raise UserError(f"{what} does not declare {name}")
     for name in (*WHOLE_NUMBERS, *SECONDS, "channels", "fitted"):
         _make_plain(encoder, name, what)
-    for name in ("name", "version"):
-        value = getattr(encoder, name)
-        if not isinstance(value, str) or not value.strip():
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a text")
-    for name in WHOLE_NUMBERS:
-        value = getattr(encoder, name)
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a whole number above 0")
-    for name in SECONDS:
-        value = getattr(encoder, name)
-        is_number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (is_number and 0 <= value < math.inf):
-            raise UserError(f"{what} declares {name} = {value!r}: it must be a number of seconds, or None")
-    layers = encoder.layers
-    if layers is not None and not (layers and isinstance(layers, tuple) and all(isinstance(n, str) for n in layers)):
-        raise UserError(f"{what} declares layers = {layers!r}: it must be a tuple of at least one name, or None")
-    choices = {
-        "channels": (1, 2),
-        "padding": ("repeat", "zero", "refuse"),
-        "arrays": ("torch", "numpy"),
-        "decoding": ("plain", "mule"),
-        "fitted": (False, True),
-    }
-    for name, allowed in choices.items():
+    for names, is_valid, expected in RULES:
+        for name in names:
+            value = getattr(encoder, name)
+            if not is_valid(value):
+                raise UserError(f"{what} declares {name} = {value!r}: it must be {expected}")
+    for name, allowed in CHOICES.items():
         value = getattr(encoder, name)
         # True is 1 and 1.0 is too, but neither is a number of channels.
         if value not in allowed or type(value) is not type(allowed[0]):
@@ -69,7 +87,7 @@ def check_declarations(encoder: Encoder) -> None:
     if encoder.fitted and type(encoder).fit is Encoder.fit:
         raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method: define it")
     check_rate(encoder.sample_rate, f"{what} declares sample_rate = {encoder.sample_rate}")
-    check_width(encoder.dim, len(layers or ("",)), f"{what} declares dim = {encoder.dim}")
+    check_width(encoder.dim, len(encoder.layers or ("",)), f"{what} declares dim = {encoder.dim}")
     check_windows(
         encoder.window_seconds, encoder.hop_seconds, encoder.minimum_seconds, encoder.maximum_seconds,
         f"{what} declares ",

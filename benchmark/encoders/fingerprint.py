@@ -193,10 +193,40 @@ def is_module(value: Any) -> bool:
 
 
 def describe(value: Any, where: str) -> Any:
-    """Return ``value`` as something that JSON can hold and that changes when ``value`` does."""
-    torch = sys.modules.get("torch")
+    """Return ``value`` as a JSON value that differs where ``value`` differs.
+
+    Args:
+        value: A value that JSON knows, bytes, a path (its content counts), an array, a tensor, a module, or a
+            collection of these.
+        where: The attribute that holds it, for messages.
+
+    Raises:
+        UserError: It is something else.
+    """
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    data = _describe_data(value)
+    if data is not None:
+        return data
+    if is_module(value):
+        return describe_module(value, where)
+    if isinstance(value, Mapping):
+        return {str(key): describe(item, where) for key, item in value.items()}
+    if isinstance(value, set | frozenset):
+        return sorted((describe(item, where) for item in value), key=repr)
+    if isinstance(value, list | tuple):
+        return [describe(item, where) for item in value]
+    raise UserError(
+        f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
+        "safely: define fingerprint() in the encoder, keep the file it was loaded from in a pathlib.Path attribute, "
+        "whose content is hashed, and name this attribute in not_in_fingerprint; or only the latter, if it changes no "
+        "number"
+    )
+
+
+def _describe_data(value: Any) -> Any:
+    """Return bytes, a path, an array or a tensor as JSON: type, shape and hash of the content; ``None`` of others."""
+    torch = sys.modules.get("torch")
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
     if isinstance(value, Path):
@@ -212,22 +242,9 @@ def describe(value: Any, where: str) -> Any:
         data = value.detach().cpu().contiguous()
         raw = data.flatten().view(torch.uint8).numpy() if data.numel() else np.zeros(0, np.uint8)
         return [str(data.dtype), list(data.shape), hashlib.sha256(raw.tobytes()).hexdigest()]
-    if is_module(value):
-        return describe_module(value, where)
     if torch is not None and isinstance(value, torch.dtype | torch.device):
         return str(value)
-    if isinstance(value, Mapping):
-        return {str(key): describe(item, where) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
-        return sorted((describe(item, where) for item in value), key=repr)
-    if isinstance(value, list | tuple):
-        return [describe(item, where) for item in value]
-    raise UserError(
-        f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
-        "safely: define fingerprint() in the encoder, keep the file it was loaded from in a pathlib.Path attribute, "
-        "whose content is hashed, and name this attribute in not_in_fingerprint; or only the latter, if it changes no "
-        "number"
-    )
+    return None
 
 
 def describe_module(module: Any, where: str, leave_out: tuple[str, ...] = (), *, itself: bool = True) -> list[Any]:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmark.audio.index import AudioIndex, look_again
+from benchmark.audio.index import AudioIndex, inspect_again
 from benchmark.embeddings.fitting import training_split
 from benchmark.embeddings.precomputed import PrecomputedStore
 from benchmark.embeddings.rows import RowSource
@@ -52,7 +52,7 @@ def plan_jobs(
     """
     index, report = AudioIndex(options.home_folder), report or Silent()
     if not all(isinstance(encoder, Precomputed) for encoder in encoders):
-        look_again(index, (path for data in tasks for path in data.items.audio), report)
+        inspect_again(index, (path for data in tasks for path in data.items.audio), report)
     jobs: list[Job] = []
     stores: dict[str, EmbeddingStore] = {}
     for encoder in encoders:

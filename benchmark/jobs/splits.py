@@ -140,9 +140,9 @@ def _job_data(job: Job, damaged: Mapping[Path, Damage], scratch: Path) -> JobDat
         if key is None or key not in places:
             raise UserError(f"{path} changed while the run was under way: run the same command again")
     notes = {
-        name: seen.note
+        name: entry.note
         for name, path in zip(items.track_ids, items.audio, strict=True)
-        if (seen := index.seen(path)) is not None and seen.note
+        if (entry := index.entry(path)) is not None and entry.note
     }
     return JobData(job, items, tuple(key for key in keys if key), left_out, scratch, notes=notes)
 

@@ -8,7 +8,9 @@ done is returned in sentences, for the card.
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import itertools
 from collections.abc import Mapping, Sequence
 
 from tasks.errors import TaskError
@@ -43,11 +45,8 @@ def deal(
             holders.setdefault(name, []).append(group)
     rare = sorted(name for name, found in holders.items() if len(found) < len(shares))
     pinned = {group for name in rare for group in holders[name]}
-    ends, total = {}, 0.0
-    for split, share in shares.items():
-        total += share
-        ends[split] = total
-    part = {g: next((s for s, end in ends.items() if place[g] < end), list(shares)[-1]) for g in order}
+    ends = [*itertools.accumulate(shares.values())][:-1]
+    part = {group: list(shares)[bisect.bisect_right(ends, place[group])] for group in order}
     part.update(dict.fromkeys(pinned, "train"))
     common = sorted((name for name in holders if name not in rare), key=lambda name: (len(holders[name]), name))
     for name in common:

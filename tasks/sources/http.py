@@ -121,26 +121,9 @@ def _receive(
     response: requests.Response, url: str, offset: int, source: Source, part: Path, progress: Progress | None
 ) -> None:
     """Append the answer to ``part`` if it is what was asked for."""
-    status = response.status_code
-    spans = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
-    total = int(spans[2]) if spans and spans[2] != "*" else None
-    if status == 416 and offset:
-        if total == offset:  # it was whole: only its new name was missing
-            return
-        _refuse_size(total, source)
-        _discard(part)
-        raise _CutError(f"it refuses to go on from byte {offset}")
-    if status == 206:
-        if not (offset and spans and spans[1] and int(spans[1]) == offset):
-            _discard(part)
-            raise _CutError(f"it sends another range than was asked for: {response.headers.get('Content-Range')}")
-    elif status == 200:
-        offset = 0  # the server takes no ranges, or the file has changed there
-        length = response.headers.get("Content-Length", "")
-        total = int(length) if length.isdigit() else None
-    else:
-        kind = _CutError if status in RETRIED else MirrorError
-        raise kind(f"it answers {status} {response.reason or ''}".rstrip() + _moved(response))
+    offset, total = _range_of(response, offset, source, part)
+    if response.status_code == 416:  # the file was whole: only its new name was missing
+        return
     pieces = response.raw.stream(CHUNK, decode_content=False)  # bytes as they lie there: checksums are of those
     first = next(pieces, b"")
     if offset == 0 and _is_page(first, response.headers.get("Content-Type", ""), source.file):
@@ -168,6 +151,36 @@ def _receive(
         raise _CutError(f"the connection ended after {done} of {total} bytes")
     if done == 0:
         raise MirrorError("it sends an empty file")
+
+
+def _range_of(response: requests.Response, offset: int, source: Source, part: Path) -> tuple[int, int | None]:
+    """Return the first byte of the answer, and the bytes of the whole file where the server says them.
+
+    Raises:
+        MirrorError: The server has no such file.
+        _CutError: It answers with another range, and another attempt may help.
+    """
+    status = response.status_code
+    spans = re.fullmatch(r"bytes (?:(\d+)-\d+|\*)/(\d+|\*)", response.headers.get("Content-Range", ""))
+    total = int(spans[2]) if spans and spans[2] != "*" else None
+    if status == 416 and offset:
+        if total == offset:
+            return offset, total
+        _refuse_size(total, source)
+        _discard(part)
+        raise _CutError(f"it refuses to go on from byte {offset}")
+    if status == 206:
+        if not (offset and spans and spans[1] and int(spans[1]) == offset):
+            _discard(part)
+            raise _CutError(f"it sends another range than was asked for: {response.headers.get('Content-Range')}")
+    elif status == 200:
+        offset = 0  # the server takes no ranges, or the file has changed there
+        length = response.headers.get("Content-Length", "")
+        total = int(length) if length.isdigit() else None
+    else:
+        kind = _CutError if status in RETRIED else MirrorError
+        raise kind(f"it answers {status} {response.reason or ''}".rstrip() + _moved(response))
+    return offset, total
 
 
 def _refuse_size(total: int | None, source: Source) -> None:

@@ -191,7 +191,7 @@ def damaged(scratch: Path, seeds: int, seed: int) -> Iterator[Found]:
                     outcomes["TRACEBACK"] += 1
                     said = f"{type(error).__name__}: {error}"
                     continue
-                note = found.seen.note if found.seen is not None else ""
+                note = found.hashed.note if found.hashed is not None else ""
                 if found.audio is None:
                     outcomes["refused"] += 1
                     said = said or found.problem

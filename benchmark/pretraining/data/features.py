@@ -19,12 +19,12 @@ from dataclasses import replace
 import numpy as np
 
 from benchmark.audio.decode import AudioRule, pipeline_name
+from benchmark.audio.index import HashedFile
 from benchmark.audio.pool import decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.errors import UserError
 from benchmark.pretraining.data.shards import Row
 from benchmark.pretraining.data.sources import SourceTrack
-from benchmark.system.files import content_hash
 
 #: Changes whenever the same samples would give other log-mels.
 FRONTEND_VERSION = 1
@@ -71,17 +71,15 @@ def _feature(track: SourceTrack, decoded: Decoded) -> tuple[Row, np.ndarray | No
     Raises:
         UserError: The file vanished, changed, or cannot be read.
     """
-    seen, audio = decoded.seen, decoded.audio
-    if seen is None:
+    hashed, audio = decoded.hashed, decoded.audio
+    if hashed is None:
         try:
-            stat, sha256 = track.path.stat(), content_hash(track.path)
+            hashed = HashedFile.of(track.path)
         except OSError as error:
             raise _stopped(track, f"cannot be read any more ({error.strerror or error})") from None
         if decoded.seconds_recovered:  # it was decoded whole, and was another file by then
             raise _stopped(track, "changed while it was read")
-        row = Row(track.track_id, track.name, stat.st_size, stat.st_mtime_ns, sha256, 0, 0, track.labels, "")
-    else:
-        row = Row(track.track_id, track.name, seen.size, seen.mtime_ns, seen.key, 0, 0, track.labels, "")
+    row = Row(track.track_id, track.name, hashed.size, hashed.mtime_ns, hashed.key, 0, 0, track.labels, "")
     if audio is None:
         recovered = f" ({decoded.seconds_recovered:.1f} s decode)" if decoded.seconds_recovered else ""
         return replace(row, left_out=decoded.problem + recovered), None

@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 from benchmark.audio.pool import NO_LIMIT
 from benchmark.errors import UserError
 from benchmark.pretraining.data.features import features_of, frontend_name
-from benchmark.pretraining.data.seen import SeenFiles
+from benchmark.pretraining.data.hashes import FileHashes
 from benchmark.pretraining.data.shards import (
     DESCRIPTION,
     FRAMES_PER_SECOND,
@@ -137,7 +137,7 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
     """
     kept: list[int] = []  # tracks of each shard
     ended = True
-    seen, digest = SeenFiles(out), digest_of(plan.labels)
+    hashes, digest = FileHashes(out), digest_of(plan.labels)
     while True:
         number, position = len(kept), sum(kept)
         try:
@@ -147,7 +147,7 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
         else:
             if shard is None:
                 break
-            problem = _difference(shard, plan, position, out, seen)
+            problem = _difference(shard, plan, position, out, hashes)
         relabelled = shard is not None and not problem and _labels_differ(shard, plan, position, digest)
         if (problem or relabelled) and not redo:
             raise UserError(
@@ -174,7 +174,7 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
     return sum(kept), len(kept)
 
 
-def _difference(shard: Shard, plan: Source, position: int, out: Path, seen: SeenFiles) -> str:
+def _difference(shard: Shard, plan: Source, position: int, out: Path, hashes: FileHashes) -> str:
     """Return in what a finished shard is not what the plan would make, labels aside; or nothing."""
     tracks = plan.tracks[position : position + len(shard.rows)]
     path = out / f"{shard.name}.f16"
@@ -191,7 +191,7 @@ def _difference(shard: Shard, plan: Source, position: int, out: Path, seen: Seen
             return f"the file of {row.track_id!r} has changed ({track.path})"
     if shard.last and position + len(tracks) < len(plan.tracks):
         return f"tracks were added, such as {plan.tracks[position + len(tracks)].track_id!r}"
-    if not path.is_file() or not seen.has(path, shard.sha256):
+    if not path.is_file() or not hashes.has(path, shard.sha256):
         return f"{path} is missing or is not what was written"
     return ""
 

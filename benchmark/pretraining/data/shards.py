@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import UserError
-from benchmark.pretraining.data.seen import SeenFiles
+from benchmark.pretraining.data.hashes import FileHashes
 from results.files import replace_file
 from results.markdown import csv_cell
 from results.parquet import read_table
@@ -175,7 +175,7 @@ class ShardWriter:
         self._file = None
         rows = _with_offsets(self._rows)
         shard = Shard(self._name, self._frames, self._hash.hexdigest(), last, self._frontend, self._labels, rows)
-        SeenFiles(self._folder).add(path, shard.sha256)
+        FileHashes(self._folder).add(path, shard.sha256)
         write_index(self._folder, shard)
         self._number += 1
         self._rows, self._frames, self._hash = [], 0, hashlib.sha256()
@@ -370,5 +370,5 @@ def _save(path: Path, array: np.ndarray) -> str:
     np.save(buffer, array)
     replace_file(path, buffer.getbuffer())
     sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    SeenFiles(path.parent).add(path, sha256)
+    FileHashes(path.parent).add(path, sha256)
     return sha256

@@ -5,8 +5,8 @@ takes little memory whatever the size: the index (16 bytes a track) and the labe
 shards, which all processes of a machine then share. A store in object storage (``s3://...``, any protocol of fsspec) is
 read by ranges; its index is fetched once into the data home.
 
-Whether a store is what was written is checked when it is opened: sizes always; contents of files whose size and mtime
-were not seen with that content before, so at most once on each machine; of remote shards sizes alone, unless
+Whether a store is what was written is checked when it is opened: sizes always; contents of files whose size or mtime
+has changed since they were hashed, so at most once on each machine; of remote shards sizes alone, unless
 ``check = "all"``.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from benchmark.errors import UserError
-from benchmark.pretraining.data.seen import SeenFiles
+from benchmark.pretraining.data.hashes import FileHashes
 from benchmark.pretraining.data.shard_readers import MappedShards, RemoteShards, ShardReader
 from benchmark.pretraining.data.shards import (
     ARRAYS,
@@ -169,7 +169,7 @@ def open_store(
     Args:
         path: Its folder, or its address for fsspec.
         home: The data home, where the index of a remote store is kept; ``None`` for the usual one.
-        check: ``changed`` reads the content of files that were not seen as they are now; ``all`` reads every shard.
+        check: ``changed`` reads the content of files that changed since they were hashed; ``all`` reads every shard.
         report: Progress of that reading.
 
     Raises:
@@ -205,20 +205,20 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
         )
     try:
         card = _card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
-        seen = SeenFiles(folder)
+        hashes = FileHashes(folder)
         expected = {f"{shard.name}.f16": (shard.sha256, shard.frames * FRAME_BYTES) for shard in card.shards}
         todo = []
         for name, (sha256, size) in expected.items():
             _refuse_size(f"{folder / name}", (folder / name).stat().st_size, size)
-            if check == "all" or not seen.knows(folder / name, sha256):
+            if check == "all" or not hashes.knows(folder / name, sha256):
                 todo.append((name, sha256))
         with report.stage("checking", len(todo), "shards") as advance:
             for done, (name, sha256) in enumerate(todo, start=1):
-                if not seen.has(folder / name, sha256, fresh=check == "all"):
+                if not hashes.has(folder / name, sha256, fresh=check == "all"):
                     raise _changed(str(folder / name))
                 advance(done)
         for name, sha256 in card.arrays.items():
-            if not seen.has(folder / name, sha256):
+            if not hashes.has(folder / name, sha256):
                 raise _changed(str(folder / name))
         reader = MappedShards([folder / name for name in expected])
         return _store(str(folder), card, folder, reader)
@@ -248,11 +248,11 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
                     raise _changed(f"{address}/{shard.name}.f16")
                 advance(done)
         folder = home_folder(home) / REMOTE_FOLDER / card.fingerprint[:32]
-        seen = SeenFiles(folder)
+        hashes = FileHashes(folder)
         for name, sha256 in card.arrays.items():
-            if not (folder / name).is_file() or not seen.has(folder / name, sha256):
+            if not (folder / name).is_file() or not hashes.has(folder / name, sha256):
                 replace_file(folder / name, system.cat_file(f"{root}/{name}"))
-                if not seen.has(folder / name, sha256, fresh=True):
+                if not hashes.has(folder / name, sha256, fresh=True):
                     raise _changed(f"{address}/{name}")
         reader = RemoteShards(system, [f"{root}/{shard.name}.f16" for shard in card.shards])
         return _store(address, card, folder, reader)

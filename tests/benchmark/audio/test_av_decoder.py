@@ -9,7 +9,7 @@ import soundfile
 
 from benchmark.audio import av_decoder
 from benchmark.audio.decode import AudioRule, DamagedAudioError, decode, load
-from benchmark.audio.index import AudioIndex, HashedFile, identify, look_again
+from benchmark.audio.index import AudioIndex, HashedFile, identify, inspect_again
 from benchmark.audio.reader import decode_one
 from benchmark.system.files import content_hash
 from benchmark.system.progress import Silent
@@ -115,12 +115,12 @@ def test_its_version_is_in_the_key_of_these_files_alone(tmp_path, monkeypatch):
     path = encoded(tmp_path / "a.m4a", "aac", noise(RATE, 1), "ipod")
     plain = tmp_path / "b.wav"
     soundfile.write(plain, noise(RATE, 1), RATE)
-    assert decode_one(path, RULE).seen.key == f"{content_hash(path)}-{av_decoder.form()}"
-    assert decode_one(plain, RULE).seen.key == content_hash(plain)
+    assert decode_one(path, RULE).hashed.key == f"{content_hash(path)}-{av_decoder.form()}"
+    assert decode_one(plain, RULE).hashed.key == content_hash(plain)
     index = AudioIndex(tmp_path)
     index.add([identify(path), identify(plain)])
     monkeypatch.setattr(av_decoder, "form", lambda: "av-99")
-    look_again(index, [path, plain], Silent())
+    inspect_again(index, [path, plain], Silent())
     assert index.key(path) == f"{content_hash(path)}-av-99"
     assert index.key(plain) == content_hash(plain)
 

@@ -270,8 +270,8 @@ class TestDecoding:
     def test_what_is_decoded_is_deformed(self, songs, text, workers):
         rule, (deformation,) = AudioRule(8000), parse(text)
         for path, one in zip(songs, decode_all(songs, rule, workers, deformation), strict=True):
-            assert one.seen == decode_one(path, rule).seen
-            expected = deform(load(path, rule).samples, 8000, deformation, one.seen.key)[0]
+            assert one.hashed == decode_one(path, rule).hashed
+            expected = deform(load(path, rule).samples, 8000, deformation, one.hashed.key)[0]
             assert one.audio.samples.tobytes() == expected.tobytes()
             assert one.audio.seconds == 0.5  # of the file
 
@@ -279,4 +279,4 @@ class TestDecoding:
         found = decode_one(songs[0], AudioRule(8000), parse("shift=500ms")[0])
         assert found.audio is None
         assert found.problem == "shift=500ms leaves nothing of it: it begins 4000 samples later, and has 4000"
-        assert found.seen == decode_one(songs[0], AudioRule(8000)).seen
+        assert found.hashed == decode_one(songs[0], AudioRule(8000)).hashed

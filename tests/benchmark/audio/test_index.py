@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.audio import index as audio_index
 from benchmark.audio.decode import AudioRule
-from benchmark.audio.index import MERGE_ABOVE, AudioIndex, HashedFile, identify, look_again
+from benchmark.audio.index import MERGE_ABOVE, AudioIndex, HashedFile, identify, inspect_again
 from benchmark.audio.inspection import INSPECTION_VERSION
 from benchmark.audio.reader import decode_one
 from benchmark.errors import UserError
@@ -208,48 +208,48 @@ class TestLooks:
         (file,) = files(tmp_path)
         table = pq.read_table(file)
         pq.write_table(table.drop_columns(["note", "looked"]), file)
-        assert AudioIndex(tmp_path).seen(song) == seen(song, content_hash(song))
+        assert AudioIndex(tmp_path).entry(song) == seen(song, content_hash(song))
 
     def test_sound_files_keep_their_key(self, tmp_path):
         path = self.put(tmp_path, "a.mp3", mp3())
         key = self.old(tmp_path, path)
-        look_again(AudioIndex(tmp_path), [path], Silent())
-        assert AudioIndex(tmp_path).seen(path) == replace(seen(path, key), looked=INSPECTION_VERSION)
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).entry(path) == replace(seen(path, key), looked=INSPECTION_VERSION)
 
     def test_what_is_refused_now_loses_its_embedding(self, tmp_path):
         path = self.put(tmp_path, "a.mp3", mp3() + mp3())
         key = self.old(tmp_path, path)
-        look_again(AudioIndex(tmp_path), [path], Silent())
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
         assert AudioIndex(tmp_path).key(path) == f"{key}-refused"
 
     def test_what_is_heard_otherwise_has_a_key_of_its_own(self, tmp_path):
         path = self.put(tmp_path, "a.mp3", b"\xff\xfb\x90\xc4" + b"\x55" * 60 + mp3(tag=False))
         key = self.old(tmp_path, path)
-        look_again(AudioIndex(tmp_path), [path], Silent())
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
         assert AudioIndex(tmp_path).key(path) == f"{key}-mpeg2"
         assert identify(path).key == f"{key}-mpeg2"
-        assert decode_one(path, AudioRule(16000)).seen == identify(path)
+        assert decode_one(path, AudioRule(16000)).hashed == identify(path)
 
     def test_a_note_is_kept(self, tmp_path):
         path = self.put(tmp_path, "a.mp3", mp3(tag=False)[:-50])
         self.old(tmp_path, path)
-        look_again(AudioIndex(tmp_path), [path], Silent())
-        assert AudioIndex(tmp_path).seen(path).note.startswith("it ends inside an MPEG frame")
-        assert decode_one(path, AudioRule(16000)).seen == AudioIndex(tmp_path).seen(path)
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).entry(path).note.startswith("it ends inside an MPEG frame")
+        assert decode_one(path, AudioRule(16000)).hashed == AudioIndex(tmp_path).entry(path)
 
-    def test_nothing_is_looked_at_twice(self, tmp_path, monkeypatch):
+    def test_no_file_is_inspected_twice(self, tmp_path, monkeypatch):
         path = self.put(tmp_path, "a.mp3", mp3())
         self.old(tmp_path, path)
-        look_again(AudioIndex(tmp_path), [path, path], Silent())
-        monkeypatch.setattr(audio_index, "look", None)
-        look_again(AudioIndex(tmp_path), [path], Silent())
+        inspect_again(AudioIndex(tmp_path), [path, path], Silent())
+        monkeypatch.setattr(audio_index, "inspect_file", None)
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
 
     def test_a_file_that_has_gone_is_left_to_the_extraction(self, tmp_path):
         path = self.put(tmp_path, "a.mp3", mp3())
         self.old(tmp_path, path)
         path.unlink()
-        look_again(AudioIndex(tmp_path), [path], Silent())
-        assert AudioIndex(tmp_path).seen(path) is None
+        inspect_again(AudioIndex(tmp_path), [path], Silent())
+        assert AudioIndex(tmp_path).entry(path) is None
 
 
 def test_a_flipped_bit_is_never_read(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 import soundfile
 
 from benchmark.audio.decode import decode
-from benchmark.audio.inspection import look
+from benchmark.audio.inspection import inspect_file
 from benchmark.audio.integrity import CHANGED, _frame_crc, crc16, deep_problem
 from tests.benchmark.sound_bytes import RATE, frame_starts, mp3, noise, sound
 
@@ -31,7 +31,7 @@ def test_flac_s_digest(tmp_path, subtype, channels):
     path = tmp_path / "a.flac"
     data = sound("FLAC", channels=channels, subtype=subtype)
     path.write_bytes(data)
-    assert look(path).stream.md5
+    assert inspect_file(path).stream.md5
     assert deep_problem(path) == ("", "")
     path.write_bytes(data[:26] + bytes([data[26] ^ 1]) + data[27:])
     assert decode(path)
@@ -41,7 +41,7 @@ def test_flac_s_digest(tmp_path, subtype, channels):
 def test_a_flipped_bit_inside_an_mp3_frame(tmp_path):
     data, path = mp3(), tmp_path / "a.mp3"
     path.write_bytes(data)
-    assert look(path).frames.tag.music_crc is not None
+    assert inspect_file(path).frames.tag.music_crc is not None
     assert deep_problem(path) == ("", "")
     at = frame_starts(data)[30] + 100
     path.write_bytes(data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :])

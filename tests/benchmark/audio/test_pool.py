@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmark.audio import index, reader
 from benchmark.audio import pool as workers_module
-from benchmark.audio import reader
 from benchmark.audio.decode import AudioRule
 from benchmark.audio.pool import AHEAD, decode_all
 from benchmark.audio.reader import Decoded, decode_one
@@ -86,8 +86,9 @@ class TestOne:
         path = song(tmp_path / "a.wav")
         found = decode_one(path, RULE)
         stat = path.stat()
-        assert (found.seen.path, found.seen.size, found.seen.mtime_ns) == (str(path), stat.st_size, stat.st_mtime_ns)
-        assert found.seen.key == content_hash(path)
+        file = found.hashed
+        assert (file.path, file.size, file.mtime_ns) == (str(path), stat.st_size, stat.st_mtime_ns)
+        assert file.key == content_hash(path)
         assert found.audio.samples.shape == (1, 4000)
         assert found.problem == ""
 
@@ -96,7 +97,7 @@ class TestOne:
         path.write_bytes(path.read_bytes()[:-4000])
         found = decode_one(path, RULE)
         assert found.audio is None
-        assert found.seen.key == content_hash(path)
+        assert found.hashed.key == content_hash(path)
         assert "chunk holds" in found.problem
         assert found.seconds_recovered == pytest.approx(0.375)
 
@@ -106,7 +107,7 @@ class TestOne:
         )
         assert decode_one(tmp_path, RULE).problem == "it is not a file"
 
-    @pytest.mark.parametrize("name", ["content_hash", "load"])
+    @pytest.mark.parametrize(("module", "name"), [(index, "content_hash"), (reader, "load")])
     @pytest.mark.parametrize(
         ("error", "problem"),
         [
@@ -115,11 +116,11 @@ class TestOne:
             (MemoryError(), "it does not fit into memory when decoded"),
         ],
     )
-    def test_what_the_system_refuses_is_damage(self, tmp_path, monkeypatch, name, error, problem):
+    def test_what_the_system_refuses_is_damage(self, tmp_path, monkeypatch, module, name, error, problem):
         def refuse(*_):
             raise error
 
-        monkeypatch.setattr(reader, name, refuse)
+        monkeypatch.setattr(module, name, refuse)
         found = decode_one(song(tmp_path / "a.wav"), RULE)
         assert (found.audio, found.problem) == (None, problem)
 
@@ -135,9 +136,9 @@ class TestOne:
             song(path, 0.2, seconds=0.75)
             return key
 
-        monkeypatch.setattr(reader, "content_hash", hash_then_grow)
+        monkeypatch.setattr(index, "content_hash", hash_then_grow)
         found = decode_one(path, RULE)
-        assert (found.audio, found.seen, found.problem) == (None, None, "it changed while it was read")
+        assert (found.audio, found.hashed, found.problem) == (None, None, "it changed while it was read")
 
 
 class TestAll:
@@ -155,7 +156,7 @@ class TestAll:
         here, there = list(decode_all(songs, RULE, 0)), list(decode_all(songs, RULE, 2))
         for one, other in zip(here, there, strict=True):
             assert one.audio.samples.tobytes() == other.audio.samples.tobytes()
-            assert (one.path, one.seen, one.audio.seconds) == (other.path, other.seen, other.audio.seconds)
+            assert (one.path, one.hashed, one.audio.seconds) == (other.path, other.hashed, other.audio.seconds)
 
     @pytest.mark.parametrize("workers", [0, 2])
     def test_nothing_to_do(self, workers):

@@ -114,7 +114,7 @@ class TestInAFile:
         assert answer[0].audio.samples.size == 0
         found = unpacked(answer)
         assert found.audio.samples.tobytes() == decoded.audio.samples.tobytes()
-        assert found.seen == decoded.seen
+        assert found.hashed == decoded.hashed
         assert list(tmp_path.iterdir()) == [path]
 
     @pytest.mark.parametrize("workers", [0, 2])

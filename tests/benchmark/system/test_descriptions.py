@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.embeddings.store import FOLDER
 from benchmark.errors import UserError
-from benchmark.pretraining.data.seen import NAME, SeenFiles
+from benchmark.pretraining.data.hashes import NAME, FileHashes
 from benchmark.pretraining.data.store import DESCRIPTION, open_store
 from benchmark.pretraining.runs import CARD, DATA, RECIPE, RUNS, data_of, runs
 from benchmark.reports.cache import cached_spaces
@@ -132,7 +132,7 @@ def test_any_store_is_refused_in_a_sentence(tmp_path, hostile):
 def test_files_are_hashed_again_where_what_was_seen_cannot_be_read(tmp_path, hostile):
     hostile(tmp_path / NAME)
     (tmp_path / "file").write_bytes(b"content")
-    assert not SeenFiles(tmp_path).knows(tmp_path / "file", "0" * 64)
+    assert not FileHashes(tmp_path).knows(tmp_path / "file", "0" * 64)
 
 
 def test_a_hugging_face_folder_is_refused_in_a_sentence(tmp_path, hostile):

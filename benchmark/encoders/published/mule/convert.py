@@ -11,7 +11,6 @@ order of config.json, owns the k-th group of that class that holds tensors.
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import math
@@ -30,6 +29,7 @@ from benchmark.encoders.published.mule.keras_graph import Layer, MismatchError, 
 from benchmark.encoders.published.mule.network import ULARGE, NetworkConfig, SlowFastNFNet
 from benchmark.encoders.weights_file import network_bytes, read_configuration, read_metadata, read_tensors
 from benchmark.errors import UserError
+from benchmark.system.files import content_hash
 from results.files import replace_file
 
 if TYPE_CHECKING:
@@ -60,10 +60,9 @@ def convert(source: Path, destination: Path, config: NetworkConfig = ULARGE) -> 
         UserError: ``source`` is not a checkpoint of the network that ``config`` describes, or nothing can be written.
     """
     network = read_keras(source, config)
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    metadata = {"source_name": source.name, "source_sha256": content_hash(source)}
     try:
-        save(network, destination, {"source_name": source.name, "source_sha256": digest})
+        save(network, destination, metadata)
     except OSError as error:
         raise UserError(unwritable(destination, error)) from error
 

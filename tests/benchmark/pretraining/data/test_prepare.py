@@ -22,8 +22,8 @@ from benchmark.errors import UserError
 from benchmark.pretraining.data import features, shards
 from benchmark.pretraining.data import prepare as preparation
 from benchmark.pretraining.data.features import RULE, frontend_name
+from benchmark.pretraining.data.hashes import NAME as SEEN
 from benchmark.pretraining.data.prepare import prepare
-from benchmark.pretraining.data.seen import NAME as SEEN
 from benchmark.pretraining.data.store import open_store
 from benchmark.system.progress import Silent
 

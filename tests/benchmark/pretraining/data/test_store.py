@@ -11,7 +11,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.pretraining.data import shard_readers, shards, store
-from benchmark.pretraining.data.seen import NAME as SEEN
+from benchmark.pretraining.data.hashes import NAME as SEEN
 from benchmark.pretraining.data.shards import write_store
 from benchmark.pretraining.data.store import open_store, refuse_another
 
@@ -159,14 +159,14 @@ class TestRefusals:
         copy = shutil.copytree(given.path, tmp_path / "copy", copy_function=shutil.copyfile)
         (copy / SEEN).unlink()
         read = []
-        hashed = store.SeenFiles.has
+        hashed = store.FileHashes.has
 
         def counting(self, path, sha256, *, fresh=False):
             if fresh or not self.knows(path, sha256):
                 read.append(path.name)
             return hashed(self, path, sha256, fresh=fresh)
 
-        monkeypatch.setattr(store.SeenFiles, "has", counting)
+        monkeypatch.setattr(store.FileHashes, "has", counting)
         open_store(copy)
         assert sorted(read) == sorted([*shards.ARRAYS, *(f"shard-0000{i}.f16" for i in range(3))])
         read.clear()
