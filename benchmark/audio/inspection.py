@@ -157,7 +157,7 @@ def _frames(frames: mpeg.Frames, size: int) -> Contents:
     problem, heard = "", seconds(frames.with_sound)
     if frames.changed is not None:
         problem = (
-            f"it goes on behind {heard:.2f} s as another stream ({frames.changed.describe()} behind "
+            f"it continues after {heard:.2f} s as another stream ({frames.changed.describe()} behind "
             f"{kind.describe()}), and libsndfile plays the first alone: join them anew"
         )
     elif frames.lost is not None:

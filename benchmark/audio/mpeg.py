@@ -96,7 +96,7 @@ class Frames:
         end: Byte behind the last frame, cut or whole.
         count: Whole frames.
         lost: The first place between frames that holds what is none.
-        changed: Another kind that the stream goes on with behind ``count`` frames.
+        changed: Another kind that the stream continues with behind ``count`` frames.
         have: Bytes that are there of a last frame that is cut; 0 where it is whole.
         want: Bytes that this frame should have; 0 where its header is cut too.
         tag: The tag in the first frame.

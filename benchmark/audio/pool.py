@@ -34,7 +34,7 @@ BYTES_A_SECOND = 100_000  # of a file, for each of which it may take a second mo
 NO_LIMIT = (
     "With --workers 0 files are decoded in this process, where none can be ended alone: one on which the decoder hangs "
     "stops the run (Ctrl-C ends it; what was finished is kept). With --workers 1 it is named after "
-    f"{FILE_SECONDS:.0f} s, and the run goes on."
+    f"{FILE_SECONDS:.0f} s, and the run continues."
 )
 READY = "ready"
 ATTEMPTS = 2

@@ -254,7 +254,7 @@ def _blocks(file: SoundFile, size: int, limit: int, skip: int = 0) -> Iterator[n
         if not len(block):
             return
         if short:
-            # libsndfile stops at a gap in an Ogg stream and goes on behind it when asked again.
+            # libsndfile stops at a gap in an Ogg stream and continues after it when asked again.
             raise DamagedAudioError("samples are missing in the middle", found / file.samplerate)
         found, short = found + len(block), len(block) < asked
         if len(block) > skip:

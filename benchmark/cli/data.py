@@ -38,7 +38,7 @@ def data_fetch(
     data_root: DataRoots = None,
     home: Home = None,
 ) -> None:
-    """Fetch annotations, and audio where it can be downloaded; a second call goes on where the first stopped."""
+    """Fetch annotations, and audio where it can be downloaded; a second call continues where the first stopped."""
     from benchmark.datasets import data
 
     show(

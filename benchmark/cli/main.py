@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         # SIGINT, whatever its status, unless a text is run after it.
         exec("")
         by = f"ended by {ended[0].name}" if ended else "interrupted"
-        _complain(f"{by}. What was finished is kept: the same command goes on from there.")
+        _complain(f"{by}. What was finished is kept: the same command continues from there.")
         status = 128 + ended[0] if ended else INTERRUPTED
     sys.exit(status or 0)
 

@@ -51,7 +51,7 @@ def prepare(
     workers: Workers = None,
     redo: Annotated[bool, typer.Option("--redo", help="Make again what is no longer what the store holds.")] = False,
 ) -> None:
-    """Compute the log-mels of audio once, into a store; the same command goes on where it was stopped."""
+    """Compute the log-mels of audio once, into a store; the same command continues where it was stopped."""
     from benchmark.pretraining.data.prepare import prepare as make
     from benchmark.system.progress import Terminal
 
@@ -62,7 +62,7 @@ def prepare(
 def train(
     recipe: Annotated[str, typer.Argument(help="A recipe of 'bench pretrain', or the path of a TOML file.")],
     data: Annotated[str, typer.Option("--data", help="The store: a folder, or an address such as s3://bucket/store.")],
-    out: Annotated[Path, typer.Option("--out", help="The run's folder; one that was stopped is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; one that was stopped is continued.")],
     overrides: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="In place of what the recipe says: steps=500.")
     ] = None,
@@ -74,7 +74,7 @@ def train(
     data_root: DataRoots = None,
     home: Home = None,
 ) -> None:
-    """Train a recipe on a store, or go on with a run; at its end lies an encoder, pretrained:RUN."""
+    """Train a recipe on a store, or continue with a run; at its end lies an encoder, pretrained:RUN."""
     from benchmark.pretraining.pretrain import Choices, pretrain
     from benchmark.system.progress import Terminal
 

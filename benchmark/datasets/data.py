@@ -116,7 +116,7 @@ def fetch(
         failures.append(
             "the audio was not fetched, because it is large:\n  "
             + "\n  ".join(large)
-            + "\nRepeat with --yes to fetch it; an interrupted download goes on where it stopped"
+            + "\nRepeat with --yes to fetch it; an interrupted download continues where it stopped"
         )
     if failures:
         raise UserError("\n".join(failures))

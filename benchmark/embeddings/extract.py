@@ -1,8 +1,8 @@
 """Extraction: audio through a frozen encoder into the store. Resumable, and deterministic in spite of interruptions.
 
 Tracks are taken in the caller's order, in groups that close as soon as they hold a few batches of windows. Batches
-never cross groups, and a shard ends where a group ends; so a run that was killed goes on at a group's start, builds the
-very batches that an unbroken run builds, and stores the same bytes.
+never cross groups, and a shard ends where a group ends; so a run that was killed continues at a group's start, builds
+the very batches that an unbroken run builds, and stores the same bytes.
 """
 
 from __future__ import annotations

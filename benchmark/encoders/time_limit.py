@@ -126,7 +126,7 @@ def open_in_time(encoder: str) -> Iterator[None]:
     if math.isinf(limit) or _moved() is None:
         yield
         return
-    sentence = f"opening the encoder {encoder!r} went on for {limit:,.0f} s without reading or writing: {_ADVICE}"
+    sentence = f"opening the encoder {encoder!r} continued for {limit:,.0f} s without reading or writing: {_ADVICE}"
     with _Call(limit, sentence, moved=_moved).kept():
         yield
 

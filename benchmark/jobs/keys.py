@@ -38,7 +38,7 @@ def run_key(job: Job, audio_keys: Iterable[str], deformed: Sequence[str] | None 
 
 
 def study_name(job: Job, audio_keys: Iterable[str]) -> str:
-    """Return a name that searches share exactly when one of more trials would go on where the other ended."""
+    """Return a name that searches share exactly when one of more trials would continue where the other ended."""
     state = json.dumps(_search_state(job, audio_keys), sort_keys=True)
     return hashlib.sha256(state.encode()).hexdigest()[:32]
 

@@ -93,7 +93,7 @@ class Options:
         int | None, Flag("Use a seeded sample of about N items; never in a leaderboard.", DATA, least=3, metavar="N")
     ] = None
     allow_missing: Annotated[
-        int, Flag("Go on without up to N tracks of a dataset; the record names them.", DATA, least=0, metavar="N")
+        int, Flag("Continue without up to N tracks of a dataset; the record names them.", DATA, least=0, metavar="N")
     ] = 0
     allow_damaged: Annotated[
         int, Flag("Leave out up to N damaged tracks of a task; the record names them.", DATA, least=0, metavar="N")

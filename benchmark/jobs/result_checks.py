@@ -183,7 +183,7 @@ def journal_state(path: Path) -> State:
         problem = problem_of(path)
     except OSError as error:
         problem = error.strerror or str(error)
-    unchecked = "it is of an older version, without digests, and no search goes on from it" if problem is None else ""
+    unchecked = "it is of an older version, without digests, and no search continues from it" if problem is None else ""
     return State(path, (problem,) if problem else (), unchecked)
 
 

@@ -81,7 +81,7 @@ def run_many(
             if len(jobs) == 1 or message_for_user(error) is None:
                 raise
             failed.append(f"{job.name}: {error}")
-            report.say(f"Failed, the others go on: {failed[-1]}")
+            report.say(f"Failed, the others continue: {failed[-1]}")
         else:
             outcomes.append(Outcome(record, path, kept=False, displaced=displaced))
     if failed:

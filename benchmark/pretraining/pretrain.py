@@ -41,7 +41,7 @@ class Choices:
     Attributes:
         recipe: Name or path.
         data: Folder or address of the store.
-        out: The run's folder; one with a checkpoint is gone on with.
+        out: The run's folder; one with a checkpoint is continued.
         overrides: ``key=value`` texts.
         device: ``auto``, ``cpu``, ``cuda``.
         home: The data home.
@@ -66,7 +66,7 @@ class Choices:
 
 
 def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
-    """Train, or go on with, the run ``choices.out``; return the path of the exported weights.
+    """Train, or continue with, the run ``choices.out``; return the path of the exported weights.
 
     Raises:
         UserError: The recipe, the store, the folder or the machine does not do, or the run collapsed.
@@ -153,7 +153,7 @@ def _unlogged(run: Path, error: OSError) -> str:
     kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
     return (
         f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}: make room and run the same "
-        "command again, it goes on from there"
+        "command again, it continues from there"
     )
 
 
@@ -198,7 +198,7 @@ def _labels(recipe: Recipe, store: Store) -> int | None:
 
 
 def _compare(run: Path, recipe: Recipe, store: Store) -> None:
-    """See whether a folder may be begun in, or gone on with."""
+    """See whether a folder may be begun in, or continued."""
     if not run.exists():
         return
     if not run.is_dir():
@@ -294,7 +294,7 @@ def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: R
 
 
 def _tell_resumed(run: Path, step: int, recipe: Recipe, world: int, fabric: Fabric, report: Reporter) -> None:
-    report.say(f"{run} goes on behind step {step} of {recipe.steps}.")
+    report.say(f"{run} continues after step {step} of {recipe.steps}.")
     if world != fabric.world_size:
         report.say(
             f"It was trained by {world} process(es) and is now by {fabric.world_size}: partners of mixup and "

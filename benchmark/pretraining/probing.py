@@ -55,7 +55,7 @@ def make_probe(
                 score = outcome.record.scores.valid[task.metrics[0]]
                 values[f"probe/{task.id}/valid/{task.metrics[0]}"] = score.value
         except Exception as error:  # days of training are not to end with a look at them
-            report.say(f"The probe at step {step} failed, training goes on: {said_by(error)}")
+            report.say(f"The probe at step {step} failed, training continues: {said_by(error)}")
         else:
             told = ", ".join(f"{name.removeprefix('probe/')} {value:.3f}" for name, value in values.items())
             report.say(f"Probe at step {step}: {told}")

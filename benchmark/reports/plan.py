@@ -89,7 +89,7 @@ def refuse_precomputed(encoders: Iterable[Encoder]) -> None:
     for encoder in encoders:
         if isinstance(encoder, Precomputed):
             raise UserError(
-                f"{encoder.path} holds embeddings already, there is nothing to embed: leave it out, or go on with "
+                f"{encoder.path} holds embeddings already, there is nothing to embed: leave it out, or continue with "
                 "'bench run', which needs no audio for it"
             )
 

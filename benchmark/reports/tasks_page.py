@@ -36,8 +36,8 @@ The first metric is the primary one. The last column is the table of the paper, 
 BELOW_SIZES = """\
 Sizes are items. A `*` marks sizes that follow from what the publishers of the dataset state, whose files were not at
 hand to count; *not verified* means that no size is known well enough to hold a run to it. All other sizes were counted.
-A run whose annotations or audio give another number stops, unless `--allow-missing` lets it go on and its record says
-so. Table 1 is the paper's, as printed: tracks, hours of audio, labels."""
+A run whose annotations or audio give another number stops, unless `--allow-missing` lets it continue and its record
+says so. Table 1 is the paper's, as printed: tracks, hours of audio, labels."""
 
 DEMO = """\
 Rendered at first use, with nothing to download: to try the harness, or an encoder of one's own, in a minute. The

@@ -31,7 +31,7 @@ class ScratchFolder:
 
     Attributes:
         path: Where it is.
-        run: Whether the run that made it goes on.
+        run: Whether the run that made it continues.
         size: Bytes in it.
         changed: When something was last written there.
     """

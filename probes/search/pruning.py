@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Halving:
-    """At each rung a trial goes on if it is among the best of all that came so far.
+    """At each rung a trial continues if it is among the best of all that came so far.
 
     Attributes:
         shares: The rungs: increasing shares of a trial's own steps, between 0 and 1.
@@ -30,11 +30,11 @@ class Halving:
     def survive(
         self, rung: int, scores: Sequence[float], earlier: Sequence[float], *, of: int | None = None, starts: int = 0
     ) -> list[bool]:
-        """Say for each of a round's ``scores`` at a rung whether it goes on, beside the ``earlier`` ones there.
+        """Say for each of a round's ``scores`` at a rung whether it continues, beside the ``earlier`` ones there.
 
-        Of the round and the earlier trials together as many go on as are ``keep`` of all trials (rounded up), the best;
-        of equals, those that came first, as selection prefers them too. Beside them the best of the ``starts`` goes on.
-        What has no finite score never does.
+        Of the round and the earlier trials together as many continue as are ``keep`` of all trials (rounded up), the
+        best; of equals, those that came first, as selection prefers them too. Beside them the best of the ``starts``
+        continues. What has no finite score never does.
 
         Args:
             rung: Index of the rung.

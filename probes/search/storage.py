@@ -253,7 +253,7 @@ def _failed(storage: str | None, folder: Path | None, name: str, error: Exceptio
     kept = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
     return _without_password(
         f"{kept} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
-        "and written and that there is room, and run the same command again: it goes on from there (with --overwrite "
+        "and written and that there is room, and run the same command again: it continues from there (with --overwrite "
         "always it begins anew)"
     )
 
@@ -272,7 +272,7 @@ def _beating(search: SearchStudy) -> Iterator[None]:
 
     def beat() -> None:
         while not ended.wait(BEAT_SECONDS):
-            with suppress(Exception):  # a database that is busy now is asked again; training goes on
+            with suppress(Exception):  # a database that is busy now is asked again; training continues
                 search.beat()
         with suppress(Exception):
             search.sign_off()

@@ -29,7 +29,7 @@ class DropoutMasks:
         self._source = np.random.SFC64([seed, 2, step])
 
     def next_step(self) -> None:
-        """Go on to the masks of the next step."""
+        """Continue to the masks of the next step."""
         self._step += 1
         if self.rate:
             self._source = np.random.SFC64([self._seed, 2, self._step])

@@ -36,7 +36,7 @@ def not_written(error: OSError, path: Path) -> TaskError:
     """
     if error.errno in NO_SPACE:
         return TaskError(
-            f"the disk is full: {path} could not be written. Make room, then run the same command again: it goes on "
+            f"the disk is full: {path} could not be written. Make room, then run the same command again: it continues "
             "from there"
         )
     return TaskError(

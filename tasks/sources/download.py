@@ -1,7 +1,7 @@
 """Fetch a file: mirrors in their order, resumed where a connection was cut, checked before it takes its name.
 
 What arrives is kept in ``<file>.part`` until it is whole: a cut connection, Ctrl-C or a full disk leaves a part from
-which the next call goes on. Nothing that failed a check ever has the name of the file itself.
+which the next call continues. Nothing that failed a check ever has the name of the file itself.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
             else:
                 _put(part, target)
                 return target
-    kept = f"\nWhat arrived is kept: the same command goes on from {part}" if part.exists() else ""
+    kept = f"\nWhat arrived is kept: the same command continues from {part}" if part.exists() else ""
     note = f"\n{source.note}" if source.note else ""
     raise TaskError(f"cannot fetch {source.file}: no mirror gave it:\n" + "\n".join(failures) + note + kept)
 

@@ -168,7 +168,7 @@ def _range_of(response: requests.Response, offset: int, source: Source, part: Pa
             return offset, total
         _refuse_size(total, source)
         _discard(part)
-        raise _CutError(f"it refuses to go on from byte {offset}")
+        raise _CutError(f"it refuses to continue from byte {offset}")
     if status == 206:
         if not (offset and spans and spans[1] and int(spans[1]) == offset):
             _discard(part)

@@ -153,7 +153,7 @@ def _tracks(place: Path) -> Any:
 
 
 def _run(place: Path) -> Any:
-    """Compare a run with what it is to go on with."""
+    """Compare a run with what it is to continue with."""
     from benchmark.pretraining.data.store import open_store
     from benchmark.pretraining.pretrain import _compare
     from benchmark.pretraining.training import recipes

@@ -134,7 +134,7 @@ def killed_at_write(folder: Path, at: int, after: bool) -> dict[str, Any]:
 
 
 def two_at_once(folder: Path, *, one_dies: bool) -> list[dict[str, Any]]:
-    """Let two processes search at once; both have trials before either goes on. One may die then."""
+    """Let two processes search at once; both have trials before either continues. One may die then."""
     both = FORK.Barrier(2)
 
     def wait(number: int) -> None:

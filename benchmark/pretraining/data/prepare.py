@@ -1,6 +1,6 @@
 """``bench pretrain prepare``: audio to a store of log-mels, in parallel and resumable.
 
-Tracks are taken in order of their ids and shards closed by size. So a run that was killed goes on behind its last
+Tracks are taken in order of their ids and shards closed by size. So a run that was killed continues after its last
 finished shard, and ends with the bytes of an unbroken one. What a log-mel is, and what is left out by rule, says
 :mod:`benchmark.pretraining.data.features`.
 """
@@ -76,7 +76,7 @@ def prepare(
     redo: bool = False,
     report: Reporter | None = None,
 ) -> Prepared:
-    """Make the store ``out`` from a folder of audio or a manifest, or go on where an earlier run stopped.
+    """Make the store ``out`` from a folder of audio or a manifest, or continue where an earlier run stopped.
 
     Args:
         source: See :func:`benchmark.pretraining.data.sources.read_source`.

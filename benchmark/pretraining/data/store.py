@@ -190,7 +190,7 @@ def refuse_another(store: Store, fingerprint: str, what: str) -> None:
     if store.fingerprint != fingerprint:
         raise UserError(
             f"the store {store.path} has the fingerprint {store.fingerprint[:12]}, and {what} was begun on a store "
-            f"with {fingerprint[:12]}: it cannot go on with other data. Give the store that it began with, or a new "
+            f"with {fingerprint[:12]}: it cannot continue with other data. Give the store that it began with, or a new "
             "--out"
         )
 
@@ -199,7 +199,7 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
     if not (folder / DESCRIPTION).is_file():
         begun = folder.is_dir() and any(folder.glob("*shard-*"))
         raise UserError(
-            f"the store {folder} is not finished: run the same bench pretrain prepare again, it goes on"
+            f"the store {folder} is not finished: run the same bench pretrain prepare again, it continues"
             if begun
             else f"there is no store at {folder}: make one with bench pretrain prepare AUDIO --out {folder}"
         )

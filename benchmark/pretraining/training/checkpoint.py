@@ -77,7 +77,7 @@ def save(run: Path, state: Mapping[str, Any], *, best: bool = False, keep: bool 
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
         raise UserError(
             f"the checkpoint of step {state['step']} cannot be written to {folder}: {reason}. The checkpoint before it "
-            "is as it was: make room and run the same command again, it goes on from there"
+            "is as it was: make room and run the same command again, it continues from there"
         ) from error
     finally:
         with suppress(OSError):
@@ -113,7 +113,7 @@ def clean(run: Path) -> None:
 
 
 def exists(run: Path) -> bool:
-    """Say whether a run has a checkpoint to go on from."""
+    """Say whether a run has a checkpoint to continue from."""
     return (run / FOLDER / LAST).is_file()
 
 

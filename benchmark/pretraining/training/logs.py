@@ -109,7 +109,7 @@ class AskedLog:
 def open_logs(
     run: Path, start: int, asked: tuple[str, ...], parameters: Mapping[str, Any], report: Reporter
 ) -> list[Log]:
-    """Return the logs of a run that begins behind step ``start``.
+    """Return the logs of a run that begins after step ``start``.
 
     Raises:
         UserError: A logger that was asked for is unknown or not installed.

@@ -312,7 +312,7 @@ def train(
                     f"{left / 60:.0f} min left; checkpoint written"
                 )
             if stops and not ends:
-                report.say(f"Stopped behind step {progress.step}. The same command goes on from there.")
+                report.say(f"Stopped after step {progress.step}. The same command continues from there.")
                 raise KeyboardInterrupt
             if probe is not None and probe_every and (progress.step % probe_every == 0 or ends):
                 if first:

@@ -84,7 +84,7 @@ def _compare_with_choi(folder: Path, vectors: Path, ids: list[str], targets: np.
     if len(differ):
         raise TaskError(
             f"{vectors} and {folder / 'test_y.npy'} disagree about the labels of {len(differ)} of {len(ids)} test "
-            f"tracks, such as {ids[differ[0]]}: download both again, or remove {folder} to go on without the comparison"
+            f"tracks, such as {ids[differ[0]]}: download both again, or remove {folder} to continue without comparing"
         )
 
 

@@ -264,7 +264,7 @@ class TestInterruption:
         assert process.returncode == 130
         done = int(re.search(r"(\d+) of 120 tracks are kept", errors).group(1))
         assert 0 < done < 120
-        assert "the same command goes on from there" in errors
+        assert "the same command continues from there" in errors
         assert "Traceback" not in errors
         again = subprocess.run(command(tmp_path / "home"), capture_output=True, text=True, timeout=120)
         assert f"120 embeddings, {120 - done} of them new" in again.stdout
@@ -279,7 +279,7 @@ class TestInterruption:
         assert process.returncode == 128 + getattr(signal, name)
         done = int(re.search(r"(\d+) of 120 tracks are kept", errors).group(1))
         assert 0 < done < 120
-        assert f"ended by {name}. What was finished is kept: the same command goes on from there" in errors
+        assert f"ended by {name}. What was finished is kept: the same command continues from there" in errors
         assert "Traceback" not in errors
         again = subprocess.run(command(tmp_path / "home"), capture_output=True, text=True, timeout=120)
         assert f"120 embeddings, {120 - done} of them new" in again.stdout
@@ -303,7 +303,7 @@ class TestInterruption:
             [sys.executable, "-m", "interrupted"], capture_output=True, text=True, timeout=60, cwd=tmp_path,
             preexec_fn=lambda: [signal.signal(each, signal.SIG_DFL) for each in (signal.SIGHUP, signal.SIGINT)],
         )  # fmt: skip
-        assert (ended.returncode, ended.stderr.count("the same command goes on from there")) == (status, 1)
+        assert (ended.returncode, ended.stderr.count("the same command continues from there")) == (status, 1)
 
     def test_an_ignored_signal_stays_ignored(self, command, tmp_path):
         """What nohup starts outlives its terminal."""

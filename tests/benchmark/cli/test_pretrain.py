@@ -67,7 +67,7 @@ def test_a_run_leaves_all_that_tells_of_it(tmp_path: Path, recipe: str) -> None:
     told.lines.clear()
     before = weights.stat().st_mtime_ns
     pretrain(choices(tmp_path, store, recipe=recipe), told)  # a finished run is not trained again
-    assert any("goes on behind step 4 of 4" in line for line in told.lines)
+    assert any("continues after step 4 of 4" in line for line in told.lines)
     assert weights.stat().st_mtime_ns >= before
 
 
@@ -108,7 +108,7 @@ def test_a_run_goes_on_with_its_own_recipe_and_store_only(tmp_path: Path) -> Non
     store = noise_store(tmp_path / "store")
     pretrain(choices(tmp_path, store))
     refused(choices(tmp_path, store, "steps=6", "seed=3"), "steps: 4 -> 6; seed: 0 -> 3")
-    refused(choices(tmp_path, noise_store(tmp_path / "other", seed=1)), "it cannot go on with other data")
+    refused(choices(tmp_path, noise_store(tmp_path / "other", seed=1)), "it cannot continue with other data")
     assert pretrain(choices(tmp_path, store, "log_every=2", "licence=CC0")).is_file()
 
 

@@ -189,7 +189,7 @@ def test_an_opening_that_hangs_is_interrupted_and_one_that_reads_is_not(monkeypa
         for _ in range(12):  # a download that is slow
             time.sleep(0.1)
             (tmp_path / "weights").write_bytes(bytes(2 * time_limit.MOVED))
-    said = "'mine' went on for 1 s without reading or writing: does it hang"
+    said = "'mine' continued for 1 s without reading or writing: does it hang"
     with pytest.raises(HungError, match=said), time_limit.open_in_time("mine"):
         time.sleep(30)
 

@@ -1,4 +1,4 @@
-"""What data names as an encoder runs only where the user names it; the rest goes on as it does."""
+"""What data names as an encoder runs only where the user names it; the rest continues as it does."""
 
 import json
 import os

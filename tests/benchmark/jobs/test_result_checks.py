@@ -258,7 +258,7 @@ class TestVerify:
         for words in (["--results", copy / "results"], ["--sign", journal]):
             assert "its line 3 is not as it was written" in self.verify(capsys, *words, code=1)
         journal.write_text('{"op_code":0}\n')
-        assert "no search goes on from it" in self.verify(capsys, journal)
+        assert "no search continues from it" in self.verify(capsys, journal)
 
     def test_older_records_are_said_to_be_unchecked_and_can_be_signed(self, tmp_path, capsys):
         shutil.copytree(SCHEMA_2, tmp_path / "results")

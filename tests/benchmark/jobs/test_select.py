@@ -1,4 +1,4 @@
-"""Selection as a run sees it: protocols, samplers, studies that go on, and the floors beside the probe."""
+"""Selection as a run sees it: protocols, samplers, studies that continue, and the floors beside the probe."""
 
 from contextlib import contextmanager
 from dataclasses import replace
@@ -164,7 +164,7 @@ class TestStudy:
         report = Stopping(after)
         with pytest.raises(KeyboardInterrupt):
             runner.run_many(resolve(encoder), registry.find(str(card)), Options(**places, **chosen), report)
-        assert "finished trials and finished records are kept. The same command goes on" in report.lines[-1]
+        assert "finished trials and finished records are kept. The same command continues" in report.lines[-1]
         assert not (places["results"] / "runs").exists()
         before = len(trained)
         resumed = benchmark.run(encoder, card, **places, **chosen)

@@ -335,8 +335,8 @@ def test_a_killed_and_interrupted_run_ends_with_the_weights_of_an_unbroken_one(
         patched.setattr(Trainer, "update", interrupting)
         with pytest.raises(KeyboardInterrupt):
             pretrain(given, told)
-    assert any("goes on behind step 4 of 8" in line for line in told.lines)
-    assert "Stopped behind step 7. The same command goes on from there." in told.lines
+    assert any("continues after step 4 of 8" in line for line in told.lines)
+    assert "Stopped after step 7. The same command continues from there." in told.lines
     assert checkpoint.load(checkpoint.path_of(run, "last"))["step"] == 7
 
     pretrain(given)
