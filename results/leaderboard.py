@@ -247,6 +247,8 @@ def _own_notes(record: Record) -> list[str]:
         notes.append("embeddings that were given: of which audio is not known")
     if record.encoder.own_windows:
         notes.append("the encoder's own windows in place of the task's")
+    if record.folds:
+        notes.append(f"{len(record.folds)} folds: each item is scored by the probe of its fold")
     notes += [escaped(note) for note in interval_notes(record)]
     lost = record.floors.loses_to_ridge
     if lost:

@@ -359,11 +359,29 @@ class SecondsSection(Section):
     total: float
 
 
+class FoldSection(Section):
+    """What came of one fold of a task with folds: it was test, ``valid`` was the validation fold, all others train.
+
+    The probe was searched and trained for this fold alone; ``scores`` are those of its own items, and of the items of
+    the validation fold. The record's own scores are over the items of all folds, each scored by the probe of its fold.
+    """
+
+    name: str
+    valid: str
+    counts: dict[str, int]
+    scores: Scores
+    probe: ProbeSection
+    search: SearchSection
+    seeds: SeedsSection
+
+
 class Record(Section):
     """The result of one encoder on one task. ``run_key`` is equal for runs that must give equal numbers.
 
     ``variant`` names the choices, other than the default ones, that change what is measured, joined by ``+``; it is
-    part of the record's file name. ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
+    part of the record's file name. ``folds`` holds every fold of a task that has folds, in order; ``probe`` and
+    ``search`` are then those of the first one, and ``data`` counts each item once as train, valid and test.
+    ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
     records of schema 2. The digest of a record's own content stands in its file beside these fields
     (:func:`results.digests.content_digests`).
     """
@@ -388,6 +406,7 @@ class Record(Section):
     curve: CurvePoint | None = None
     robustness: list[Robustness] = Field(default_factory=list)
     variant: Annotated[str, Field(pattern=r"^([a-z0-9_.~-]+(\+[a-z0-9_.~-]+)*)?$")] = ""
+    folds: list[FoldSection] = Field(default_factory=list)
     predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
     @property
@@ -420,6 +439,10 @@ class Record(Section):
         for split in (self.scores.valid, self.scores.test):
             if list(split) != self.task.metrics or not split:
                 raise ValueError(f"scores of {list(split)} for a task with the metrics {self.task.metrics}")
+        for fold in self.folds:
+            for split in (fold.scores.valid, fold.scores.test):
+                if list(split) != self.task.metrics:
+                    raise ValueError(f"scores of {list(split)} in fold {fold.name!r}")
         for each in self.robustness:
             if list(each.metrics) != self.task.metrics:
                 raise ValueError(f"drops of {list(each.metrics)} for a task with the metrics {self.task.metrics}")

@@ -17,22 +17,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from tasks.card import SPLITS
 from tasks.errors import TaskError
-from tasks.items import Items
+from tasks.items import SPLITS, Items
 from tasks.kinds import KINDS, Kind
 
-PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 LEAKS = ("groups", "files", "content")
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found. Pairs of splits are written ``train/test``.
+    """What was found. Pairs of splits are written ``train/test``; folds are compared as splits are.
 
     Attributes:
         counts: Items per split.
@@ -72,8 +71,8 @@ def audit(items: Items, kind: Kind, content: Mapping[Path, str] | None = None) -
     """
     shared: dict[str, dict[str, tuple[str, ...]]] = {}
     if items.groups is not None:
-        shared["groups"] = shared_between(items.splits, items.groups)
-    shared["files"] = shared_between(items.splits, [str(path) for path in items.audio])
+        shared["groups"] = shared_between(items.splits, items.groups, items.parts)
+    shared["files"] = shared_between(items.splits, [str(path) for path in items.audio], items.parts)
     if content is not None:
         shared["content"] = _shared_content(items, content)
     if not KINDS[kind].has_labels:
@@ -89,7 +88,7 @@ def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[
         TaskError: A documented fact has a name that no audit has.
     """
     facts, documented = found.facts(), documented or {}
-    _refuse_unknown(documented)
+    _refuse_unknown(documented, tuple(found.counts))
     outcome = []
     for name, number in facts.items():
         expected = documented.get(name)
@@ -103,16 +102,18 @@ def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[
     return sorted(outcome, key=lambda finding: not finding.is_error)
 
 
-def shared_between(splits: Sequence[str], values: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def shared_between(
+    splits: Sequence[str], values: Sequence[str], parts: Sequence[str] = SPLITS
+) -> dict[str, tuple[str, ...]]:
     """Return the values that two splits have in common, sorted, by pair of splits.
 
     >>> shared_between(["train", "test"], ["Nina", "Nina"])["train/test"]
     ('Nina',)
     """
-    seen: dict[str, set[str]] = {split: set() for split in SPLITS}
+    seen: dict[str, set[str]] = {part: set() for part in parts}
     for split, value in zip(splits, values, strict=True):
         seen[split].add(value)
-    return {f"{one}/{other}": tuple(sorted(seen[one] & seen[other])) for one, other in PAIRS}
+    return {f"{one}/{other}": tuple(sorted(seen[one] & seen[other])) for one, other in combinations(parts, 2)}
 
 
 def duplicates(keys: Sequence[Hashable]) -> list[tuple[int, ...]]:
@@ -125,13 +126,14 @@ def duplicates(keys: Sequence[Hashable]) -> list[tuple[int, ...]]:
 
 def _shared_content(items: Items, content: Mapping[Path, str]) -> dict[str, tuple[str, ...]]:
     known = [row for row, path in enumerate(items.audio) if path in content]
-    found: dict[str, list[str]] = {f"{one}/{other}": [] for one, other in PAIRS}
+    pairs = tuple(combinations(items.parts, 2))
+    found: dict[str, list[str]] = {f"{one}/{other}": [] for one, other in pairs}
     for same in duplicates([content[items.audio[row]] for row in known]):
         rows = [known[place] for place in same]
         if len({items.audio[row] for row in rows}) == 1:
             continue  # one file under several ids: that is told as a shared file
         splits = {items.splits[row] for row in rows}
-        for one, other in PAIRS:
+        for one, other in pairs:
             if {one, other} <= splits:
                 names = [items.track_ids[row] for row in rows if items.splits[row] in (one, other)]
                 found[f"{one}/{other}"].append("=".join(sorted(names)))
@@ -140,7 +142,7 @@ def _shared_content(items: Items, content: Mapping[Path, str]) -> dict[str, tupl
 
 def _prevalence(items: Items, member: np.ndarray) -> dict[str, dict[str, float]]:
     shares = {}
-    for split in SPLITS:
+    for split in items.parts:
         rows = items.rows(split)
         share = member[rows].mean(axis=0) if len(rows) else np.zeros(len(items.labels))
         shares[split] = dict(zip(items.labels, share.tolist(), strict=True))
@@ -148,12 +150,13 @@ def _prevalence(items: Items, member: np.ndarray) -> dict[str, dict[str, float]]
 
 
 def _absent(items: Items, member: np.ndarray) -> dict[str, tuple[str, ...]]:
-    present = {split: member[items.rows(split)].any(axis=0) for split in SPLITS}
+    present = {split: member[items.rows(split)].any(axis=0) for split in items.parts}
     return {split: tuple(items.labels[i] for i in np.flatnonzero(~there)) for split, there in present.items()}
 
 
-def _refuse_unknown(documented: Mapping[str, int]) -> None:
-    possible = [f"{what} {one}/{other}" for what in LEAKS for one, other in PAIRS] + [f"absent {s}" for s in SPLITS]
+def _refuse_unknown(documented: Mapping[str, int], parts: Sequence[str]) -> None:
+    possible = [f"{what} {one}/{other}" for what in LEAKS for one, other in combinations(parts, 2)]
+    possible += [f"absent {part}" for part in parts]
     for name in documented:
         if name not in possible:
             near = difflib.get_close_matches(name, possible, n=1)
@@ -162,7 +165,7 @@ def _refuse_unknown(documented: Mapping[str, int]) -> None:
 
 
 def _in_words(found: Audit, name: str, number: int) -> str:
-    what, where = name.split()
+    what, where = name.split(" ", 1)
     if what == "absent":
         names, text = found.absent[where], f"{number} label(s) without an item in {where}"
     else:

@@ -15,11 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from tasks.errors import TaskError
 from tasks.files import SETTINGS, parse_toml, read_text
+from tasks.items import SPLITS as SPLITS
 from tasks.kinds import KINDS, Kind
 from tasks.metrics.table import metrics_of
 from tasks.spelling import clashes, composed
 
-SPLITS = ("train", "valid", "test")
 SHOWN = 20
 Filled = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
 Name = Annotated[str, Field(min_length=1), AfterValidator(composed)]
@@ -37,11 +37,15 @@ class Part(BaseModel):
 
 
 class Columns(Part):
-    """Which manifest columns hold what. ``target`` is one column, or for regression one per target."""
+    """Which manifest columns hold what. ``target`` is one column, or for regression one per target.
+
+    ``split`` says train, valid or test of each item; or ``fold`` names its fold, and each fold is test once.
+    """
 
     id: Name
     audio: Name
-    split: Name
+    split: Name | None = None
+    fold: Name | None = None
     target: Name | Annotated[tuple[Name, ...], Field(min_length=1)]
     group: Name | None = None
 
@@ -114,6 +118,12 @@ class TaskCard(Part):
             raise ValueError("a card names either a manifest or a built-in collection")
         if self.manifest is not None and self.columns is None:
             raise ValueError("a card with a manifest needs columns")
+        if self.columns is not None and (self.columns.split is None) == (self.columns.fold is None):
+            raise ValueError(
+                "columns names either split (train, valid, test) or fold: without any, 'bench data split' writes one"
+            )
+        if self.columns is not None and self.columns.fold is not None and self.sizes is not None:
+            raise ValueError("sizes are those of splits, and the card has folds: leave them out")
         if self.columns is not None and self.outputs:
             raise ValueError("outputs are for cards without columns")
         allowed = metrics_of(self.kind, self.targets)

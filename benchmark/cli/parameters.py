@@ -22,7 +22,7 @@ def shown(option: Option) -> Any:
 def flag(name: str) -> Any:
     """Return the same of the option with that name, for commands that take few; these have one panel."""
     option = next(option for option in option_list() if option.name == name)
-    return typer.Option(option.text, help=option.flag.help, metavar=option.flag.metavar)
+    return typer.Option(option.text, help=option.flag.help, metavar=option.flag.metavar, min=option.flag.least)
 
 
 Home = Annotated[Path | None, flag("home")]

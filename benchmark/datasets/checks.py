@@ -15,7 +15,7 @@ from benchmark.audio.lengths import RULE, far_shorter
 from benchmark.system.finding import Finding
 from benchmark.system.progress import Terminal
 from results.markdown import folded
-from tasks.card import SPLITS, TaskCard
+from tasks.card import TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.kinds import KINDS, Kind
@@ -88,7 +88,7 @@ def verify_items(card: TaskCard, items: Items) -> Iterator[Finding]:
         yield complaint(f"the card says {', '.join(f'{split} {size}' for split, size in sizes.items())}")
     if card.labels and items.labels != card.labels:
         yield complaint("the labels are not the card's, or in another order")
-    for split in SPLITS:
+    for split in items.parts:
         rows = items.rows(split).tolist()
         for place, row in {"1st": rows[:1], "10th": rows[9:10], "last": rows[-1:]}.items():
             for i in row:

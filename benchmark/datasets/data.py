@@ -27,7 +27,6 @@ from benchmark.system.tables import table
 from tasks import registry
 from tasks.audit import Audit, findings
 from tasks.audit import audit as audit_items
-from tasks.card import SPLITS
 from tasks.errors import TaskError
 from tasks.registry import Task
 from tasks.sources.card import CollectionCard, Source, read_collection
@@ -328,11 +327,12 @@ def _what_is_here(card: CollectionCard, tasks: Sequence[Task], place: Collection
 def _prevalence(audit: Audit) -> str:
     """Return how often labels are, from the most frequent of train to the least; of many, both ends."""
     shares = audit.prevalence
-    order = sorted(shares["train"], key=lambda label: -shares["train"][label])
-    rows = [[label, *(f"{shares[split][label]:.2%}" for split in SPLITS)] for label in order]
+    first = next(iter(shares))  # train, or the first fold
+    order = sorted(shares[first], key=lambda label: -shares[first][label])
+    rows = [[label, *(f"{share[label]:.2%}" for share in shares.values())] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:
-        rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", "", "", ""]]
-    return table(rows, ["label", *SPLITS])
+        rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", *[""] * len(shares)]]
+    return table(rows, ["label", *shares])
 
 
 def _clip(text: str, width: int = 40) -> str:

@@ -1,10 +1,10 @@
-"""Stages 2 to 4 of a run: one job, from its embeddings to its record. Test is opened by :func:`_score_test` alone."""
+"""Stages 2 to 4 of a run: one job, from its embeddings to its record. Test is opened by :func:`_test_outputs` alone."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import numpy as np
 
 from benchmark.audio.index import AudioIndex
 from benchmark.embeddings.tracks import Damage
+from benchmark.errors import UserError
 from benchmark.jobs import record as sections
 from benchmark.jobs.job import Job
 from benchmark.jobs.keys import run_key
@@ -21,12 +22,13 @@ from benchmark.jobs.provenance import versions
 from benchmark.jobs.robustness import deformed_splits, robustness
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.jobs.select import Selection, select
-from benchmark.jobs.splits import JobData, open_job_data
+from benchmark.jobs.splits import JobData, in_item_order, open_job_data
 from benchmark.system.machine import device_of, hardware
 from benchmark.system.progress import Reporter
 from probes.statistics.baselines import constant_outputs, loses
 from results import record as schema
 from results import store as records
+from tasks.items import Items
 from tasks.metrics.table import bounds
 
 if TYPE_CHECKING:
@@ -34,11 +36,48 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Scored:
-    """What came of a split: scores by metric, and the outputs of each probe."""
+class _Outputs:
+    """Outputs float32 [n, L] on the items of one split.
 
-    scores: dict[str, schema.Score]
-    outputs: list[np.ndarray]
+    Attributes:
+        probes: Of each retrained probe.
+        constant: Of the labels' shares in train; ``None`` for valid, as what follows.
+        permuted: Of the probe of permuted labels; ``None`` where that diverged.
+        ridge: Of a ridge regression on the same embeddings.
+    """
+
+    probes: list[np.ndarray]
+    constant: np.ndarray | None = None
+    permuted: np.ndarray | None = None
+    ridge: np.ndarray | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether no probe's output is infinite or undefined."""
+        return all(_finite(output) for output in self.probes)
+
+
+@dataclass(frozen=True)
+class _Evaluation:
+    """What came of the items of a job, with splits or of all folds.
+
+    Attributes:
+        selections: One; or one a fold, in order.
+        scores: On valid and test.
+        floors: What the probe is to be held against.
+        robustness: Scores under deformations.
+        predictions: The rows of valid and test, with outputs.
+        seeds: Of the probes.
+        folds: Each fold by itself.
+    """
+
+    selections: tuple[Selection, ...]
+    scores: schema.Scores
+    floors: schema.Floors
+    robustness: list[schema.Robustness]
+    predictions: pyarrow.Table
+    seeds: schema.SeedsSection
+    folds: list[schema.FoldSection]
 
 
 def evaluate(
@@ -56,24 +95,21 @@ def evaluate(
         if splits.damaged:
             left = [damage.track_id for damage in splits.damaged]
             tell(job.card, job.data.whole or job.data.items, job.data.missing, left, report)
-        return _evaluate(splits, embed_seconds, report)
+        return _write(splits, embed_seconds, report)
 
 
-def _evaluate(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[schema.Record, Path, Path | None]:
+def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[schema.Record, Path, Path | None]:
     started = time.monotonic()
     job = splits.job
-    card = job.card
-    device, seed = device_of(job.search.device), job.search.seed
+    card, device = job.card, device_of(job.search.device)
     keys = [key or "" for key in job.keys(AudioIndex(job.home))]  # a damaged file may have none
-    selection = select(splits, keys, device, report)
-    valid = _score_valid(splits, selection, seed)
-    test, floors, robust = _score_test(splits, selection, seed)
-    finished = time.monotonic()
+    evaluated = (_of_folds if splits.items.folds else _of_splits)(splits, keys, device, report)
+    selection = evaluated.selections[0]
+    finished, searched = time.monotonic(), sum(each.search_seconds for each in evaluated.selections)
     key, variant = run_key(job, keys), job.variant
     name = records.write_predictions(
-        job.results, card.id, job.encoder.name, key,
-        _predictions(splits, valid.outputs, test.outputs), job.limit, job.subset.name if job.subset else None,
-        variant,
+        job.results, card.id, job.encoder.name, key, evaluated.predictions, job.limit,
+        job.subset.name if job.subset else None, variant,
     )  # fmt: skip
     record = schema.Record(
         run_key=key,
@@ -82,91 +118,193 @@ def _evaluate(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[
         protocol=job.data.protocol.name,
         task=sections.task_section(job),
         encoder=sections.encoder_section(job),
-        scores=schema.Scores(valid=valid.scores, test=test.scores),
-        floors=floors,
+        scores=evaluated.scores,
+        floors=evaluated.floors,
         probe=sections.probe_section(job, selection),
         search=sections.search_section(job, selection),
         data=sections.data_section(splits),
-        seeds=schema.SeedsSection(
-            search=seed,
-            probes=[probe.seed for probe in selection.probes],
-            diverged=list(selection.diverged),
-        ),
+        seeds=evaluated.seeds,
         versions=versions(),
         hardware=schema.HardwareSection(**hardware(device)),
         seconds=schema.SecondsSection(
             embed=round(embed_seconds, 3),
-            search=round(selection.search_seconds, 3),
-            probes=round(finished - started - selection.search_seconds, 3),
+            search=round(searched, 3),
+            probes=round(finished - started - searched, 3),
             total=round(embed_seconds + finished - started, 3),
         ),
         predictions=name,
         curve=sections.curve_point(splits),
-        robustness=robust,
+        robustness=evaluated.robustness,
         variant=variant,
+        folds=evaluated.folds,
     )
     record = records.signed(job.results, record)
     path, displaced = records.displace(job.results, record)
+    valid, test = record.scores.valid, record.scores.test
     if job.export is not None:
         from benchmark.jobs.export import export_probe
 
         folder = export_probe(
-            job.export, job, selection.probes, splits.items.labels, valid.scores, test.scores, versions(),
+            job.export, job, selection.probes, splits.items.labels, valid, test, versions(),
             layer=selection.layer_number,
         )  # fmt: skip
         report.say(f"The probe is in {folder}")
-    scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.scores.items())
+    scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.items())
     report.say(f"Probed {job.encoder.name} on {card.id} in {finished - started:.1f} s: {scores}")
-    for metric in floors.loses_to_ridge:
-        assert floors.ridge is not None
+    for metric in record.floors.loses_to_ridge:
+        assert record.floors.ridge is not None
         report.say(
             f"{card.id}: {metric} of the probe is below that of a ridge regression on the same embeddings "
-            f"({floors.ridge[metric].value:.3f}) by more than the interval: search longer, or suspect the protocol"
+            f"({record.floors.ridge[metric].value:.3f}) by more than the interval: search longer, or suspect the "
+            "protocol"
         )
     return record, path, displaced
 
 
-def _score_valid(splits: JobData, selection: Selection, seed: int) -> _Scored:
-    valid = selection.data.valid
-    outputs = [probe.predict(valid.embeddings) for probe in selection.probes]
-    card, groups = splits.job.card, splits.groups("valid")
-    scores = score_split(card, valid.targets, outputs, splits.items.labels, groups, seed=seed, split="valid")
-    return _Scored(scores, outputs)
+def _of_splits(splits: JobData, keys: list[str], device: str, report: Reporter) -> _Evaluation:
+    """Select on train and valid, then open test."""
+    selection = select(splits, keys, device, report)
+    valid = _score_valid(splits, _valid_outputs(selection))
+    outputs = _test_outputs(splits, selection)
+    test, left_out, floors = _score_test(splits, outputs, selection.ridge.penalty)
+    robust = []
+    for deformation in splits.job.deform:
+        deformed = deformed_splits(splits, deformation)
+        arrays = deformed.arrays("test", selection.layer_number)
+        robust.append(robustness(deformed, arrays, selection.probes, test, left_out, splits.job.search.seed))
+    items = splits.items
+    rows = {split: items.rows(split) for split in ("valid", "test")}
+    table = _predictions(items, rows, {"valid": _valid_outputs(selection).probes, "test": outputs.probes})
+    scores = schema.Scores(valid=valid, test=test)
+    return _Evaluation((selection,), scores, floors, robust, table, _seeds(splits, selection), [])
+
+
+def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -> _Evaluation:
+    """Select and open test fold by fold, each for itself; then score the items of all folds together.
+
+    Raises:
+        UserError: The selected probes of no seed converged in all folds.
+    """
+    items, seed = splits.items, splits.job.search.seed
+    selections, tests, valids, folds = [], [], [], []
+    for fold in items.folds:
+        of_fold = splits.of_fold(fold)
+        selection = select(of_fold, keys, device, report)
+        valid, test = _valid_outputs(selection), _test_outputs(of_fold, selection)
+        scores = schema.Scores(
+            valid=_score_valid(of_fold, valid), test=_score_test(of_fold, test, selection.ridge.penalty)[0]
+        )
+        folds.append(sections.fold_section(of_fold, selection, scores, _seeds(of_fold, selection)))
+        selections.append(selection)
+        valids.append(valid)
+        tests.append(test)
+    common = [probe.seed for probe in selections[0].probes if all(probe.seed in fold.seeds.probes for fold in folds)]
+    if not common:
+        raise UserError(f"Probing {splits.title}: with no seed did the selected probes of all folds converge")
+    kept = [[fold.seeds.probes.index(number) for number in common] for fold in folds]
+    order = [splits.items.of_fold(fold) for fold in items.folds]
+    test = _joined(tests, kept, [part.rows("test") for part in order])
+    valid = _joined(valids, kept, [part.rows("valid") for part in order])
+    penalties = {selection.ridge.penalty for selection in selections}
+    whole = replace(splits, items=replace(items, splits=("test",) * len(items)))
+    test_scores, _, floors = _score_test(whole, test, penalties.pop() if len(penalties) == 1 else None)
+    valid_scores = _score_valid(replace(splits, items=replace(items, splits=("valid",) * len(items))), valid)
+    every = np.arange(len(items))
+    table = _predictions(items, {"valid": every, "test": every}, {"valid": valid.probes, "test": test.probes})
+    diverged = sorted({number for fold in folds for number in (*fold.seeds.probes, *fold.seeds.diverged)} - {*common})
+    seeds = schema.SeedsSection(search=seed, probes=common, diverged=diverged)
+    scores = schema.Scores(valid=valid_scores, test=test_scores)
+    return _Evaluation(tuple(selections), scores, floors, [], table, seeds, folds)
+
+
+def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Sequence[np.ndarray]) -> _Outputs:
+    """Return the outputs of all folds as one, in the order of the items.
+
+    Args:
+        outputs: Of each fold, on its own items.
+        kept: Of each fold, the places of the probes of each seed that all folds have.
+        rows: Of each fold, the rows of its own items among those of all.
+    """
+
+    def joined(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+        there = [part for part in parts if part is not None]
+        return in_item_order(there, rows) if len(there) == len(parts) else None
+
+    probes = [
+        in_item_order([fold.probes[which[i]] for fold, which in zip(outputs, kept, strict=True)], rows)
+        for i in range(len(kept[0]))
+    ]
+    return _Outputs(
+        probes,
+        joined([fold.constant for fold in outputs]),
+        joined([fold.permuted for fold in outputs]),
+        joined([fold.ridge for fold in outputs]),
+    )
+
+
+def _seeds(splits: JobData, selection: Selection) -> schema.SeedsSection:
+    return schema.SeedsSection(
+        search=splits.job.search.seed,
+        probes=[probe.seed for probe in selection.probes],
+        diverged=list(selection.diverged),
+    )
+
+
+def _valid_outputs(selection: Selection) -> _Outputs:
+    return _Outputs([probe.predict(selection.data.valid.embeddings) for probe in selection.probes])
+
+
+def _test_outputs(splits: JobData, selection: Selection) -> _Outputs:
+    """Open test, for the first and only time, and return what the selected probes and the floors say of it."""
+    test = splits.arrays("test", selection.layer_number)
+    return _Outputs(
+        [probe.predict(test.embeddings) for probe in selection.probes],
+        constant_outputs(splits.job.card.kind, selection.data.train.targets, len(splits.items.labels), len(test)),
+        None if selection.permuted is None else selection.permuted.predict(test.embeddings),
+        selection.ridge.predict(test.embeddings),
+    )
+
+
+def _score_valid(splits: JobData, outputs: _Outputs) -> dict[str, schema.Score]:
+    card, items, seed = splits.job.card, splits.items, splits.job.search.seed
+    targets, groups = items.targets[items.rows("valid")], splits.groups("valid")
+    return score_split(card, targets, outputs.probes, items.labels, groups, seed=seed, split="valid")
 
 
 def _score_test(
-    splits: JobData, selection: Selection, seed: int
-) -> tuple[_Scored, schema.Floors, list[schema.Robustness]]:
-    """Open test, for the first and only time, and score the selected probes and the floors on it.
+    splits: JobData, outputs: _Outputs, penalty: float | None
+) -> tuple[dict[str, schema.Score], LeftOut, schema.Floors]:
+    """Score the probes and the floors on the items of test.
 
-    The probes are then scored once more on test under each deformation of its audio.
+    Args:
+        splits: The items.
+        outputs: Of the probes and the floors on test.
+        penalty: Of the ridge; ``None`` where folds have several.
     """
-    test = splits.arrays("test", selection.layer_number)
-    card, labels, groups = splits.job.card, splits.items.labels, splits.groups("test")
-    outputs = [probe.predict(test.embeddings) for probe in selection.probes]
+    card, items, seed = splits.job.card, splits.items, splits.job.search.seed
+    labels, groups, targets = items.labels, splits.groups("test"), items.targets[items.rows("test")]
     left_out = None
-    if all(_finite(output) for output in outputs):  # else score_split refuses them
-        left_out = leave_out(card, test.targets, outputs, labels, groups, seed=seed)
-    scores = score_split(card, test.targets, outputs, labels, groups, seed=seed, split="test", left_out=left_out)
+    if outputs.finite:  # else score_split refuses them
+        left_out = leave_out(card, targets, outputs.probes, labels, groups, seed=seed)
+    scores = score_split(card, targets, outputs.probes, labels, groups, seed=seed, split="test", left_out=left_out)
     assert left_out is not None
 
-    def floor(found: np.ndarray, left_out: LeftOut | None = None) -> dict[str, schema.FloorScore]:
-        scored = score_split(card, test.targets, [found], labels, groups, seed=seed, split="test", left_out=left_out)
+    def floor(output: np.ndarray, left_out: LeftOut | None = None) -> dict[str, schema.FloorScore]:
+        scored = score_split(card, targets, [output], labels, groups, seed=seed, split="test", left_out=left_out)
         return {
             metric: schema.FloorScore(value=score.value, low=score.low, high=score.high)
             for metric, score in scored.items()
         }
 
-    constant = constant_outputs(card.kind, selection.data.train.targets, len(labels), len(test))
-    chance = None if selection.permuted is None else selection.permuted.predict(test.embeddings)
-    ridge, beside = selection.ridge.predict(test.embeddings), None
-    if _finite(ridge):
-        beside = leave_out(card, test.targets, [ridge], labels, groups, seed=seed, seeded=False)
+    assert outputs.constant is not None
+    chance, ridge, beside = outputs.permuted, outputs.ridge, None
+    if ridge is not None and _finite(ridge):
+        beside = leave_out(card, targets, [ridge], labels, groups, seed=seed, seeded=False)
     floors = schema.Floors(
-        constant=floor(constant),
+        constant=floor(outputs.constant),
         permuted=None if chance is None or not _finite(chance) else floor(chance),
-        ridge=None if beside is None else floor(ridge, beside),
-        ridge_penalty=None if beside is None else selection.ridge.penalty,
+        ridge=None if beside is None or ridge is None else floor(ridge, beside),
+        ridge_penalty=None if beside is None else penalty,
         loses_to_ridge=[]
         if beside is None
         else [
@@ -175,32 +313,34 @@ def _score_test(
             if loses(left_out.scores[metric], beside.scores[metric], left_out.blocks, bounds(metric))
         ],
     )
-    robust = []
-    for deformation in splits.job.deform:
-        deformed = deformed_splits(splits, deformation)
-        arrays = deformed.arrays("test", selection.layer_number)
-        robust.append(robustness(deformed, arrays, selection.probes, scores, left_out, seed))
-    return _Scored(scores, outputs), floors, robust
+    return scores, left_out, floors
 
 
 def _finite(outputs: np.ndarray) -> bool:
     return bool(np.isfinite(outputs).all())
 
 
-def _predictions(splits: JobData, valid: Sequence[np.ndarray], test: Sequence[np.ndarray]) -> pyarrow.Table:
-    """Return one row an item of valid and test: split, track_id, group, target, and the outputs of each probe."""
+def _predictions(
+    items: Items, rows: Mapping[str, np.ndarray], outputs: Mapping[str, Sequence[np.ndarray]]
+) -> pyarrow.Table:
+    """Return one row an item of valid and test: split, track_id, group, target, and the outputs of each probe.
+
+    Args:
+        items: The items.
+        rows: Those of each split.
+        outputs: Of each probe, on these.
+    """
     import pyarrow as pa
 
-    items = splits.items
-    rows = np.concatenate([items.rows("valid"), items.rows("test")])
-    targets = items.targets[rows]
+    every = np.concatenate(list(rows.values()))
+    targets = items.targets[every]
     columns = {
-        "split": [items.splits[i] for i in rows],
-        "track_id": [items.track_ids[i] for i in rows],
-        "group": pa.array([None if items.groups is None else items.groups[i] for i in rows], pa.string()),
+        "split": [split for split, its_rows in rows.items() for _ in its_rows],
+        "track_id": [items.track_ids[i] for i in every],
+        "group": pa.array([None if items.groups is None else items.groups[i] for i in every], pa.string()),
         "target": list(targets) if targets.ndim > 1 else targets,
     }
-    for i, (first, second) in enumerate(zip(valid, test, strict=True)):
-        outputs = np.concatenate([first, second]).astype(np.float32)
-        columns[f"outputs_{i}"] = pa.FixedSizeListArray.from_arrays(pa.array(outputs.ravel()), outputs.shape[1])
+    for i, of_probe in enumerate(zip(*outputs.values(), strict=True)):
+        values = np.concatenate(of_probe).astype(np.float32)
+        columns[f"outputs_{i}"] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
     return pa.table(columns).replace_schema_metadata({"labels": "\x1f".join(items.labels)})

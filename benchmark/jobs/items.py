@@ -139,13 +139,13 @@ def _place(task: Task, home: Path, data_roots: Sequence[str]) -> CollectionLocat
 
 
 def limited_rows(items: Items, limit: int, seed: int) -> np.ndarray:
-    """Return the rows of a seeded sample of about ``limit`` items, each split in proportion and none left empty."""
+    """Return the rows of a seeded sample of about ``limit`` items, each split (or fold) in proportion, none empty."""
     if limit >= len(items):
         return np.arange(len(items))
     rng = np.random.default_rng([seed, 4])
     chosen = []
-    for split in ("train", "valid", "test"):
-        rows = items.rows(split)
+    for part in items.parts:
+        rows = items.rows(part)
         chosen.append(rng.permutation(rows)[: max(1, round(limit * len(rows) / len(items)))])
     return np.sort(np.concatenate(chosen))
 

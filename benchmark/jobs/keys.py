@@ -37,9 +37,15 @@ def run_key(job: Job, audio_keys: Iterable[str], deformed: Sequence[str] | None 
     return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
-def study_name(job: Job, audio_keys: Iterable[str]) -> str:
-    """Return a name that searches share exactly when one of more trials would continue where the other ended."""
-    state = json.dumps(_search_state(job, audio_keys), sort_keys=True)
+def study_name(job: Job, audio_keys: Iterable[str], fold: str | None = None) -> str:
+    """Return a name that searches share exactly when one of more trials would continue where the other ended.
+
+    Args:
+        job: The job.
+        audio_keys: The content hash of every item's audio, in order.
+        fold: The fold that is test, where the task has folds: each has a search of its own.
+    """
+    state = json.dumps(_search_state(job, audio_keys) | ({} if fold is None else {"fold": fold}), sort_keys=True)
     return hashlib.sha256(state.encode()).hexdigest()[:32]
 
 

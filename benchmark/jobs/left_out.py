@@ -9,7 +9,7 @@ import numpy as np
 from benchmark.system.progress import Reporter
 from results.partial import words_of
 from results.record import LeftOut
-from tasks.card import SPLITS, TaskCard
+from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.kinds import KINDS
 
@@ -25,16 +25,16 @@ def left_out(card: TaskCard, whole: Items, missing: Sequence[str], damaged: Coll
     """
     ids, splits = np.array(whole.track_ids, dtype=object), np.array(whole.splits)
     counts, sizes = whole.counts(), {str(split): size for split, size in (card.sizes or {}).items()}
-    fewer = {split: max(0, sizes.get(split, 0) - counts[split]) for split in SPLITS}
+    fewer = {split: max(0, sizes.get(split, 0) - count) for split, count in counts.items()}
     gone, broken = np.isin(ids, list(missing)), np.isin(ids, list(damaged))
     if not gone.any() and not broken.any() and not any(fewer.values()):
         return None
     held = KINDS[card.kind].membership(whole.targets, len(whole.labels))
     return LeftOut(
-        of={split: counts[split] + fewer[split] for split in SPLITS},
-        missing_by_split=_by_split(splits, gone, fewer),
+        of={split: count + fewer[split] for split, count in counts.items()},
+        missing_by_split=_by_split(splits, whole.parts, gone, fewer),
         missing_by_class=_by_class(whole, splits, held, gone),
-        damaged_by_split=_by_split(splits, broken, {}),
+        damaged_by_split=_by_split(splits, whole.parts, broken, {}),
         damaged_by_class=_by_class(whole, splits, held, broken),
         emptied=_emptied(whole, splits, held, gone | broken),
     )
@@ -71,14 +71,14 @@ def place_of(card: TaskCard, items: Items, row: int) -> str:
     return ", ".join(words)
 
 
-def _by_split(splits: np.ndarray, rows: np.ndarray, more: dict[str, int]) -> dict[str, int]:
-    return {split: int((rows & (splits == split)).sum()) + more.get(split, 0) for split in SPLITS}
+def _by_split(splits: np.ndarray, parts: Sequence[str], rows: np.ndarray, more: dict[str, int]) -> dict[str, int]:
+    return {split: int((rows & (splits == split)).sum()) + more.get(split, 0) for split in parts}
 
 
 def _by_class(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, dict[str, int]]:
     """Return split -> class -> items at ``rows`` that have it; only what there is."""
     by_split = {}
-    for split in SPLITS:
+    for split in items.parts:
         sums = held[rows & (splits == split)].sum(axis=0)
         by_split[split] = {items.labels[i]: int(sums[i]) for i in np.flatnonzero(sums)}
     return {split: counts for split, counts in by_split.items() if counts}
@@ -87,7 +87,7 @@ def _by_class(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarr
 def _emptied(items: Items, splits: np.ndarray, held: np.ndarray, rows: np.ndarray) -> dict[str, list[str]]:
     """Return split -> classes that it has in the task, and of which nothing is left."""
     by_split = {}
-    for split in SPLITS:
+    for split in items.parts:
         inside = splits == split
         lost = held[inside].any(axis=0) & ~held[inside & ~rows].any(axis=0)
         by_split[split] = [items.labels[i] for i in np.flatnonzero(lost)]

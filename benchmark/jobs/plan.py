@@ -66,6 +66,7 @@ def plan_jobs(
         for data in tasks:
             fitted_on = None
             if encoder.fitted:
+                _refuse_fitted_on_folds(encoder, data)
                 _refuse_export(encoder, options)
                 fitted_on = training_split(data.task.card.id, *data.train, index, report)
             used, space, own_windows = _fed(encoder, data.task.card, fitted_on, own_windows=options.own_windows)
@@ -80,6 +81,8 @@ def _jobs(
     encoder: Encoder, data: TaskItems, source: RowSource, options: Options, *, own_windows: bool = False
 ) -> list[Job]:
     """Return the jobs of an encoder on a task: one, or one for each point of a learning curve."""
+    if data.items.folds:
+        _refuse_with_folds(data, options)
     search = _search_plan(encoder, source.space.layers, data.protocol, options)
     return [
         Job(
@@ -161,6 +164,28 @@ def _refuse_deformations(encoder: Precomputed, options: Options) -> None:
             f"--deform {options.deformations[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
             "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
         )
+
+
+def _refuse_fitted_on_folds(encoder: Encoder, data: TaskItems) -> None:
+    if data.items.folds:
+        raise UserError(
+            f"the encoder {encoder.name!r} is fitted on the training split, and {data.task.card.id!r} has "
+            f"{len(data.items.folds)} folds with as many training splits: name an encoder that is not fitted, or give "
+            "the card a split column"
+        )
+
+
+def _refuse_with_folds(data: TaskItems, options: Options) -> None:
+    for option, chosen in (
+        ("--train-fraction", bool(options.fractions)),
+        ("--deform", bool(options.deformations)),
+        ("--export", options.export is not None),
+    ):
+        if chosen:
+            raise UserError(
+                f"{option} is about one split, and {data.task.card.id!r} has {len(data.items.folds)} folds: leave it "
+                "out, or give the card a split column"
+            )
 
 
 def _refuse_export(encoder: Encoder, options: Options) -> None:

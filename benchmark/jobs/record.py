@@ -16,6 +16,7 @@ from benchmark.jobs.scoring import objective_name
 from benchmark.jobs.splits import JobData, subset_seed
 from benchmark.jobs.variants import precision_of
 from results import record as schema
+from tasks.items import SPLITS
 
 if TYPE_CHECKING:
     from benchmark.jobs.select import Selection
@@ -136,6 +137,31 @@ def curve_point(splits: JobData) -> schema.CurvePoint | None:
     )
 
 
+def fold_section(
+    splits: JobData, selection: Selection, scores: schema.Scores, seeds: schema.SeedsSection
+) -> schema.FoldSection:
+    """Return what came of one fold.
+
+    Args:
+        splits: The items, with the fold as test.
+        selection: What came of its train and valid.
+        scores: On its valid and test.
+        seeds: Of its probes.
+    """
+    job = splits.job
+    folds = job.data.items.folds
+    assert splits.fold is not None
+    return schema.FoldSection(
+        name=splits.fold,
+        valid=folds[(folds.index(splits.fold) + 1) % len(folds)],
+        counts=splits.items.counts(),
+        scores=scores,
+        probe=probe_section(job, selection),
+        search=search_section(job, selection),
+        seeds=seeds,
+    )
+
+
 def data_section(splits: JobData) -> schema.DataSection:
     """Return what was scored, and what was left out or looks wrong."""
     items, job, seen = splits.items, splits.job, None
@@ -144,7 +170,7 @@ def data_section(splits: JobData) -> schema.DataSection:
         seen = [places[key] for key in splits.keys]
     return schema.DataSection(
         fingerprint=content_of(splits),
-        counts=items.counts(),
+        counts=dict.fromkeys(SPLITS, len(items)) if items.folds else items.counts(),
         labels=list(items.labels),
         groups=None if items.groups is None else len(set(items.groups)),
         shared_groups=_shared(items.groups, items.splits),
@@ -187,12 +213,14 @@ def content_of(splits: JobData) -> str:
 
 
 def _shared(names: Sequence[str] | None, splits: Sequence[str]) -> list[str]:
-    """Return the names that occur in test and also in train or valid."""
+    """Return the names that occur in test and also in train or valid; of folds, those in more than one."""
     if names is None:
         return []
-    inside = {name for name, split in zip(names, splits, strict=True) if split == "test"}
-    outside = {name for name, split in zip(names, splits, strict=True) if split != "test"}
-    return sorted(inside & outside)
+    parts: dict[str, set[str]] = {}
+    for name, split in zip(names, splits, strict=True):
+        parts.setdefault(name, set()).add(split)
+    folds = not set(splits) <= set(SPLITS)
+    return sorted(name for name, its in parts.items() if len(its) > 1 and (folds or "test" in its))
 
 
 def _shared_audio(splits: JobData) -> list[str]:
@@ -200,4 +228,4 @@ def _shared_audio(splits: JobData) -> list[str]:
     shared = set(_shared(splits.keys, splits.items.splits))
     items = splits.items
     rows = zip(items.track_ids, items.splits, splits.keys, strict=True)
-    return [name for name, split, key in rows if split == "test" and key in shared]
+    return [name for name, split, key in rows if key in shared and (split == "test" or items.folds)]

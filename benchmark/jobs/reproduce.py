@@ -25,12 +25,15 @@ from benchmark.jobs.verdicts import Judged, Verdict, judge, machine_differences,
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Silent
 from results import store as records
-from results.record import Record
+from results.record import ProbeSection, Record, SearchSection
 from results.text import SIGNED_SINCE
 from tasks import registry
 from tasks.errors import TaskError
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmark.jobs.splits import JobData
     from probes.training.trainer import Trainer
 
 
@@ -94,7 +97,7 @@ def reproduce(
     return Reproduction(record, tuple(judge(record, scores)), tuple(_circumstances(record, options.device, chosen)))
 
 
-def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]:
+def _circumstances(record: Record, device: str, chosen: Sequence[str]) -> list[str]:
     """Return what differs between the record's run and this one, in words."""
     from benchmark.system.machine import device_of
 
@@ -110,7 +113,7 @@ def _circumstances(record: Record, device: str, chosen: str | None) -> list[str]
         ("versions", version_differences(record)),
     ):
         lines.append(f"Differs, {what}: {'; '.join(differences)}" if differences else f"Alike: {what}")
-    return lines if chosen is None else [*lines, chosen]
+    return [*lines, *chosen]
 
 
 def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: str, workers: int | None) -> Options:
@@ -193,68 +196,101 @@ def _embed_lacking(job: Job, damaged: Mapping[Path, Damage], settings: EmbedSett
 
 def _retrained(
     record: Record, job: Job, damaged: Mapping[Path, Damage], *, search: bool
-) -> tuple[dict[str, dict[str, list[float]]], str | None]:
-    """Return the scores of each seed by split and metric, and, with ``search``, which trial would be chosen."""
+) -> tuple[dict[str, dict[str, list[float]]], list[str]]:
+    """Return the scores of each seed by split and metric, and, with ``search``, which trials would be chosen."""
     from benchmark.jobs.record import content_of
-    from benchmark.jobs.scoring import objective
-    from benchmark.jobs.select import split_data
-    from benchmark.jobs.splits import open_job_data
-    from benchmark.system.machine import device_of
-    from probes.protocol import Settings
-    from probes.training.trainer import Trainer
+    from benchmark.jobs.splits import in_item_order, open_job_data
     from tasks.metrics import scores
 
-    card, probe, labels = job.card, record.probe, record.data.labels
+    outputs: dict[str, list[np.ndarray]]
     with open_job_data(job, damaged) as splits:
         _refuse_other(record, "audio", content_of(splits), record.data.fingerprint)
-        layers = job.source.space.layers
-        number = list(layers).index(probe.layer) if layers and probe.layer in layers else None
-        data = split_data(splits, number)
-        spec = job.data.protocol.spec(card.kind, len(labels), len(layers or ()) if probe.layer == "mix" else None)
-        trainer = Trainer(
-            spec, data, lambda targets, outputs: objective(card, targets, outputs, labels),
-            device=device_of(job.search.device), precision=job.search.precision,
-        )  # fmt: skip
-        settings = Settings(
-            probe.learning_rate, probe.l2, probe.steps, probe.standardise, tuple(probe.hidden), probe.dropout,
-            probe.batch_size, probe.warm_rate,
-        )  # fmt: skip
-        trainings = [trainer.begin(settings, seed) for seed in record.seeds.probes]
-        trainer.complete(trainings)
-        probes = [trainer.finish(training) for training in trainings]
-        scores_now = {}
-        for split, arrays in (("valid", data.valid), ("test", splits.arrays("test", number))):
-            outputs = [probe.predict(arrays.embeddings) for probe in probes]
-            scores_now[split] = {
-                metric: [float(scores.scores(metric, arrays.targets, output, labels)) for output in outputs]
-                for metric in card.metrics
-            }
-        chosen = _choice(record, trainer, job) if search else None
-    return scores_now, chosen
+        items, chosen = splits.items, []
+        targets = {split: items.targets[items.rows(split)] for split in ("valid", "test")}
+        if record.folds:
+            by_fold = []
+            for fold in record.folds:
+                by_fold.append(_outputs(record, splits.of_fold(fold.name), fold.probe))
+                chosen += _choice(record, splits.of_fold(fold.name), fold.probe, fold.search) if search else []
+            outputs = {}
+            for split in targets:
+                rows = [items.of_fold(fold.name).rows(split) for fold in record.folds]
+                of_seeds = zip(*(of_fold[split] for of_fold in by_fold), strict=True)
+                outputs[split] = [in_item_order(parts, rows) for parts in of_seeds]
+                targets[split] = items.targets
+        else:
+            outputs = _outputs(record, splits, record.probe)
+            chosen += _choice(record, splits, record.probe, record.search) if search else []
+    labels = record.data.labels
+    return {
+        split: {
+            metric: [float(scores.scores(metric, targets[split], output, labels)) for output in outputs[split]]
+            for metric in job.card.metrics
+        }
+        for split in targets
+    }, chosen
 
 
-def _choice(record: Record, trainer: Trainer, job: Job) -> str:
-    """Search once more, with the record's budget and seed, and say which trial would be chosen."""
+def _trainer(record: Record, splits: JobData, probe: ProbeSection) -> tuple[Trainer, int | None]:
+    """Return what trains a recorded probe once more, and the layer that it takes, where it takes one of several."""
+    from benchmark.jobs.scoring import objective
+    from benchmark.jobs.select import split_data
+    from benchmark.system.machine import device_of
+    from probes.training.trainer import Trainer
+
+    job, card, labels = splits.job, splits.job.card, record.data.labels
+    layers = job.source.space.layers
+    number = list(layers).index(probe.layer) if layers and probe.layer in layers else None
+    spec = job.data.protocol.spec(card.kind, len(labels), len(layers or ()) if probe.layer == "mix" else None)
+    trainer = Trainer(
+        spec, split_data(splits, number), lambda targets, outputs: objective(card, targets, outputs, labels),
+        device=device_of(job.search.device), precision=job.search.precision,
+    )  # fmt: skip
+    return trainer, number
+
+
+def _outputs(record: Record, splits: JobData, probe: ProbeSection) -> dict[str, list[np.ndarray]]:
+    """Train a recorded probe once more with each seed, and return its outputs on valid and test."""
+    from probes.protocol import Settings
+
+    trainer, number = _trainer(record, splits, probe)
+    settings = Settings(
+        probe.learning_rate, probe.l2, probe.steps, probe.standardise, tuple(probe.hidden), probe.dropout,
+        probe.batch_size, probe.warm_rate,
+    )  # fmt: skip
+    trainings = [trainer.begin(settings, seed) for seed in record.seeds.probes]
+    trainer.complete(trainings)
+    probes = [trainer.finish(training) for training in trainings]
+    return {
+        split: [trained.predict(splits.arrays(split, number).embeddings) for trained in probes]
+        for split in ("valid", "test")
+    }
+
+
+def _choice(record: Record, splits: JobData, probe: ProbeSection, recorded: SearchSection) -> list[str]:
+    """Search once more, with the recorded budget and seed, and say which trial would be chosen."""
     from probes.search.search import search
     from probes.search.storage import open_study
 
+    job, fold = splits.job, "" if splits.fold is None else f" (fold {splits.fold})"
+    trainer, _ = _trainer(record, splits, probe)
     with open_study(None, None, "reproduce") as study:
-        found = search(
+        result = search(
             trainer, job.data.protocol, study,
-            trials=len(record.search.trials), seed=record.seeds.search, sampler=job.search.sampler,
+            trials=len(recorded.trials), seed=record.seeds.search, sampler=job.search.sampler,
             pruner=job.search.pruner,
         )  # fmt: skip
-    then = record.search.trials[record.search.selected]
-    now = found.trials[found.selected]
+    then = recorded.trials[recorded.selected]
+    now = result.trials[result.selected]
     if now.number == then.number:
-        return f"Choice of trial: {now.number}, as in the record"
+        return [f"Choice of trial{fold}: {now.number}, as in the record"]
     score = "none" if then.score is None else f"{then.score:.4f}"
-    there = record.search.trials[now.number].score if now.number < len(record.search.trials) else None
-    return (
-        f"Differs, choice of trial: here {now.number} (valid {now.score:.4f}, in the record "
+    there = recorded.trials[now.number].score if now.number < len(recorded.trials) else None
+    return [
+        f"Differs, choice of trial{fold}: here {now.number} (valid {now.score:.4f}, in the record "
         f"{'none' if there is None else f'{there:.4f}'}), in the record {then.number} (valid {score}, here "
-        f"{found.trials[then.number].score:.4f})"
-    )
+        f"{result.trials[then.number].score:.4f})"
+    ]
 
 
 def _damaged(record: Record, job: Job) -> dict[Path, Damage]:

@@ -24,12 +24,16 @@ def objective_name(card: TaskCard) -> str:
 
 
 def refuse_undefined(card: TaskCard, items: Items) -> None:
-    """Refuse a task whose scores or intervals could not be computed, before hours are spent.
+    """Refuse a task whose scores or intervals could not be computed, before hours are spent; of folds, each as test.
 
     Raises:
         UserError: There is one single class; on valid or test there is one item, all items are of one group, or a
             metric is undefined.
     """
+    if items.folds:
+        for fold in items.folds:
+            refuse_undefined(card, items.of_fold(fold))
+        return
     if not KINDS[card.kind].several and len(items.labels) < 2:
         raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
     for split in ("valid", "test"):

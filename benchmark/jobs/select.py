@@ -79,7 +79,7 @@ def select(splits: JobData, keys: list[str], device: str, report: Reporter) -> S
     def score(targets: np.ndarray, outputs: np.ndarray) -> float:
         return objective(card, targets, outputs, labels)
 
-    title = f"Probing {job.name}"
+    title = f"Probing {splits.title}"
     wanted, seeds = plan.trials, plan.seeds
     with _told(title, report), report.stage(title, wanted + seeds + 1, "probes") as advance:
         layer, number, data, layers = _layer(splits, score)
@@ -136,7 +136,7 @@ def _told(title: str, report: Reporter) -> Iterator[None]:
 @contextmanager
 def _study(splits: JobData, keys: list[str]) -> Iterator[SearchStudy]:
     job = splits.job
-    name = study_name(job, keys)
+    name = study_name(job, keys, splits.fold)
     if job.search.fresh:  # begin anew, and leave what is there alone
         name += f"-{uuid.uuid4().hex[:8]}"
     folder = None if job.search.fresh else job.results / STUDIES

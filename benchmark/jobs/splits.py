@@ -39,6 +39,7 @@ class JobData:
         scratch: A folder for what does not fit into memory.
         lost: Labels without an item in the part of train.
         notes: What is to be told of audio that is used nevertheless, by the id of its item.
+        fold: The fold that is test, where the task has folds and the items are those of one of them.
     """
 
     job: Job
@@ -48,6 +49,18 @@ class JobData:
     scratch: Path
     lost: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)
+    fold: str | None = None
+
+    @property
+    def title(self) -> str:
+        """What is probed, in words."""
+        return self.job.name if self.fold is None else f"{self.job.name}, fold {self.fold}"
+
+    def of_fold(self, fold: str) -> JobData:
+        """Return the same items with ``fold`` as test; see :meth:`tasks.items.Items.of_fold`."""
+        scratch = self.scratch / f"fold-{self.items.folds.index(fold)}"
+        scratch.mkdir(exist_ok=True)
+        return replace(self, items=self.items.of_fold(fold), fold=fold, scratch=scratch)
 
     def arrays(self, split: str, layer: int | None = None) -> SplitArrays:
         """Read one split's embeddings, all of them or one layer's.
@@ -78,6 +91,16 @@ class JobData:
         """Return the groups of one split's items."""
         groups = self.items.groups
         return None if groups is None else [groups[i] for i in self.items.rows(split)]
+
+
+def in_item_order(parts: Sequence[np.ndarray], rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Return what was computed fold by fold [n, L], in the order of the items.
+
+    Args:
+        parts: Of each fold, [its items, L].
+        rows: Of each fold, the rows of its items among all n.
+    """
+    return np.concatenate(parts)[np.argsort(np.concatenate(rows))]
 
 
 def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:

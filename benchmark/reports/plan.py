@@ -35,9 +35,11 @@ def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
         fresh = [track for track in todo if (space.key, track.path) not in counted]
         counted.update((space.key, track.path) for track in todo)
         megabytes = len(fresh) * space.width * 4 / 1e6
-        probes = job.search.trials + job.search.seeds
+        folds = len(job.data.items.folds)
+        probes = (job.search.trials + job.search.seeds) * max(1, folds)
         name = job.encoder.name if not (variant := job.variant) else f"{job.encoder.name}+{variant}"
-        work = job.outcome if job.kept else f"{probes} probes, {job.outcome}"
+        in_folds = f" in {folds} folds" if folds else ""
+        work = job.outcome if job.kept else f"{probes} probes{in_folds}, {job.outcome}"
         if job.subset is not None:
             work += f", {job.subset.fraction:g} of train, repeat {job.subset.repeat}"
         to_embed = f"{len(fresh)}" if job.source.reads_audio else "given"

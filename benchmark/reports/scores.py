@@ -102,6 +102,10 @@ def _remarks(record: Record) -> list[str]:
     data, what = record.data, f"{record.name} on {record.task.id}"
     remarks = []
     remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
+    if record.folds:
+        metric = record.task.metrics[0]
+        values = ", ".join(f"{fold.name}: {fold.scores.test[metric].value:.3f}" for fold in record.folds)
+        remarks.append(f"{what}: each item is scored by the probe of its fold; {metric} by fold: {values}")
     if data.cut_inside_frame:
         names = _first(data.cut_inside_frame)
         remarks.append(f"{what}: {len(data.cut_inside_frame)} file(s) end inside an MPEG frame and were used: {names}")

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 
 from benchmark.errors import UserError
-from tasks.files import expanded
 
 HOME_VARIABLE = "BENCH_HOME"
 APPLICATION = "music-probe-benchmark"
@@ -35,4 +34,6 @@ def home_folder(given: Path | str | None = None) -> Path:
         import platformdirs
 
         given = platformdirs.user_cache_dir(APPLICATION)
+    from tasks.files import expanded
+
     return expanded(given).absolute()

@@ -20,7 +20,7 @@ import numpy as np
 from tasks.card import SPLITS, Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.files import TABLE, read_text
-from tasks.items import Items
+from tasks.items import FEWEST_FOLDS, Items, numbers_by_value
 from tasks.kinds import KINDS
 from tasks.metrics.table import label_problems
 from tasks.sources.layout import denied
@@ -53,14 +53,16 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     for number, row in rows:
         if len(problems) > FAULTS:
             break
-        track_id, split = composed(row[columns.id]), row[columns.split]
+        track_id, part = composed(row[columns.id]), row[_part_column(columns)]
         if not visible(track_id):
             problems.append((number, f"the {columns.id} is empty"))
         elif visible(track_id) in ids:
             problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[visible(track_id)]}"))
         ids.setdefault(visible(track_id), number)
-        if split not in SPLITS:
-            problems.append((number, f"unknown split {split!r}: it is one of train, valid, test"))
+        if columns.split is not None and part not in SPLITS:
+            problems.append((number, f"unknown split {part!r}: it is one of train, valid, test"))
+        if columns.fold is not None and (not visible(part) or part in SPLITS):
+            problems.append((number, f"the {columns.fold} is {part!r}, which names no fold"))
         if columns.group is not None and not visible(row[columns.group]):
             problems.append((number, f"the group column {columns.group!r} is empty"))
         name = row[columns.audio]
@@ -80,10 +82,8 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     _refuse(path, problems)
     targets, labels, target_problems = _targets(rows, card)
     problems.extend(target_problems)
-    splits = tuple(row[columns.split] for _, row in rows)
-    for split in SPLITS:
-        if split not in splits:
-            problems.append((0, f"the split {split!r} is empty: the task needs train, valid and test"))
+    splits = tuple(composed(row[_part_column(columns)]) for _, row in rows)
+    problems += _missing_parts(splits, folds=columns.fold is not None)
     _refuse(path, problems, respelt)
     problems.extend(_unseen_labels(rows, splits, targets, labels, card))
     _refuse(path, problems, respelt)
@@ -91,6 +91,22 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
 
 
 Row = tuple[int, dict[str, str]]
+
+
+def _part_column(columns: Columns) -> str:
+    """Return the column that says the split, or the fold, of each item; a card names one of the two."""
+    column = columns.fold if columns.split is None else columns.split
+    assert column is not None
+    return column
+
+
+def _missing_parts(splits: Sequence[str], *, folds: bool) -> list[tuple[int, str]]:
+    names = set(splits)
+    if folds and len(names) < FEWEST_FOLDS:
+        need = f"a task needs {FEWEST_FOLDS} at least: one for test, one for validation, one to train on"
+        return [(0, f"there are {len(names)} folds, and {need}")]
+    missing = [] if folds else [split for split in SPLITS if split not in names]
+    return [(0, f"the split {split!r} is empty: the task needs train, valid and test") for split in missing]
 
 
 def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
@@ -130,7 +146,13 @@ def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
 
 def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns) -> dict[str, int]:
     """Return the place of each of the card's columns."""
-    wanted = [columns.id, columns.audio, columns.split, *card.targets, *([columns.group] if columns.group else [])]
+    wanted = [
+        columns.id,
+        columns.audio,
+        _part_column(columns),
+        *card.targets,
+        *([columns.group] if columns.group else []),
+    ]
     missing = [name for name in wanted if name not in header]
     if missing:
         raise TaskError(
@@ -279,11 +301,32 @@ def _unseen_labels(
     rows: Sequence[Row], splits: Sequence[str], targets: np.ndarray, labels: Sequence[str], card: TaskCard
 ) -> Iterable[tuple[int, str]]:
     held = [KINDS[card.kind].labels_of(target) for target in targets]
+    if card.columns is not None and card.columns.fold is not None:
+        yield from _untrained_labels(rows, splits, held, labels)
+        return
     in_train = {label for split, of_item in zip(splits, held, strict=True) if split == "train" for label in of_item}
     for (number, _), split, of_item in zip(rows, splits, held, strict=True):
         for label in of_item:
             if label not in in_train:
                 yield number, f"label {labels[label]!r} is in {split} but never in train"
+
+
+def _untrained_labels(
+    rows: Sequence[Row], folds: Sequence[str], held: Sequence[Sequence[int]], labels: Sequence[str]
+) -> Iterable[tuple[int, str]]:
+    """Yield each label, with its first row, that train lacks where some fold is test and the next one validation."""
+    with_label: dict[int, set[str]] = {}
+    first: dict[int, int] = {}
+    for (number, _), fold, of_item in zip(rows, folds, held, strict=True):
+        for label in map(int, of_item):
+            with_label.setdefault(label, set()).add(fold)
+            first.setdefault(label, number)
+    order = sorted(set(folds), key=numbers_by_value)
+    pairs = [{fold, following} for fold, following in zip(order, [*order[1:], order[0]], strict=True)]
+    for label, names in with_label.items():
+        if any(names <= pair for pair in pairs):
+            alone = " and ".join(sorted(names))
+            yield first[label], f"label {labels[label]!r} is in the fold(s) {alone} alone: none is left to train on"
 
 
 def _refuse(path: Path, problems: Sequence[tuple[int, str]], notes: Sequence[str] = ()) -> None:

@@ -1,4 +1,5 @@
 import os
+import re
 import time
 
 import pytest
@@ -118,7 +119,7 @@ def test_the_schema_has_no_key_that_these_tests_do_not_know():
     built_in = {"deviations", "outputs", "table1", "split_rule", "label_source", "counts_verified", "documented"}
     assert set(TaskCard.model_fields) == required | users | extras | built_in
     assert {name for name, field in TaskCard.model_fields.items() if field.is_required()} == required
-    assert set(Columns.model_fields) == {"id", "audio", "split", "target", "group"}
+    assert set(Columns.model_fields) == {"id", "audio", "split", "fold", "target", "group"}
     assert set(ProbeSettings.model_fields) == {"hidden", "dropout", "batch_size"}
 
 
@@ -159,7 +160,19 @@ def test_a_manifest_needs_columns_and_columns_leave_no_outputs(refusal):
     assert refusal(CARD + 'outputs = ["x"]\n') == ["outputs are for cards without columns"]
 
 
-@pytest.mark.parametrize("key", ["id", "audio", "split", "target"])
+def test_columns_name_a_split_or_a_fold(refusal, card):
+    columns = CARD.splitlines()[-1]
+    assert "split = " in columns
+    problem = ["columns names either split (train, valid, test) or fold: without any, 'bench data split' writes one"]
+    assert refusal(CARD.replace("split = ", "fold = ").replace("}", ', split = "split"}')) == problem
+    named = re.search(r'split = "(\w+)"', columns)
+    assert refusal(CARD.replace(f", {named[0]}", "")) == problem
+    assert card(CARD.replace("split = ", "fold = ")).columns.fold == named[1]
+    sized = CARD.replace(columns, "sizes = {train = 1}\n" + columns).replace("split = ", "fold = ")
+    assert refusal(sized) == ["sizes are those of splits, and the card has folds: leave them out"]
+
+
+@pytest.mark.parametrize("key", ["id", "audio", "target"])
 def test_a_missing_column_is_named(refusal, key):
     columns = CARD.splitlines()[-1]
     assert refusal(CARD.replace(columns, columns.replace(f"{key} = ", f"x{key} = "))) == [

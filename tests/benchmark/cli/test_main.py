@@ -344,7 +344,7 @@ class TestLastResort:
         def failing(*_: object, **__: object) -> None:
             raise error
 
-        monkeypatch.setattr("benchmark.reports.cache.ls", failing)
+        monkeypatch.setattr("benchmark.reports.cache.format_spaces", failing)
         with pytest.raises(SystemExit) as stopped:
             main(["cache", "ls"])
         return stopped.value.code, capsys.readouterr().err
@@ -394,7 +394,7 @@ class TestLastResort:
         def failing(*_: object, **__: object) -> None:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", "/gone")
 
-        monkeypatch.setattr("benchmark.reports.cache.ls", failing)
+        monkeypatch.setattr("benchmark.reports.cache.format_spaces", failing)
         with pytest.raises(FileNotFoundError):
             main(["cache", "ls"])
 

@@ -36,7 +36,7 @@ class TestSearch:
         found = SearchResult(
             (trial(0), trial(1, "pruned", 0.4, 8), trial(2, "diverged", -np.inf, 3)), selected=0, operations=1e9
         )
-        selection = SimpleNamespace(found=found, floor_seconds=0.12345, layers={"low": 0.25, "high": 0.5})
+        selection = SimpleNamespace(result=found, floor_seconds=0.12345, layers={"low": 0.25, "high": 0.5})
         card = SimpleNamespace(metrics=("r2_valence", "r2_arousal"), kind="regression")
         protocol = SimpleNamespace(section="emo", version=3, pruner="halving")
         job = SimpleNamespace(data=SimpleNamespace(protocol=protocol), card=card, search=plan)
@@ -66,7 +66,7 @@ class TestProbe:
         ]
         settings = replace(trial(0).settings, hidden=(16, 8), warm_rate=1e-2)
         selection = SimpleNamespace(
-            found=SimpleNamespace(settings=settings), probes=probes, layer="mix",
+            result=SimpleNamespace(settings=settings), probes=probes, layer="mix",
             spec=SimpleNamespace(dropout_place="logits", loss="cross_entropy"),
         )  # fmt: skip
         section = record.probe_section(SimpleNamespace(search=replace(plan, precision="bf16")), selection)

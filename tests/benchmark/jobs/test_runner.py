@@ -104,7 +104,7 @@ class TestRecord:
         path.write_bytes(spoil(mp3(8000)))
         with monkeypatch.context() as before:  # as it was when nothing was looked at
             for module in (audio_index, sound_files):
-                before.setattr(module, "look", lambda path: Contents(size=path.stat().st_size))
+                before.setattr(module, "inspect_file", lambda path: Contents(size=path.stat().st_size))
             before.setattr(reader, "INSPECTION_VERSION", 0)
             first = benchmark.run(bands, card, **places, **FAST)
         assert first.data.damaged == []
@@ -256,7 +256,7 @@ class TestSealedTest:
         card, chosen = make_task(), {**FAST, "layer": layer, "overwrite": "always"}
         honest = benchmark.run(Layered(), card, **places, **chosen)
         opened, touched = [], []
-        read, score_test = EmbeddingStore.read, evaluation._score_test
+        read, test_outputs = EmbeddingStore.read, evaluation._test_outputs
         index, audio = AudioIndex(places["home"]), card.parent / "audio"
         of_test = {index.key(audio / f"t{i:03d}.flac") for i in range(60) if (i // 3) % 5 == 4}
         assert len(of_test - {None}) == 12
@@ -271,10 +271,10 @@ class TestSealedTest:
 
         def open_test(*args, **kwargs):
             opened.append(True)
-            return score_test(*args, **kwargs)
+            return test_outputs(*args, **kwargs)
 
         monkeypatch.setattr(EmbeddingStore, "read", poisoned)
-        monkeypatch.setattr(evaluation, "_score_test", open_test)
+        monkeypatch.setattr(evaluation, "_test_outputs", open_test)
         record = benchmark.run(Layered(), card, **places, **chosen)
         assert touched == [True] * 12  # each row once
         assert opened == [True]
