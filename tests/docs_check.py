@@ -1,10 +1,13 @@
 """Run the console blocks of the pages and compare what the commands print with what the pages show.
 
-    python tests/docs_check.py [PAGE ...]     README.md, CONTRIBUTING.md and docs/*.md by default
+    python tests/docs_check.py [--demo HOME] [PAGE ...]     README.md, CONTRIBUTING.md and docs/*.md by default
+
+HOME is a data home whose demo collection is used, such as that of ``make demo``; without, the collection is rendered.
 
 Every fenced block ``console`` is run, command by command (``$ ...``), in a scratch folder of its page; all pages share
-one data home. A command must exit with 0, or with 2 where the page shows its message (``bench: ...``). Where the page
-shows output it must be what the command prints to stdout, and to stderr too where it fails. Comments say otherwise:
+one data home. A command must exit with 0, or with 2 where the page shows a message (``bench: ...``) or a broken rule
+(``FAIL ...``). Where the page shows output it must be what the command prints to stdout, and to stderr too where it
+fails. Comments say otherwise:
 
     <!-- docs-check: not run, REASON -->      before a block that needs something from outside, or hours
     <!-- docs-check: file NAME -->            before a block of another kind: written to NAME in the page's folder
@@ -17,9 +20,11 @@ and the folders of absolute paths may be any.
 
 from __future__ import annotations
 
+import argparse
 import math
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -182,7 +187,7 @@ def run(page: Page, command: Command, folder: Path, environment: Mapping[str, st
     except subprocess.TimeoutExpired:
         yield Difference(page.name, command.line, f"{command.text} ends", f"nothing for {SECONDS} s")
         return
-    expected = 2 if any(line.startswith("bench: ") for line in command.shown) else 0
+    expected = 2 if any(line.startswith(("bench: ", "FAIL ")) for line in command.shown) else 0
     if done.returncode != expected:
         last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
         printed = f"exit code {done.returncode}" + "".join(f": {line}" for line in last)
@@ -245,8 +250,13 @@ def _near(shown: str, printed: str) -> bool:
     return math.isclose(one, other, rel_tol=NEAR, abs_tol=NEAR)
 
 
-def check(names: Sequence[str], root: Path) -> tuple[list[Difference], int, list[str]]:
+def check(names: Sequence[str], root: Path, demo: Path | None = None) -> tuple[list[Difference], int, list[str]]:
     """Check pages below ``root``.
+
+    Args:
+        names: Paths of the pages.
+        root: The repository.
+        demo: A data home whose demo collection is used.
 
     Returns:
         What differs, how many commands were run, and which blocks were not, with the reason.
@@ -264,6 +274,8 @@ def check(names: Sequence[str], root: Path) -> tuple[list[Difference], int, list
             "HOME": scratch, "BENCH_HOME": f"{scratch}/data", "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8",
             "COLUMNS": "120",
         }  # fmt: skip
+        for collection in () if demo is None else (demo / "collections").glob("demo-*"):
+            shutil.copytree(collection, Path(scratch, "data", "collections", collection.name))
         for page in pages:
             folder = Path(scratch, "pages", page.name.replace("/", "-"))
             folder.mkdir(parents=True)
@@ -282,10 +294,14 @@ def check(names: Sequence[str], root: Path) -> tuple[list[Difference], int, list
 
 def main(arguments: Sequence[str]) -> int:
     """Check pages, print what differs and what was not run; return 1 if anything differs, 2 if a page is malformed."""
+    parser = argparse.ArgumentParser(description="Run the console blocks of the pages and compare what they print.")
+    parser.add_argument("--demo", type=Path, metavar="HOME", help="a data home whose demo collection is used")
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="README.md, CONTRIBUTING.md and docs/*.md by default")
+    given = parser.parse_args(arguments)
     pages = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").glob("*.md"))]
     before = time.perf_counter()
     try:
-        found, commands, left_out = check(arguments or ["README.md", "CONTRIBUTING.md", *pages], ROOT)
+        found, commands, left_out = check(given.pages or ["README.md", "CONTRIBUTING.md", *pages], ROOT, given.demo)
     except PageError as error:
         print(error)
         return 2
