@@ -2,6 +2,10 @@
 # make format   the code, by ruff
 # make demo   three encoders on the five demo tasks, offline, and the leaderboard
 # make test   the tests
+# make test-fast   the tests but for the slow modules that tests/slow.txt lists: for every edit
+# make coverage   the tests, and which lines they run: a table, and pages in .coverage-html
+# make docs   the site of the documentation, into .site; a broken link is an error
+# make docs-check   the console blocks of the pages, run and compared with what the pages show
 # make campaign    kills, full disks, flipped bits, damaged audio, hostile files: under half an hour; campaign-full: hours
 # make wheel-check   the wheel, installed where no checkout is known, runs a demo task
 # make mutants     planted errors of the protocol, each of which a named test must notice
@@ -17,6 +21,7 @@ EXTRAS ?= dev
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.installed-docs
 
 # Of the machine with the GPU: its interpreter, which has torch, and for gpu-wheels the version of that.
 GPU_PYTHON_BIN ?= python3
@@ -24,7 +29,7 @@ GPU_PYTHON ?= 3.12
 GPU_DEVICE ?= cuda
 
 .DEFAULT_GOAL := help
-.PHONY: help format demo test wheel-check mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
+.PHONY: help format demo test test-fast coverage docs docs-check wheel-check mutants campaign campaign-full gpu-check gpu-wheels check leaderboard install clean
 
 help:
 	@awk '/^# make / { printf "make %-12s", $$3; for (i = 4; i <= NF; i++) printf " %s", $$i; print "" }' $(MAKEFILE_LIST)
@@ -36,14 +41,33 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) --editable '.[$(EXTRAS)]'
 	touch $(INSTALLED)
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(PIP_ARGS) --editable '.[docs]'
+	touch $(DOCS_INSTALLED)
+
 demo: $(INSTALLED)
 	$(BIN)/bench run --encoder logmel,mfcc,chroma --task demo --overwrite always --home .demo/home --results .demo/results
 	$(BIN)/bench leaderboard --results .demo/results --output .demo/leaderboard.md --print
 
 # Two processes share the cores: a thread of torch that waits must not keep one busy; and hundreds of interpreters start,
 # so that compiled modules are kept.
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
 test: $(INSTALLED)
-	PYTHONDONTWRITEBYTECODE= OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(PYTEST)
+
+test-fast: $(INSTALLED)
+	$(PYTEST) --fast
+
+# TESTS: what is run, such as tests/results.
+coverage: $(INSTALLED)
+	$(PYTEST) --cov --cov-report term:skip-covered --cov-report html $(TESTS)
+
+docs: $(INSTALLED) $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs-check: $(INSTALLED)
+	$(BIN)/python tests/docs_check.py --demo .demo/home
 
 wheel-check: $(INSTALLED)
 	$(BIN)/python tests/wheel.py .demo/home
@@ -85,4 +109,4 @@ leaderboard: $(INSTALLED)
 	$(BIN)/bench leaderboard
 
 clean:
-	rm -rf .demo .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .demo .site .coverage .coverage-html .mypy_cache .pytest_cache .ruff_cache .hypothesis

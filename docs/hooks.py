@@ -1,7 +1,8 @@
-"""Hooks of the site: pages that lie elsewhere in the repository, and links to its files that are no pages."""
+"""Hooks of the site: pages that lie elsewhere in the repository, links to files that are no pages, the options."""
 
 from __future__ import annotations
 
+import inspect
 import logging
 import posixpath
 import re
@@ -38,10 +39,11 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Return the text of a page with links that hold in the site."""
+    """Return the text of a page with links that hold in the site, and the options where a comment asks for them."""
     sources = {name: path for path, name in PAGES.items()}
     source = sources.get(page.file.src_uri, f"docs/{page.file.src_uri}")
-    return relink(markdown, source, root_of(config), log.warning)
+    text = markdown.replace("<!-- options -->", options_table()) if "<!-- options -->" in markdown else markdown
+    return relink(text, source, root_of(config), log.warning)
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
@@ -81,3 +83,15 @@ def relink(text: str, source: str, root: Path, warn: Callable[[str], object]) ->
 
     parts = FENCED.split(text)
     return "".join(part if i % 2 else LINK.sub(replaced, part) for i, part in enumerate(parts))
+
+
+def options_table() -> str:
+    """Return the options of a run as a Markdown table, from where they are written once."""
+    from benchmark.jobs.options import option_list
+
+    rows = ["| keyword | on the command line | values | default | what it is |", "| --- | --- | --- | --- | --- |"]
+    for option in option_list():
+        kind = " | ".join(option.choices) or inspect.formatannotation(option.type).replace("collections.abc.", "")
+        cells = (f"`{option.name}`", f"`{option.text}`", f"`{kind}`", f"`{option.default!r}`", option.flag.help)
+        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(rows)

@@ -8,6 +8,22 @@ from pathlib import Path
 
 import pytest
 
+SLOW = Path(__file__).with_name("slow.txt")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out the slow modules that tests/slow.txt lists")
+
+
+def slow_modules() -> set[Path]:
+    """Return the files that ``--fast`` leaves out; they are not imported then."""
+    lines = SLOW.read_text(encoding="utf-8").splitlines()
+    return {SLOW.parent / line for line in lines if line and not line.startswith("#")}
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    return True if config.getoption("--fast") and collection_path in slow_modules() else None
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:

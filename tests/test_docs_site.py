@@ -68,6 +68,17 @@ def test_every_page_is_in_the_contents(hooks):
     assert set(contents) == pages
 
 
+def test_the_reference_has_every_option(hooks):
+    from benchmark.jobs.options import option_list
+
+    assert "\n<!-- options -->\n" in (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    rows = hooks.options_table().splitlines()[2:]
+    assert [row.split(" | ")[0] for row in rows] == [f"| `{option.name}`" for option in option_list()]
+    assert all(len(re.split(r"(?<!\\) ?\| ?", row)) == 7 for row in rows)
+    (sampler,) = [row for row in rows if row.startswith("| `sampler`")]
+    assert r"| `--sampler` | `tpe \| random \| grid` | `'tpe'` |" in sampler
+
+
 def test_the_reference_has_every_public_name():
     import benchmark
 

@@ -15,8 +15,8 @@ from tasks import registry
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 
 
-def block(kind: str) -> str:
-    return re.search(rf"```{kind}\n(.*?)```", README, re.DOTALL).group(1)
+def block(kind: str, first: str = "") -> str:
+    return re.search(rf"```{kind}\n({first}.*?)```", README, re.DOTALL).group(1)
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path):
         soundfile.write(tmp_path / "audio" / f"{i:04d}.mp3", 0.3 * tone, 16000)
     (tmp_path / "card.toml").write_text(block("toml"), encoding="utf-8")
     (tmp_path / "manifest.csv").write_text(block("csv"), encoding="utf-8")
-    (tmp_path / "mine.py").write_text(block("python"), encoding="utf-8")
+    (tmp_path / "mine.py").write_text(block("python", "# mine.py"), encoding="utf-8")
     return tmp_path
 
 
@@ -38,6 +38,14 @@ def test_the_card_manifest_and_encoder_of_the_readme_run_as_they_stand(folder):
     )  # fmt: skip
     assert record.task.id == "my_moods"
     assert record.data.counts == {"train": 2, "valid": 2, "test": 2}
+
+
+def test_the_table_of_the_readme_is_printed_as_it_stands(monkeypatch, capsys):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    exec(compile(block("python", "# table.py"), "table.py", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["task", "encoder", "metric", "value", "low", "high"]
+    assert any(line.split()[1:4] == ["demo_key", "chroma", "weighted_accuracy"] for line in lines)
 
 
 def test_every_task_and_encoder_that_the_readme_names_exists():

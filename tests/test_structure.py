@@ -6,6 +6,7 @@ import pytest
 
 import tests.pictures as pictures
 import tests.structure as structure
+from tests.conftest import slow_modules
 
 #: Modules whose tests stand in the module of tests of another, which uses them.
 TESTED_IN = {
@@ -84,6 +85,11 @@ TESTED_IN = {
     "tasks/sources/fetch": "tasks/sources/test_archives.py",
     "tasks/sources/state": "tasks/sources/test_download.py",
 }
+
+
+def test_every_slow_module_is_there():
+    assert [path for path in slow_modules() if not path.is_file()] == []
+    assert 0 < len(slow_modules()) < 80
 
 
 def test_chains_of_imports_are_short():
