@@ -14,7 +14,6 @@ and for each split ``absent SPLIT``: labels without an item in it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from tasks.card import SPLITS
 from tasks.errors import TaskError
 from tasks.items import Items
 from tasks.kinds import KINDS, Kind
+from tasks.spelling import did_you_mean
 
 PAIRS = (("train", "valid"), ("train", "test"), ("valid", "test"))
 LEAKS = ("groups", "files", "content")
@@ -156,9 +156,8 @@ def _refuse_unknown(documented: Mapping[str, int]) -> None:
     possible = [f"{what} {one}/{other}" for what in LEAKS for one, other in PAIRS] + [f"absent {s}" for s in SPLITS]
     for name in documented:
         if name not in possible:
-            near = difflib.get_close_matches(name, possible, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f": it is one of {', '.join(possible)}"
-            raise TaskError(f"no audit has the fact {name!r}{hint}")
+            hint = did_you_mean(name, possible, f"it is one of {', '.join(possible)}")
+            raise TaskError(f"no audit has the fact {name!r}: {hint}")
 
 
 def _in_words(found: Audit, name: str, number: int) -> str:
