@@ -14,7 +14,6 @@ and for each split ``absent SPLIT``: labels without an item in it.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -25,6 +24,7 @@ import numpy as np
 from tasks.errors import TaskError
 from tasks.items import SPLITS, Items
 from tasks.kinds import KINDS, Kind
+from tasks.spelling import did_you_mean
 
 LEAKS = ("groups", "files", "content")
 
@@ -159,9 +159,8 @@ def _refuse_unknown(documented: Mapping[str, int], parts: Sequence[str]) -> None
     possible += [f"absent {part}" for part in parts]
     for name in documented:
         if name not in possible:
-            near = difflib.get_close_matches(name, possible, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else f": it is one of {', '.join(possible)}"
-            raise TaskError(f"no audit has the fact {name!r}{hint}")
+            hint = did_you_mean(name, possible, f"it is one of {', '.join(possible)}")
+            raise TaskError(f"no audit has the fact {name!r}: {hint}")
 
 
 def _in_words(found: Audit, name: str, number: int) -> str:

@@ -6,7 +6,6 @@ same ``columns``, so that every collection that ends in a manifest is read by th
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -18,7 +17,7 @@ from tasks.files import SETTINGS, parse_toml, read_text
 from tasks.items import SPLITS as SPLITS
 from tasks.kinds import KINDS, Kind
 from tasks.metrics.table import metrics_of
-from tasks.spelling import clashes, composed
+from tasks.spelling import clashes, composed, did_you_mean
 
 SHOWN = 20
 Filled = Annotated[str, Field(min_length=1, pattern=r"^[^\x00]*$")]
@@ -201,10 +200,10 @@ def _explain(problem: object) -> str:
     if problem["type"] == "extra_forbidden":
         parts: dict[str, type[Part]] = {"columns": Columns, "probe": ProbeSettings}
         part = parts[str(location[0])] if len(location) > 1 else TaskCard
-        near = difflib.get_close_matches(str(location[-1]), list(part.model_fields), n=1)
-        message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
-        if not near and location[-1] in TaskCard.model_fields:
-            message = f"unknown key; it belongs to the card itself, above [{location[0]}]"
+        of_card = len(location) > 1 and location[-1] in TaskCard.model_fields
+        otherwise = f"it belongs to the card itself, above [{location[0]}]" if of_card else ""
+        hint = did_you_mean(str(location[-1]), part.model_fields, otherwise)
+        message = f"unknown key; {hint}" if hint else "unknown key"
     elif problem["type"] == "missing":
         message = "is missing"
     elif location[:2] == ("columns", "target"):  # pydantic tells of both members of the union

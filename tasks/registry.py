@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import hashlib
 import importlib
@@ -18,7 +17,7 @@ from tasks.card import TaskCard, read_card
 from tasks.errors import TaskError
 from tasks.files import expanded, resolved
 from tasks.items import Items
-from tasks.spelling import as_on_disk
+from tasks.spelling import as_on_disk, did_you_mean
 
 Progress = Callable[[int, int], None]
 
@@ -47,8 +46,7 @@ def collection_module(name: str) -> Any:
 
 def unknown_collection(name: str) -> str:
     """Return in words that there is no collection ``name``, and which there are."""
-    near = difflib.get_close_matches(name.lower(), COLLECTIONS, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(COLLECTIONS)}"
+    hint = did_you_mean(name.lower(), COLLECTIONS, f"there are {', '.join(COLLECTIONS)}")
     return f"unknown collection {name!r}: {hint} (audio of your own is named by 'manifest')"
 
 
@@ -224,6 +222,5 @@ def _find_one(name: str) -> list[Task]:
         if matches:
             return matches
     known = [*tasks, *aliases, *by_group]
-    near = difflib.get_close_matches(key, known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "list them with 'bench tasks'"
+    hint = did_you_mean(key, known, "list them with 'bench tasks'", names=3, cutoff=0.5)
     raise TaskError(f"no task, alias or group fits {name!r}: {hint} (the path of a card ends in .toml)")

@@ -7,6 +7,7 @@ but not to a reader's eye or ear, is for a person to decide: :func:`clashes` fin
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import unicodedata
@@ -33,6 +34,23 @@ class Clash:
     first: str
     second: str
     why: str
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str, *, names: int = 1, cutoff: float = 0.6) -> str:
+    """Return the question that a message about an unknown name ends with, or ``otherwise`` where no name is near.
+
+    Args:
+        name: What was asked for.
+        known: What there is.
+        otherwise: What the message says where nothing is near.
+        names: How many near names are given at most.
+        cutoff: How near they are at least, from 0 to 1, see :func:`difflib.get_close_matches`.
+
+    >>> did_you_mean("gtzann", ["gtzan", "mtt"], "there are gtzan, mtt")
+    "did you mean 'gtzan'?"
+    """
+    near = difflib.get_close_matches(name, list(known), n=names, cutoff=cutoff)
+    return f"did you mean {' or '.join(map(repr, near))}?" if near else otherwise
 
 
 def composed(text: str) -> str:

@@ -22,7 +22,6 @@ embeddings, so those of deformed audio never meet those of clean audio.
 
 from __future__ import annotations
 
-import difflib
 import io
 import math
 import re
@@ -34,6 +33,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
+from tasks.spelling import did_you_mean
 
 Floats = NDArray[np.float32]
 Kind = Literal["gain", "noise", "shift", "mp3", "lowpass"]
@@ -117,8 +117,7 @@ def _parse_one(entry: str) -> Deformation:
     name, equals, _ = entry.partition("=")
     kind = next((kind for kind in VERSIONS if kind == name.strip().lower()), None)
     if kind is None:
-        near = difflib.get_close_matches(name.strip().lower(), VERSIONS, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"they are written as {EXAMPLES}"
+        hint = did_you_mean(name.strip().lower(), VERSIONS, f"they are written as {EXAMPLES}", cutoff=0.5)
         raise UserError(f"--deform knows no deformation {name.strip()!r}: {hint}")
     unit = _UNITS[kind]
     example = next(example for example in EXAMPLES.split(",") if example.startswith(kind))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -24,6 +23,7 @@ from benchmark.jobs.variants import own_pruner
 from benchmark.system.progress import Reporter, Silent
 from probes.protocol import Protocol, ProtocolError
 from tasks.card import TaskCard
+from tasks.spelling import did_you_mean
 
 CHOICES = ("auto", "mix", "all")  # of layers, beside their names
 
@@ -149,10 +149,9 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) 
         return wanted
     if wanted.isdecimal() and int(wanted) < len(layers):
         return layers[int(wanted)]
-    near = difflib.get_close_matches(wanted, [*layers, *CHOICES], n=1)
-    hint = f"did you mean {near[0]!r}? It" if near else "it"
+    hint = did_you_mean(wanted, [*layers, *CHOICES], "choose another:")
     raise UserError(
-        f"--layer {wanted}: the encoder {encoder.name!r} has no such layer; {hint} has {', '.join(layers)} (or "
+        f"--layer {wanted}: the encoder {encoder.name!r} has no such layer; {hint} it has {', '.join(layers)} (or "
         f"their numbers from 0 to {len(layers) - 1}); auto chooses one on valid, mix learns a mixture, all takes them "
         "side by side"
     )

@@ -12,7 +12,6 @@ labels need it, see `tasks.readers.mirdata_splits`. Whatever this does is said i
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import math
 import numbers
@@ -28,7 +27,7 @@ from tasks.items import Items
 from tasks.kinds import KINDS, Kind
 from tasks.metrics.table import usual_metrics
 from tasks.readers.mirdata_splits import SEED, SHOWN, deal
-from tasks.spelling import as_on_disk, clashes, composed, folded
+from tasks.spelling import as_on_disk, clashes, composed, did_you_mean, folded
 
 ALIASES = {("tinysol", "instrument"): "instrument_full"}
 GROUPS = ("artist_id", "artist", "artists", "song_id", "musician", "drummer", "singer", "composer")
@@ -115,8 +114,7 @@ def _library(loader: str) -> Any:
         raise TaskError(f"mirdata cannot be imported ({error}): install it with 'pip install mirdata'") from None
     known = mirdata.list_datasets()
     if loader not in known:
-        near = difflib.get_close_matches(loader, known, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(known))}"
+        hint = did_you_mean(loader, known, f"it has {', '.join(sorted(known))}", names=3)
         raise TaskError(f"mirdata has no loader {loader!r}: {hint}")
     return mirdata
 
@@ -169,10 +167,9 @@ def _attributes(track: Any) -> list[str]:
 def _check_attribute(loader: str, attribute: str, track: Any) -> None:
     known = _attributes(track)
     if attribute not in known:
-        near = difflib.get_close_matches(attribute, known, n=3, cutoff=0.5)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        hint = did_you_mean(attribute, known, "choose another:", names=3, cutoff=0.5)
         raise TaskError(
-            f"the mirdata loader {loader!r} has no attribute {attribute!r}: {hint}it has {', '.join(known)}"
+            f"the mirdata loader {loader!r} has no attribute {attribute!r}: {hint} it has {', '.join(known)}"
         )
 
 

@@ -35,7 +35,7 @@ class Source(Part):
 
     file: str
     what: Literal["annotations", "audio"]
-    urls: tuple[str, ...] = ()
+    urls: tuple[Annotated[str, Field(pattern=r"^https?://")], ...] = ()
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     md5: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     size: Annotated[int, Field(gt=0)] | None = None

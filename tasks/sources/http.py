@@ -1,12 +1,13 @@
 """One file from one mirror: resumed where a connection was cut, and checked when it is whole.
 
+This is code of our own, because pooch, which has the checks, starts a broken download of 40 GB from its first byte.
+
 What arrives is kept in ``<file>.part``. Without a checksum a part is only built on at the mirror that it came from, and
 only while that mirror says that the file has not changed (``<file>.part.origin`` has what it said).
 """
 
 from __future__ import annotations
 
-import ftplib
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.sources.card import Source
-from tasks.sources.disk import NO_SPACE, refuse_if_full
+from tasks.sources.disk import refuse_if_full
 from tasks.sources.state import mismatch
 
 if TYPE_CHECKING:
@@ -66,14 +67,11 @@ def origin_of(part: Path) -> Path:
 
 def _attempts(url: str, source: Source, part: Path, progress: Progress | None) -> bool:
     """Transfer until the mirror has no more to give; return whether an earlier call's part was built on."""
-    resumed, best, stalled = _size(part) > 0, _size(part), 0
+    best, stalled = _size(part), 0
+    resumed = best > 0
     while True:
         try:
-            if url.partition(":")[0].lower() in ("http", "https"):
-                _transfer(url, source, part, progress)
-            else:
-                _with_pooch(url, part)
-                resumed = False
+            _transfer(url, source, part, progress)
         except _CutError:
             stalled = 0 if _size(part) > best else stalled + 1
             best = max(best, _size(part))
@@ -186,19 +184,6 @@ def _range_of(response: requests.Response, offset: int, source: Source, part: Pa
 def _refuse_size(total: int | None, source: Source) -> None:
     if total is not None and source.size is not None and total != source.size:
         raise MirrorError(f"it has {total} bytes where {source.size} are expected")
-
-
-def _with_pooch(url: str, part: Path) -> None:
-    """Fetch what is not http(s), such as ``ftp:`` and ``doi:``, from the start."""
-    from pooch.downloaders import choose_downloader  # type: ignore[import-untyped]
-
-    _discard(part)
-    try:
-        choose_downloader(url)(url, str(part), None)
-    except (OSError, ValueError, EOFError, ftplib.Error) as error:
-        if isinstance(error, OSError) and error.errno in NO_SPACE:
-            raise
-        raise MirrorError(_plain(error)) from None
 
 
 def _is_page(first: bytes, kind: str, name: str) -> bool:

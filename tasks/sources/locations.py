@@ -7,7 +7,6 @@ data home that has links to what the user's folder holds, so that the collection
 from __future__ import annotations
 
 import contextlib
-import difflib
 import hashlib
 import importlib
 import os
@@ -28,7 +27,7 @@ from tasks.kinds import KINDS
 from tasks.sources.card import CollectionCard, Source
 from tasks.sources.layout import denied, folder_with, near_miss
 from tasks.sources.state import is_here, is_sound, is_unpacked, target_of
-from tasks.spelling import as_on_disk
+from tasks.spelling import as_on_disk, did_you_mean
 
 CONFIG = "config.toml"
 TABLES = ("data",)
@@ -155,8 +154,7 @@ def read_config(home: Path) -> dict[str, Path]:
     config = parse_toml(text, path)
     for key in config:
         if key not in TABLES:
-            near = difflib.get_close_matches(key, TABLES, n=1)
-            hint = f"did you mean [{near[0]}]?" if near else f"it may have {' and '.join(f'[{t}]' for t in TABLES)}"
+            hint = did_you_mean(key, TABLES, f"it may have {' and '.join(f'[{table}]' for table in TABLES)}")
             raise TaskError(f"{_line(path, text, key)}: unknown key {key!r}; {hint}")
     data = config.get("data", {})
     if not isinstance(data, Mapping):
@@ -335,8 +333,7 @@ def _unknown(name: str) -> str:
     known = known_collections()
     if name in known or name.startswith("mirdata_"):
         return ""
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+    hint = did_you_mean(name.lower(), known, f"there are {', '.join(known)}", cutoff=0.5)
     return f"there is no collection {name!r}; {hint}"
 
 

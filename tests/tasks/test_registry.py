@@ -265,7 +265,7 @@ def test_a_collection_that_is_asked_for_what_it_does_not_have_is_refused(mine, t
         ("mirdata::key", "not of the form"),
         ("mirdata:tinysol:pitch:more", "not of the form"),
         ("mirdata:nosuch:key", "mirdata has no loader 'nosuch'"),
-        ("mirdata:tinysoul:pitch", "did you mean tinysol"),
+        ("mirdata:tinysoul:pitch", "did you mean 'tinysol'"),
         ("mirdata:../x:key", "mirdata has no loader '../x'"),
         ("mirdata:tinysol:pitch", "no data for 'mirdata:tinysol:pitch' at"),
     ],

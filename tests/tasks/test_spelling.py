@@ -2,7 +2,18 @@ import unicodedata
 
 import pytest
 
-from tasks.spelling import AmbiguousNameError, as_on_disk, clashes, composed, find, folded, form_of, tone, visible
+from tasks.spelling import (
+    AmbiguousNameError,
+    as_on_disk,
+    clashes,
+    composed,
+    did_you_mean,
+    find,
+    folded,
+    form_of,
+    tone,
+    visible,
+)
 
 NFC, NFD = (unicodedata.normalize(form, "Señorita") for form in ("NFC", "NFD"))
 
@@ -126,3 +137,18 @@ def test_the_folder_above_is_not_looked_at(tmp_path):
     asked = tmp_path / NFD / "a.wav"
     assert as_on_disk([asked], tmp_path / NFD) == (asked,)
     assert as_on_disk([asked], tmp_path) == (root / "a.wav",)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("gtzann", {}, "did you mean 'gtzan'?"),
+        ("mt", {"names": 2}, "did you mean 'mtt' or 'mtg'?"),
+        ("zzz", {}, "there are three"),
+        ("gt", {}, "there are three"),
+        ("gt", {"cutoff": 0.5}, "did you mean 'gtzan'?"),
+        ("", {}, "there are three"),
+    ],
+)
+def test_the_name_that_may_be_meant(name, options, said):
+    assert did_you_mean(name, iter(["gtzan", "mtt", "mtg"]), "there are three", **options) == said

@@ -6,7 +6,6 @@ written to ``RUN/recipe.toml``, which is a recipe again.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
@@ -18,6 +17,7 @@ from benchmark.encoders.options import convert
 from benchmark.errors import UserError
 from tasks.errors import TaskError
 from tasks.files import SETTINGS, expanded, parse_toml, read_text
+from tasks.spelling import did_you_mean
 
 #: What may be changed when a run is resumed: nothing that decides the weights.
 FREE_TO_CHANGE = frozenset({"title", "log_every", "checkpoint_every", "keep_every", "licence"})
@@ -120,8 +120,7 @@ def _read(recipe: str) -> dict[str, Any]:
         except (OSError, TaskError) as error:
             raise UserError(f"the recipe {recipe} cannot be read: {error}") from None
     else:
-        near = difflib.get_close_matches(recipe, names(), n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]!r}?" if near else "name one of these, or the path of a TOML file:"
+        hint = did_you_mean(recipe, names(), "name one of these, or the path of a TOML file:", cutoff=0.4)
         raise UserError(f"there is no recipe {recipe!r}: {hint} There are {', '.join(names())}")
     try:
         return parse_toml(text, path)
@@ -132,10 +131,10 @@ def _read(recipe: str) -> dict[str, Any]:
 def _refuse_unknown(keys: Iterable[str], where: str) -> None:
     for key in keys:
         if key not in Recipe.model_fields:
-            near = difflib.get_close_matches(key, Recipe.model_fields, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            known = ", ".join(Recipe.model_fields)
-            raise UserError(f"{where}: a recipe has no key {key!r}: {hint}its keys are {known}")
+            hint = did_you_mean(key, Recipe.model_fields, "choose another:")
+            raise UserError(
+                f"{where}: a recipe has no key {key!r}: {hint} its keys are {', '.join(Recipe.model_fields)}"
+            )
 
 
 def as_toml(recipe: Recipe) -> str:

@@ -284,9 +284,9 @@ def test_two_spellings_of_a_key_are_refused_with_both_tracks(tmp_path):
 class TestRefusals:
     def test_names(self, tinysol):
         assert "is not of the form mirdata:<loader>:<attribute>" in refusal("mirdata:tinysol", tinysol)
-        assert "mirdata has no loader 'tinysoul': did you mean tinysol" in refusal("mirdata:tinysoul:pitch", tinysol)
+        assert "mirdata has no loader 'tinysoul': did you mean 'tinysol'" in refusal("mirdata:tinysoul:pitch", tinysol)
         message = refusal("mirdata:tinysol:pich", tinysol)
-        assert "has no attribute 'pich': did you mean pitch" in message
+        assert "has no attribute 'pich': did you mean 'pitch'" in message
         assert "it has dynamics, dynamics_id, family" in message
         assert "audio_path" not in message
 

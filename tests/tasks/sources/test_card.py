@@ -53,3 +53,9 @@ def test_the_tasks_of_the_million_song_dataset_and_jamendo_do_not_share_their_an
 def test_an_unknown_collection():
     with pytest.raises(TaskError, match="no collection 'nowhere'"):
         read_collection("nowhere")
+
+
+@pytest.mark.parametrize("url", ["ftp://x.org/y", "doi:10.5281/zenodo.1/y", "file:///etc/passwd", "x.org/y", ""])
+def test_an_address_that_is_not_of_the_web_is_refused(url):
+    with pytest.raises(ValueError, match="urls"):
+        Source(file="y", what="annotations", urls=(url,))

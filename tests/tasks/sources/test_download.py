@@ -372,12 +372,11 @@ class TestMirrors:
             server.put("/page", data=PAGE, kind="text/html"),
             server.put("/other", data=b"other"),
             "http://127.0.0.1:9/closed",
-            "nonsense://x/y",
         ]
         with pytest.raises(TaskError) as caught:
             fetch(source(*urls, note="or ask the authors"), tmp_path)
         text = str(caught.value)
-        for url, why in zip(urls, ["404", "HTML page", "wrong sha256", "refused", "nrecognized"], strict=True):
+        for url, why in zip(urls, ["404", "HTML page", "wrong sha256", "refused"], strict=True):
             line = next(line for line in text.splitlines() if url in line)
             assert why in line
         assert text.endswith("or ask the authors")
@@ -391,16 +390,6 @@ class TestMirrors:
         with pytest.raises(TaskError, match="404"):
             fetch(source(server.base + "/gone"), tmp_path)
         assert len(server.asked) == 1
-
-    def test_other_protocols_are_left_to_pooch(self, server, tmp_path, monkeypatch):
-        import pooch.downloaders
-
-        def choose(url):
-            assert url == "doi:10.5281/zenodo.1/file.bin"
-            return lambda url, output, pooch: Path(output).write_bytes(DATA)
-
-        monkeypatch.setattr(pooch.downloaders, "choose_downloader", choose)
-        assert fetch(source("doi:10.5281/zenodo.1/file.bin"), tmp_path).read_bytes() == DATA
 
 
 class TestDisk:

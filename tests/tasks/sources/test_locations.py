@@ -321,7 +321,7 @@ class TestConfig:
             ('[data]\n"fake" = 3', r"line 2: data\.fake is 3, not the path"),
             ('data.fake = ""', r"line 1: data\.fake is ''"),
             ("data = 3", "line 1: data is a table"),
-            ('# comment\n[dta]\nfake = "x"', r"line 2: unknown key 'dta'; did you mean \[data\]\?"),
+            ('# comment\n[dta]\nfake = "x"', r"line 2: unknown key 'dta'; did you mean 'data'\?"),
             ('[data.gtzan]\nroot = "x"', r"line 1: data\.gtzan is {'root': 'x'}"),
             ("[[data]]", "line 1: data is a table"),
             ("[data]\nfake = /x", r"not valid TOML: .*line 2"),
