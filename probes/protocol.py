@@ -325,27 +325,27 @@ def _data() -> dict[str, Any]:
     return tomllib.loads(resources.files("probes").joinpath("protocol.toml").read_text(encoding="utf-8"))
 
 
-def _parse(name: str, section: str, version: int, found: dict[str, Any]) -> Protocol:
-    grid = found.get("grid")
+def _parse(name: str, section: str, version: int, section_data: dict[str, Any]) -> Protocol:
+    grid = section_data.get("grid")
     return Protocol(
         name=name,
         section=section,
         version=version,
-        learning_rate=(found["learning_rate"][0], found["learning_rate"][1]),
-        l2=(found["l2"][0], found["l2"][1]),
-        steps=(found["steps"][0], found["steps"][1]),
-        standardise=tuple(found["standardise"]),
-        hidden=tuple(tuple(widths) for widths in found["hidden"]),
-        dropout=tuple(float(rate) for rate in found["dropout"]),
-        batch_size=tuple(found["batch_size"]),
-        trials=found["trials"],
-        seeds=found["seeds"],
-        round=found["round"],
-        loss=found.get("loss"),
-        dropout_place=found.get("dropout_place", "hidden"),
-        schedule=found.get("schedule", "cosine"),
-        warmup=found["warmup"],
-        patience=found.get("patience"),
-        look_every=found.get("look_every"),
+        learning_rate=(section_data["learning_rate"][0], section_data["learning_rate"][1]),
+        l2=(section_data["l2"][0], section_data["l2"][1]),
+        steps=(section_data["steps"][0], section_data["steps"][1]),
+        standardise=tuple(section_data["standardise"]),
+        hidden=tuple(tuple(widths) for widths in section_data["hidden"]),
+        dropout=tuple(float(rate) for rate in section_data["dropout"]),
+        batch_size=tuple(section_data["batch_size"]),
+        trials=section_data["trials"],
+        seeds=section_data["seeds"],
+        round=section_data["round"],
+        loss=section_data.get("loss"),
+        dropout_place=section_data.get("dropout_place", "hidden"),
+        schedule=section_data.get("schedule", "cosine"),
+        warmup=section_data["warmup"],
+        patience=section_data.get("patience"),
+        look_every=section_data.get("look_every"),
         grid=None if grid is None else (tuple(grid["learning_rate"]), tuple(grid["l2"])),
     )

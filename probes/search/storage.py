@@ -44,7 +44,7 @@ BUSY = ("database is locked", "database table is locked", "database schema is lo
 RACED = (*BUSY, "already exists", "unique constraint", "duplicate key", "duplicate entry")
 WORKER, BEATING = "worker", "beating"
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class StorageError(ValueError):
@@ -94,12 +94,12 @@ class SearchStudy:
 
         This process has gone on from its own, so that those too were left behind, by an error.
         """
-        found = []
+        trials = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(WORKER)
             if trial.number < wanted and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
-                found.append(optuna.trial.Trial(self.study, trial._trial_id))
-        return found
+                trials.append(optuna.trial.Trial(self.study, trial._trial_id))
+        return trials
 
     def beat(self) -> None:
         """Leave the time, as a sign that this process runs."""
@@ -112,8 +112,8 @@ class SearchStudy:
     def _is_unclaimed(self, trial: FrozenTrial) -> bool:
         if self._folder is not None:  # they are asked for and claimed under one lock
             return True
-        seen = self._unclaimed.setdefault(trial.number, time.monotonic())
-        return time.monotonic() - seen > CLAIM_SECONDS
+        since = self._unclaimed.setdefault(trial.number, time.monotonic())
+        return time.monotonic() - since > CLAIM_SECONDS
 
     def _is_gone(self, owner: str) -> bool:
         if owner == self.worker:
@@ -215,7 +215,7 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
             setattr(storage, name, watched(getattr(storage, name)))
 
 
-def _again(call: Callable[[], Found], said: Sequence[str]) -> Found:
+def _again(call: Callable[[], Result], transient: Sequence[str]) -> Result:
     """Return what ``call`` does, called again where it says so: what fails because of other writers was taken back.
 
     SQLite waits for a lock by itself, but not where two processes that have read both want to write.
@@ -226,7 +226,7 @@ def _again(call: Callable[[], Found], said: Sequence[str]) -> Found:
             return call()
         except Exception as error:
             reason = f"{error} {error.__cause__}".lower()
-            if time.monotonic() > until or not any(text in reason for text in said):
+            if time.monotonic() > until or not any(text in reason for text in transient):
                 raise
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))  # not the seeded one, which is the user's
 

@@ -45,9 +45,9 @@ class Blocks:
 
     def weights(self) -> np.ndarray:
         """Return uint8 [J, n]: row j counts every item once but those of block j."""
-        found = np.ones((len(self.sizes), len(self.member)), np.uint8)
-        found[self.member, np.arange(len(self.member))] = 0
-        return found
+        weights = np.ones((len(self.sizes), len(self.member)), np.uint8)
+        weights[self.member, np.arange(len(self.member))] = 0
+        return weights
 
 
 @dataclass(frozen=True)
@@ -210,8 +210,8 @@ def change(after: Jackknifed, before: Jackknifed, blocks: Blocks, bounds: tuple[
     if not moved.defined:
         return None
     none = Jackknifed(np.zeros(1), np.zeros((1, moved.without.shape[1])), seeded=False)
-    found = compare(moved, none, blocks, bounds)
-    return None if found is None else found.interval
+    contrast = compare(moved, none, blocks, bounds)
+    return None if contrast is None else contrast.interval
 
 
 def sample_deviation(values: Sequence[float]) -> float | None:
@@ -279,8 +279,8 @@ def _within(
     ratio = t**2 / clusters if spread <= 0 else t**2 * variance / (high - low) ** 2 / spread
     centre = (share + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * spread + ratio**2 / 4) / (1 + ratio)
-    found = low + (high - low) * (centre - half), low + (high - low) * (centre + half)
-    return max(low, min(value, found[0])), min(high, max(value, found[1]))  # but for rounding they are so already
+    limits = low + (high - low) * (centre - half), low + (high - low) * (centre + half)
+    return max(low, min(value, limits[0])), min(high, max(value, limits[1]))  # but for rounding they are so already
 
 
 def _t_test(value: float, variance: float, degrees: float, widest: float) -> tuple[float, float, float]:

@@ -128,14 +128,14 @@ def _covering(held: np.ndarray, shuffled: np.ndarray) -> np.ndarray:
     """Return units that hold every label that any unit holds: the rarest label's first, each the first at random."""
     counts = held.sum(0)
     covered = np.zeros(held.shape[1], bool)
-    found: list[int] = []
+    chosen: list[int] = []
     for label in np.argsort(counts, kind="stable"):
         if counts[label] == 0 or covered[label]:
             continue
         unit = int(shuffled[np.argmax(held[shuffled, label] > 0)])
         covered |= held[unit] > 0
-        found.append(unit)
-    return np.array(found, np.int64)
+        chosen.append(unit)
+    return np.array(chosen, np.int64)
 
 
 def _quantile_bins(values: np.ndarray) -> np.ndarray:
