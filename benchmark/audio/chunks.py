@@ -156,7 +156,7 @@ def _caf(data: Bytes) -> Samples | None:
 
 def _aiff(data: Bytes) -> Samples | None:
     """Walk over the chunks of an AIFF file."""
-    kind, counted, counted_at, found = Format(0, 0, 0, 0), 0, 0, None
+    kind, counted, counted_at, data_chunk = Format(0, 0, 0, 0), 0, 0, None
     for chunk in _chunks(data, 12, ">"):
         if chunk.name == b"COMM":
             channels, counted, bits = struct.unpack_from(">hIh", data[chunk.at : chunk.at + 8].ljust(8, b"\0"))
@@ -165,11 +165,11 @@ def _aiff(data: Bytes) -> Samples | None:
             counted_at = chunk.at + 2
         elif chunk.name == b"SSND":
             offset = int.from_bytes(data[chunk.at : chunk.at + 4], "big")
-            found = chunk, offset
+            data_chunk = chunk, offset
             break
-    if found is None:
+    if data_chunk is None:
         return None
-    chunk, offset = found
+    chunk, offset = data_chunk
     begin = chunk.at + 8 + offset
     size = max(chunk.size - 8 - offset, 0)
     unknown = chunk.size <= 8 or is_unknown(chunk.size, kind.block)

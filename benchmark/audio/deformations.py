@@ -104,13 +104,13 @@ def parse(text: str) -> tuple[Deformation, ...]:
     Raises:
         UserError: An unknown kind or unit, an amount that is no number or out of range, or one deformation twice.
     """
-    found: list[Deformation] = []
+    deformations: list[Deformation] = []
     for entry in text.split(","):
         deformation = _parse_one(entry.strip())
-        if deformation in found:
+        if deformation in deformations:
             raise UserError(f"--deform names {deformation.text} twice")
-        found.append(deformation)
-    return tuple(found)
+        deformations.append(deformation)
+    return tuple(deformations)
 
 
 def _parse_one(entry: str) -> Deformation:

@@ -115,9 +115,9 @@ def last_frame(data: Bytes, info: StreamInfo, stop: int, reach: int = TAIL) -> F
         return None
     begin, at = max(info.frames_at, stop - reach), stop
     while (at := data.rfind(sync, begin, at)) >= 0:
-        found = frame_header(data, at, info)
-        if found is not None:
-            return found
+        header = frame_header(data, at, info)
+        if header is not None:
+            return header
         at += 1
     return None
 
@@ -134,11 +134,11 @@ def ends_as_promised(data: Bytes, info: StreamInfo, last: FrameHeader | None) ->
     # Parts of the golden ratio: places at equal distances would fall into the same place of each of many copies.
     for part in sorted((place * 0.6180339887) % 1 for place in range(1, PROBES)):
         stop = info.frames_at + round((last.at - info.frames_at) * part)
-        found = last_frame(data, info, stop, PROBED)
-        if found is not None:
-            if found.first < before or (found.first == before and found.at != at):
+        frame = last_frame(data, info, stop, PROBED)
+        if frame is not None:
+            if frame.first < before or (frame.first == before and frame.at != at):
                 return False
-            before, at = found.first, found.at
+            before, at = frame.first, frame.at
     return before < last.first or info.frames_at == last.at
 
 

@@ -75,11 +75,11 @@ def inspect_file(path: Path) -> Contents:
         OSError: It cannot be read.
     """
     with mapped(path) as data:
-        found = containers.sniff(data)
-        if found is not None and found.sound and av_decoder.form():
+        container = containers.sniff(data)
+        if container is not None and container.sound and av_decoder.form():
             return Contents(size=len(data), form=av_decoder.form())
-        if found is not None:
-            return Contents(found.describe(), size=len(data))
+        if container is not None:
+            return Contents(container.describe(), size=len(data))
         begin = 0
         while size := id3v2_size(data[begin : begin + 10]):
             begin += size
@@ -137,13 +137,13 @@ def _mpeg(data: Bytes, begin: int) -> Contents:
         return Contents(f"{frames.start - begin} bytes before its first frame are {what}: fetch it again", size=size)
     if frames.start - begin > max(JUNK >> 4, (frames.end - frames.start)):
         return Contents(f"only {frames.end - frames.start} of its {size} bytes are MPEG frames", size=size)
-    found = _frames(frames, size)
+    contents = _frames(frames, size)
     # The first version took bytes before the first frame for one and left a part of some streams unheard; and of
     # streams that much follows it played what libmpg123 gave before it gave up.
     another = mpeg.first_plausible(data, begin) != frames.start or size - frames.end > RESYNC
     if frames.kind.layer == 3 and not frames.counted and another:
-        return replace(found, form=REPLAYED)
-    return found
+        return replace(contents, form=REPLAYED)
+    return contents
 
 
 def _frames(frames: mpeg.Frames, size: int) -> Contents:
@@ -228,6 +228,6 @@ def _chunked(data: Bytes, samples: chunks.Samples) -> Contents:
     if kind.code == chunks.MP3:
         frames = mpeg.walk(data, samples.at, samples.at + samples.present)
         if frames is not None:
-            found = _frames(frames, size)
-            return replace(found, samples=samples, form=REPLAYED)
+            contents = _frames(frames, size)
+            return replace(contents, samples=samples, form=REPLAYED)
     return Contents(size=size, samples=samples)

@@ -134,18 +134,18 @@ def kind_of(header: int) -> Kind | None:
 @lru_cache(maxsize=64)
 def lengths_of(kind: Kind) -> tuple[int, ...]:
     """Return the bytes of a frame by the seven bits of its header that hold bit rate, rate and padding; 0: no frame."""
-    found = []
+    lengths = []
     for bits in range(128):
         row, column, padding = bits >> 3, bits >> 1 & 3, bits & 1
         if row in (0, 15) or column == 3 or RATES[kind.version][column] != kind.rate:
-            found.append(0)
+            lengths.append(0)
             continue
         bit_rate = 1000 * KBITS[kind.version == 3, kind.layer][row]
         if kind.layer == 1:
-            found.append((12 * bit_rate // kind.rate + padding) * 4)
+            lengths.append((12 * bit_rate // kind.rate + padding) * 4)
         else:
-            found.append(kind.samples // 8 * bit_rate // kind.rate + padding)
-    return tuple(found)
+            lengths.append(kind.samples // 8 * bit_rate // kind.rate + padding)
+    return tuple(lengths)
 
 
 def walk(data: Bytes, start: int = 0, stop: int | None = None) -> Frames | None:

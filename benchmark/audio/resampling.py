@@ -144,8 +144,8 @@ def kaiser_best_filter(step: int, phases: int) -> Filter:
         offset = exact.astype(np.int64)[:, None]
         tap = np.arange(taps_a_side)
         entry = np.minimum(offset + tap * stride, entries)
-        found = table[entry] + (exact[:, None] - offset) * slope[entry]
-        return np.where(tap < (entries + 1 - offset) // stride, found, 0)
+        weights = table[entry] + (exact[:, None] - offset) * slope[entry]
+        return np.where(tap < (entries + 1 - offset) // stride, weights, 0)
 
     taps = np.concatenate([wing(fraction)[:, ::-1], wing(scale - fraction)], axis=1)
     return Filter(taps, step, taps_a_side - 1)

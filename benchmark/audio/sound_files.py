@@ -248,20 +248,20 @@ def _player(source: object) -> SoundFile:
 def _blocks(file: SoundFile, size: int, limit: int, skip: int = 0) -> Iterator[np.ndarray]:
     """Yield the file's samples, float32 [up to size, channels], up to ``limit``, without the first ``skip``."""
     restart = RESTART_SECONDS * file.samplerate if file.format in ("MP3", "OGG") else 0
-    found, short = 0, False
-    while asked := min(size, limit - found, restart - found % restart if restart else size):
-        block = file.read(asked, dtype="float32", always_2d=True)
+    done, short = 0, False
+    while wanted := min(size, limit - done, restart - done % restart if restart else size):
+        block = file.read(wanted, dtype="float32", always_2d=True)
         if not len(block):
             return
         if short:
             # libsndfile stops at a gap in an Ogg stream and continues after it when asked again.
-            raise DamagedAudioError("samples are missing in the middle", found / file.samplerate)
-        found, short = found + len(block), len(block) < asked
+            raise DamagedAudioError("samples are missing in the middle", done / file.samplerate)
+        done, short = done + len(block), len(block) < wanted
         if len(block) > skip:
             yield block[skip:]
         skip = max(skip - len(block), 0)
-        if restart and found % restart == 0:
-            file.seek(found)
+        if restart and done % restart == 0:
+            file.seek(done)
 
 
 def _peak(block: np.ndarray, offset: int, rate: int) -> float:

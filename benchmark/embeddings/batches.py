@@ -52,19 +52,19 @@ class BatchEncoding:
         for i, track in enumerate(group):
             for j, window in enumerate(track.windows):
                 by_length.setdefault(window.shape[1], []).append((i, j))
-        found = [np.empty((len(track.windows), self._width), np.float32) for track in group]
+        embeddings = [np.empty((len(track.windows), self._width), np.float32) for track in group]
         for same in by_length.values():
             for start in range(0, len(same), self._batch_size):
                 batch = same[start : start + self._batch_size]
                 for (i, j), row in zip(batch, self._rows(group, batch), strict=True):
-                    found[i][j] = row
-        for track, rows in zip(group, found, strict=True):
+                    embeddings[i][j] = row
+        for track, rows in zip(group, embeddings, strict=True):
             if not np.isfinite(rows).all():
                 raise UserError(
                     f"the encoder {self._encoder.name!r} gave an embedding that is not finite for the track "
                     f"{track.track_id!r} ({folded(str(track.path))}): mend the encoder; finished tracks are kept"
                 )
-        return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in found]
+        return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in embeddings]
 
     def _rows(self, group: Sequence[Heard], batch: Sequence[tuple[int, int]]) -> np.ndarray:
         try:

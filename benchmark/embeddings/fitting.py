@@ -116,10 +116,10 @@ def fit(
                 if decoded.audio is None:
                     continue
                 try:
-                    found = cut(decoded.audio.samples, space.windows)
+                    cuts = cut(decoded.audio.samples, space.windows)
                 except TooShortError:
                     continue
-                for window in found:
+                for window in cuts:
                     went_on()
                     yield np.array(window)  # a copy: windows overlap, and the encoder may write into one
                     release(window)

@@ -85,11 +85,11 @@ class EmbeddingStore:
         A shard that cannot be read, or is not of this space, is renamed to ``*.torn`` and named in a warning; its rows
         are simply not there, and the next extraction makes them again.
         """
-        found = shards(self.folder)
-        if found and not self._seen:
+        paths = shards(self.folder)
+        if paths and not self._seen:
             with suppress(OSError):  # it is for people, who may have mounted the store read-only
                 self._describe()
-        for path in found:
+        for path in paths:
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
@@ -222,18 +222,18 @@ def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[An
         if not pa.types.is_fixed_size_list(kind) or width not in (None, kind.list_size):
             raise TornError(f"its embeddings are {kind}, not {width} floats")
         table = read_table(path, columns)
-        found = []
+        arrays = []
         for name in columns:
             column = table.column(name).combine_chunks()
             matrix = name == "embedding"
-            found.append(column.flatten().to_numpy().reshape(-1, kind.list_size) if matrix else column.to_pylist())
+            arrays.append(column.flatten().to_numpy().reshape(-1, kind.list_size) if matrix else column.to_pylist())
     except FileNotFoundError:
         raise
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:  # Arrow's own findings have no number
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
         raise TornError(str(error).splitlines()[0]) from None
-    return found
+    return arrays
 
 
 def set_aside(path: Path) -> None:

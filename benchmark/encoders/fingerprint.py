@@ -62,14 +62,14 @@ def own_files(module: ModuleType | None) -> list[Path]:
     seen: dict[str, Path] = {}
     waiting = [(module.__name__, module.__package__, file)]
     while waiting:
-        name, package, each = waiting.pop()
+        name, package, source = waiting.pop()
         if name in seen:
             continue
-        seen[name] = each
-        for imported in _imported(each, package):
-            found = _located(imported, file.parent)
-            if found is not None:
-                waiting.append((imported, *found))
+        seen[name] = source
+        for imported in _imported(source, package):
+            location = _located(imported, file.parent)
+            if location is not None:
+                waiting.append((imported, *location))
     return [seen[name] for name in sorted(seen)]
 
 
@@ -285,13 +285,13 @@ def _describe_part(module: Any, leave_out: tuple[str, ...]) -> list[Any]:
 
 def modules_in(values: Any) -> list[Any]:
     """Return the torch modules among ``values``, in lists, tuples and mappings too."""
-    found = []
+    modules = []
     for value in values.values() if isinstance(values, Mapping) else values:
         if is_module(value):
-            found.append(value)
+            modules.append(value)
         elif isinstance(value, list | tuple | Mapping):
-            found += modules_in(value)
-    return found
+            modules += modules_in(value)
+    return modules
 
 
 def set_to_eval(encoder: Any) -> None:

@@ -58,10 +58,10 @@ class _Neighbours:
         """Return where a neighbour is; ``None`` leaves any other module to Python."""
         if path is not None or name in sys.stdlib_module_names - STRAYS:
             return None
-        found = PathFinder.find_spec(name, [self._folder], target)
-        if found is None or name in brought() or (name != self._asked and _importer() in brought()):
+        spec = PathFinder.find_spec(name, [self._folder], target)
+        if spec is None or name in brought() or (name != self._asked and _importer() in brought()):
             return None
-        return found
+        return spec
 
 
 def _importer() -> str:
@@ -99,5 +99,5 @@ def brought() -> frozenset[str]:
 
 def _project(requirement: str) -> str:
     """Return the name in a requirement such as ``numpy>=2.0; extra == 'hf'``."""
-    found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
-    return found[1] if found else requirement
+    match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
+    return match[1] if match else requirement

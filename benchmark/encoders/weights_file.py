@@ -62,15 +62,15 @@ def read_configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
     if len(text) > LARGEST_CONFIG:
         raise ValueError(f"a configuration of {len(text):,} letters")
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except RecursionError:
         raise ValueError("a configuration that is nested too deep") from None
     except ValueError as error:
         raise ValueError(str(error).partition("; use sys.")[0]) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ValueError("a configuration that is no object of JSON")  # noqa: TRY004 - wrong content
-    _refuse_huge(found)
-    return found
+    _refuse_huge(content)
+    return content
 
 
 def _refuse_huge(value: object) -> None:

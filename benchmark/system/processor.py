@@ -65,9 +65,9 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
     if sys.platform != "linux":
         return []
     for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        name, _, found = line.partition(":")
+        name, _, values = line.partition(":")
         if name.strip() in ("flags", "Features"):
-            has = set(found.split())
+            has = set(values.split())
             return [flag for flag in FLAGS if flag in has]
     return []
 

@@ -2,8 +2,8 @@
 
 Trials are sampled in rounds. Those of a round are trained in batches, and are compared with each other and with earlier
 ones when they are pruned. A round depends on the protocol and the seed alone; so a search that is killed and resumed,
-or whose batches are others on another machine, comes to the same result: for wide probes to the last bit, for narrow ones,
-which share products, to rounding.
+or whose batches are others on another machine, comes to the same result: for wide probes to the last bit, for narrow
+ones, which share products, to rounding.
 
 Another processor rounds differently. So that it selects the same settings where it can, samplers and the pruner see
 scores on a grid, and scores that the validation split cannot tell apart are taken in a fixed order

@@ -149,8 +149,8 @@ def _compared(subject: Subject, answer: EncoderOutput, rows: np.ndarray) -> list
     ends = [0, len(rows) - 1]
 
     def alone() -> Finding:
-        found = np.concatenate([subject.rows(batch[i : i + 1]) for i in ends])
-        return rules.same("batch", found, rows[ends], most, layers, f"alone and in a batch of {len(rows)}")
+        single = np.concatenate([subject.rows(batch[i : i + 1]) for i in ends])
+        return rules.same("batch", single, rows[ends], most, layers, f"alone and in a batch of {len(rows)}")
 
     several = len(rows) > 1
     if several:
@@ -219,8 +219,8 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
         try:
             answer = ask(subject.encoder, batch.copy(), "cpu")
             most = max(rules.DEVICE_TOLERANCE, rules.tolerance_of(subject.encoder, answer))
-            found = as_rows(subject.encoder, answer, len(batch))
-            return rules.same("device", rows[:2], found, most, subject.layers, f"{subject.device} and cpu")
+            on_cpu = as_rows(subject.encoder, answer, len(batch))
+            return rules.same("device", rows[:2], on_cpu, most, subject.layers, f"{subject.device} and cpu")
         finally:
             subject.encoder.to(subject.device)
 

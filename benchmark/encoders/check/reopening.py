@@ -54,8 +54,8 @@ def reopened(named: Named, count: int, samples: int) -> Reopened:
         if done.returncode != 0 or not file.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
             raise UserError(f"a second opening, in a process of its own, failed: {lines[-1][-SAID:]}")
-        with np.load(file, allow_pickle=False) as found:
-            return Reopened(str(found["fingerprint"]), found["rows"])
+        with np.load(file, allow_pickle=False) as arrays:
+            return Reopened(str(arrays["fingerprint"]), arrays["rows"])
 
 
 def answer(text: str) -> None:

@@ -51,10 +51,10 @@ def tolerance_of(encoder: Encoder, answer: EncoderOutput) -> float:
 
 def shape(encoder: Encoder, answer: EncoderOutput) -> Finding:
     """Tell the shape of an answer that was found to be as declared."""
-    found = list(answer.values.shape)
-    if encoder.layers is None and len(found) == 3:
-        return Finding("shape", True, f"{found}: {found[1]} frame(s) a window, averaged to dim {encoder.dim}")
-    return Finding("shape", True, f"{found} as declared")
+    sizes = list(answer.values.shape)
+    if encoder.layers is None and len(sizes) == 3:
+        return Finding("shape", True, f"{sizes}: {sizes[1]} frame(s) a window, averaged to dim {encoder.dim}")
+    return Finding("shape", True, f"{sizes} as declared")
 
 
 def dtype(answer: EncoderOutput) -> Finding:
@@ -69,8 +69,8 @@ def layers_counted(encoder: Encoder, answer: EncoderOutput) -> Finding:
     """As many layers must come as are declared."""
     if encoder.layers is None:
         return Finding("layers", True, "none declared")
-    declared, found = len(encoder.layers), answer.values.shape[1]
-    return Finding("layers", declared == found, f"{found} returned, {declared} declared")
+    declared, returned = len(encoder.layers), answer.values.shape[1]
+    return Finding("layers", declared == returned, f"{returned} returned, {declared} declared")
 
 
 def no_graph(answer: EncoderOutput) -> Finding:
@@ -144,10 +144,10 @@ def opened_twice(
     elif first[1].shape != second[1].shape:
         numbers = f"one fingerprint, but rows of {list(first[1].shape)} and {list(second[1].shape)}"
     else:
-        found = same("opened twice", first[1], second[1], most, layers)
-        if found.passed:
-            return Finding("opened twice", True, f"one fingerprint, {first[0][:16]}; {found.numbers}")
-        numbers = f"one fingerprint, {first[0][:16]}, but {found.numbers}"
+        comparison = same("opened twice", first[1], second[1], most, layers)
+        if comparison.passed:
+            return Finding("opened twice", True, f"one fingerprint, {first[0][:16]}; {comparison.numbers}")
+        numbers = f"one fingerprint, {first[0][:16]}, but {comparison.numbers}"
     reason = "something of it is in no file: set a seed for what is drawn, and keep weights in a file or an attribute"
     return Finding("opened twice", False, f"{numbers}: {reason}")
 

@@ -81,12 +81,12 @@ class Subject:
         """
         if not self.limited:
             return self._ask_for(SOUNDS)
-        found = self._ask_for(1)
+        answer = self._ask_for(1)
         if not self.fits(CALLS * SOUNDS * self.usual) and self._left() > 0:
-            found = self._ask_for(1)
+            answer = self._ask_for(1)
         if self.fits(CALLS * SOUNDS * self.usual):
             return self._ask_for(SOUNDS)
-        return self._ask_for(2) if self.fits(2 * self.usual) else found
+        return self._ask_for(2) if self.fits(2 * self.usual) else answer
 
     def _ask_for(self, count: int) -> tuple[EncoderOutput, np.ndarray]:
         self.count = count

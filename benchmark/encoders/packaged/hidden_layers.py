@@ -54,16 +54,16 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
     """
     import torch
 
-    lists = {name: each for name, each in model.named_modules() if isinstance(each, torch.nn.ModuleList)}
+    lists = {name: modules for name, modules in model.named_modules() if isinstance(modules, torch.nn.ModuleList)}
     if where is None:
         # By its name too: a convolutional front end may be as deep.
         fitting = [
-            name for name, each in lists.items() if len(each) == layers and name.rpartition(".")[2] in USUAL_NAMES
+            name for name, modules in lists.items() if len(modules) == layers and name.rpartition(".")[2] in USUAL_NAMES
         ]
         if len(fitting) != 1:
-            found = ", ".join(f"{name} ({len(each)})" for name, each in lists.items())
+            candidates = ", ".join(f"{name} ({len(modules)})" for name, modules in lists.items())
             raise UserError(
-                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {found or 'none'}. "
+                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {candidates or 'none'}. "
                 "Name one with layers_at=PATH"
             )
         where = fitting[0]

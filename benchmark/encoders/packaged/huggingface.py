@@ -331,8 +331,8 @@ def _code(model: Any, extractor: Any) -> list[str]:
 
 def _commit(file: str) -> str | None:
     """Return the commit that a file of the hub's cache is of: its snapshot's name."""
-    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", file)
-    return found[1] if found else None
+    match = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", file)
+    return match[1] if match else None
 
 
 def _short(revision: str | None) -> str:

@@ -89,15 +89,15 @@ class HuggingFace(Encoder):
 
     def _rate(self, spec: EncoderSpec) -> int:
         """Return the sample rate of the extractor or the configuration, or of the user where neither tells."""
-        found = getattr(self._extractor, "sampling_rate", None) or getattr(
+        own_rate = getattr(self._extractor, "sampling_rate", None) or getattr(
             self._config, "sampling_rate", getattr(self._config, "sample_rate", None)
         )
-        asked = spec.option("sample_rate", int)
-        if found is None and asked is None:
+        asked_rate = spec.option("sample_rate", int)
+        if own_rate is None and asked_rate is None:
             raise UserError(f"{self._who} does not say at which rate it hears: give sample_rate=, such as 24000")
-        if None not in (found, asked) and found != asked:
-            raise UserError(f"{self._who} hears at {found} Hz, not {asked}: leave sample_rate out")
-        rate = int(asked if found is None else found)
+        if None not in (own_rate, asked_rate) and own_rate != asked_rate:
+            raise UserError(f"{self._who} hears at {own_rate} Hz, not {asked_rate}: leave sample_rate out")
+        rate = int(asked_rate if own_rate is None else own_rate)
         check_rate(rate, f"{self._who} has sample_rate={rate}")
         return rate
 

@@ -66,11 +66,11 @@ class Wav2Vec2Bert(HuggingFace):
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return pairs of log-mel frames and which of them hold audio."""
-        found = self.extracted(waveforms, padding=True, return_attention_mask=True)
-        mask = found["attention_mask"].bool()
+        features = self.extracted(waveforms, padding=True, return_attention_mask=True)
+        mask = features["attention_mask"].bool()
         self._pairs = int(mask[0].sum())  # all windows are equally long
         return {
-            "input_features": found["input_features"][:, : self._pairs].float().to(waveforms.device),
+            "input_features": features["input_features"][:, : self._pairs].float().to(waveforms.device),
             "attention_mask": mask[:, : self._pairs].to(waveforms.device),
         }
 

@@ -250,8 +250,8 @@ def _copy_plain(model: Any, built: Mapping[str, nn.Module]) -> None:
     for prefix, module in model.named_modules():
         other = _plain_attributes(built[prefix]) if prefix in built else {}
         for key, value in _plain_attributes(module).items():
-            found = dict(_tensors_in(value, key, {id(each) for each in model.modules()}))
-            if key in other and any(tensor.is_meta for tensor in found.values()):
+            tensors = dict(_tensors_in(value, key, {id(part) for part in model.modules()}))
+            if key in other and any(tensor.is_meta for tensor in tensors.values()):
                 vars(module)[key] = _filled(value, other[key], set())
 
 

@@ -115,15 +115,17 @@ def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -
         values = as_float32(raw)
         finite, fits = np.isfinite(raw).all(axis=1), np.isfinite(values).all(axis=1)
         constant = fits & (values == values[:, :1]).all(axis=1) & (encoder.dim > 1)
-        for problem, found in {
+        for problem, is_wrong in {
             "are not finite (NaN or infinite)": ~finite,
             "have numbers beyond float32": finite & ~fits,
             "are constant: all numbers of the row are equal": constant,
         }.items():
-            wrong.setdefault(problem, []).extend(one for one, bad in zip(names, found, strict=True) if bad)
+            wrong.setdefault(problem, []).extend(name for name, bad in zip(names, is_wrong, strict=True) if bad)
         first = values[0] if first is None else first
         same = same and bool((values == first).all())
-        digests = (hashlib.sha256(one.encode() + b"\0" + row.tobytes()) for one, row in zip(names, values, strict=True))
+        digests = (
+            hashlib.sha256(name.encode() + b"\0" + row.tobytes()) for name, row in zip(names, values, strict=True)
+        )
         keys += [digest.hexdigest() for digest in digests]
     for problem, ids in wrong.items():
         if ids:

@@ -127,9 +127,9 @@ def _open(path: Path) -> Any:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no common base
         raise UserError(f"{path} cannot be opened ({error}): delete it and fetch it again") from error
-    found = {output.name: output.shape[1:] for output in session.get_outputs()}
+    outputs = {output.name: output.shape[1:] for output in session.get_outputs()}
     expected = {name: [FRAMES, width] for name, width in OUTPUTS.values()}
     inputs = {entry.name: entry.shape[1:] for entry in session.get_inputs()}
-    if found != expected or inputs != {INPUT: [WINDOW, 1]}:
-        raise UserError(f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {found}")
+    if outputs != expected or inputs != {INPUT: [WINDOW, 1]}:
+        raise UserError(f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {outputs}")
     return session

@@ -228,8 +228,8 @@ def weights_of(name: str, home: Path, file: str | None = None) -> Path:
 def encoder_class(name: str) -> type[Encoder]:
     """Return the class of the encoder ``name`` of :data:`WEIGHTS`, which says what it is before weights are here."""
     module, _, cls = WEIGHTS[name].encoder.partition(":")
-    found: type[Encoder] = getattr(importlib.import_module(module), cls)
-    return found
+    encoder_class: type[Encoder] = getattr(importlib.import_module(module), cls)
+    return encoder_class
 
 
 def open_published(name: str, home: Path) -> Encoder:

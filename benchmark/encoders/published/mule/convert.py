@@ -134,9 +134,9 @@ def load(path: Path) -> SlowFastNFNet:
 
 
 def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
-    found = (metadata.get("kind"), metadata.get("format_version"))
-    if found != (KIND, FORMAT_VERSION):
-        raise MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
+    kind_and_version = (metadata.get("kind"), metadata.get("format_version"))
+    if kind_and_version != (KIND, FORMAT_VERSION):
+        raise MismatchError(f"its kind and version are {kind_and_version}, expected {(KIND, FORMAT_VERSION)}")
     try:
         stored = read_configuration(metadata)
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
