@@ -218,7 +218,7 @@ def protocol_for(
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROTOCOLS)} and published:MODEL"
         raise ProtocolError(f"no protocol is called {name!r}: {hint}")
     data = _data()
-    section = next((each for each in (task, *groups) if each in data["paper"]), "default")
+    section = next((section for section in (task, *groups) if section in data["paper"]), "default")
     merged = {**data["paper"]["default"], **data["paper"][section]}
     card = {"hidden": None if hidden is None else list(hidden), "dropout": dropout, "batch_size": batch_size}
     merged.update({key: [value] for key, value in card.items() if value is not None})
@@ -229,7 +229,7 @@ def protocol_for(
             overlay["trials"] = min(merged["trials"], overlay["trials"])
         if name == "open":  # the paper's choices come first and are never lost
             for key in ("hidden", "dropout", "batch_size"):
-                overlay[key] = merged[key] + [each for each in overlay[key] if each not in merged[key]]
+                overlay[key] = merged[key] + [value for value in overlay[key] if value not in merged[key]]
         merged.update(overlay)
     protocol = _parse(name, section, data["version"], merged)
     if name in ("paper", "open"):
@@ -309,9 +309,9 @@ def _settings_of(row: dict[str, str]) -> Settings:
 
 
 def _loss_of(row: dict[str, str]) -> Loss:
-    found = row["loss"]
-    assert found in ("cross_entropy", "binary_cross_entropy", "squared_error")
-    return found  # type: ignore[return-value]
+    loss = row["loss"]
+    assert loss in ("cross_entropy", "binary_cross_entropy", "squared_error")
+    return loss  # type: ignore[return-value]
 
 
 @cache

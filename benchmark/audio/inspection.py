@@ -93,22 +93,22 @@ def inspect_file(path: Path) -> Contents:
         return _mpeg(data, begin)
 
 
-def unheard(contents: Contents, heard: int, rate: int) -> str:
-    """Return what of a file was not played though ``heard`` samples at ``rate`` Hz were, or nothing."""
+def unheard(contents: Contents, decoded: int, rate: int) -> str:
+    """Return what of a file was not played, given the number of ``decoded`` samples at ``rate`` Hz, or nothing."""
     frames, samples = contents.frames, contents.samples
     if frames is not None:
         skipped = frames.tag.skipped if frames.tag is not None else 0
         sound = frames.with_sound * frames.kind.samples
-        if heard + skipped + SLACK * frames.kind.samples < sound:
-            return f"only {heard / rate:.2f} s of the {sound / rate:.2f} s in its MPEG frames could be played"
+        if decoded + skipped + SLACK * frames.kind.samples < sound:
+            return f"only {decoded / rate:.2f} s of the {sound / rate:.2f} s in its MPEG frames could be played"
     elif contents.stream is not None and contents.last is not None and not contents.stream.total:
         due = contents.last.first + contents.last.samples
-        if heard < due:
-            return f"its last FLAC frame is cut: {heard} of {due} samples"
+        if decoded < due:
+            return f"its last FLAC frame is cut: {decoded} of {due} samples"
     elif samples is not None and samples.format.block:
-        left = samples.present - heard * samples.format.block
+        left = samples.present - decoded * samples.format.block
         if left >= max(chunks.SMALL, samples.present // 10):
-            return f"only {heard / rate:.2f} s were played, {left} of {samples.present} bytes of its samples were not"
+            return f"only {decoded / rate:.2f} s were played, {left} of {samples.present} bytes of its samples were not"
     return ""
 
 
@@ -149,32 +149,32 @@ def _mpeg(data: Bytes, begin: int) -> Contents:
 def _frames(frames: mpeg.Frames, size: int) -> Contents:
     """Say what is wrong with the frames of a stream, or to be told of them."""
     kind = frames.kind
-    each = kind.samples / kind.rate
+    frame_seconds = kind.samples / kind.rate
 
     def seconds(count: int) -> float:
-        return count * each
+        return count * frame_seconds
 
-    problem, heard = "", seconds(frames.with_sound)
+    problem, decoded = "", seconds(frames.with_sound)
     if frames.changed is not None:
         problem = (
-            f"it continues after {heard:.2f} s as another stream ({frames.changed.describe()} behind "
+            f"it continues after {decoded:.2f} s as another stream ({frames.changed.describe()} behind "
             f"{kind.describe()}), and libsndfile plays the first alone: join them anew"
         )
     elif frames.lost is not None:
-        heard = seconds(frames.lost.frames)
+        decoded = seconds(frames.lost.frames)
         problem = f"{frames.lost.size} bytes at byte {frames.lost.at} are no MPEG frame: it is damaged"
     elif frames.counted and frames.with_sound - frames.counted > SLACK:
-        heard = seconds(frames.counted)
+        decoded = seconds(frames.counted)
         problem = (
             f"its {frames.tag.name if frames.tag else ''} tag counts {frames.counted} frames, but it has "
-            f"{frames.with_sound}, and libsndfile plays {heard:.2f} s of {seconds(frames.with_sound):.2f} s: is it two "
-            "files, joined? Join them anew"
+            f"{frames.with_sound}, and libsndfile plays {decoded:.2f} s of {seconds(frames.with_sound):.2f} s: is it "
+            "two files, joined? Join them anew"
         )
     note = ""
     if frames.have:
         of = f"{frames.have} of {frames.want}" if frames.want else f"{frames.have}"
         note = f"{CUT}, of which {of} bytes are there"
-    return Contents(problem, heard if problem else 0.0, note, size, frames)
+    return Contents(problem, decoded if problem else 0.0, note, size, frames)
 
 
 def _flac(data: Bytes, begin: int) -> Contents:

@@ -180,9 +180,9 @@ def walk(data: Bytes, start: int = 0, stop: int | None = None) -> Frames | None:
         if next_kind != kind:
             another = next_kind
             break
-        gone = at - tags + zeros
-        if gone and lost is None and not (count == 1 and tag):  # behind a tag's own frame no sound can be lost
-            lost = Gap(end, gone, count)
+        skipped = at - tags + zeros
+        if skipped and lost is None and not (count == 1 and tag):  # behind a tag's own frame no sound can be lost
+            lost = Gap(end, skipped, count)
     return Frames(kind, begin, end + have, count, lost, another, have, want, tag)
 
 

@@ -184,9 +184,9 @@ class Player:
         samples = self._contents.samples
         block = 1 if samples is None else samples.format.block
         # libsndfile trims the length of uncompressed files to what is there, and logs what the header said.
-        for name, said, real in SHORT_CHUNK.findall(self._file.extra_info):
-            if int(said) > int(real) and int(said) and not chunks.is_unknown(int(said), block):
-                return f"its {name} chunk holds {real} of {said} bytes"
+        for name, declared, real in SHORT_CHUNK.findall(self._file.extra_info):
+            if int(declared) > int(real) and int(declared) and not chunks.is_unknown(int(declared), block):
+                return f"its {name} chunk holds {real} of {declared} bytes"
         return ogg_problem(self._path) if container == "OGG" else ""
 
 

@@ -73,7 +73,7 @@ def patched(path: Path, patches: Sequence[tuple[int, bytes]], stop: int) -> Span
     """Return the first ``stop`` bytes of a file, with other bytes at some places."""
     pieces: list[bytes | tuple[int, int]] = []
     at = 0
-    for place, value in sorted(patches):
-        pieces += [(at, place), value]
-        at = place + len(value)
+    for offset, value in sorted(patches):
+        pieces += [(at, offset), value]
+        at = offset + len(value)
     return Spans(path, [*pieces, (at, stop)])

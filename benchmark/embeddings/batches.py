@@ -74,7 +74,7 @@ class BatchEncoding:
             tracks = list(dict.fromkeys(i for i, _ in batch))
             if len(tracks) > 1:
                 for i in tracks:
-                    alone = [place for place in batch if place[0] == i]
+                    alone = [position for position in batch if position[0] == i]
                     try:
                         self._call(group, alone)
                     except (Exception, SystemExit) as own:

@@ -111,12 +111,12 @@ class EmbeddingStore:
 
     def missing(self, tracks: Iterable[Track], index: AudioIndex) -> list[Track]:
         """Return the tracks that have no row here, each file once, in order."""
-        places, paths, missing = self.places(), set[Path](), []
+        locations, paths, missing = self.places(), set[Path](), []
         for track in tracks:
             if track.path in paths:
                 continue
             paths.add(track.path)
-            if index.key(track.path) not in places:
+            if index.key(track.path) not in locations:
                 missing.append(track)
         return missing
 
@@ -150,14 +150,14 @@ class EmbeddingStore:
             KeyError: A key that is not in the store.
             UserError: A shard that can no longer be read; it is set aside, so that the next run makes it again.
         """
-        places = self.places()
-        wanted: dict[str, list[tuple[int, int]]] = {}
+        locations = self.places()
+        by_shard: dict[str, list[tuple[int, int]]] = {}
         for i, key in enumerate(keys):
-            place = places[key]
-            wanted.setdefault(place.shard, []).append((i, place.row))
+            location = locations[key]
+            by_shard.setdefault(location.shard, []).append((i, location.row))
         if out is None:
             out = np.empty((len(keys), len(range(*columns.indices(self.space.width)))), np.float32)
-        for shard, pairs in wanted.items():
+        for shard, pairs in by_shard.items():
             path = self.folder / shard
             try:
                 _, values = read_shard(path, ("key", "embedding"), self.space.width)

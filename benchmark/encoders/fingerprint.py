@@ -59,18 +59,18 @@ def own_files(module: ModuleType | None) -> list[Path]:
     file = _file_of(module)
     if module is None or file is None:
         return []
-    seen: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = [(module.__name__, module.__package__, file)]
     while waiting:
         name, package, source = waiting.pop()
-        if name in seen:
+        if name in files:
             continue
-        seen[name] = source
+        files[name] = source
         for imported in _imported(source, package):
             location = _located(imported, file.parent)
             if location is not None:
                 waiting.append((imported, *location))
-    return [seen[name] for name in sorted(seen)]
+    return [files[name] for name in sorted(files)]
 
 
 def _imported(file: Path, package: str | None) -> list[str]:
@@ -134,10 +134,10 @@ def _spec(name: str, beside: Path) -> importlib.machinery.ModuleSpec | None:
         return spec
     package = sys.modules.get(parent)
     if package is not None:
-        places = getattr(package, "__path__", None)
+        folders = getattr(package, "__path__", None)
     else:
-        places = getattr(_spec(parent, beside), "submodule_search_locations", None)
-    return None if places is None else importlib.machinery.PathFinder.find_spec(name, places)
+        folders = getattr(_spec(parent, beside), "submodule_search_locations", None)
+    return None if folders is None else importlib.machinery.PathFinder.find_spec(name, folders)
 
 
 def _file_of(module: ModuleType | None) -> Path | None:
@@ -157,8 +157,8 @@ def _own(name: str | None) -> Path | None:
 @cache
 def _installed() -> frozenset[Path]:
     """Return the folders of the standard library and of installed packages."""
-    places = sysconfig.get_paths().items()
-    return frozenset(Path(path).resolve() for key, path in places if key.endswith(("lib", "stdlib")))
+    folders = sysconfig.get_paths().items()
+    return frozenset(Path(path).resolve() for key, path in folders if key.endswith(("lib", "stdlib")))
 
 
 def _bytecode(cls: type) -> bytes:

@@ -85,7 +85,7 @@ def brought() -> frozenset[str]:
             continue
         with suppress(metadata.PackageNotFoundError):
             distributions[name] = metadata.distribution(name)
-            waiting += [_project(each) for each in distributions[name].requires or ()]
+            waiting += [_project(line) for line in distributions[name].requires or ()]
     modules = {"benchmark", "tasks", "probes", "results"}
     for distribution in distributions.values():
         for file in distribution.files or ():

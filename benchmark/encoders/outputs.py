@@ -69,11 +69,11 @@ def as_rows(encoder: Encoder, answer: EncoderOutput, batch: int) -> np.ndarray:
             "returned a tensor that carries a graph (requires_grad), which keeps all activations in memory: do not "
             "switch gradients on in embed, or return it detached",
         )
-    wanted = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
+    row = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
     if encoder.layers is None and values.ndim == 3 and values.shape[1] > 0 and values.shape[2] == encoder.dim:
         values = values.mean(axis=1, dtype=np.float64)
-    if values.shape != (batch, *wanted):
-        expected = f"[{batch}, {', '.join(map(str, wanted))}]"
+    if values.shape != (batch, *row):
+        expected = f"[{batch}, {', '.join(map(str, row))}]"
         rule = "layers" if encoder.layers is not None and values.ndim == 3 else "shape"
         raise OutputError(rule, f"returned shape {list(values.shape)} where {expected} was declared")
     with np.errstate(over="ignore"):

@@ -109,10 +109,10 @@ def resolve(
         UserError: A name that fits nothing, a file or class that cannot be loaded, options that an encoder does not
             take, or two encoders of one name.
     """
-    wanted = [names] if isinstance(names, str | Encoder) else list(names)
+    requests = [names] if isinstance(names, str | Encoder) else list(names)
     options = parse_arguments(arguments)
     encoders: dict[str, Encoder] = {}
-    for want in wanted:
+    for want in requests:
         for encoder in _encoders(want, home, options):
             if not isinstance(encoder, Encoder):
                 raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
@@ -120,8 +120,8 @@ def resolve(
                 raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
             used = encoder if precision is None else encoder.with_precision(precision)
             used.text = encoder.text
-            known = encoders.setdefault(used.name, used)
-            if known is not used and known.fingerprint() != used.fingerprint():
+            first = encoders.setdefault(used.name, used)
+            if first is not used and first.fingerprint() != used.fingerprint():
                 raise UserError(f"two different encoders have the name {used.name!r}: rename one of them")
     if not encoders:
         raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
@@ -217,8 +217,8 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 
 def _near(name: str, brought: Iterable[str]) -> list[str]:
     """Return names that were perhaps meant; for what looks like a file or a hub id, the same with its scheme."""
-    known = {known.lower(): known for known in [*BUILTIN, *PUBLISHED, *brought]}
-    near = [known[key] for key in difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.5)]
+    names = {names.lower(): names for names in [*BUILTIN, *PUBLISHED, *brought]}
+    near = [names[key] for key in difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.5)]
     path = Path(name)
     if path.suffix.lower() in MEANT:
         near = [f"{MEANT[path.suffix.lower()]}:{name}"]
@@ -252,10 +252,10 @@ def entry_points() -> dict[str, EntryPoint]:
     for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
         if point.name in BUILTIN or point.name in PUBLISHED:
             continue
-        known = points.setdefault(point.name, point)
-        if known.value != point.value:
+        first = points.setdefault(point.name, point)
+        if first.value != point.value:
             raise UserError(
-                f"two installed packages bring an encoder {point.name!r}: {known.value} and {point.value}. "
+                f"two installed packages bring an encoder {point.name!r}: {first.value} and {point.value}. "
                 "Uninstall one, or name one as module:Class"
             )
     return points

@@ -31,5 +31,7 @@ def packages_of(extra: str) -> list[str]:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         requirements = []
-    marked = [re.fullmatch(r"([^;]+);\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*", each) for each in requirements]
-    return [found[1].strip() for found in marked if found and found[2] == extra]
+    marked = [
+        re.fullmatch(r"([^;]+);\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*", requirement) for requirement in requirements
+    ]
+    return [match[1].strip() for match in marked if match and match[2] == extra]

@@ -89,7 +89,7 @@ class SearchStudy:
         """Mark a running trial as this process's."""
         trial.set_user_attr(WORKER, self.worker)
 
-    def left_behind(self, wanted: int) -> list[optuna.Trial]:
+    def left_behind(self, count: int) -> list[optuna.Trial]:
         """Return the running ones of the first ``wanted`` trials whose processes are gone, in order.
 
         This process has gone on from its own, so that those too were left behind, by an error.
@@ -97,7 +97,7 @@ class SearchStudy:
         trials = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(WORKER)
-            if trial.number < wanted and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
+            if trial.number < count and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
                 trials.append(optuna.trial.Trial(self.study, trial._trial_id))
         return trials
 
@@ -250,9 +250,9 @@ def _unopened(storage: str | None, folder: Path | None, name: str, error: Except
 
 def _failed(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
     """Return what went wrong in the middle of a search in words, and what to do."""
-    kept = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
+    place = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
     return _without_password(
-        f"{kept} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
+        f"{place} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
         "and written and that there is room, and run the same command again: it continues from there (with --overwrite "
         "always it begins anew)"
     )

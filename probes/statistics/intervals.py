@@ -151,8 +151,8 @@ def score_interval(
         return None
     items, freedom = _items(_contributions(scores).mean(0), blocks)
     total, degrees = items, freedom
-    known = scores.seeded and len(scores.values) > 1
-    if known:
+    seeded = scores.seeded and len(scores.values) > 1
+    if seeded:
         k, square, noise = len(scores.values), *_seeds(scores)
         total = items + max(0.0, square - noise) / k
         degrees = _satterthwaite(total, (items, freedom), (square / k, k - 1))
@@ -160,7 +160,7 @@ def score_interval(
     clusters = blocks.clusters if clusters is None else clusters
     narrow = _within(value, items, freedom, clusters, bounds)
     wide = _within(value, total, degrees, clusters, bounds)
-    return Interval(*wide, *narrow, "items and seeds" if known else "items")
+    return Interval(*wide, *narrow, "items and seeds" if seeded else "items")
 
 
 def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Contrast | None:
@@ -183,8 +183,8 @@ def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple
     items = max(items, (value / len(blocks.sizes)) ** 2)
     total, degrees = items, freedom
     seeded = [side for side in (first, second) if side.seeded]
-    known = all(len(side.values) > 1 for side in seeded)
-    if known and seeded:
+    with_seeds = bool(seeded) and all(len(side.values) > 1 for side in seeded)
+    if with_seeds:
         parts = [(len(side.values), *_seeds(side)) for side in seeded]
         total = items + max(0.0, sum((square - noise) / k for k, square, noise in parts))
         # Two subtractions: with the whole squares here the test would reject only half as often as it says.
@@ -193,7 +193,7 @@ def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple
     widest = bounds[1] - bounds[0]
     p, low, high = _t_test(value, total, degrees, widest)
     _, items_low, items_high = _t_test(value, items, freedom, widest)
-    interval = Interval(low, high, items_low, items_high, "items and seeds" if known and seeded else "items")
+    interval = Interval(low, high, items_low, items_high, "items and seeds" if with_seeds else "items")
     return Contrast(value, interval, p, degrees)
 
 

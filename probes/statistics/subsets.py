@@ -66,8 +66,8 @@ def fraction_rows(
         raise ValueError("there are no train items to sample")
     order, first, sizes, member = _order(targets, groups, kind, seed)
     total = np.cumsum(sizes[order])
-    wanted = fraction * n
-    units = int(np.argmin(np.abs(total - wanted))) + 1  # the earliest of equals: never more than it must
+    target = fraction * n
+    units = int(np.argmin(np.abs(total - target))) + 1  # the earliest of equals: never more than it must
     if KINDS[kind].one_class:
         units = max(units, first)
     chosen = np.zeros(len(sizes), bool)

@@ -54,9 +54,9 @@ def coins(words: np.ndarray, kept: int) -> np.ndarray:
     # From the last binary digit of the share to its first, "or" with a fair coin where the digit is 1 and "and" where
     # it is 0 halve the distance to 1 and to 0.
     bits: np.ndarray = words[0]
-    for place in range(1, len(words)):
-        if kept >> place & 1:
-            bits |= words[place]
+    for digit in range(1, len(words)):
+        if kept >> digit & 1:
+            bits |= words[digit]
         else:
-            bits &= words[place]
+            bits &= words[digit]
     return bits

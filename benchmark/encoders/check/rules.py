@@ -61,8 +61,8 @@ def dtype(answer: EncoderOutput) -> Finding:
     """Any floats will do, but only float32 is stored as it is."""
     if answer.dtype == "float32":
         return Finding("dtype", True, "float32")
-    kept = "rounded to float32" if answer.dtype == "float64" else "stored as float32, no more exact than it is"
-    return Finding("dtype", True, f"{answer.dtype}: {kept}")
+    storage = "rounded to float32" if answer.dtype == "float64" else "stored as float32, no more exact than it is"
+    return Finding("dtype", True, f"{answer.dtype}: {storage}")
 
 
 def layers_counted(encoder: Encoder, answer: EncoderOutput) -> Finding:

@@ -87,9 +87,9 @@ def mel_filters(sample_rate: int, n_fft: int, bands: int, low: float, high: floa
     return filters.astype(np.float32)
 
 
-def dct_basis(n: int, kept: int) -> Floats:
+def dct_basis(n: int, count: int) -> Floats:
     """Return the first ``kept`` columns [n, kept] of the orthonormal DCT-II of length ``n``."""
-    angle = np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(kept)
+    angle = np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(count)
     basis = np.sqrt(2 / n) * np.cos(angle)
     basis[:, 0] /= np.sqrt(2)
     return np.asarray(basis, np.float32)

@@ -126,15 +126,15 @@ def listening(stack: Stack, wanted: Sequence[int], keep: Callable[[Any], Any]) -
         yield heard
 
 
-def check_heard(heard: Heard, stack: Stack, who: str) -> None:
+def check_heard(outputs: Heard, stack: Stack, who: str) -> None:
     """Refuse a run in which not every layer was heard exactly once.
 
     Raises:
         UserError: So it was.
     """
     expected = len(stack.layers) + 1
-    if sorted(heard.times) != list(range(expected)) or set(heard.times.values()) != {1}:
-        once = sum(times == 1 for times in heard.times.values())
+    if sorted(outputs.times) != list(range(expected)) or set(outputs.times.values()) != {1}:
+        once = sum(times == 1 for times in outputs.times.values())
         raise UserError(
             f"{who} gave {once} of its {expected} layers (the {len(stack.layers)} of {stack.where}, and their input): "
             "it does not run each of them once, so no layer can be told from another"

@@ -111,9 +111,9 @@ class HuggingFace(Encoder):
         return width
 
     def _set_layers(self, spec: EncoderSpec) -> None:
-        asked: int | str = spec.option("layer", int | Literal["last", "all"], "last")
+        layer: int | str = spec.option("layer", int | Literal["last", "all"], "last")
         if not self.has_layers:
-            if asked != "last" or "layers_at" in spec.options:
+            if layer != "last" or "layers_at" in spec.options:
                 raise UserError(f"{self._who} gives one embedding, without layers to choose from: leave layer out")
             return
         count = getattr(self._config, "num_hidden_layers", None)
@@ -121,12 +121,12 @@ class HuggingFace(Encoder):
             raise UserError(f"the configuration of {self._who} has no num_hidden_layers, so they cannot be counted")
         where = spec.option("layers_at", str, self.layers_at)
         self._stack = find_stack(self._model, count, where, self._who)
-        if asked == "all":
+        if layer == "all":
             self._wanted, self.layers = tuple(range(count + 1)), tuple(str(i) for i in range(count + 1))
             return
-        number = count if asked == "last" else int(asked)
+        number = count if layer == "last" else int(layer)
         if not 0 <= number <= count:
-            raise UserError(f"{self._who} has layers 0 (the input of the first) to {count}, not {asked}")
+            raise UserError(f"{self._who} has layers 0 (the input of the first) to {count}, not {layer}")
         self._wanted = (number,)
 
     def fingerprint(self) -> str:
@@ -165,12 +165,12 @@ class HuggingFace(Encoder):
                 )
             return self.pooled(self.heard(hidden, audible))
 
-        with listening(self._stack, self._wanted, keep) as heard:
+        with listening(self._stack, self._wanted, keep) as outputs:
             self.answer(inputs)
-        check_heard(heard, self._stack, self._who)
+        check_heard(outputs, self._stack, self._who)
         if self.layers is None:
-            return heard.kept[self._wanted[0]]
-        return torch.stack([heard.kept[number] for number in self._wanted], dim=1)
+            return outputs.kept[self._wanted[0]]
+        return torch.stack([outputs.kept[number] for number in self._wanted], dim=1)
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return the model's inputs for waveforms [B, channels, N], on their device."""

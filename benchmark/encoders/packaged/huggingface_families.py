@@ -33,16 +33,16 @@ class Wave(HuggingFace):
         if loaded.remote:
             self.layers_at = None
         super().__init__(spec, loaded)
-        said = getattr(loaded.extractor, "do_normalize", None)
-        asked = spec.option("normalize", bool)
-        if said is None and asked is None:
+        own = getattr(loaded.extractor, "do_normalize", None)
+        chosen = spec.option("normalize", bool)
+        if own is None and chosen is None:
             raise UserError(
                 f"{self._who} has no preprocessor_config.json that says whether waveforms are brought to zero mean and "
                 "unit variance: give normalize=1 or normalize=0"
             )
-        if said is not None and asked is not None and bool(said) != asked:
-            raise UserError(f"the extractor of {self._who} says do_normalize={said}: leave normalize out")
-        self._normalize = bool(asked if said is None else said)
+        if own is not None and chosen is not None and bool(own) != chosen:
+            raise UserError(f"the extractor of {self._who} says do_normalize={own}: leave normalize out")
+        self._normalize = bool(chosen if own is None else own)
         self._content += f" {self._normalize}"
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:

@@ -100,7 +100,7 @@ def _locations(data: memoryview) -> list[str]:
         if number == DATA_LOCATION and isinstance(value, int):
             external = value == EXTERNAL
         elif number == EXTERNAL_DATA and isinstance(value, memoryview):
-            entry = {key: bytes(each) for key, each in _fields(value) if isinstance(each, memoryview)}
+            entry = {key: bytes(field) for key, field in _fields(value) if isinstance(field, memoryview)}
             if entry.get(KEY) == b"location":
                 locations.append(entry.get(VALUE, b"").decode("utf-8", "replace"))
     return locations if external else []

@@ -165,8 +165,8 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
         )
     if len(sizes) == 2:
         return layouts, sizes[0], None, sizes[1]
-    if (asked := spec.options.get("layout")) in ("bcn", "bnc"):
-        layouts = ("bcn",) if asked == "bcn" else ("bnc",)
+    if (layout := spec.options.get("layout")) in ("bcn", "bnc"):
+        layouts = ("bcn",) if layout == "bcn" else ("bnc",)
     elif sizes[1] in (1, 2):
         layouts = ("bcn",)
     elif sizes[2] in (1, 2):
@@ -181,7 +181,7 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
 
 def _digest(file: Path) -> str:
     """Return the sha256 of a model file, and of the files that it names as holders of its weights."""
-    beside = {each.relative_to(file.parent).as_posix(): content_hash(each) for each in files_of_weights(file)}
+    beside = {path.relative_to(file.parent).as_posix(): content_hash(path) for path in files_of_weights(file)}
     return _combined(content_hash(file), beside)
 
 

@@ -52,7 +52,7 @@ class Precomputed(Encoder):
         self.name = name or (resolved(path).name if path.is_dir() else path.stem)
         self._rows = read_rows(path)
         self.ids, self.dim = self._rows.ids, self._rows.dim
-        twice = [one for one, n in Counter(self.ids).items() if n > 1]
+        twice = [track_id for track_id, n in Counter(self.ids).items() if n > 1]
         if twice:
             refuse(
                 f"{path} has {len(twice)} id(s) more than once; a track has one embedding",
@@ -64,7 +64,7 @@ class Precomputed(Encoder):
     @cached_property
     def rows(self) -> dict[str, int]:
         """The row of each id."""
-        return {one: row for row, one in enumerate(self.ids)}
+        return {track_id: row for row, track_id in enumerate(self.ids)}
 
     def read(self, track_ids: Sequence[str]) -> np.ndarray:
         """Return the rows of ``track_ids``, as numbers [n, D] of the file's own type.
@@ -73,7 +73,7 @@ class Precomputed(Encoder):
             KeyError: An id that is not there.
             UserError: A file of the folder cannot be read, or is of another width.
         """
-        return self._rows.take(np.array([self.rows[one] for one in track_ids], np.int64))
+        return self._rows.take(np.array([self.rows[track_id] for track_id in track_ids], np.int64))
 
     def listing(self, what: str) -> Path:
         """Return where a list too long to show is written."""

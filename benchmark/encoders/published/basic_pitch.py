@@ -88,8 +88,8 @@ class BasicPitch(Encoder):
         names = [name for name, _ in OUTPUTS.values()]
         for start in range(0, len(windows), AT_ONCE):
             answers = self._session.run(names, {INPUT: windows[start : start + AT_ONCE, :, None]})
-            kept = np.concatenate(answers, axis=2)[:, OVERLAP // 2 : FRAMES - OVERLAP // 2]
-            frames = kept.reshape(-1, ACTIVATIONS)[:left].astype(np.float64)
+            inner = np.concatenate(answers, axis=2)[:, OVERLAP // 2 : FRAMES - OVERLAP // 2]
+            frames = inner.reshape(-1, ACTIVATIONS)[:left].astype(np.float64)
             left -= len(frames)
             total += frames.sum(axis=0)
             squares += np.square(frames).sum(axis=0)

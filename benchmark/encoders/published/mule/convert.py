@@ -221,8 +221,8 @@ def _tensors(
         raise MismatchError(f"it has layers with weights that this network has not: {', '.join(spare[:5])}")
     state = {}
     for prefix, layer in places.items():
-        for suffix, place, axes in PARTS[classes[layer]]:
-            path = f"{groups[layer]}/{place}"
+        for suffix, parameter, axes in PARTS[classes[layer]]:
+            path = f"{groups[layer]}/{parameter}"
             if path not in file:
                 raise MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
             claimed, expected = getattr(file[path], "shape", None), shapes.get(prefix + suffix, torch.Size())
@@ -241,8 +241,8 @@ def _groups(file: h5py.File, layers: list[Layer]) -> dict[str, str]:
         raise MismatchError(f"model.weights.h5 has no group {GROUPS}; it has {sorted(file)}")
     groups: dict[str, str] = {}
     for kind, stem in STEMS.items():
-        known = [layer for layer in layers if layer["class_name"] == kind]
-        named = [layer["name"] for layer in known if layer["config"].get("learnable", True)]
+        same_kind = [layer for layer in layers if layer["class_name"] == kind]
+        named = [layer["name"] for layer in same_kind if layer["config"].get("learnable", True)]
         numbers = {}
         for group in file[GROUPS]:
             match = re.fullmatch(rf"{stem}(?:_(\d+))?", group)

@@ -164,7 +164,7 @@ class Musicnn(nn.Module):
         x = self.input_norm(frames[:, None])
         front = self._front()
         turned: Sequence[tuple[Tensor, Tensor] | None] = self._turned or [None] * len(front)
-        features = torch.cat([block(x, known) for block, known in zip(front, turned, strict=True)], dim=1)
+        features = torch.cat([block(x, kernels) for block, kernels in zip(front, turned, strict=True)], dim=1)
         x = self.middle[0](features)
         blocks = [features, x]
         for block in self.middle[1:]:
@@ -186,13 +186,13 @@ def parameters_from(variables: Mapping[str, Tensor], config: MusicnnConfig = PUB
     timbral, temporal = len(config.timbral), len(config.temporal)
     reader.norm("input_norm", 0, 1)
     for i in range(timbral + temporal):
-        place = f"timbral.{i}" if i < timbral else f"temporal.{i - timbral}"
+        prefix = f"timbral.{i}" if i < timbral else f"temporal.{i - timbral}"
         channels = config.timbral_channels if i < timbral else config.temporal_channels
         height, width = config.timbral[i] if i < timbral else (config.temporal[i - timbral], 1)
         kernel = reader.take(_name("conv2d", i), "kernel", (height, width, 1, channels))
-        reader.tensors[f"{place}.weight"] = kernel.permute(3, 2, 0, 1)
-        reader.tensors[f"{place}.bias"] = reader.take(_name("conv2d", i), "bias", (channels,))
-        reader.norm(f"{place}.norm", i + 1, channels)
+        reader.tensors[f"{prefix}.weight"] = kernel.permute(3, 2, 0, 1)
+        reader.tensors[f"{prefix}.bias"] = reader.take(_name("conv2d", i), "bias", (channels,))
+        reader.norm(f"{prefix}.norm", i + 1, channels)
     for i in range(config.middle):
         number, channels = timbral + temporal + i, config.middle_channels
         before = config.front if i == 0 else channels
@@ -204,9 +204,9 @@ def parameters_from(variables: Mapping[str, Tensor], config: MusicnnConfig = PUB
     reader.norm("pool_norm", norms, 2 * config.pooled)
     reader.norm("dense_norm", norms + 1, config.units)
     sizes = (2 * config.pooled, config.units, config.tags)
-    for i, place in enumerate(("dense", "output")):
-        reader.tensors[f"{place}.weight"] = reader.take(_name("dense", i), "kernel", sizes[i : i + 2]).T
-        reader.tensors[f"{place}.bias"] = reader.take(_name("dense", i), "bias", sizes[i + 1 : i + 2])
+    for i, prefix in enumerate(("dense", "output")):
+        reader.tensors[f"{prefix}.weight"] = reader.take(_name("dense", i), "kernel", sizes[i : i + 2]).T
+        reader.tensors[f"{prefix}.bias"] = reader.take(_name("dense", i), "bias", sizes[i + 1 : i + 2])
     return {name: tensor.contiguous() for name, tensor in reader.tensors.items()}
 
 
@@ -227,11 +227,11 @@ class _Reader:
             raise ValueError(f"{scope}/{name} has the shape {list(tensor.shape)}, expected {list(shape)}")
         return tensor
 
-    def norm(self, place: str, number: int, channels: int) -> None:
+    def norm(self, prefix: str, number: int, channels: int) -> None:
         scope = _name("batch_normalization", number)
         gamma, beta, mean, variance = (
             self.take(scope, name, (channels,)).double() for name in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         scale = gamma / torch.sqrt(variance + 1e-3)
-        self.tensors[f"{place}.scale"] = scale.float()
-        self.tensors[f"{place}.shift"] = (beta - mean * scale).float()
+        self.tensors[f"{prefix}.scale"] = scale.float()
+        self.tensors[f"{prefix}.shift"] = (beta - mean * scale).float()
