@@ -20,7 +20,7 @@ from benchmark.audio.index import AudioIndex, HashedFile
 from benchmark.audio.pool import decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
-from benchmark.embeddings.batches import BatchEncoding, Heard
+from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.prefetch import prefetched
 from benchmark.embeddings.store import EmbeddingStore, Row
@@ -159,7 +159,7 @@ def _extract(
 
 def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
     """Return the rows of a group to store."""
-    embeddings = encoding.embed([Heard(item.track.track_id, item.track.path, item.windows) for item in group])
+    embeddings = encoding.embed([TrackWindows(item.track.track_id, item.track.path, item.windows) for item in group])
     return [
         Row(
             item.key, item.track.track_id, item.track.collection, item.audio.seconds, len(item.windows),

@@ -120,12 +120,12 @@ def fit(
                 except TooShortError:
                     continue
                 for window in cuts:
-                    went_on()
+                    note_progress()
                     yield np.array(window)  # a copy: windows overlap, and the encoder may write into one
                     release(window)
 
         try:
-            with fit_in_time(encoder.name) as went_on:
+            with fit_in_time(encoder.name) as note_progress:
                 encoder.fit(windows())
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, UserError) else f"fit() raised {said_by(error)}"

@@ -12,7 +12,7 @@ from benchmark.encoders.base import DECLARED, Encoder
 from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import plain
 from benchmark.encoders.packaged.common import name_of, printing_aside, windows_of
-from benchmark.encoders.packaged.hidden_layers import Stack, check_heard, find_stack, listening
+from benchmark.encoders.packaged.hidden_layers import Stack, captured_layers, check_layer_outputs, find_stack
 from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 
@@ -165,12 +165,12 @@ class HuggingFace(Encoder):
                 )
             return self.pooled(self.heard(hidden, audible))
 
-        with listening(self._stack, self._wanted, keep) as outputs:
+        with captured_layers(self._stack, self._wanted, keep) as outputs:
             self.answer(inputs)
-        check_heard(outputs, self._stack, self._who)
+        check_layer_outputs(outputs, self._stack, self._who)
         if self.layers is None:
-            return outputs.kept[self._wanted[0]]
-        return torch.stack([outputs.kept[number] for number in self._wanted], dim=1)
+            return outputs.values[self._wanted[0]]
+        return torch.stack([outputs.values[number] for number in self._wanted], dim=1)
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return the model's inputs for waveforms [B, channels, N], on their device."""
