@@ -1,4 +1,4 @@
-"""What a probe learns from: one split's arrays, and the pair of splits that selection may see.
+"""The data of a probe: the arrays of one split, and the pair of splits that selection may use.
 
 Test is not among them. :class:`TrainValid` refuses the ids that the caller has sealed, so that no code path can hand a
 test item to the search. Embeddings may be memory-mapped: whoever needs all of them goes through :func:`blocks`.

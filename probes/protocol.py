@@ -1,4 +1,4 @@
-"""The protocol: which probe a task may have, and what its search may try.
+"""Protocols: the probes that a task allows, and the ranges of settings that its search samples.
 
 The figures are in protocol.toml (one section a task, after Table 2 and the published settings of McCallum et al. 2022)
 and in published.csv (the 90 published probe settings).

@@ -1,4 +1,4 @@
-"""Where the samples of WAV, RF64, W64, AIFF, AU and CAF files lie, and whether their headers can be true.
+"""Chunks of WAV, RF64, W64, AIFF, AU and CAF files: the position of the samples, and checks of the headers.
 
 Lengths in these headers have 32 bits, wrap around beyond 4 GiB, and are made up by programs that write to a pipe, which
 cannot go back and fill them in. libsndfile believes them.

@@ -1,4 +1,4 @@
-"""FLAC streams (RFC 9639): what the header promises, and which frames follow.
+"""FLAC streams (RFC 9639): their headers, and the frames that follow.
 
 A frame says its number but not its length, so that a walk looks for the next header: two fixed bytes, the next number,
 and a checksum that fits. libFLAC itself checks every frame's checksum; what it does not see is what follows the samples

@@ -1,4 +1,4 @@
-"""What the bytes of a file say before and after it is decoded: is it sound, is it whole, was all of it heard.
+"""Inspection of a file's bytes: whether it is sound and complete, and whether all of it was decoded.
 
 libsndfile plays what it finds and says nothing of the rest. So what it played is held against the file: the frames of
 an MP3, the length of a FLAC stream and what follows it, the samples of a WAV file and what follows them. A look reads

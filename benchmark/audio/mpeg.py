@@ -1,4 +1,4 @@
-"""MPEG audio frames (layers I to III): how many a file holds, whether they stay of one kind, and what lies around them.
+"""MPEG audio frames (layers I to III): their number, changes of their format, and the bytes around them.
 
 A frame's header says how long it is, so that a walk reads four bytes of each. It costs about a hundredth of decoding.
 """

@@ -1,4 +1,4 @@
-"""Decode one file: its identity and its samples, or why it is damaged; and how samples pass from process to process."""
+"""Decoding of one file to its hash and samples or its damage, and the transfer of samples between processes."""
 
 from __future__ import annotations
 

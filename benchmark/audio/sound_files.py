@@ -1,4 +1,4 @@
-"""Sound files, played from their start to their end in blocks: whole, or with a reason why not.
+"""Sound files, decoded from start to end in blocks, and the reason where one is damaged.
 
 soundfile (libsndfile) decodes wav, flac, mp3, ogg, au, aiff and opus; PyAV, where it is installed, what libsndfile
 cannot read (:mod:`benchmark.audio.av_decoder`). What libsndfile says is not believed: the file's own

@@ -1,4 +1,4 @@
-"""A file of which only some bytes are read, with others before or among them: what a decoder is to see of a file."""
+"""Views of a file for a decoder: some of its bytes, with others before or in place of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Extraction: audio through a frozen encoder into the store. Resumable, and deterministic in spite of interruptions.
+"""Extraction of embeddings: audio is decoded, embedded and stored; a resumed run stores the same bytes.
 
 Tracks are taken in the caller's order, in groups that close as soon as they hold a few batches of windows. Batches
 never cross groups, and a shard ends where a group ends; so a run that was killed continues at a group's start, builds

@@ -1,4 +1,4 @@
-"""Fit an encoder that needs statistics of the training split, once a task, before it embeds.
+"""Fitting of an encoder on the training split, once for each task, before it embeds.
 
 What it is fitted on is hashed without decoding, so that a later run knows the key of its embeddings, and whether its
 record is there, and need not fit again. Embeddings hold no fitted state: a run that has to embed more fits again and is

@@ -1,4 +1,4 @@
-"""The key of a set of embeddings: everything but the audio that decides their numbers."""
+"""Embedding spaces: all that decides an embedding except the audio, and the key that hashes it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an encoder declares, held against what can be meant: a rate in kHz or a window in milliseconds scores nothing.
+"""Checks of an encoder's declarations, such as a sample rate in kHz or a window in milliseconds.
 
 The bounds are far outside what any encoder is fed with, and inside what a wrong unit or a slipped digit gives.
 """

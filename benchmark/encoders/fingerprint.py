@@ -1,4 +1,4 @@
-"""What decides an encoder's numbers, as text to hash: attributes, weights, and the code of a plug-in."""
+"""Fingerprints: attributes, weights and plug-in code of an encoder as JSON to hash."""
 
 from __future__ import annotations
 

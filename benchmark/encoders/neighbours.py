@@ -1,4 +1,4 @@
-"""Imports of a plug-in: it finds the modules beside it, and these never take the place of installed ones.
+"""Imports of a plug-in: modules beside its file are found, but never in place of installed ones.
 
 A script has its folder first on the path. So would a plug-in, while it is loaded, and there a ``torch.py`` would be
 run in place of torch by the first module that imports it, be it the user's or not. So a neighbour comes first only

@@ -1,4 +1,4 @@
-"""Find the encoder that a text names: built in, of an installed package, a class, a file, or by a scheme: hf:..."""
+"""Encoders by name: built-in ones, those of installed packages, classes, files, and schemes such as ``hf:``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The text that names an encoder, taken apart: ``hf:m-a-p/MERT-v1-95M@0e10b04?layer=7`` and its like.
+"""Parsing of encoder names such as ``hf:m-a-p/MERT-v1-95M@0e10b04?layer=7``.
 
 A text is a scheme or none, a target, for some kinds a revision or weights after ``@``, and options after ``?`` as
 ``k=v&k2=v2``. Nothing is looked up here but whether a text is the path of something that exists.

@@ -1,4 +1,4 @@
-"""Time limits for what an encoder does in this very process, where it cannot be killed alone: embed, fit, open.
+"""Time limits for calls of an encoder in this process: embed, fit, open.
 
 A call that is late is interrupted as Ctrl-C would do it, and becomes an error that names the track. A call that does
 not return to Python even then, in a library that waits for ever, can only be ended with its process: what is finished

@@ -1,4 +1,4 @@
-"""Networks as safetensors with a digest of what they hold: one flipped bit is noticed when they are read."""
+"""Networks as safetensors with a digest of their content, which is checked when they are read."""
 
 from __future__ import annotations
 

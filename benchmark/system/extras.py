@@ -1,4 +1,4 @@
-"""How an extra of this program is installed: the one place that says so.
+"""The commands that install the extras of this package.
 
 The program is on no package index, so that its name there would be whoever registers it. From a checkout an extra is
 installed of the checkout; elsewhere the packages that it stands for are.

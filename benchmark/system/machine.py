@@ -1,4 +1,4 @@
-"""The machine of a run: devices, threads, decoding processes, and the hardware in words."""
+"""The machine of a run: devices, threads, decoding processes, and a description of the hardware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this machine rounds: the instruction sets and libraries that decide the order in which products are summed."""
+"""Instruction sets and libraries of this machine, which decide how products are rounded."""
 
 from __future__ import annotations
 

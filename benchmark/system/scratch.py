@@ -1,4 +1,4 @@
-"""Folders in the data home for the time of a run, and what becomes of those of runs that were killed.
+"""Scratch folders of a run in the data home, and the removal of those of killed runs.
 
 A run holds a lock in its folder, which ends with its process however that ends, and then writes down the machine's
 name. So whoever finds the lock free on that machine knows that the run is dead. Of a folder without the name (an older

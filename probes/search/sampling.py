@@ -1,4 +1,4 @@
-"""What the next trial tries: Optuna's samplers and the given first trials, and settings as a study's parameters."""
+"""Sampling of settings: Optuna's samplers, the given first trials, and the parameters of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a search is kept: an Optuna study in a journal file, in any storage that Optuna knows, or in memory.
+"""The storage of a search: an Optuna study in a journal file, in any storage of Optuna's, or in memory.
 
 A study outlives the process that began it. Trials that a killed process left behind are taken up by the next one;
 those of a process that still runs are left to it. Beside a journal, a lock file a process says which runs; in a

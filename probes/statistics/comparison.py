@@ -1,4 +1,4 @@
-"""Are two encoders different on a task? An interval and a p value over items and probe seeds, and one of these probes.
+"""Comparison of two encoders on a task: interval and p value over items and probe seeds, and a permutation test.
 
 The main question is whether one encoder is to be expected to score higher than the other, on items of this kind (or
 groups of them) and with any seeds of the probe: see :mod:`probes.statistics.intervals`. Beside it stands the narrower

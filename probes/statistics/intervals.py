@@ -1,4 +1,4 @@
-"""How sure a score, or a difference of two, is: over items of this kind (or groups of them) and over probe seeds.
+"""Confidence intervals of a score, or of a difference of two, over items (or groups of them) and over probe seeds.
 
 Any metric is taken apart by a jackknife: it is computed once without each block of items, and what leaving a block out
 changes is that block's contribution. The contributions of J blocks to k probes are a table, whose rows and columns say

@@ -1,4 +1,4 @@
-"""Parts of a train split for learning curves: how much does a probe need (Meseguer-Brocal et al. 2024)?
+"""Subsets of a train split for learning curves (after Meseguer-Brocal et al. 2024).
 
 A seed fixes one order of the train split, and a fraction is its beginning: so the sample of 1 % is part of that of 5 %,
 and a curve moves by what is added, not by luck. The order is stratified: every class (label, or range of a regression's

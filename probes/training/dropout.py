@@ -1,4 +1,4 @@
-"""Dropout masks that depend on the seed and the step alone, so that a training can be set aside and taken up again."""
+"""Dropout masks that depend on the seed and the step alone, so that a training can be stopped and continued."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Minibatches: which rows every step sees, and how they come from memory or from a memory map.
+"""Minibatches: the rows of each step, read from memory or from a memory map.
 
 The rows of step ``s`` depend on the seed, the number and width of items and the batch size alone, so that a training
 that was set aside continues as if it had not been, and trainings of one seed share their minibatches.

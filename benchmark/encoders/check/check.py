@@ -1,4 +1,4 @@
-"""``bench encoders check``: whether an encoder keeps its contract, seen on a few seconds of made-up audio.
+"""``bench encoders check``: whether an encoder keeps its contract on a few seconds of generated audio.
 
 The same check runs by itself before many tracks are embedded, so that a mistake costs seconds and not hours. There it
 has a limit, and says which rules a slow encoder was not held to.

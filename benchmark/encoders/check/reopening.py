@@ -1,4 +1,4 @@
-"""Open an encoder a second time, in another process, where state that no file holds comes out otherwise."""
+"""A second opening of an encoder in another process, which shows state that no file holds."""
 
 from __future__ import annotations
 

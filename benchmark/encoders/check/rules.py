@@ -1,4 +1,4 @@
-"""The rules that an encoder is checked by: each a pure function of what it answered, with the numbers it saw."""
+"""The rules of the check: each a pure function from an encoder's outputs to a finding with its numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An encoder that is being checked: the lengths that it is tried at, and the time that this may take."""
+"""The encoder under check: the lengths of its test inputs, and the time limit of the check."""
 
 from __future__ import annotations
 

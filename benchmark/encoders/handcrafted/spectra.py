@@ -1,4 +1,4 @@
-"""What the built-in encoders compute with: frames, spectra, mel bands, cosine transforms, spectral peaks, tuning.
+"""Signal processing of hand-crafted encoders: frames, spectra, mel bands, cosine transforms, spectral peaks, tuning.
 
 Pure functions on float32 arrays of one waveform at a time, so that a row of a batch never depends on its neighbours:
 the shape of every matrix product is that of one window. Frequencies are in Hz, pitches in MIDI semitones (A4 = 440 Hz

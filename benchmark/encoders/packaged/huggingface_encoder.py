@@ -1,4 +1,4 @@
-"""What Hugging Face audio models of every family share: options, layers, pooling, and how much goes in at once."""
+"""Hugging Face audio models as encoders: options, layers, pooling, and windows in one call."""
 
 from __future__ import annotations
 

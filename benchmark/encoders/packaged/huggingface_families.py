@@ -1,4 +1,4 @@
-"""Hugging Face audio models by family: what each wants of a waveform, and which of its numbers are the embedding.
+"""Families of Hugging Face audio models: the inputs that each takes, and the output that is its embedding.
 
 All windows of a batch are equally long and nothing is padded into them by us. Where a family pads by its own rule (AST
 to its 10.24 s, Whisper to 30 s), only the frames that hold audio are averaged.

@@ -1,4 +1,4 @@
-"""Model files that map waveforms to embeddings: what the user says of their audio, and what trying them tells.
+"""Model files that map waveforms to embeddings: their options, and the layout of inputs found by trial calls.
 
 Neither ONNX nor TorchScript says what its numbers mean. So the sample rate must be given, and the rest is found by
 calling the model on noise: whether it takes [B, N] or [B, C, N], whether batches work, and the width of its answer.

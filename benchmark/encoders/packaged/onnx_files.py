@@ -1,4 +1,4 @@
-"""The files beside an ONNX model that hold its weights: those that its external_data entries name, and no others.
+"""Side files of an ONNX model that hold its weights: those that its external_data entries name, and no others.
 
 onnxruntime brings no reader of models, and the package onnx is no part of the extra that runs them. So the few fields
 that lead to those entries are followed in the protobuf itself (https://protobuf.dev/programming-guides/encoding,

@@ -1,4 +1,4 @@
-"""What a Hugging Face model computes when it is built and no file holds: buffers outside its state, plain tensors.
+"""State of a Hugging Face model that no file holds: buffers outside its state dictionary, and plain tensors.
 
 transformers builds every model on the meta device, where tensors have shapes and no values, and gives such buffers
 fresh memory afterwards. Models of its own fill it in their ``_init_weights``; code that comes with a model does not

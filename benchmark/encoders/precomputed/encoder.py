@@ -1,4 +1,4 @@
-"""Embeddings that somebody else computed, in place of an encoder: ``emb:FILE_OR_DIR``. No audio is needed for them."""
+"""Precomputed embeddings in place of an encoder: ``emb:FILE_OR_DIR``. They need no audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of embeddings that were computed elsewhere: .npz, .parquet, .npy with ids, or a folder of ``<track_id>.npy``.
+"""Files of precomputed embeddings: .npz, .parquet, .npy with ids, or a folder of ``<track_id>.npy``.
 
 Nothing that could run code is loaded: arrays of Python objects (pickles) are refused.
 """

@@ -1,4 +1,4 @@
-"""``basic-pitch``: statistics of the notes, onsets and pitch contours that Spotify's Basic Pitch hears.
+"""``basic-pitch``: statistics of notes, onsets and pitch contours by Spotify's Basic Pitch.
 
 Bittner et al., "A lightweight instrument-agnostic model for polyphonic note transcription and multipitch estimation"
 (ICASSP 2022). Its ONNX file runs with onnxruntime.

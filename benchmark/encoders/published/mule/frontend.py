@@ -1,4 +1,4 @@
-"""From a decoded file to what the network of MULE sees: log-mel frames, slices, standardisation.
+"""The front end of MULE: log-mel frames of a waveform, slices, standardisation.
 
 Pure functions, in the order of their use::
 

@@ -1,4 +1,4 @@
-"""The layers of a Keras file, followed from output to input and held to the network that is to be filled."""
+"""The layer graph of a Keras file, followed from output to input and compared with the network to be loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights of MusiCNN on disk: the published checkpoint in, safetensors out and in."""
+"""Conversion of MusiCNN's weights: the published checkpoint to safetensors, and reading them."""
 
 from __future__ import annotations
 
