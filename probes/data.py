@@ -72,7 +72,7 @@ class TrainValid:
             if leaked:
                 raise LeakError(f"{len(leaked)} test item(s) in {name}, among them {', '.join(leaked[:5])}")
             if len(set(split.ids)) < len(split.ids):
-                raise LeakError(f"an id stands twice in {name}")
+                raise LeakError(f"an id occurs twice in {name}")
         shared = sorted(set(self.train.ids).intersection(self.valid.ids))
         if shared:
             raise LeakError(f"{len(shared)} item(s) in both train and valid, among them {', '.join(shared[:5])}")

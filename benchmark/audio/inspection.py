@@ -158,7 +158,7 @@ def _frames(frames: mpeg.Frames, size: int) -> Contents:
     if frames.changed is not None:
         problem = (
             f"it continues after {decoded:.2f} s as another stream ({frames.changed.describe()} behind "
-            f"{kind.describe()}), and libsndfile plays the first alone: join them anew"
+            f"{kind.describe()}), and libsndfile plays the first alone: join them again"
         )
     elif frames.lost is not None:
         decoded = seconds(frames.lost.frames)
@@ -168,7 +168,7 @@ def _frames(frames: mpeg.Frames, size: int) -> Contents:
         problem = (
             f"its {frames.tag.name if frames.tag else ''} tag counts {frames.counted} frames, but it has "
             f"{frames.with_sound}, and libsndfile plays {decoded:.2f} s of {seconds(frames.with_sound):.2f} s: is it "
-            "two files, joined? Join them anew"
+            "two files, joined? Join them again"
         )
     note = ""
     if frames.have:
@@ -188,7 +188,7 @@ def _flac(data: Bytes, begin: int) -> Contents:
         seconds = stream.total / stream.rate
         return Contents(
             f"it is two FLAC streams, joined (the second begins at byte {another.start}), and libsndfile plays the "
-            "first alone: join them anew",
+            "first alone: join them again",
             seconds,
             size=size,
         )

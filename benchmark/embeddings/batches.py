@@ -62,7 +62,7 @@ class BatchEncoding:
             if not np.isfinite(rows).all():
                 raise UserError(
                     f"the encoder {self._encoder.name!r} gave an embedding that is not finite for the track "
-                    f"{track.track_id!r} ({folded(str(track.path))}): mend the encoder; finished tracks are kept"
+                    f"{track.track_id!r} ({folded(str(track.path))}): fix the encoder; finished tracks are kept"
                 )
         return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in embeddings]
 

@@ -126,7 +126,7 @@ def as_variant(encoder: Encoder, options: Mapping[str, Any]) -> Encoder:
         try:
             encoder.name = variant_name(encoder.name, shown)
         except AttributeError:
-            raise UserError(f"the name of {cls.__name__} cannot be set: let it tell {', '.join(options)}") from None
+            raise UserError(f"the name of {cls.__name__} cannot be set: include {', '.join(options)} in it") from None
     state = json.dumps({key: describe(value, key) for key, value in options.items()}, sort_keys=True)
 
     def fingerprint(self: Encoder) -> str:

@@ -94,7 +94,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     if DIGEST in metadata and metadata[DIGEST] != content_digest(tensors, metadata):
         raise UserError(
-            f"{path} is not as it was written: its digest differs, so the disk or somebody has changed it. Delete it, "
+            f"{path} is not as it was written: its digest differs, so it was changed since. Delete it, "
             "and fetch, convert or export it again"
         )
     return tensors

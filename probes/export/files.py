@@ -288,7 +288,7 @@ def _changed(path: Path, directory: Path) -> str:
     sign = shlex.join(["bench", "results", "verify", "--sign", str(directory)])
     return (
         f"{path} is not as it was written: its sha256 differs. Export the probe again, or, if it was changed on "
-        f"purpose, sign it anew: {sign}"
+        f"purpose, sign it again: {sign}"
     )
 
 

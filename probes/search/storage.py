@@ -240,11 +240,11 @@ def _unopened(storage: str | None, folder: Path | None, name: str, error: Except
             "sqlite:///search.db, or leave it out"
         )
     if folder is None:
-        return f"the search cannot be begun in memory ({reason})"
+        return f"the search cannot be started in memory ({reason})"
     path = folder / f"{name}.journal"
     return (
         f"the search in {path} cannot be opened ({reason}). Make sure that there is room and that it may be written, "
-        "and run the same command again; delete this file to begin the search anew"
+        "and run the same command again; delete this file to start the search again"
     )
 
 
@@ -254,7 +254,7 @@ def _failed(storage: str | None, folder: Path | None, name: str, error: Exceptio
     return _without_password(
         f"{place} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
         "and written and that there is room, and run the same command again: it continues from there (with --overwrite "
-        "always it begins anew)"
+        "always it starts again)"
     )
 
 

@@ -72,7 +72,7 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
     if len(lists[where]) != layers:
         raise UserError(
             f"{who} has {len(lists[where])} layers at {where}, but its configuration says {layers}: this version of "
-            "transformers builds it otherwise than its authors did"
+            "transformers builds it differently from its authors"
         )
     owner, _, _ = where.rpartition(".")
     return Stack(where, model.get_submodule(owner), list(lists[where]))

@@ -94,9 +94,9 @@ class HuggingFace(Encoder):
         )
         asked_rate = spec.option("sample_rate", int)
         if own_rate is None and asked_rate is None:
-            raise UserError(f"{self._who} does not say at which rate it hears: give sample_rate=, such as 24000")
+            raise UserError(f"{self._who} does not give its sample rate: give sample_rate=, such as 24000")
         if None not in (own_rate, asked_rate) and own_rate != asked_rate:
-            raise UserError(f"{self._who} hears at {own_rate} Hz, not {asked_rate}: leave sample_rate out")
+            raise UserError(f"{self._who} takes audio at {own_rate} Hz, not {asked_rate}: leave sample_rate out")
         rate = int(asked_rate if own_rate is None else own_rate)
         check_rate(rate, f"{self._who} has sample_rate={rate}")
         return rate

@@ -52,8 +52,8 @@ class ModelFile(Encoder):
         """
         if "sample_rate" not in spec.options:
             raise UserError(
-                f"the encoder {spec.text!r} needs sample_rate=: the file does not say at which rate its model "
-                f"hears, and at a wrong one every number would be wrong. Write {spec.text}?sample_rate=16000"
+                f"the encoder {spec.text!r} needs sample_rate=: the file does not give the sample rate of its "
+                f"model, and at a wrong one every embedding would be wrong. Write {spec.text}?sample_rate=16000"
             )
         self.sample_rate = spec.option("sample_rate", int)
         check_rate(self.sample_rate, f"the encoder {spec.text!r} has sample_rate={self.sample_rate}")
@@ -182,7 +182,7 @@ class ModelFile(Encoder):
         if batched.shape != expected.shape:
             return True, expected
         if not _close(batched, expected):
-            raise _RefusedError("it answers a window in a batch otherwise than alone: is it in evaluation mode?")
+            raise _RefusedError("it gives a window another embedding in a batch than alone: is it in evaluation mode?")
         return False, expected
 
     def oriented(self, answer: Any) -> Any:

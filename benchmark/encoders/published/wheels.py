@@ -108,7 +108,7 @@ def _download(wheel: Wheel, target: Path) -> None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and "WARNING" not in line]
         reason = "pip failed:\n  " + "\n  ".join(lines[-LAST_LINES:] or [f"exit code {done.returncode}"])
     raise UserError(
-        f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is mended, or "
+        f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is fixed, or "
         f"get the wheel elsewhere and put it into {target.parent}:\n"
         f"  pip download --no-deps {requirement}"
     )
