@@ -1,1 +1,1 @@
-"""How it is answered: the probe's protocol, the MLP, its training, search, statistics. Arrays in, scores out."""
+"""Probes: protocol, training, search of settings, statistics of scores, export. They take arrays, never audio."""

@@ -1,4 +1,4 @@
-"""What a probe learns from: one split's arrays, and the pair of splits that selection may see.
+"""The data of a probe: the arrays of one split, and the pair of splits that selection may use.
 
 Test is not among them. :class:`TrainValid` refuses the ids that the caller has sealed, so that no code path can hand a
 test item to the search. Embeddings may be memory-mapped: whoever needs all of them goes through :func:`blocks`.
@@ -72,7 +72,7 @@ class TrainValid:
             if leaked:
                 raise LeakError(f"{len(leaked)} test item(s) in {name}, among them {', '.join(leaked[:5])}")
             if len(set(split.ids)) < len(split.ids):
-                raise LeakError(f"an id stands twice in {name}")
+                raise LeakError(f"an id occurs twice in {name}")
         shared = sorted(set(self.train.ids).intersection(self.valid.ids))
         if shared:
             raise LeakError(f"{len(shared)} item(s) in both train and valid, among them {', '.join(shared[:5])}")

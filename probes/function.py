@@ -79,11 +79,11 @@ class ProbeFunction:
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Return the arrays by the names that they have in ``probe.safetensors``."""
-        found = {f"kernel_{i}": kernel for i, kernel in enumerate(self.kernels)}
-        found.update({f"bias_{i}": bias for i, bias in enumerate(self.biases)})
+        arrays = {f"kernel_{i}": kernel for i, kernel in enumerate(self.kernels)}
+        arrays.update({f"bias_{i}": bias for i, bias in enumerate(self.biases)})
         names = ("input_mean", "input_scale", "target_mean", "target_scale")
-        found.update({name: getattr(self, name) for name in names})
-        return {name: np.ascontiguousarray(array, np.float32) for name, array in found.items()}
+        arrays.update({name: getattr(self, name) for name in names})
+        return {name: np.ascontiguousarray(array, np.float32) for name, array in arrays.items()}
 
     def _check(self) -> None:
         if not self.kernels or len(self.kernels) != len(self.biases):

@@ -1,4 +1,4 @@
-"""The protocol: which probe a task may have, and what its search may try.
+"""Protocols: the probes that a task allows, and the ranges of settings that its search samples.
 
 The figures are in protocol.toml (one section a task, after Table 2 and the published settings of McCallum et al. 2022)
 and in published.csv (the 90 published probe settings).
@@ -218,7 +218,7 @@ def protocol_for(
         hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROTOCOLS)} and published:MODEL"
         raise ProtocolError(f"no protocol is called {name!r}: {hint}")
     data = _data()
-    section = next((each for each in (task, *groups) if each in data["paper"]), "default")
+    section = next((section for section in (task, *groups) if section in data["paper"]), "default")
     merged = {**data["paper"]["default"], **data["paper"][section]}
     card = {"hidden": None if hidden is None else list(hidden), "dropout": dropout, "batch_size": batch_size}
     merged.update({key: [value] for key, value in card.items() if value is not None})
@@ -229,7 +229,7 @@ def protocol_for(
             overlay["trials"] = min(merged["trials"], overlay["trials"])
         if name == "open":  # the paper's choices come first and are never lost
             for key in ("hidden", "dropout", "batch_size"):
-                overlay[key] = merged[key] + [each for each in overlay[key] if each not in merged[key]]
+                overlay[key] = merged[key] + [value for value in overlay[key] if value not in merged[key]]
         merged.update(overlay)
     protocol = _parse(name, section, data["version"], merged)
     if name in ("paper", "open"):
@@ -309,9 +309,9 @@ def _settings_of(row: dict[str, str]) -> Settings:
 
 
 def _loss_of(row: dict[str, str]) -> Loss:
-    found = row["loss"]
-    assert found in ("cross_entropy", "binary_cross_entropy", "squared_error")
-    return found  # type: ignore[return-value]
+    loss = row["loss"]
+    assert loss in ("cross_entropy", "binary_cross_entropy", "squared_error")
+    return loss  # type: ignore[return-value]
 
 
 @cache
@@ -325,27 +325,27 @@ def _data() -> dict[str, Any]:
     return tomllib.loads(resources.files("probes").joinpath("protocol.toml").read_text(encoding="utf-8"))
 
 
-def _parse(name: str, section: str, version: int, found: dict[str, Any]) -> Protocol:
-    grid = found.get("grid")
+def _parse(name: str, section: str, version: int, section_data: dict[str, Any]) -> Protocol:
+    grid = section_data.get("grid")
     return Protocol(
         name=name,
         section=section,
         version=version,
-        learning_rate=(found["learning_rate"][0], found["learning_rate"][1]),
-        l2=(found["l2"][0], found["l2"][1]),
-        steps=(found["steps"][0], found["steps"][1]),
-        standardise=tuple(found["standardise"]),
-        hidden=tuple(tuple(widths) for widths in found["hidden"]),
-        dropout=tuple(float(rate) for rate in found["dropout"]),
-        batch_size=tuple(found["batch_size"]),
-        trials=found["trials"],
-        seeds=found["seeds"],
-        round=found["round"],
-        loss=found.get("loss"),
-        dropout_place=found.get("dropout_place", "hidden"),
-        schedule=found.get("schedule", "cosine"),
-        warmup=found["warmup"],
-        patience=found.get("patience"),
-        look_every=found.get("look_every"),
+        learning_rate=(section_data["learning_rate"][0], section_data["learning_rate"][1]),
+        l2=(section_data["l2"][0], section_data["l2"][1]),
+        steps=(section_data["steps"][0], section_data["steps"][1]),
+        standardise=tuple(section_data["standardise"]),
+        hidden=tuple(tuple(widths) for widths in section_data["hidden"]),
+        dropout=tuple(float(rate) for rate in section_data["dropout"]),
+        batch_size=tuple(section_data["batch_size"]),
+        trials=section_data["trials"],
+        seeds=section_data["seeds"],
+        round=section_data["round"],
+        loss=section_data.get("loss"),
+        dropout_place=section_data.get("dropout_place", "hidden"),
+        schedule=section_data.get("schedule", "cosine"),
+        warmup=section_data["warmup"],
+        patience=section_data.get("patience"),
+        look_every=section_data.get("look_every"),
         grid=None if grid is None else (tuple(grid["learning_rate"]), tuple(grid["l2"])),
     )

@@ -1,4 +1,4 @@
-"""From a sound file to windows of samples, or to a reason why not.
+"""Decoding of sound files to windows of samples, or to the reason why a file is damaged.
 
 ``load(path, AudioRule(16000))`` gives the whole sound of a file, or raises :class:`DamagedAudioError`.
 """

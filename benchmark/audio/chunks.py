@@ -1,4 +1,4 @@
-"""Where the samples of WAV, RF64, W64, AIFF, AU and CAF files lie, and whether their headers can be true.
+"""Chunks of WAV, RF64, W64, AIFF, AU and CAF files: the position of the samples, and checks of the headers.
 
 Lengths in these headers have 32 bits, wrap around beyond 4 GiB, and are made up by programs that write to a pipe, which
 cannot go back and fill them in. libsndfile believes them.
@@ -90,9 +90,9 @@ def samples_of(data: Bytes) -> Samples | None:
     return None
 
 
-def is_unknown(said: int, block: int = 1) -> bool:
+def is_unknown(declared: int, block: int = 1) -> bool:
     """Say whether a length in a header is one of those that writers to a pipe leave."""
-    return any(0 <= mark - said < max(ROUNDED, block) for mark in UNKNOWN)
+    return any(0 <= mark - declared < max(ROUNDED, block) for mark in UNKNOWN)
 
 
 def _wave(data: Bytes, order: str) -> Samples | None:
@@ -146,8 +146,10 @@ def _caf(data: Bytes) -> Samples | None:
     while at + 12 <= len(data):
         size = int.from_bytes(data[at + 4 : at + 12], "big", signed=True)
         if data[at : at + 4] == b"data":  # begins with a count of edits
-            said, there = max(size - 4, 0), max(len(data) - at - 16, 0)
-            return Samples("data", at + 16, said, min(said, there) if said else there, 0, (), Format(0, 0, 0, 0))
+            declared, there = max(size - 4, 0), max(len(data) - at - 16, 0)
+            return Samples(
+                "data", at + 16, declared, min(declared, there) if declared else there, 0, (), Format(0, 0, 0, 0)
+            )
         if size < 0:
             return None
         at += 12 + size
@@ -156,7 +158,7 @@ def _caf(data: Bytes) -> Samples | None:
 
 def _aiff(data: Bytes) -> Samples | None:
     """Walk over the chunks of an AIFF file."""
-    kind, counted, counted_at, found = Format(0, 0, 0, 0), 0, 0, None
+    kind, counted, counted_at, data_chunk = Format(0, 0, 0, 0), 0, 0, None
     for chunk in _chunks(data, 12, ">"):
         if chunk.name == b"COMM":
             channels, counted, bits = struct.unpack_from(">hIh", data[chunk.at : chunk.at + 8].ljust(8, b"\0"))
@@ -165,11 +167,11 @@ def _aiff(data: Bytes) -> Samples | None:
             counted_at = chunk.at + 2
         elif chunk.name == b"SSND":
             offset = int.from_bytes(data[chunk.at : chunk.at + 4], "big")
-            found = chunk, offset
+            data_chunk = chunk, offset
             break
-    if found is None:
+    if data_chunk is None:
         return None
-    chunk, offset = found
+    chunk, offset = data_chunk
     begin = chunk.at + 8 + offset
     size = max(chunk.size - 8 - offset, 0)
     unknown = chunk.size <= 8 or is_unknown(chunk.size, kind.block)
@@ -192,7 +194,7 @@ def _found(
     data: Bytes,
     name: str,
     at: int,
-    said: int,
+    declared: int,
     rest: Iterator[_Chunk],
     kind: Format,
     lengths: tuple[tuple[int, struct.Struct], ...],
@@ -201,21 +203,21 @@ def _found(
     """Return where samples lie, given what their header says and the chunks behind them."""
     size = len(data)
     present = max(size - at, 0)
-    if is_unknown(said, kind.block):
+    if is_unknown(declared, kind.block):
         return Samples(name, at, 0, present, 0, (), kind)
-    end = at + said
+    end = at + declared
     for chunk in rest:
         end = chunk.at + chunk.size + (chunk.size & 1)
-    if said == 0 and end < size:  # nothing is said, and what follows is no chunk: it is the sound
+    if declared == 0 and end < size:  # nothing is said, and what follows is no chunk: it is the sound
         whole = present - present % (kind.block or 1)
         values = (size - 8, whole + extra) if lengths and lengths[0][1].size == 4 else (size - 8, whole)
         patches = tuple(
-            (place, form.pack(min(value, 256**form.size - 1)))
-            for (place, form), value in zip(lengths, values, strict=False)
+            (offset, form.pack(min(value, 256**form.size - 1)))
+            for (offset, form), value in zip(lengths, values, strict=False)
         )
         return Samples(name, at, 0, whole, 0, patches, kind)
     only_tags = end >= size or end_of_tags(data, end, size)[0] == size
-    return Samples(name, at, said, min(said, present), 0 if only_tags else size - end, (), kind)
+    return Samples(name, at, declared, min(declared, present), 0 if only_tags else size - end, (), kind)
 
 
 def _chunks(data: Bytes, at: int, letter: str) -> Iterator[_Chunk]:

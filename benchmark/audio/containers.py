@@ -1,4 +1,4 @@
-"""What a file really is, by its first bytes: its name may say otherwise.
+"""The container format of a file by its first bytes, whatever its name is.
 
 Only what libsndfile does not read is named here; what it reads gives no answer.
 """

@@ -1,4 +1,4 @@
-"""Audio: decode, mix, resample, cut into windows. One file in, one float32 array out, or a reason why not.
+"""Decoding of a file to float32 samples: decode, mix, resample; or the reason why it is damaged.
 
 soundfile (libsndfile) decodes wav, flac, mp3, ogg, au, aiff and opus; soxr resamples at HQ. A file is refused, with the
 seconds that could be recovered, when it decodes short of its header, holds nothing, is not audio, or has samples that

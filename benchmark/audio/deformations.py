@@ -104,13 +104,13 @@ def parse(text: str) -> tuple[Deformation, ...]:
     Raises:
         UserError: An unknown kind or unit, an amount that is no number or out of range, or one deformation twice.
     """
-    found: list[Deformation] = []
+    deformations: list[Deformation] = []
     for entry in text.split(","):
         deformation = _parse_one(entry.strip())
-        if deformation in found:
+        if deformation in deformations:
             raise UserError(f"--deform names {deformation.text} twice")
-        found.append(deformation)
-    return tuple(found)
+        deformations.append(deformation)
+    return tuple(deformations)
 
 
 def _parse_one(entry: str) -> Deformation:
@@ -126,7 +126,7 @@ def _parse_one(entry: str) -> Deformation:
         raise UserError(f"--deform {entry}: it is written as {example}")
     worth = unit.worth.get(match[3].lower())
     if worth is None:
-        units = " or ".join(one for one in unit.worth if one)
+        units = " or ".join(unit_worth for unit_worth in unit.worth if unit_worth)
         what = f"the unit {match[3]!r}" if match[3] else "an amount without a unit"
         raise UserError(f"--deform {entry}: {kind} does not take {what}, but {units}: {example}")
     amount = float(match[2]) * worth + 0.0  # no negative zero
@@ -194,8 +194,8 @@ def shift(samples: Floats, later: int) -> Floats:
 
 def mp3_rate(rate: int, bit_rate: int) -> int:
     """Return the sample rate at which audio of ``rate`` is coded with ``bit_rate`` kbit/s: the next one that has it."""
-    able = [each for each, bit_rates in BIT_RATES.items() if bit_rate in bit_rates]
-    return min(able, key=lambda each: (each < rate, abs(each - rate)))
+    candidates = [candidate for candidate, bit_rates in BIT_RATES.items() if bit_rate in bit_rates]
+    return min(candidates, key=lambda candidate: (candidate < rate, abs(candidate - rate)))
 
 
 def through_mp3(samples: Floats, rate: int, bit_rate: int) -> Floats:
@@ -254,4 +254,4 @@ def low_pass(samples: Floats, rate: int, frequency: float) -> Floats:
 
 def texts(deformations: Sequence[Deformation]) -> list[str]:
     """Return what names each of ``deformations``, with its version, for keys."""
-    return sorted(f"{each.text}; version {each.version}" for each in deformations)
+    return sorted(f"{deformation.text}; version {deformation.version}" for deformation in deformations)

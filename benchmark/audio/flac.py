@@ -1,4 +1,4 @@
-"""FLAC streams (RFC 9639): what the header promises, and which frames follow.
+"""FLAC streams (RFC 9639): their headers, and the frames that follow.
 
 A frame says its number but not its length, so that a walk looks for the next header: two fixed bytes, the next number,
 and a checksum that fits. libFLAC itself checks every frame's checksum; what it does not see is what follows the samples
@@ -56,19 +56,19 @@ def stream_info(data: Bytes, at: int = 0) -> StreamInfo | None:
     block = data[at + 8 : at + 42]
     if data[at : at + 4] != MARK or len(block) < 34 or data[at + 4] & 0x7F:
         return None
-    place = at + 4
+    offset = at + 4
     while True:
-        head = data[place : place + 4]
+        head = data[offset : offset + 4]
         if len(head) < 4:
             return None
-        place += 4 + int.from_bytes(head[1:], "big")
+        offset += 4 + int.from_bytes(head[1:], "big")
         if head[0] & 0x80:
             break
     smallest, largest = int.from_bytes(block[:2], "big"), int.from_bytes(block[2:4], "big")
     packed = int.from_bytes(block[10:18], "big")
     return StreamInfo(
         start=at,
-        frames_at=place,
+        frames_at=offset,
         block=largest if smallest == largest else 0,
         rate=packed >> 44,
         channels=(packed >> 41 & 7) + 1,
@@ -95,15 +95,15 @@ def frame_header(data: Bytes, at: int, info: StreamInfo) -> FrameHeader | None:
         if byte & 0xC0 != 0x80:
             return None
         number = number << 6 | byte & 0x3F
-    place = 4 + length
+    offset = 4 + length
     more = {6: 1, 7: 2}.get(size, 0)
     samples = (
-        int.from_bytes(head[place : place + more], "big") + 1
+        int.from_bytes(head[offset : offset + more], "big") + 1
         if more
         else 192 if size == 1 else 576 << size - 2 if size < 6 else 256 << size - 8
     )  # fmt: skip
-    place += more + {12: 1, 13: 2, 14: 2}.get(rate, 0)
-    if place >= len(head) or _crc8(head[:place]) != head[place]:
+    offset += more + {12: 1, 13: 2, 14: 2}.get(rate, 0)
+    if offset >= len(head) or _crc8(head[:offset]) != head[offset]:
         return None
     return FrameHeader(at, number if head[1] & 1 else number * (info.block or samples), samples)
 
@@ -115,9 +115,9 @@ def last_frame(data: Bytes, info: StreamInfo, stop: int, reach: int = TAIL) -> F
         return None
     begin, at = max(info.frames_at, stop - reach), stop
     while (at := data.rfind(sync, begin, at)) >= 0:
-        found = frame_header(data, at, info)
-        if found is not None:
-            return found
+        header = frame_header(data, at, info)
+        if header is not None:
+            return header
         at += 1
     return None
 
@@ -132,13 +132,13 @@ def ends_as_promised(data: Bytes, info: StreamInfo, last: FrameHeader | None) ->
         return False
     before = at = -1
     # Parts of the golden ratio: places at equal distances would fall into the same place of each of many copies.
-    for part in sorted((place * 0.6180339887) % 1 for place in range(1, PROBES)):
+    for part in sorted((i * 0.6180339887) % 1 for i in range(1, PROBES)):
         stop = info.frames_at + round((last.at - info.frames_at) * part)
-        found = last_frame(data, info, stop, PROBED)
-        if found is not None:
-            if found.first < before or (found.first == before and found.at != at):
+        frame = last_frame(data, info, stop, PROBED)
+        if frame is not None:
+            if frame.first < before or (frame.first == before and frame.at != at):
                 return False
-            before, at = found.first, found.at
+            before, at = frame.first, frame.at
     return before < last.first or info.frames_at == last.at
 
 

@@ -1,4 +1,4 @@
-"""What the bytes of a file say before and after it is decoded: is it sound, is it whole, was all of it heard.
+"""Inspection of a file's bytes: whether it is sound and complete, and whether all of it was decoded.
 
 libsndfile plays what it finds and says nothing of the rest. So what it played is held against the file: the frames of
 an MP3, the length of a FLAC stream and what follows it, the samples of a WAV file and what follows them. A look reads
@@ -75,11 +75,11 @@ def inspect_file(path: Path) -> Contents:
         OSError: It cannot be read.
     """
     with mapped(path) as data:
-        found = containers.sniff(data)
-        if found is not None and found.sound and av_decoder.form():
+        container = containers.sniff(data)
+        if container is not None and container.sound and av_decoder.form():
             return Contents(size=len(data), form=av_decoder.form())
-        if found is not None:
-            return Contents(found.describe(), size=len(data))
+        if container is not None:
+            return Contents(container.describe(), size=len(data))
         begin = 0
         while size := id3v2_size(data[begin : begin + 10]):
             begin += size
@@ -93,22 +93,22 @@ def inspect_file(path: Path) -> Contents:
         return _mpeg(data, begin)
 
 
-def unheard(contents: Contents, heard: int, rate: int) -> str:
-    """Return what of a file was not played though ``heard`` samples at ``rate`` Hz were, or nothing."""
+def unheard(contents: Contents, decoded: int, rate: int) -> str:
+    """Return what of a file was not played, given the number of ``decoded`` samples at ``rate`` Hz, or nothing."""
     frames, samples = contents.frames, contents.samples
     if frames is not None:
         skipped = frames.tag.skipped if frames.tag is not None else 0
         sound = frames.with_sound * frames.kind.samples
-        if heard + skipped + SLACK * frames.kind.samples < sound:
-            return f"only {heard / rate:.2f} s of the {sound / rate:.2f} s in its MPEG frames could be played"
+        if decoded + skipped + SLACK * frames.kind.samples < sound:
+            return f"only {decoded / rate:.2f} s of the {sound / rate:.2f} s in its MPEG frames could be played"
     elif contents.stream is not None and contents.last is not None and not contents.stream.total:
         due = contents.last.first + contents.last.samples
-        if heard < due:
-            return f"its last FLAC frame is cut: {heard} of {due} samples"
+        if decoded < due:
+            return f"its last FLAC frame is cut: {decoded} of {due} samples"
     elif samples is not None and samples.format.block:
-        left = samples.present - heard * samples.format.block
+        left = samples.present - decoded * samples.format.block
         if left >= max(chunks.SMALL, samples.present // 10):
-            return f"only {heard / rate:.2f} s were played, {left} of {samples.present} bytes of its samples were not"
+            return f"only {decoded / rate:.2f} s were played, {left} of {samples.present} bytes of its samples were not"
     return ""
 
 
@@ -137,44 +137,44 @@ def _mpeg(data: Bytes, begin: int) -> Contents:
         return Contents(f"{frames.start - begin} bytes before its first frame are {what}: fetch it again", size=size)
     if frames.start - begin > max(JUNK >> 4, (frames.end - frames.start)):
         return Contents(f"only {frames.end - frames.start} of its {size} bytes are MPEG frames", size=size)
-    found = _frames(frames, size)
+    contents = _frames(frames, size)
     # The first version took bytes before the first frame for one and left a part of some streams unheard; and of
     # streams that much follows it played what libmpg123 gave before it gave up.
     another = mpeg.first_plausible(data, begin) != frames.start or size - frames.end > RESYNC
     if frames.kind.layer == 3 and not frames.counted and another:
-        return replace(found, form=REPLAYED)
-    return found
+        return replace(contents, form=REPLAYED)
+    return contents
 
 
 def _frames(frames: mpeg.Frames, size: int) -> Contents:
     """Say what is wrong with the frames of a stream, or to be told of them."""
     kind = frames.kind
-    each = kind.samples / kind.rate
+    frame_seconds = kind.samples / kind.rate
 
     def seconds(count: int) -> float:
-        return count * each
+        return count * frame_seconds
 
-    problem, heard = "", seconds(frames.with_sound)
+    problem, decoded = "", seconds(frames.with_sound)
     if frames.changed is not None:
         problem = (
-            f"it continues after {heard:.2f} s as another stream ({frames.changed.describe()} behind "
-            f"{kind.describe()}), and libsndfile plays the first alone: join them anew"
+            f"it continues after {decoded:.2f} s as another stream ({frames.changed.describe()} behind "
+            f"{kind.describe()}), and libsndfile plays the first alone: join them again"
         )
     elif frames.lost is not None:
-        heard = seconds(frames.lost.frames)
+        decoded = seconds(frames.lost.frames)
         problem = f"{frames.lost.size} bytes at byte {frames.lost.at} are no MPEG frame: it is damaged"
     elif frames.counted and frames.with_sound - frames.counted > SLACK:
-        heard = seconds(frames.counted)
+        decoded = seconds(frames.counted)
         problem = (
             f"its {frames.tag.name if frames.tag else ''} tag counts {frames.counted} frames, but it has "
-            f"{frames.with_sound}, and libsndfile plays {heard:.2f} s of {seconds(frames.with_sound):.2f} s: is it two "
-            "files, joined? Join them anew"
+            f"{frames.with_sound}, and libsndfile plays {decoded:.2f} s of {seconds(frames.with_sound):.2f} s: is it "
+            "two files, joined? Join them again"
         )
     note = ""
     if frames.have:
         of = f"{frames.have} of {frames.want}" if frames.want else f"{frames.have}"
         note = f"{CUT}, of which {of} bytes are there"
-    return Contents(problem, heard if problem else 0.0, note, size, frames)
+    return Contents(problem, decoded if problem else 0.0, note, size, frames)
 
 
 def _flac(data: Bytes, begin: int) -> Contents:
@@ -188,7 +188,7 @@ def _flac(data: Bytes, begin: int) -> Contents:
         seconds = stream.total / stream.rate
         return Contents(
             f"it is two FLAC streams, joined (the second begins at byte {another.start}), and libsndfile plays the "
-            "first alone: join them anew",
+            "first alone: join them again",
             seconds,
             size=size,
         )
@@ -228,6 +228,6 @@ def _chunked(data: Bytes, samples: chunks.Samples) -> Contents:
     if kind.code == chunks.MP3:
         frames = mpeg.walk(data, samples.at, samples.at + samples.present)
         if frames is not None:
-            found = _frames(frames, size)
-            return replace(found, samples=samples, form=REPLAYED)
+            contents = _frames(frames, size)
+            return replace(contents, samples=samples, form=REPLAYED)
     return Contents(size=size, samples=samples)

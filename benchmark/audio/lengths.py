@@ -1,4 +1,4 @@
-"""Which files of a collection are far shorter than the rest: what a broken download leaves."""
+"""Files of a collection that are far shorter than the others, as a broken download leaves them."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ def find(data: Bytes, mark: bytes, at: int) -> int:
     """Return where ``mark`` lies from ``at`` on, or -1. A mapped file's own search is several times as slow."""
     size, step = len(data), 1 << 20
     while at < size:
-        found = data[at : at + step + len(mark) - 1].find(mark)
-        if found >= 0:
-            return at + found
+        offset = data[at : at + step + len(mark) - 1].find(mark)
+        if offset >= 0:
+            return at + offset
         at += step
     return -1

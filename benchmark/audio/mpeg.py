@@ -1,4 +1,4 @@
-"""MPEG audio frames (layers I to III): how many a file holds, whether they stay of one kind, and what lies around them.
+"""MPEG audio frames (layers I to III): their number, changes of their format, and the bytes around them.
 
 A frame's header says how long it is, so that a walk reads four bytes of each. It costs about a hundredth of decoding.
 """
@@ -134,18 +134,18 @@ def kind_of(header: int) -> Kind | None:
 @lru_cache(maxsize=64)
 def lengths_of(kind: Kind) -> tuple[int, ...]:
     """Return the bytes of a frame by the seven bits of its header that hold bit rate, rate and padding; 0: no frame."""
-    found = []
+    lengths = []
     for bits in range(128):
         row, column, padding = bits >> 3, bits >> 1 & 3, bits & 1
         if row in (0, 15) or column == 3 or RATES[kind.version][column] != kind.rate:
-            found.append(0)
+            lengths.append(0)
             continue
         bit_rate = 1000 * KBITS[kind.version == 3, kind.layer][row]
         if kind.layer == 1:
-            found.append((12 * bit_rate // kind.rate + padding) * 4)
+            lengths.append((12 * bit_rate // kind.rate + padding) * 4)
         else:
-            found.append(kind.samples // 8 * bit_rate // kind.rate + padding)
-    return tuple(found)
+            lengths.append(kind.samples // 8 * bit_rate // kind.rate + padding)
+    return tuple(lengths)
 
 
 def walk(data: Bytes, start: int = 0, stop: int | None = None) -> Frames | None:
@@ -180,9 +180,9 @@ def walk(data: Bytes, start: int = 0, stop: int | None = None) -> Frames | None:
         if next_kind != kind:
             another = next_kind
             break
-        gone = at - tags + zeros
-        if gone and lost is None and not (count == 1 and tag):  # behind a tag's own frame no sound can be lost
-            lost = Gap(end, gone, count)
+        skipped = at - tags + zeros
+        if skipped and lost is None and not (count == 1 and tag):  # behind a tag's own frame no sound can be lost
+            lost = Gap(end, skipped, count)
     return Frames(kind, begin, end + have, count, lost, another, have, want, tag)
 
 

@@ -1,4 +1,4 @@
-"""The pages of Ogg files (RFC 3533): libogg passes over those that are cut or fail their checksum, without a word."""
+"""The pages of Ogg files (RFC 3533): libogg skips those that are cut or fail their checksum without an error."""
 
 from __future__ import annotations
 

@@ -207,12 +207,12 @@ def serve() -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
-    asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
-    threading.Thread(target=_listen, args=(questions, asked), name="listening", daemon=True).start()
+    requests: queue.SimpleQueue[Any] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(questions, requests), name="listening", daemon=True).start()
     try:
         _send(answers, READY)
         while True:
-            path, rule, deformation, folder = asked.get()
+            path, rule, deformation, folder = requests.get()
             try:
                 answer: Any = packed(decode_one(path, rule, deformation, folder))
             except Exception as error:  # not damage: a fault of this program, for the parent to raise
@@ -222,11 +222,11 @@ def serve() -> None:
         os._exit(0)
 
 
-def _listen(questions: BinaryIO, asked: queue.SimpleQueue[Any]) -> None:
+def _listen(questions: BinaryIO, requests: queue.SimpleQueue[Any]) -> None:
     """Hand on what the parent asks; end the process when the pipe does, also while a file is decoded, or hangs."""
     try:
         while True:
-            asked.put(pickle.load(questions))
+            requests.put(pickle.load(questions))
     finally:
         os._exit(0)
 

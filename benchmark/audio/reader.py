@@ -1,4 +1,4 @@
-"""Decode one file: its identity and its samples, or why it is damaged; and how samples pass from process to process."""
+"""Decoding of one file to its hash and samples or its damage, and the transfer of samples between processes."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def packed(decoded: Decoded) -> tuple[Decoded, Kept | None]:
 
 def unpacked(answer: tuple[Decoded, Kept | None]) -> Decoded:
     """Return what a worker decoded, with samples that are in a file mapped from it."""
-    decoded, kept = answer
-    if kept is None or decoded.audio is None:
+    decoded, spooled = answer
+    if spooled is None or decoded.audio is None:
         return decoded
-    samples = opened(kept.path, kept.length, kept.channels)
+    samples = opened(spooled.path, spooled.length, spooled.channels)
     forget_name(samples)
     return replace(decoded, audio=replace(decoded.audio, samples=samples))
 

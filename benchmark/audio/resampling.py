@@ -127,10 +127,10 @@ def kaiser_best_filter(step: int, phases: int) -> Filter:
     reduces the rate is a little narrower than the ratio asks for; and the tap at the very end is left out.
     """
     entries = ZEROS * PRECISION
-    place = np.arange(entries + 1)
-    window = np.i0(BETA * np.sqrt(1 - (place / entries) ** 2)) / np.i0(BETA)
+    position = np.arange(entries + 1)
+    window = np.i0(BETA * np.sqrt(1 - (position / entries) ** 2)) / np.i0(BETA)
     scale = min(1.0, phases / step)
-    table = scale * ROLLOFF * window * np.sinc(ROLLOFF * place / PRECISION)
+    table = scale * ROLLOFF * window * np.sinc(ROLLOFF * position / PRECISION)
     slope = np.diff(table, append=table[-1])
     stride = int(scale * PRECISION)
     if stride < 1:
@@ -144,8 +144,8 @@ def kaiser_best_filter(step: int, phases: int) -> Filter:
         offset = exact.astype(np.int64)[:, None]
         tap = np.arange(taps_a_side)
         entry = np.minimum(offset + tap * stride, entries)
-        found = table[entry] + (exact[:, None] - offset) * slope[entry]
-        return np.where(tap < (entries + 1 - offset) // stride, found, 0)
+        weights = table[entry] + (exact[:, None] - offset) * slope[entry]
+        return np.where(tap < (entries + 1 - offset) // stride, weights, 0)
 
     taps = np.concatenate([wing(fraction)[:, ::-1], wing(scale - fraction)], axis=1)
     return Filter(taps, step, taps_a_side - 1)

@@ -1,4 +1,4 @@
-"""Sound files, played from their start to their end in blocks: whole, or with a reason why not.
+"""Sound files, decoded from start to end in blocks, and the reason where one is damaged.
 
 soundfile (libsndfile) decodes wav, flac, mp3, ogg, au, aiff and opus; PyAV, where it is installed, what libsndfile
 cannot read (:mod:`benchmark.audio.av_decoder`). What libsndfile says is not believed: the file's own
@@ -184,9 +184,9 @@ class Player:
         samples = self._contents.samples
         block = 1 if samples is None else samples.format.block
         # libsndfile trims the length of uncompressed files to what is there, and logs what the header said.
-        for name, said, real in SHORT_CHUNK.findall(self._file.extra_info):
-            if int(said) > int(real) and int(said) and not chunks.is_unknown(int(said), block):
-                return f"its {name} chunk holds {real} of {said} bytes"
+        for name, declared, real in SHORT_CHUNK.findall(self._file.extra_info):
+            if int(declared) > int(real) and int(declared) and not chunks.is_unknown(int(declared), block):
+                return f"its {name} chunk holds {real} of {declared} bytes"
         return ogg_problem(self._path) if container == "OGG" else ""
 
 
@@ -248,20 +248,20 @@ def _player(source: object) -> SoundFile:
 def _blocks(file: SoundFile, size: int, limit: int, skip: int = 0) -> Iterator[np.ndarray]:
     """Yield the file's samples, float32 [up to size, channels], up to ``limit``, without the first ``skip``."""
     restart = RESTART_SECONDS * file.samplerate if file.format in ("MP3", "OGG") else 0
-    found, short = 0, False
-    while asked := min(size, limit - found, restart - found % restart if restart else size):
-        block = file.read(asked, dtype="float32", always_2d=True)
+    done, short = 0, False
+    while wanted := min(size, limit - done, restart - done % restart if restart else size):
+        block = file.read(wanted, dtype="float32", always_2d=True)
         if not len(block):
             return
         if short:
             # libsndfile stops at a gap in an Ogg stream and continues after it when asked again.
-            raise DamagedAudioError("samples are missing in the middle", found / file.samplerate)
-        found, short = found + len(block), len(block) < asked
+            raise DamagedAudioError("samples are missing in the middle", done / file.samplerate)
+        done, short = done + len(block), len(block) < wanted
         if len(block) > skip:
             yield block[skip:]
         skip = max(skip - len(block), 0)
-        if restart and found % restart == 0:
-            file.seek(found)
+        if restart and done % restart == 0:
+            file.seek(done)
 
 
 def _peak(block: np.ndarray, offset: int, rate: int) -> float:

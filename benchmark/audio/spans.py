@@ -1,4 +1,4 @@
-"""A file of which only some bytes are read, with others before or among them: what a decoder is to see of a file."""
+"""Views of a file for a decoder: some of its bytes, with others before or in place of them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def patched(path: Path, patches: Sequence[tuple[int, bytes]], stop: int) -> Span
     """Return the first ``stop`` bytes of a file, with other bytes at some places."""
     pieces: list[bytes | tuple[int, int]] = []
     at = 0
-    for place, value in sorted(patches):
-        pieces += [(at, place), value]
-        at = place + len(value)
+    for offset, value in sorted(patches):
+        pieces += [(at, offset), value]
+        at = offset + len(value)
     return Spans(path, [*pieces, (at, stop)])

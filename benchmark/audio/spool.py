@@ -1,4 +1,4 @@
-"""Samples of a track as they come, piece by piece: in memory, and in a file where they become many.
+"""Spooling of a track's samples: in memory, or in a file where they are many.
 
 So the length of a track costs a decoding process no memory. The file is mapped into memory where it is read, and
 whoever reads it lets go of the pages (:func:`release`). It is removed as soon as it is mapped, where the system allows

@@ -1,4 +1,4 @@
-"""Windows: where an encoder looks. All windows of a track are equally long; the last one ends where the track ends."""
+"""Windows of a track, which an encoder embeds one by one: all equally long; the last ends where the track ends."""
 
 from __future__ import annotations
 

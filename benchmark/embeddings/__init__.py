@@ -1,1 +1,1 @@
-"""Embeddings: what keys them, where they lie, how audio becomes them."""
+"""Embeddings: their key, their store, and their extraction from audio."""

@@ -1,4 +1,4 @@
-"""Extraction: audio through a frozen encoder into the store. Resumable, and deterministic in spite of interruptions.
+"""Extraction of embeddings: audio is decoded, embedded and stored; a resumed run stores the same bytes.
 
 Tracks are taken in the caller's order, in groups that close as soon as they hold a few batches of windows. Batches
 never cross groups, and a shard ends where a group ends; so a run that was killed continues at a group's start, builds
@@ -20,7 +20,7 @@ from benchmark.audio.index import AudioIndex, HashedFile
 from benchmark.audio.pool import decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
-from benchmark.embeddings.batches import BatchEncoding, Heard
+from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.prefetch import prefetched
 from benchmark.embeddings.store import EmbeddingStore, Row
@@ -159,7 +159,7 @@ def _extract(
 
 def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
     """Return the rows of a group to store."""
-    embeddings = encoding.embed([Heard(item.track.track_id, item.track.path, item.windows) for item in group])
+    embeddings = encoding.embed([TrackWindows(item.track.track_id, item.track.path, item.windows) for item in group])
     return [
         Row(
             item.key, item.track.track_id, item.track.collection, item.audio.seconds, len(item.windows),
@@ -177,7 +177,7 @@ def _prepare(
     progress: Callable[[float], None] | None,
 ) -> Iterator[_Prepared]:
     """Cut each track into windows; note its hash; set damaged ones aside; skip content that the store has."""
-    places, prepared = store.places(), set[str]()
+    locations, prepared = store.places(), set[str]()
     for track, decoded in pairs:
         if decoded.hashed is not None:
             hashed.append(decoded.hashed)
@@ -187,7 +187,7 @@ def _prepare(
             done.damaged.append(Damage(track.track_id, track.path, decoded.problem, decoded.seconds_recovered))
             continue
         key = decoded.hashed.key
-        if key in places or key in prepared:
+        if key in locations or key in prepared:
             continue
         try:
             windows = cut(decoded.audio.samples, store.space.windows)
@@ -201,12 +201,12 @@ def _prepare(
 def _groups(prepared: Iterable[_Prepared], windows: int, samples: int) -> Iterator[list[_Prepared]]:
     """Yield the tracks in groups, each closed by the track that brings it to so many windows or samples."""
     group: list[_Prepared] = []
-    held = heard = 0
+    windows_held = samples_held = 0
     for item in prepared:
         group.append(item)
-        held, heard = held + len(item.windows), heard + item.audio.samples.size
-        if held >= windows or heard >= samples:
+        windows_held, samples_held = windows_held + len(item.windows), samples_held + item.audio.samples.size
+        if windows_held >= windows or samples_held >= samples:
             yield group
-            group, held, heard = [], 0, 0
+            group, windows_held, samples_held = [], 0, 0
     if group:
         yield group

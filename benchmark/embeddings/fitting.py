@@ -1,4 +1,4 @@
-"""Fit an encoder that needs statistics of the training split, once a task, before it embeds.
+"""Fitting of an encoder on the training split, once for each task, before it embeds.
 
 What it is fitted on is hashed without decoding, so that a later run knows the key of its embeddings, and whether its
 record is there, and need not fit again. Embeddings hold no fitted state: a run that has to embed more fits again and is
@@ -116,16 +116,16 @@ def fit(
                 if decoded.audio is None:
                     continue
                 try:
-                    found = cut(decoded.audio.samples, space.windows)
+                    cuts = cut(decoded.audio.samples, space.windows)
                 except TooShortError:
                     continue
-                for window in found:
-                    went_on()
+                for window in cuts:
+                    note_progress()
                     yield np.array(window)  # a copy: windows overlap, and the encoder may write into one
                     release(window)
 
         try:
-            with fit_in_time(encoder.name) as went_on:
+            with fit_in_time(encoder.name) as note_progress:
                 encoder.fit(windows())
         except (Exception, SystemExit) as error:
             reason = str(error) if isinstance(error, UserError) else f"fit() raised {said_by(error)}"

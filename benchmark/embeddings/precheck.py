@@ -35,15 +35,15 @@ def check_before(
         return
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else space.fingerprint
-    found = check(encoder, device, windows=space.windows, fingerprint=fingerprint, fit=False, seconds=CHECK_SECONDS)
-    if found.failures:
-        lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in found.failures)
+    result = check(encoder, device, windows=space.windows, fingerprint=fingerprint, fit=False, seconds=CHECK_SECONDS)
+    if result.failures:
+        lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in result.failures)
         raise UserError(
-            f"the encoder {encoder.name!r} breaks {len(found.failures)} of {len(found.findings)} rules, so none of "
+            f"the encoder {encoder.name!r} breaks {len(result.failures)} of {len(result.findings)} rules, so none of "
             f"{tracks:,} tracks was embedded:\n{lines}\n'bench encoders check' shows every rule."
         )
-    if found.left_out and say is not None:
+    if result.left_out and say is not None:
         say(
             f"Checked {encoder.name} for about {CHECK_SECONDS:g} s, in which there was no time for: "
-            f"{', '.join(found.left_out)}. 'bench encoders check' takes the time for every rule"
+            f"{', '.join(result.left_out)}. 'bench encoders check' takes the time for every rule"
         )

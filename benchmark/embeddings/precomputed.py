@@ -1,4 +1,4 @@
-"""Embeddings that were computed elsewhere, read as those of an embedding store are."""
+"""Precomputed embeddings as a row source, like an embedding store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a probe's inputs are read from: embeddings that are made here, or that were computed elsewhere."""
+"""Row sources, the interface of an embedding store and of precomputed embeddings."""
 
 from __future__ import annotations
 

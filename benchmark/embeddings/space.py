@@ -1,4 +1,4 @@
-"""The key of a set of embeddings: everything but the audio that decides their numbers."""
+"""Embedding spaces: all that decides an embedding except the audio, and the key that hashes it."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ class Space:
 
     def _state(self) -> dict[str, object]:
         state = asdict(self)
-        return {name: each for name, each in state.items() if each is not None or name not in OPTIONAL}
+        return {name: value for name, value in state.items() if value is not None or name not in OPTIONAL}
 
 
 def describes(text: Mapping[str, object], folder: str) -> bool:
     """Say whether a description is that of the space in a folder of this name: both hold its key."""
-    state = {name: each for name, each in text.items() if name not in ("key", "encoder")}
+    state = {name: value for name, value in text.items() if name not in ("key", "encoder")}
     key = _digest(state)
     return text.get("key") == key and folder == _folder(str(text.get("encoder")), key)
 

@@ -85,11 +85,11 @@ class EmbeddingStore:
         A shard that cannot be read, or is not of this space, is renamed to ``*.torn`` and named in a warning; its rows
         are simply not there, and the next extraction makes them again.
         """
-        found = shards(self.folder)
-        if found and not self._seen:
+        paths = shards(self.folder)
+        if paths and not self._seen:
             with suppress(OSError):  # it is for people, who may have mounted the store read-only
                 self._describe()
-        for path in found:
+        for path in paths:
             if path.name in self._seen:
                 continue
             self._seen.add(path.name)
@@ -111,12 +111,12 @@ class EmbeddingStore:
 
     def missing(self, tracks: Iterable[Track], index: AudioIndex) -> list[Track]:
         """Return the tracks that have no row here, each file once, in order."""
-        places, paths, missing = self.places(), set[Path](), []
+        locations, paths, missing = self.places(), set[Path](), []
         for track in tracks:
             if track.path in paths:
                 continue
             paths.add(track.path)
-            if index.key(track.path) not in places:
+            if index.key(track.path) not in locations:
                 missing.append(track)
         return missing
 
@@ -150,14 +150,14 @@ class EmbeddingStore:
             KeyError: A key that is not in the store.
             UserError: A shard that can no longer be read; it is set aside, so that the next run makes it again.
         """
-        places = self.places()
-        wanted: dict[str, list[tuple[int, int]]] = {}
+        locations = self.places()
+        by_shard: dict[str, list[tuple[int, int]]] = {}
         for i, key in enumerate(keys):
-            place = places[key]
-            wanted.setdefault(place.shard, []).append((i, place.row))
+            location = locations[key]
+            by_shard.setdefault(location.shard, []).append((i, location.row))
         if out is None:
             out = np.empty((len(keys), len(range(*columns.indices(self.space.width)))), np.float32)
-        for shard, pairs in wanted.items():
+        for shard, pairs in by_shard.items():
             path = self.folder / shard
             try:
                 _, values = read_shard(path, ("key", "embedding"), self.space.width)
@@ -222,18 +222,18 @@ def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[An
         if not pa.types.is_fixed_size_list(kind) or width not in (None, kind.list_size):
             raise TornError(f"its embeddings are {kind}, not {width} floats")
         table = read_table(path, columns)
-        found = []
+        arrays = []
         for name in columns:
             column = table.column(name).combine_chunks()
             matrix = name == "embedding"
-            found.append(column.flatten().to_numpy().reshape(-1, kind.list_size) if matrix else column.to_pylist())
+            arrays.append(column.flatten().to_numpy().reshape(-1, kind.list_size) if matrix else column.to_pylist())
     except FileNotFoundError:
         raise
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:  # Arrow's own findings have no number
             raise UserError(f"cannot read {path}: {error.strerror or error}") from error
         raise TornError(str(error).splitlines()[0]) from None
-    return found
+    return arrays
 
 
 def set_aside(path: Path) -> None:

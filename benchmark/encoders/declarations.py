@@ -1,4 +1,4 @@
-"""What an encoder declares, held against what can be meant: a rate in kHz or a window in milliseconds scores nothing.
+"""Checks of an encoder's declarations, such as a sample rate in kHz or a window in milliseconds.
 
 The bounds are far outside what any encoder is fed with, and inside what a wrong unit or a slipped digit gives.
 """
@@ -94,12 +94,12 @@ def check_declarations(encoder: Encoder) -> None:
     )  # fmt: skip
 
 
-def check_rate(rate: int, said: str) -> None:
-    """Refuse a sample rate that no encoder hears at.
+def check_rate(rate: int, prefix: str) -> None:
+    """Refuse a sample rate that no encoder has.
 
     Args:
         rate: Hz.
-        said: Who said it, to begin the message with.
+        prefix: The beginning of the message: what declares the value.
 
     Raises:
         UserError: It is below or above :data:`RATES`.
@@ -108,28 +108,28 @@ def check_rate(rate: int, said: str) -> None:
     if low <= rate <= high:
         return
     meant = f" (was {rate * 1000:,} meant, {rate} kHz?)" if low <= rate * 1000 <= high else ""
-    raise UserError(f"{said}: a sample rate is in Hz, from {low:,} to {high:,}{meant}")
+    raise UserError(f"{prefix}: a sample rate is in Hz, from {low:,} to {high:,}{meant}")
 
 
-def check_width(dim: int, layers: int, said: str) -> None:
-    """Refuse an embedding that has more numbers than any: a length of audio was perhaps taken for its width.
+def check_width(dim: int, layers: int, prefix: str) -> None:
+    """Refuse an embedding that is too wide, such as a length of audio that was taken for a width.
 
     Args:
         dim: Width D.
         layers: Number of layers L, 1 where there are none.
-        said: Who said it, to begin the message with.
+        prefix: The beginning of the message: what declares the value.
 
     Raises:
         UserError: D is above :data:`MOST_DIM`, or L * D above :data:`MOST_WIDTH`.
     """
     if dim > MOST_DIM:
-        raise UserError(f"{said}: an embedding has at most {MOST_DIM:,} numbers; average over time first")
+        raise UserError(f"{prefix}: an embedding has at most {MOST_DIM:,} numbers; average over time first")
     if dim * layers > MOST_WIDTH:
-        raise UserError(f"{said} in each of {layers} layers: at most {MOST_WIDTH:,} numbers in all are kept of a track")
+        raise UserError(f"{prefix} in each of {layers} layers: at most {MOST_WIDTH:,} numbers of a track are kept")
 
 
 def check_windows(
-    window: float | None, hop: float | None, minimum: float | None, maximum: float | None, said: str
+    window: float | None, hop: float | None, minimum: float | None, maximum: float | None, prefix: str
 ) -> None:
     """Refuse lengths, in seconds, that cannot be meant.
 
@@ -138,7 +138,7 @@ def check_windows(
         hop: Distance between windows; ``None`` means one window.
         minimum: Shortest input.
         maximum: Longest input.
-        said: Who said it, to begin the message with; the name of the value follows.
+        prefix: The beginning of the message, before the name of the value.
 
     Raises:
         UserError: One is outside :data:`WINDOWS`, :data:`LONGEST`, or what a hop may be.
@@ -151,7 +151,7 @@ def check_windows(
         if value is not None and not least <= value <= most:
             none = "" if name == "minimum_seconds" else "; None takes whole tracks, of any length"
             bounds = f"from {least:g} to {most:,g}{none}{_thousandth(value, most)}"
-            raise UserError(f"{said}{name} = {value:g}: it is in seconds, {bounds}")
+            raise UserError(f"{prefix}{name} = {value:g}: it is in seconds, {bounds}")
     if hop is None:
         return
     least, most = LEAST_HOP, math.inf
@@ -160,7 +160,8 @@ def check_windows(
     if not least <= hop <= most:
         beside = "" if window is None else f" for windows of {window:g} s"
         raise UserError(
-            f"{said}hop_seconds = {hop:g}: it is in seconds, from {least:g} to {most:g}{beside}{_thousandth(hop, most)}"
+            f"{prefix}hop_seconds = {hop:g}: it is in seconds, from {least:g} to {most:g}{beside}"
+            f"{_thousandth(hop, most)}"
         )
 
 

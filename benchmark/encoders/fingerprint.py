@@ -1,4 +1,4 @@
-"""What decides an encoder's numbers, as text to hash: attributes, weights, and the code of a plug-in."""
+"""Fingerprints: attributes, weights and plug-in code of an encoder as JSON to hash."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ def own_files(module: ModuleType | None) -> list[Path]:
     file = _file_of(module)
     if module is None or file is None:
         return []
-    seen: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = [(module.__name__, module.__package__, file)]
     while waiting:
-        name, package, each = waiting.pop()
-        if name in seen:
+        name, package, source = waiting.pop()
+        if name in files:
             continue
-        seen[name] = each
-        for imported in _imported(each, package):
-            found = _located(imported, file.parent)
-            if found is not None:
-                waiting.append((imported, *found))
-    return [seen[name] for name in sorted(seen)]
+        files[name] = source
+        for imported in _imported(source, package):
+            location = _located(imported, file.parent)
+            if location is not None:
+                waiting.append((imported, *location))
+    return [files[name] for name in sorted(files)]
 
 
 def _imported(file: Path, package: str | None) -> list[str]:
@@ -134,10 +134,10 @@ def _spec(name: str, beside: Path) -> importlib.machinery.ModuleSpec | None:
         return spec
     package = sys.modules.get(parent)
     if package is not None:
-        places = getattr(package, "__path__", None)
+        folders = getattr(package, "__path__", None)
     else:
-        places = getattr(_spec(parent, beside), "submodule_search_locations", None)
-    return None if places is None else importlib.machinery.PathFinder.find_spec(name, places)
+        folders = getattr(_spec(parent, beside), "submodule_search_locations", None)
+    return None if folders is None else importlib.machinery.PathFinder.find_spec(name, folders)
 
 
 def _file_of(module: ModuleType | None) -> Path | None:
@@ -157,8 +157,8 @@ def _own(name: str | None) -> Path | None:
 @cache
 def _installed() -> frozenset[Path]:
     """Return the folders of the standard library and of installed packages."""
-    places = sysconfig.get_paths().items()
-    return frozenset(Path(path).resolve() for key, path in places if key.endswith(("lib", "stdlib")))
+    folders = sysconfig.get_paths().items()
+    return frozenset(Path(path).resolve() for key, path in folders if key.endswith(("lib", "stdlib")))
 
 
 def _bytecode(cls: type) -> bytes:
@@ -285,13 +285,13 @@ def _describe_part(module: Any, leave_out: tuple[str, ...]) -> list[Any]:
 
 def modules_in(values: Any) -> list[Any]:
     """Return the torch modules among ``values``, in lists, tuples and mappings too."""
-    found = []
+    modules = []
     for value in values.values() if isinstance(values, Mapping) else values:
         if is_module(value):
-            found.append(value)
+            modules.append(value)
         elif isinstance(value, list | tuple | Mapping):
-            found += modules_in(value)
-    return found
+            modules += modules_in(value)
+    return modules
 
 
 def set_to_eval(encoder: Any) -> None:

@@ -1,4 +1,4 @@
-"""Imports of a plug-in: it finds the modules beside it, and these never take the place of installed ones.
+"""Imports of a plug-in: modules beside its file are found, but never in place of installed ones.
 
 A script has its folder first on the path. So would a plug-in, while it is loaded, and there a ``torch.py`` would be
 run in place of torch by the first module that imports it, be it the user's or not. So a neighbour comes first only
@@ -58,10 +58,10 @@ class _Neighbours:
         """Return where a neighbour is; ``None`` leaves any other module to Python."""
         if path is not None or name in sys.stdlib_module_names - STRAYS:
             return None
-        found = PathFinder.find_spec(name, [self._folder], target)
-        if found is None or name in brought() or (name != self._asked and _importer() in brought()):
+        spec = PathFinder.find_spec(name, [self._folder], target)
+        if spec is None or name in brought() or (name != self._asked and _importer() in brought()):
             return None
-        return found
+        return spec
 
 
 def _importer() -> str:
@@ -85,7 +85,7 @@ def brought() -> frozenset[str]:
             continue
         with suppress(metadata.PackageNotFoundError):
             distributions[name] = metadata.distribution(name)
-            waiting += [_project(each) for each in distributions[name].requires or ()]
+            waiting += [_project(line) for line in distributions[name].requires or ()]
     modules = {"benchmark", "tasks", "probes", "results"}
     for distribution in distributions.values():
         for file in distribution.files or ():
@@ -99,5 +99,5 @@ def brought() -> frozenset[str]:
 
 def _project(requirement: str) -> str:
     """Return the name in a requirement such as ``numpy>=2.0; extra == 'hf'``."""
-    found = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
-    return found[1] if found else requirement
+    match = re.match(r"\s*([A-Za-z0-9][A-Za-z0-9._-]*)", requirement)
+    return match[1] if match else requirement

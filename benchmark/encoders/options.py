@@ -126,7 +126,7 @@ def as_variant(encoder: Encoder, options: Mapping[str, Any]) -> Encoder:
         try:
             encoder.name = variant_name(encoder.name, shown)
         except AttributeError:
-            raise UserError(f"the name of {cls.__name__} cannot be set: let it tell {', '.join(options)}") from None
+            raise UserError(f"the name of {cls.__name__} cannot be set: include {', '.join(options)} in it") from None
     state = json.dumps({key: describe(value, key) for key, value in options.items()}, sort_keys=True)
 
     def fingerprint(self: Encoder) -> str:
@@ -168,7 +168,7 @@ def _converted(text: str, kind: Any) -> Any:
         return _sequence(text, origin, arguments)
     if origin in (typing.Union, UnionType):
         # str takes every text, so it comes last.
-        for member in sorted(arguments, key=lambda each: (each is str, each is not NoneType)):
+        for member in sorted(arguments, key=lambda member: (member is str, member is not NoneType)):
             try:
                 return _converted(text, member)
             except ValueError:
@@ -183,7 +183,7 @@ def _sequence(text: str, origin: type, arguments: tuple[Any, ...]) -> Any:
         return origin(_converted(part, arguments[0]) for part in parts)
     if len(parts) != len(arguments):
         raise ValueError(text)
-    return tuple(_converted(part, each) for part, each in zip(parts, arguments, strict=True))
+    return tuple(_converted(part, member) for part, member in zip(parts, arguments, strict=True))
 
 
 def _fail(text: str) -> typing.NoReturn:
@@ -202,6 +202,6 @@ def _in_words(kind: Any) -> str:
         return " or ".join(_in_words(member) for member in arguments)
     if origin in (tuple, list):
         several = origin is list or arguments[-1] is Ellipsis
-        each = [_in_words(member) for member in arguments if member is not Ellipsis]
-        return f"{'any number' if several else len(each)} of {', '.join(dict.fromkeys(each))}, separated by commas"
+        kinds = [_in_words(member) for member in arguments if member is not Ellipsis]
+        return f"{'any number' if several else len(kinds)} of {', '.join(dict.fromkeys(kinds))}, separated by commas"
     return words.get(kind, f"a {getattr(kind, '__name__', kind)}")

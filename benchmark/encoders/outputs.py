@@ -12,7 +12,7 @@ from benchmark.encoders.torch_settings import float32_throughout
 
 
 class OutputError(ValueError):
-    """An answer that breaks a rule of the contract. The message ends a sentence: 'returned ...'."""
+    """An output that breaks a rule of the contract. The message ends a sentence: 'returned ...'."""
 
     def __init__(self, rule: str, message: str) -> None:
         super().__init__(message)
@@ -21,17 +21,17 @@ class OutputError(ValueError):
 
 @dataclass(frozen=True)
 class EncoderOutput:
-    """What an encoder returned, as numpy: its values, the name of its own dtype, and whether it carried a graph."""
+    """The output of an encoder as numpy: values, the name of its own dtype, and whether it carried a gradient graph."""
 
     values: np.ndarray
     dtype: str
     graph: bool
 
 
-def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> EncoderOutput:
-    """Call ``encoder`` on float32 [B, channels, n], without gradients; torch encoders get a tensor on ``device``.
+def call_encoder(encoder: Encoder, waveforms: np.ndarray, device: str) -> EncoderOutput:
+    """Return the output of ``encoder`` on float32 [B, channels, n], without gradients; torch encoders get a tensor.
 
-    Whatever the encoder raises passes through.
+    Errors of the encoder are not caught.
     """
     if encoder.arrays == "numpy":
         return _as_arrays(encoder.embed(waveforms))
@@ -41,39 +41,39 @@ def ask(encoder: Encoder, waveforms: np.ndarray, device: str) -> EncoderOutput:
         return _as_arrays(encoder.embed(torch.from_numpy(waveforms).to(device)))
 
 
-def _as_arrays(answer: Any) -> EncoderOutput:
-    if not hasattr(answer, "detach"):
-        values = np.asarray(answer)
+def _as_arrays(output: Any) -> EncoderOutput:
+    if not hasattr(output, "detach"):
+        values = np.asarray(output)
         return EncoderOutput(values, str(values.dtype), graph=False)
-    dtype, graph = str(answer.dtype).removeprefix("torch."), bool(answer.requires_grad)
-    answer = answer.detach()
+    dtype, graph = str(output.dtype).removeprefix("torch."), bool(output.requires_grad)
+    output = output.detach()
     if dtype == "bfloat16":  # numpy has none
-        answer = answer.float()
-    return EncoderOutput(answer.cpu().numpy(), dtype, graph)
+        output = output.float()
+    return EncoderOutput(output.cpu().numpy(), dtype, graph)
 
 
-def as_rows(encoder: Encoder, answer: EncoderOutput, batch: int) -> np.ndarray:
-    """Return an answer to ``batch`` windows as float32 [batch, width]: frames averaged, layers side by side.
+def as_rows(encoder: Encoder, output: EncoderOutput, batch: int) -> np.ndarray:
+    """Return an output for ``batch`` windows as float32 [batch, width]: frames averaged, layers concatenated.
 
-    Values that float32 cannot hold become infinite, and are the caller's to refuse.
+    Values that float32 cannot hold become infinite; the caller refuses them.
 
     Raises:
         OutputError: It is not floats, carries a graph, or is not of the declared shape.
     """
-    values = answer.values
+    values = output.values
     if not np.issubdtype(values.dtype, np.floating):
-        raise OutputError("dtype", f"returned {answer.dtype}, not floats")
-    if answer.graph:
+        raise OutputError("dtype", f"returned {output.dtype}, not floats")
+    if output.graph:
         raise OutputError(
             "no graph",
             "returned a tensor that carries a graph (requires_grad), which keeps all activations in memory: do not "
             "switch gradients on in embed, or return it detached",
         )
-    wanted = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
+    row = (encoder.dim,) if encoder.layers is None else (len(encoder.layers), encoder.dim)
     if encoder.layers is None and values.ndim == 3 and values.shape[1] > 0 and values.shape[2] == encoder.dim:
         values = values.mean(axis=1, dtype=np.float64)
-    if values.shape != (batch, *wanted):
-        expected = f"[{batch}, {', '.join(map(str, wanted))}]"
+    if values.shape != (batch, *row):
+        expected = f"[{batch}, {', '.join(map(str, row))}]"
         rule = "layers" if encoder.layers is not None and values.ndim == 3 else "shape"
         raise OutputError(rule, f"returned shape {list(values.shape)} where {expected} was declared")
     with np.errstate(over="ignore"):

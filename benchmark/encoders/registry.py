@@ -1,4 +1,4 @@
-"""Find the encoder that a text names: built in, of an installed package, a class, a file, or by a scheme: hf:..."""
+"""Encoders by name: built-in ones, those of installed packages, classes, files, and schemes such as ``hf:``."""
 
 from __future__ import annotations
 
@@ -109,10 +109,10 @@ def resolve(
         UserError: A name that fits nothing, a file or class that cannot be loaded, options that an encoder does not
             take, or two encoders of one name.
     """
-    wanted = [names] if isinstance(names, str | Encoder) else list(names)
+    requests = [names] if isinstance(names, str | Encoder) else list(names)
     options = parse_arguments(arguments)
-    found: dict[str, Encoder] = {}
-    for want in wanted:
+    encoders: dict[str, Encoder] = {}
+    for want in requests:
         for encoder in _encoders(want, home, options):
             if not isinstance(encoder, Encoder):
                 raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
@@ -120,12 +120,12 @@ def resolve(
                 raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
             used = encoder if precision is None else encoder.with_precision(precision)
             used.text = encoder.text
-            known = found.setdefault(used.name, used)
-            if known is not used and known.fingerprint() != used.fingerprint():
+            first = encoders.setdefault(used.name, used)
+            if first is not used and first.fingerprint() != used.fingerprint():
                 raise UserError(f"two different encoders have the name {used.name!r}: rename one of them")
-    if not found:
+    if not encoders:
         raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
-    return list(found.values())
+    return list(encoders.values())
 
 
 def _encoders(want: str | Encoder, home: Path | None, options: Mapping[str, str]) -> Iterator[Encoder]:
@@ -217,8 +217,8 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 
 def _near(name: str, brought: Iterable[str]) -> list[str]:
     """Return names that were perhaps meant; for what looks like a file or a hub id, the same with its scheme."""
-    known = {known.lower(): known for known in [*BUILTIN, *PUBLISHED, *brought]}
-    near = [known[key] for key in difflib.get_close_matches(name.lower(), known, n=2, cutoff=0.5)]
+    names = {names.lower(): names for names in [*BUILTIN, *PUBLISHED, *brought]}
+    near = [names[key] for key in difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.5)]
     path = Path(name)
     if path.suffix.lower() in MEANT:
         near = [f"{MEANT[path.suffix.lower()]}:{name}"]
@@ -248,17 +248,17 @@ def entry_points() -> dict[str, EntryPoint]:
     """
     from importlib import metadata
 
-    found: dict[str, EntryPoint] = {}
+    points: dict[str, EntryPoint] = {}
     for point in sorted(metadata.entry_points(group=ENTRY_POINTS), key=lambda point: (point.name, point.value)):
         if point.name in BUILTIN or point.name in PUBLISHED:
             continue
-        known = found.setdefault(point.name, point)
-        if known.value != point.value:
+        first = points.setdefault(point.name, point)
+        if first.value != point.value:
             raise UserError(
-                f"two installed packages bring an encoder {point.name!r}: {known.value} and {point.value}. "
+                f"two installed packages bring an encoder {point.name!r}: {first.value} and {point.value}. "
                 "Uninstall one, or name one as module:Class"
             )
-    return found
+    return points
 
 
 def _brought(point: EntryPoint, spec: EncoderSpec) -> Encoder:
@@ -348,10 +348,10 @@ def _class_in(module: ModuleType, cls: str, name: str) -> type:
         if isinstance(value, type) and issubclass(value, Encoder) and value.__module__ == module.__name__
     }
     if cls:
-        found = getattr(module, cls, None)
-        if not isinstance(found, type) or not issubclass(found, Encoder):
+        named = getattr(module, cls, None)
+        if not isinstance(named, type) or not issubclass(named, Encoder):
             raise UserError(f"{name!r}: there is no Encoder class {cls!r}; it has {', '.join(classes) or 'none'}")
-        return found
+        return named
     if len(classes) != 1:
         raise UserError(f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)}): name one as {name}:Class")
     return next(iter(classes.values()))

@@ -1,4 +1,4 @@
-"""The text that names an encoder, taken apart: ``hf:m-a-p/MERT-v1-95M@0e10b04?layer=7`` and its like.
+"""Parsing of encoder names such as ``hf:m-a-p/MERT-v1-95M@0e10b04?layer=7``.
 
 A text is a scheme or none, a target, for some kinds a revision or weights after ``@``, and options after ``?`` as
 ``k=v&k2=v2``. Nothing is looked up here but whether a text is the path of something that exists.
@@ -140,10 +140,10 @@ def parse_arguments(arguments: Mapping[str, object] | Sequence[str]) -> dict[str
         pairs = [(key, text_of(value)) for key, value in arguments.items()]
     else:
         for argument in [arguments] if isinstance(arguments, str) else arguments:
-            found = OPTION.fullmatch(argument)
-            if found is None:
+            match = OPTION.fullmatch(argument)
+            if match is None:
                 raise UserError(f"--encoder-arg {argument!r} is not KEY=VALUE, such as layer=7")
-            pairs.append((found[1], found[2]))
+            pairs.append((match[1], match[2]))
     options: dict[str, str] = {}
     for key, value in pairs:
         if not re.fullmatch(KEY, key):
@@ -155,18 +155,18 @@ def parse_arguments(arguments: Mapping[str, object] | Sequence[str]) -> dict[str
 
 def _without_query(text: str, *, strict: bool = True) -> tuple[str, dict[str, str]]:
     """Return the text before its query, and the query's options."""
-    found = None if _names_a_file(text) else QUERY.search(text)
-    if found is None:
+    match = None if _names_a_file(text) else QUERY.search(text)
+    if match is None:
         if strict and "?" in text and not _names_a_file(text):
             bare, _, query = text.partition("?")
             raise UserError(f"{query!r} after {bare!r} is not KEY=VALUE&KEY2=VALUE2, such as {bare}?layer=7")
         return text, {}
     options: dict[str, str] = {}
-    for pair in found[1].split("&"):
+    for pair in match[1].split("&"):
         key, _, value = pair.partition("=")
         if options.setdefault(key, value) != value:
             raise UserError(f"the encoder {text!r} says {key}={options[key]} and {key}={value}: leave one out")
-    return text[: found.start()], options
+    return text[: match.start()], options
 
 
 def _names_a_file(text: str) -> bool:

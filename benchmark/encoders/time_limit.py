@@ -1,4 +1,4 @@
-"""Time limits for what an encoder does in this very process, where it cannot be killed alone: embed, fit, open.
+"""Time limits for calls of an encoder in this process: embed, fit, open.
 
 A call that is late is interrupted as Ctrl-C would do it, and becomes an error that names the track. A call that does
 not return to Python even then, in a library that waits for ever, can only be ended with its process: what is finished
@@ -108,10 +108,10 @@ def fit_in_time(encoder: str) -> Iterator[Callable[[], None]]:
     sentence = f"fit() of the encoder {encoder!r} took no window for {limit:,.0f} s and did not come back: {_ADVICE}"
     call = _Call(limit, sentence)
     if math.isinf(limit):
-        yield call.went_on
+        yield call.note_progress
         return
     with call.kept():
-        yield call.went_on
+        yield call.note_progress
 
 
 @contextmanager
@@ -169,7 +169,7 @@ class _Call:
         if self.late:  # it caught the interruption, or came back at that very moment
             raise HungError(f"{self.sentence} It was interrupted{self._unharmed}")
 
-    def went_on(self) -> None:
+    def note_progress(self) -> None:
         """Say that there is progress: the time begins anew."""
         if not self.late:
             self._waited = 0.0
@@ -209,7 +209,7 @@ class _Call:
         moved = self._moved() if self._moved is not None else None
         if moved is not None and self._seen is not None and moved - self._seen >= MOVED:
             self._seen = moved
-            self.went_on()
+            self.note_progress()
 
     def _interrupt(self) -> None:
         """Raise KeyboardInterrupt in the caller, where Python's own handler of Ctrl-C is in place."""

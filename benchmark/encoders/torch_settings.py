@@ -1,4 +1,4 @@
-"""Settings of torch that hold for the whole process and decide numbers; no file or fingerprint of an encoder has them.
+"""Process-wide settings of torch that change embeddings and are part of no fingerprint.
 
 Encoders are opened and called under torch's own: tensors are float32 where nobody says otherwise, and products of
 float32 are computed in float32. A user's script may have others, and has them again afterwards.

@@ -1,4 +1,4 @@
-"""Encoders that are code: they run where the user names them, never because a file that came along does.
+"""Trust: code of an encoder runs where the user names it, never because a file of data names it.
 
 A record, a probe or a card is data, and may be a stranger's. What it names by a plain name is built in, published here
 or of an installed package. Any other name of code in it is shown, with the command that allows it.

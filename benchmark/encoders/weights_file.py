@@ -1,4 +1,4 @@
-"""Networks as safetensors with a digest of what they hold: one flipped bit is noticed when they are read."""
+"""Networks as safetensors with a digest of their content, which is checked when they are read."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ def read_configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
     if len(text) > LARGEST_CONFIG:
         raise ValueError(f"a configuration of {len(text):,} letters")
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except RecursionError:
         raise ValueError("a configuration that is nested too deep") from None
     except ValueError as error:
         raise ValueError(str(error).partition("; use sys.")[0]) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ValueError("a configuration that is no object of JSON")  # noqa: TRY004 - wrong content
-    _refuse_huge(found)
-    return found
+    _refuse_huge(content)
+    return content
 
 
 def _refuse_huge(value: object) -> None:
@@ -94,7 +94,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     if DIGEST in metadata and metadata[DIGEST] != content_digest(tensors, metadata):
         raise UserError(
-            f"{path} is not as it was written: its digest differs, so the disk or somebody has changed it. Delete it, "
+            f"{path} is not as it was written: its digest differs, so it was changed since. Delete it, "
             "and fetch, convert or export it again"
         )
     return tensors

@@ -1,4 +1,4 @@
-"""How an encoder is fed: its own windows, or those that a task asks for."""
+"""Windows of an encoder: its own, or those of the task."""
 
 from __future__ import annotations
 

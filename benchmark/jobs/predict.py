@@ -14,7 +14,7 @@ import numpy as np
 from benchmark.audio.pool import NO_LIMIT, decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.audio.windows import TooShortError, cut
-from benchmark.embeddings.batches import BatchEncoding, Heard
+from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.embeddings.space import Space, space_of
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
@@ -183,7 +183,7 @@ def _predictions(
         audio = file.audio
         try:
             windows = cut(audio.samples, space.windows)
-            embedding = encoding.embed([Heard(file.path.name, file.path, windows)])[0]
+            embedding = encoding.embed([TrackWindows(file.path.name, file.path, windows)])[0]
         except TooShortError as error:
             yield Prediction(file.path, None, audio.seconds, audio.clipped, f"too short: {error}")
         except UserError as error:

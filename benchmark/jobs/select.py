@@ -128,7 +128,7 @@ def _told(title: str, report: Reporter) -> Iterator[None]:
     except KeyboardInterrupt:
         report.say(
             f"Stopped while {title[0].lower()}{title[1:]}: embeddings, finished trials and finished records are kept. "
-            "The same command continues (with --overwrite always it begins anew)."
+            "The same command continues (with --overwrite always it starts again)."
         )
         raise
 

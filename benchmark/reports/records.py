@@ -21,7 +21,7 @@ from results.store import STUDIES
 
 
 def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> Iterator[Finding]:
-    """Yield what differs from what was written, an error where it is not signed; with ``sign``, sign it anew.
+    """Yield what differs from what was written, an error where it is not signed; with ``sign``, sign it again.
 
     Args:
         paths: Records, journals and folders of probes; none for all records and journals of ``results``.
@@ -65,7 +65,7 @@ def _state(path: Path) -> State:
 def _sign(path: Path) -> str:
     """Sign a file or folder as it is; return why not, where that cannot be."""
     if path.suffix == ".journal":
-        return "delete it, and the search begins anew"
+        return "delete it, and the search starts again"
     try:
         if path.is_dir():
             sign_probe(path)

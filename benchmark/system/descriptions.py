@@ -18,9 +18,9 @@ def read_description(path: Path) -> dict[str, Any]:
             message names the file.
     """
     try:
-        found = parse_json(read_text(path, DESCRIPTION), path)
+        content = parse_json(read_text(path, DESCRIPTION), path)
     except TaskError as error:
         raise ValueError(str(error)) from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ValueError(f"{path} is not read: it is no JSON object")  # noqa: TRY004 - one error for all that is wrong
-    return found
+    return content

@@ -1,4 +1,4 @@
-"""How an extra of this program is installed: the one place that says so.
+"""The commands that install the extras of this package.
 
 The program is on no package index, so that its name there would be whoever registers it. From a checkout an extra is
 installed of the checkout; elsewhere the packages that it stands for are.
@@ -31,5 +31,7 @@ def packages_of(extra: str) -> list[str]:
         requirements = metadata.requires(DISTRIBUTION) or []
     except metadata.PackageNotFoundError:
         requirements = []
-    marked = [re.fullmatch(r"([^;]+);\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*", each) for each in requirements]
-    return [found[1].strip() for found in marked if found and found[2] == extra]
+    marked = [
+        re.fullmatch(r"([^;]+);\s*extra\s*==\s*['\"]([^'\"]+)['\"]\s*", requirement) for requirement in requirements
+    ]
+    return [match[1].strip() for match in marked if match and match[2] == extra]

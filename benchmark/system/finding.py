@@ -1,4 +1,4 @@
-"""One line of what a command that looks at many files found, told as it goes."""
+"""Findings: the lines that a check of many files gives one by one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie: the data home, and the folder of records."""
+"""The data home, and the folder of records."""
 
 from __future__ import annotations
 

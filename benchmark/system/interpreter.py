@@ -40,6 +40,6 @@ def search_path(entries: Sequence[str]) -> list[str]:
     The folder of this program comes last where it is not among them: it may be one of the two.
     """
     script = Path(sys.argv[0] if sys.argv else "").resolve().parent
-    kept = [entry for entry in map(str, entries) if entry and Path(entry).resolve() not in (Path.cwd(), script)]
+    folders = [entry for entry in map(str, entries) if entry and Path(entry).resolve() not in (Path.cwd(), script)]
     own = str(Path(__file__).resolve().parents[2])
-    return kept if own in kept else [*kept, own]
+    return folders if own in folders else [*folders, own]

@@ -1,4 +1,4 @@
-"""The machine of a run: devices, threads, decoding processes, and the hardware in words."""
+"""The machine of a run: devices, threads, decoding processes, and a description of the hardware."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from benchmark.system.processor import arithmetic
 Precision = Literal["fp32", "bf16"]  # of an encoder, and of a probe's matrix products
 
 
-def workers_of(asked: int | None) -> int:
-    """Return the number of decoding processes: as asked, else one a core, at most 8."""
-    return asked if asked is not None else min(os.cpu_count() or 1, 8)
+def workers_of(workers: int | None) -> int:
+    """Return the number of decoding processes: the given number, else one a core, at most 8."""
+    return workers if workers is not None else min(os.cpu_count() or 1, 8)
 
 
-def device_of(asked: str, arrays: str = "torch") -> str:
+def device_of(device: str, arrays: str = "torch") -> str:
     """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
 
     Raises:
@@ -30,25 +30,26 @@ def device_of(asked: str, arrays: str = "torch") -> str:
         return "cpu"
     import torch
 
-    if asked == "auto":
+    if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.empty(1, device=asked)
+        torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"the device {asked!r} cannot be used: {reason}. Try --device cpu") from None
-    return asked
+        raise UserError(f"the device {device!r} cannot be used: {reason}. Try --device cpu") from None
+    return device
 
 
-def kind_of(asked: str) -> str:
+def kind_of(device: str) -> str:
     """Return what :func:`device_of` comes to, without its number; torch is asked only where there may be a GPU.
 
     Raises:
         UserError: A device that this machine does not have.
     """
-    if asked == "cpu" or (asked == "auto" and not any(Path("/dev").glob("nvidia*")) and not Path("/dev/kfd").exists()):
+    may_have_gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
+    if device == "cpu" or (device == "auto" and not may_have_gpu):
         return "cpu"
-    return device_of(asked).partition(":")[0]
+    return device_of(device).partition(":")[0]
 
 
 def threads_for(arrays: str) -> AbstractContextManager[object]:

@@ -1,4 +1,4 @@
-"""How this machine rounds: the instruction sets and libraries that decide the order in which products are summed."""
+"""Instruction sets and libraries of this machine, which decide how products are rounded."""
 
 from __future__ import annotations
 
@@ -65,9 +65,9 @@ def processor_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
     if sys.platform != "linux":
         return []
     for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-        name, _, found = line.partition(":")
+        name, _, values = line.partition(":")
         if name.strip() in ("flags", "Features"):
-            has = set(found.split())
+            has = set(values.split())
             return [flag for flag in FLAGS if flag in has]
     return []
 

@@ -1,4 +1,4 @@
-"""Folders in the data home for the time of a run, and what becomes of those of runs that were killed.
+"""Scratch folders of a run in the data home, and the removal of those of killed runs.
 
 A run holds a lock in its folder, which ends with its process however that ends, and then writes down the machine's
 name. So whoever finds the lock free on that machine knows that the run is dead. Of a folder without the name (an older
@@ -65,14 +65,14 @@ def scratch_folder(home: Path) -> Iterator[Path]:
 
 def scratch_folders(home: Path) -> list[ScratchFolder]:
     """Return those below ``home``, by name."""
-    found = []
+    folders = []
     for path in sorted(home.glob(f"{PREFIX}*/")):
         with suppress(FileNotFoundError):  # its run has just ended
             run = run_of(path)
-            inside = [each for each in path.rglob("*") if each.name not in (LOCK, OWNER)]
-            size = sum(each.stat().st_size for each in inside if each.is_file())
-            found.append(ScratchFolder(path, run, size, max(each.stat().st_mtime for each in (path, *inside))))
-    return found
+            inside = [entry for entry in path.rglob("*") if entry.name not in (LOCK, OWNER)]
+            size = sum(entry.stat().st_size for entry in inside if entry.is_file())
+            folders.append(ScratchFolder(path, run, size, max(entry.stat().st_mtime for entry in (path, *inside))))
+    return folders
 
 
 def run_of(path: Path) -> Run:

@@ -24,7 +24,7 @@ def _descriptor_1_to_2() -> Iterator[None]:
     before = sys.stdout
     _flush(before)
     try:
-        kept = os.dup(1)
+        original = os.dup(1)
     except OSError:  # closed: there is nothing to keep clean
         yield
         return
@@ -38,8 +38,8 @@ def _descriptor_1_to_2() -> Iterator[None]:
         yield
     finally:
         _flush(before)  # code that kept the old sys.stdout wrote into its buffer
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(original, 1)
+        os.close(original)
 
 
 def _flush(stream: object) -> None:

@@ -1,4 +1,4 @@
-"""Tables as the terminal shows them."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 

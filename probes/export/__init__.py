@@ -1,1 +1,1 @@
-"""A trained probe as files, and as a function."""
+"""Export of trained probes: safetensors, ONNX, and a card."""

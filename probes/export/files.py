@@ -264,14 +264,14 @@ def changed_files(directory: Path) -> list[str]:
     if not card.checked:
         return []
     content = json.loads(_read(directory / CARD, LARGEST_CARD))
-    found = [CARD] if content.pop("sha256", None) != content_digest(content) else []
+    changed = [CARD] if content.pop("sha256", None) != content_digest(content) else []
     for name in (WEIGHTS, GRAPH):
         try:
             digest = _digest(_read(directory / name, LARGEST_WEIGHTS))
         except OSError:
             digest = None
-        found += [name] if card.digests.get(name) != digest else []
-    return found
+        changed += [name] if card.digests.get(name) != digest else []
+    return changed
 
 
 def content_digest(content: Mapping[str, object]) -> str:
@@ -288,7 +288,7 @@ def _changed(path: Path, directory: Path) -> str:
     sign = shlex.join(["bench", "results", "verify", "--sign", str(directory)])
     return (
         f"{path} is not as it was written: its sha256 differs. Export the probe again, or, if it was changed on "
-        f"purpose, sign it anew: {sign}"
+        f"purpose, sign it again: {sign}"
     )
 
 
@@ -300,10 +300,10 @@ def _read(path: Path, largest: int) -> bytes:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, so that what was looked at is what is read
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-        if found.st_size > largest:
+        if status.st_size > largest:
             raise OSError(errno.EFBIG, f"it is too large: at most {largest:,} bytes are read", str(path))
         return file.read(largest)
 

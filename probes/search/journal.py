@@ -87,7 +87,7 @@ def problem_of(path: Path) -> str | None:
         for number, line in enumerate(file, start=1):
             if number == 1 and f'"{DIGEST}":'.encode() not in line:
                 return (
-                    None if _is_older(line) else "it is no journal of a search: delete it, and the search begins anew"
+                    None if _is_older(line) else "it is no journal of a search: delete it, and the search starts again"
                 )
             try:
                 _checked(line, number)

@@ -47,10 +47,10 @@ class Halving:
         if not scored:
             return []
         of = len(scored) if of is None else of
-        places = min(len(scored), of if of < self.fewest else math.ceil(self.keep[rung] * of))
-        bar = sorted(scored, reverse=True)[places - 1]
+        count = min(len(scored), of if of < self.fewest else math.ceil(self.keep[rung] * of))
+        bar = sorted(scored, reverse=True)[count - 1]
         sane = max(scored[:starts], default=None)
-        return [(one >= bar or one == sane) and one[0] > -math.inf for one in scored[len(earlier) :]]
+        return [(entry >= bar or entry == sane) and entry[0] > -math.inf for entry in scored[len(earlier) :]]
 
 
 PRUNERS: dict[str, Halving | None] = {"halving": Halving(), "none": None}

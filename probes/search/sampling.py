@@ -1,11 +1,10 @@
-"""What the next trial tries: Optuna's samplers and the given first trials, and settings as a study's parameters."""
+"""Sampling of settings: Optuna's samplers, the given first trials, and the parameters of a study."""
 
 from __future__ import annotations
 
 import warnings
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -115,8 +114,8 @@ def settings_of(parameters: Mapping[str, Any], protocol: Protocol) -> Settings:
 
 def parameters_of(settings: Settings) -> dict[str, object]:
     """Return the parameters of a trial with ``settings``."""
-    found: dict[str, object] = {"learning_rate": settings.learning_rate, "steps": settings.steps}
-    found |= {"regularise": settings.l2 > 0, "l2": settings.l2}
-    found |= {key: value for key, value in asdict(settings).items() if key in ("standardise", "dropout", "batch_size")}
-    found["hidden"] = "x".join(map(str, settings.hidden))
-    return found
+    parameters: dict[str, object] = {"learning_rate": settings.learning_rate, "steps": settings.steps}
+    parameters |= {"regularise": settings.l2 > 0, "l2": settings.l2}
+    parameters |= {key: getattr(settings, key) for key in ("standardise", "dropout", "batch_size")}
+    parameters["hidden"] = "x".join(map(str, settings.hidden))
+    return parameters

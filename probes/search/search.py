@@ -1,12 +1,13 @@
 """Search the probe's settings on train and valid. Test is out of reach by construction.
 
-Trials are asked for in rounds. Those of a round train side by side where that pays, and are compared with each other
-and with earlier ones when they are pruned. What a round holds depends on the protocol and the seed alone; so a search
-that is killed and resumed, or whose trials are grouped otherwise on another machine, comes to the same result: for
-wide probes to the last bit, for narrow ones, whose products are shared, to rounding.
+Trials are sampled in rounds. Those of a round are trained in batches, and are compared with each other and with earlier
+ones when they are pruned. A round depends on the protocol and the seed alone; so a search that is killed and resumed,
+or whose batches are others on another machine, comes to the same result: for wide probes to the last bit, for narrow
+ones, which share products, to rounding.
 
-Another processor rounds otherwise. So that it comes to the same settings where it can, samplers and the pruner see
-scores on a grid, and scores that valid cannot tell apart are taken in a fixed order (:mod:`probes.search.ties`).
+Another processor rounds differently. So that it selects the same settings where it can, samplers and the pruner see
+scores on a grid, and scores that the validation split cannot tell apart are taken in a fixed order
+(:mod:`probes.search.ties`).
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from probes.search.sampling import Sampler, StudySampler, settings_of, suggest
 from probes.search.storage import SearchStudy
 from probes.search.ties import first_within, rounded, tolerance
 from probes.search.trials import SearchResult, Snapshot, State, TrialResult
-from probes.training.lanes import ThreadBudget, at_once
+from probes.training.concurrency import ThreadBudget, run_concurrently
 from probes.training.probe import TrainedProbe
 from probes.training.state import Training
 from probes.training.trainer import Trainer
 
-#: Bytes of a round's trainings that are held between rungs.
+#: Bytes of a round's trainings that are kept between rungs.
 HELD_BYTES = 2**31
-POLL_SECONDS = 0.5  # between looks at what other processes of the same study have done
+POLL_SECONDS = 0.5  # between two reads of a study that other processes work on
 
 
 def search(
@@ -49,24 +50,24 @@ def search(
     pruner: str = "halving",
     progress: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
-    """Bring ``study`` to ``trials`` trials and select the best on valid.
+    """Extend ``study`` to ``trials`` trials and return them with the best on the validation split.
 
-    The protocol's first settings come first (published ones, or the middle of its ranges), so that a short search
-    starts from a sane probe; the sampler chooses the rest. Where other processes work on the same study, the trials
-    that they have begun are waited for.
+    The protocol's first settings (published ones, or the middle of its ranges) are the first trials, so that a short
+    search has a sensible probe; the sampler chooses the others. Trials that other processes of the same study have
+    begun are waited for.
 
     Args:
         trainer: Trains on train, scores on valid.
         protocol: The ranges.
-        study: Where trials are kept; it may hold some already.
-        trials: How many settings, at least 1.
+        study: Keeps the trials; it may hold some already.
+        trials: Number of settings, at least 1.
         seed: Seed of the sampler and of every trial's training.
         sampler: ``tpe``, ``random``, or every point of the protocol's ``grid``.
         pruner: ``halving`` or ``none``.
         progress: Called with (trials done, trials).
 
     Raises:
-        ValueError: No trials asked for, or a number that is not the grid's.
+        ValueError: ``trials`` is below 1, or not the number of the grid's points.
         FloatingPointError: Every trial diverged.
     """
     if trials < 1:
@@ -115,16 +116,16 @@ class _Rounds:
         self._best: dict[int, TrainedProbe] = {}
 
     def round(self) -> bool:
-        """Take up what was left behind, ask for what is still wanted, train it; say whether there was anything."""
+        """Train abandoned trials and ask for the missing ones; return whether there were any."""
         with self._study.asking():
-            asked = self._take_up()
-            asked += self._ask(asked)
-        if not asked:
+            trials = self._take_up()
+            trials += self._ask(trials)
+        if not trials:
             return False
         if self._pruner is None:
-            self._finish(asked, [()] * len(asked), {})
+            self._finish(trials, [()] * len(trials), {})
         else:
-            self._climb(asked, self._pruner)
+            self._climb(trials, self._pruner)
         return True
 
     def _take_up(self) -> list[optuna.Trial]:
@@ -140,104 +141,110 @@ class _Rounds:
         left = max(0, self._wanted - begun)
         room = -begun % self._size
         count = min(left, room if taken or room else self._size)
-        asked = []
+        trials = []
         for _ in range(count):
             trial = self._study.study.ask()
             if trial.number >= self._wanted:  # another process was faster; a longer search will take it up
                 break
             self._study.claim(trial)
             suggest(trial, self._protocol, grid=self._sampler == "grid")
-            asked.append(trial)
-        return asked
+            trials.append(trial)
+        return trials
 
     def others_go_on(self) -> bool:
-        """Wait a moment and say yes while other processes train some of the trials that are wanted."""
+        """Return whether other processes still train some of the trials, after a short wait if they do."""
         if all(trial.state.is_finished() for trial in self._study.trials[: self._wanted]):
             return False
         time.sleep(POLL_SECONDS)
         return True
 
     def _settings(self, trial: optuna.Trial | FrozenTrial) -> Settings:
-        found = settings_of(trial.params, self._protocol)
-        return self._first.get(found, found)
+        settings = settings_of(trial.params, self._protocol)
+        return self._first.get(settings, settings)
 
-    def _climb(self, asked: Sequence[optuna.Trial], pruner: Halving) -> None:
-        """Train a round, telling what falls behind at each rung, and what comes to its end."""
-        settings = {trial.number: self._settings(trial) for trial in asked}
-        # Up to the end of the round, also where a resumed search has no more than some of it left to train.
+    def _climb(self, trials: Sequence[optuna.Trial], pruner: Halving) -> None:
+        """Train a round and report its trials to the study: at each rung those that are pruned, at last the others."""
+        settings = {trial.number: self._settings(trial) for trial in trials}
+        # Up to the end of the round, also where a resumed search trains only some of its trials.
         end = -(-(max(settings) + 1) // self._size) * self._size
-        group = [each for each in self.results(whole=False) if each.number < end and each.number not in settings]
-        everyone = len(group) + len(settings)
-        # States that do not fit are not kept between rungs: a training is the same when it is begun once more.
-        held: dict[int, Training] | None = {} if self._bytes(settings.values()) <= HELD_BYTES else None
+        results = self.results(whole=False)
+        earlier = [result for result in results if result.number < end and result.number not in settings]
+        count = len(earlier) + len(settings)
+        # States that do not fit are not kept between rungs: a training that starts again gives the same weights.
+        kept: dict[int, Training] | None = {} if self._bytes(settings.values()) <= HELD_BYTES else None
         reached: dict[int, list[float]] = {number: [] for number in settings}
-        going = list(asked)
+        running = list(trials)
         for rung, share in enumerate(pruner.shares):
             here: dict[int, Snapshot] = {}
-            with closing(self._train(going, held, share)) as arriving:
+            with closing(self._train(running, kept, share)) as arriving:
                 for part, trainings in arriving:
                     here |= {
                         trial.number: Snapshot.of(training) for trial, training in zip(part, trainings, strict=True)
                     }
             for number, snapshot in here.items():
                 reached[number].append(snapshot.best_score)
-            scores = {each.number: each.rungs[rung] for each in group if len(each.rungs) > rung}
+            scores = {result.number: result.rungs[rung] for result in earlier if len(result.rungs) > rung}
             scores |= {number: snapshot.best_score for number, snapshot in here.items()}
             scores = {number: rounded(score, self.tolerance) for number, score in scores.items()}
             numbers = sorted(scores)
             starts = sum(number < self._starts for number in numbers)
-            survive = pruner.survive(rung, [scores[n] for n in numbers], [], of=everyone, starts=starts)
-            stays = dict(zip(numbers, survive, strict=True))
-            for trial in going:
-                if not stays[trial.number]:
+            survive = pruner.survive(rung, [scores[n] for n in numbers], [], of=count, starts=starts)
+            survives = dict(zip(numbers, survive, strict=True))
+            for trial in running:
+                if not survives[trial.number]:
                     self._tell(trial, here[trial.number], tuple(reached[trial.number]), None)
-                    if held is not None:
-                        del held[trial.number]
-            going = [trial for trial in going if stays[trial.number]]
-        self._finish(going, [tuple(reached[trial.number]) for trial in going], held)
+                    if kept is not None:
+                        del kept[trial.number]
+            running = [trial for trial in running if survives[trial.number]]
+        self._finish(running, [tuple(reached[trial.number]) for trial in running], kept)
 
     def _finish(
-        self, trials: Sequence[optuna.Trial], rungs: Sequence[tuple[float, ...]], held: dict[int, Training] | None
+        self,
+        trials: Sequence[optuna.Trial],
+        rungs: Sequence[tuple[float, ...]],
+        kept: dict[int, Training] | None,
     ) -> None:
-        """Train trials to their end, and tell each group as it is there."""
+        """Train trials to their end, and report each batch to the study when it is trained."""
         by_number = dict(zip((trial.number for trial in trials), rungs, strict=True))
-        with closing(self._train(trials, held, 1.0)) as arriving:
+        with closing(self._train(trials, kept, 1.0)) as arriving:
             for part, trainings in arriving:
                 for trial, training in zip(part, trainings, strict=True):
                     self._tell(trial, Snapshot.of(training), by_number[trial.number], training)
-                    if held is not None:
-                        del held[trial.number]
+                    if kept is not None:
+                        del kept[trial.number]
 
     def _train(
-        self, trials: Sequence[optuna.Trial], held: dict[int, Training] | None, share: float
+        self, trials: Sequence[optuna.Trial], kept: dict[int, Training] | None, share: float
     ) -> Generator[tuple[list[optuna.Trial], list[Training]], None, None]:
-        """Train trials to a share of their steps, groups in lanes; yield each group as it is there."""
+        """Train trials to a share of their steps, batches in slots; yield each batch when it is trained."""
         settings = [self._settings(trial) for trial in trials]
         parts = self._trainer.groups(settings)
 
         def work(part: list[int], budget: ThreadBudget) -> list[Training]:
-            found: list[Training] = []
+            trainings: list[Training] = []
             for i in part:
-                known = None if held is None else held.get(trials[i].number)
-                found.append(self._trainer.begin(settings[i], self._seed) if known is None else known)
-            self._trainer.advance(found, [_rung(training, share) for training in found], budget)
-            return found
+                training = None if kept is None else kept.get(trials[i].number)
+                trainings.append(self._trainer.begin(settings[i], self._seed) if training is None else training)
+            self._trainer.advance(trainings, [_rung(training, share) for training in trainings], budget)
+            return trainings
 
         costs = [self._trainer.cost(settings[i] for i in part) for part in parts]
-        with closing(at_once([partial(work, part) for part in parts], costs, self._lanes(settings, parts))) as done:
-            for place, trainings in done:
-                if held is not None:
-                    held |= {trials[i].number: each for i, each in zip(parts[place], trainings, strict=True)}
-                yield [trials[i] for i in parts[place]], trainings
+        works = [partial(work, part) for part in parts]
+        with closing(run_concurrently(works, costs, self._slots(settings, parts))) as done:
+            for index, trainings in done:
+                batch = [trials[i] for i in parts[index]]
+                if kept is not None:
+                    kept |= {trial.number: training for trial, training in zip(batch, trainings, strict=True)}
+                yield batch, trainings
 
     def _bytes(self, settings: Iterable[Settings]) -> int:
         """Return the memory that trainings take: weights, two moments, and the best weights."""
-        return sum(16 * self._trainer.weights(each) for each in settings)
+        return sum(16 * self._trainer.weights(choice) for choice in settings)
 
-    def _lanes(self, settings: Sequence[Settings], parts: Sequence[Sequence[int]]) -> int:
-        """Return how many groups are trained at once: as many as fit, however many lanes there are."""
+    def _slots(self, settings: Sequence[Settings], parts: Sequence[Sequence[int]]) -> int:
+        """Return the number of concurrent batches: the number of slots, or fewer where memory is short."""
         most = max((self._bytes(settings[i] for i in part) for part in parts), default=0)
-        return max(1, min(self._trainer.lanes(), HELD_BYTES // max(1, most)))
+        return max(1, min(self._trainer.slots(), HELD_BYTES // max(1, most)))
 
     def _tell(
         self, trial: optuna.Trial, snapshot: Snapshot, rungs: tuple[float, ...], training: Training | None
@@ -252,7 +259,7 @@ class _Rounds:
             "seconds": snapshot.seconds,
             "rungs": [score if math.isfinite(score) else None for score in rungs],
         }
-        told = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}[state]
+        trial_state = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "diverged": TrialState.FAIL}[state]
         try:
             reported = self._study.trials[trial.number].intermediate_values  # by a process that was killed just then
             for step, reached in enumerate(rungs):
@@ -260,23 +267,23 @@ class _Rounds:
                     trial.report(rounded(reached, self.tolerance), step)
             trial.set_user_attr("outcome", outcome)
             value = rounded(score, self.tolerance) if state == "complete" else None
-            self._study.study.tell(trial, value, state=told, skip_if_finished=True)
+            self._study.study.tell(trial, value, state=trial_state, skip_if_finished=True)
         except UpdateFinishedTrialError:
-            pass  # this process was silent for long, another one took the trial up and was faster: it found the same
+            pass  # another process took the trial up and finished it, with the same result
         if training is not None and state == "complete":
-            self._hold(trial.number, training)
+            self._keep(trial.number, training)
         if self._progress is not None:
-            done = sum(_is_done(each) for each in self._study.trials)
+            done = sum(_is_done(trial) for trial in self._study.trials)
             self._progress(min(done, self._wanted), self._wanted)
 
-    def _hold(self, number: int, training: Training) -> None:
-        """Keep the probes of this process that may be selected: those as good as the best so far."""
+    def _keep(self, number: int, training: Training) -> None:
+        """Keep the probes that may be selected: those within the tolerance of the best so far."""
         self._best[number] = self._trainer.finish(training)
         least = max(probe.valid_score for probe in self._best.values()) - self.tolerance
         self._best = {number: probe for number, probe in self._best.items() if probe.valid_score >= least}
 
     def results(self, *, whole: bool = True) -> list[TrialResult]:
-        """Return the trials that are done, in order; with ``whole``, of the first ones, as many as were wanted."""
+        """Return the finished trials in order; with ``whole`` those among the first that this search makes."""
         trials = self._study.trials[: self._wanted] if whole else self._study.trials
         return [self._result(trial) for trial in trials if _is_done(trial)]
 

@@ -1,4 +1,4 @@
-"""Where a search is kept: an Optuna study in a journal file, in any storage that Optuna knows, or in memory.
+"""The storage of a search: an Optuna study in a journal file, in any storage of Optuna's, or in memory.
 
 A study outlives the process that began it. Trials that a killed process left behind are taken up by the next one;
 those of a process that still runs are left to it. Beside a journal, a lock file a process says which runs; in a
@@ -44,7 +44,7 @@ BUSY = ("database is locked", "database table is locked", "database schema is lo
 RACED = (*BUSY, "already exists", "unique constraint", "duplicate key", "duplicate entry")
 WORKER, BEATING = "worker", "beating"
 
-Found = TypeVar("Found")
+Result = TypeVar("Result")
 
 
 class StorageError(ValueError):
@@ -89,17 +89,17 @@ class SearchStudy:
         """Mark a running trial as this process's."""
         trial.set_user_attr(WORKER, self.worker)
 
-    def left_behind(self, wanted: int) -> list[optuna.Trial]:
+    def left_behind(self, count: int) -> list[optuna.Trial]:
         """Return the running ones of the first ``wanted`` trials whose processes are gone, in order.
 
         This process has gone on from its own, so that those too were left behind, by an error.
         """
-        found = []
+        trials = []
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             owner = trial.user_attrs.get(WORKER)
-            if trial.number < wanted and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
-                found.append(optuna.trial.Trial(self.study, trial._trial_id))
-        return found
+            if trial.number < count and (self._is_unclaimed(trial) if owner is None else self._is_gone(owner)):
+                trials.append(optuna.trial.Trial(self.study, trial._trial_id))
+        return trials
 
     def beat(self) -> None:
         """Leave the time, as a sign that this process runs."""
@@ -112,8 +112,8 @@ class SearchStudy:
     def _is_unclaimed(self, trial: FrozenTrial) -> bool:
         if self._folder is not None:  # they are asked for and claimed under one lock
             return True
-        seen = self._unclaimed.setdefault(trial.number, time.monotonic())
-        return time.monotonic() - seen > CLAIM_SECONDS
+        since = self._unclaimed.setdefault(trial.number, time.monotonic())
+        return time.monotonic() - since > CLAIM_SECONDS
 
     def _is_gone(self, owner: str) -> bool:
         if owner == self.worker:
@@ -215,7 +215,7 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
             setattr(storage, name, watched(getattr(storage, name)))
 
 
-def _again(call: Callable[[], Found], said: Sequence[str]) -> Found:
+def _again(call: Callable[[], Result], transient: Sequence[str]) -> Result:
     """Return what ``call`` does, called again where it says so: what fails because of other writers was taken back.
 
     SQLite waits for a lock by itself, but not where two processes that have read both want to write.
@@ -226,7 +226,7 @@ def _again(call: Callable[[], Found], said: Sequence[str]) -> Found:
             return call()
         except Exception as error:
             reason = f"{error} {error.__cause__}".lower()
-            if time.monotonic() > until or not any(text in reason for text in said):
+            if time.monotonic() > until or not any(text in reason for text in transient):
                 raise
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))  # not the seeded one, which is the user's
 
@@ -240,21 +240,21 @@ def _unopened(storage: str | None, folder: Path | None, name: str, error: Except
             "sqlite:///search.db, or leave it out"
         )
     if folder is None:
-        return f"the search cannot be begun in memory ({reason})"
+        return f"the search cannot be started in memory ({reason})"
     path = folder / f"{name}.journal"
     return (
         f"the search in {path} cannot be opened ({reason}). Make sure that there is room and that it may be written, "
-        "and run the same command again; delete this file to begin the search anew"
+        "and run the same command again; delete this file to start the search again"
     )
 
 
 def _failed(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
     """Return what went wrong in the middle of a search in words, and what to do."""
-    kept = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
+    place = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
     return _without_password(
-        f"{kept} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
+        f"{place} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
         "and written and that there is room, and run the same command again: it continues from there (with --overwrite "
-        "always it begins anew)"
+        "always it starts again)"
     )
 
 

@@ -1,4 +1,4 @@
-"""Validation scores that cannot be told apart, and the fixed order in which one of them is taken.
+"""Ties: validation scores that differ by less than they can mean, and the fixed order that selects one of them.
 
 Processors round sums in different orders, so that the same training ends a little elsewhere on another machine: a few
 items of valid near a boundary fall on its other side. Which of several equally good settings wins must not hang on

@@ -1,4 +1,4 @@
-"""The trials of a search as it leaves them: what each tried, how far it came, and which was selected."""
+"""The result of a search: settings, steps and scores of each trial, and the selected one."""
 
 from __future__ import annotations
 

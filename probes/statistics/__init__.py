@@ -1,1 +1,1 @@
-"""How sure a score or a difference is, and what no encoder is needed for."""
+"""Statistics: intervals of scores and of differences, baselines, and subsets of the train split."""

@@ -64,9 +64,9 @@ def permuted(targets: np.ndarray, seed: int, groups: Sequence[str] | None = None
         return targets[rng.permutation(len(targets))]
     _, membership = np.unique(np.asarray(groups), return_inverse=True)
     turns = rng.permutation(int(membership.max()) + 1)
-    found = np.empty_like(targets)
-    found[np.argsort(membership, kind="stable")] = targets[np.argsort(turns[membership], kind="stable")]
-    return found
+    moved = np.empty_like(targets)
+    moved[np.argsort(membership, kind="stable")] = targets[np.argsort(turns[membership], kind="stable")]
+    return moved
 
 
 @dataclass(frozen=True)
@@ -157,8 +157,8 @@ def loses(probe: Jackknifed, floor: Jackknifed, blocks: Blocks, bounds: tuple[fl
         blocks: What was left out.
         bounds: The metric's range.
     """
-    found = compare(probe, floor, blocks, bounds)
-    return found is not None and found.interval.high < 0
+    difference = compare(probe, floor, blocks, bounds)
+    return difference is not None and difference.interval.high < 0
 
 
 class _Solver:
@@ -184,8 +184,8 @@ class _Solver:
                 f"the equations of the ridge cannot be solved with the penalty {penalty:g}: rounding left them without "
                 "a solution, so the embeddings are of an extreme scale or nearly alike"
             ) from error
-        found = cho_solve(factor, self._right)
-        return (found if self._back is None else self._back @ found).astype(np.float32)
+        solution = cho_solve(factor, self._right)
+        return (solution if self._back is None else self._back @ solution).astype(np.float32)
 
 
 def _primal(x: np.ndarray, targets: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> _Solver:

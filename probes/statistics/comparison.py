@@ -1,4 +1,4 @@
-"""Are two encoders different on a task? An interval and a p value over items and probe seeds, and one of these probes.
+"""Comparison of two encoders on a task: interval and p value over items and probe seeds, and a permutation test.
 
 The main question is whether one encoder is to be expected to score higher than the other, on items of this kind (or
 groups of them) and with any seeds of the probe: see :mod:`probes.statistics.intervals`. Beside it stands the narrower
@@ -109,11 +109,12 @@ def differences(
     )
     patterns, exact = swap_patterns(len(blocks.sizes), permutations, seed=seed)
     signs = 1.0 - 2.0 * patterns
-    found = {}
+    differences = {}
     for metric, limits in bounds.items():
         a, b = (
             Jackknifed(
-                np.array([float(whole[metric]) for whole, _ in side]), np.stack([each[metric] for _, each in side])
+                np.array([float(values[metric]) for values, _ in side]),
+                np.stack([resamples[metric] for _, resamples in side]),
             )
             for side in (here, there)
         )
@@ -123,16 +124,16 @@ def differences(
         contrast = compare(a, b, blocks, limits)
         if contrast is None:
             none = (None,) * 6
-            found[metric] = Difference(*means, "items", *none, len(patterns), exact, blocks.clusters)
+            differences[metric] = Difference(*means, "items", *none, len(patterns), exact, blocks.clusters)
             continue
         permuted = signs @ (contrast.value + contributions(a) - contributions(b)) / len(blocks.sizes)
         interval = contrast.interval
-        found[metric] = Difference(
+        differences[metric] = Difference(
             *means, interval.question, interval.low, interval.high, contrast.p,
             interval.items_low, interval.items_high, p_value(contrast.value, permuted, exact=exact),
             len(patterns), exact, blocks.clusters,
         )  # fmt: skip
-    return found
+    return differences
 
 
 def swap_patterns(clusters: int, permutations: int, *, seed: int) -> tuple[np.ndarray, bool]:

@@ -1,4 +1,4 @@
-"""How sure a score, or a difference of two, is: over items of this kind (or groups of them) and over probe seeds.
+"""Confidence intervals of a score, or of a difference of two, over items (or groups of them) and over probe seeds.
 
 Any metric is taken apart by a jackknife: it is computed once without each block of items, and what leaving a block out
 changes is that block's contribution. The contributions of J blocks to k probes are a table, whose rows and columns say
@@ -45,9 +45,9 @@ class Blocks:
 
     def weights(self) -> np.ndarray:
         """Return uint8 [J, n]: row j counts every item once but those of block j."""
-        found = np.ones((len(self.sizes), len(self.member)), np.uint8)
-        found[self.member, np.arange(len(self.member))] = 0
-        return found
+        weights = np.ones((len(self.sizes), len(self.member)), np.uint8)
+        weights[self.member, np.arange(len(self.member))] = 0
+        return weights
 
 
 @dataclass(frozen=True)
@@ -151,8 +151,8 @@ def score_interval(
         return None
     items, freedom = _items(_contributions(scores).mean(0), blocks)
     total, degrees = items, freedom
-    known = scores.seeded and len(scores.values) > 1
-    if known:
+    seeded = scores.seeded and len(scores.values) > 1
+    if seeded:
         k, square, noise = len(scores.values), *_seeds(scores)
         total = items + max(0.0, square - noise) / k
         degrees = _satterthwaite(total, (items, freedom), (square / k, k - 1))
@@ -160,7 +160,7 @@ def score_interval(
     clusters = blocks.clusters if clusters is None else clusters
     narrow = _within(value, items, freedom, clusters, bounds)
     wide = _within(value, total, degrees, clusters, bounds)
-    return Interval(*wide, *narrow, "items and seeds" if known else "items")
+    return Interval(*wide, *narrow, "items and seeds" if seeded else "items")
 
 
 def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple[float, float]) -> Contrast | None:
@@ -183,8 +183,8 @@ def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple
     items = max(items, (value / len(blocks.sizes)) ** 2)
     total, degrees = items, freedom
     seeded = [side for side in (first, second) if side.seeded]
-    known = all(len(side.values) > 1 for side in seeded)
-    if known and seeded:
+    with_seeds = bool(seeded) and all(len(side.values) > 1 for side in seeded)
+    if with_seeds:
         parts = [(len(side.values), *_seeds(side)) for side in seeded]
         total = items + max(0.0, sum((square - noise) / k for k, square, noise in parts))
         # Two subtractions: with the whole squares here the test would reject only half as often as it says.
@@ -193,7 +193,7 @@ def compare(first: Jackknifed, second: Jackknifed, blocks: Blocks, bounds: tuple
     widest = bounds[1] - bounds[0]
     p, low, high = _t_test(value, total, degrees, widest)
     _, items_low, items_high = _t_test(value, items, freedom, widest)
-    interval = Interval(low, high, items_low, items_high, "items and seeds" if known and seeded else "items")
+    interval = Interval(low, high, items_low, items_high, "items and seeds" if with_seeds else "items")
     return Contrast(value, interval, p, degrees)
 
 
@@ -210,8 +210,8 @@ def change(after: Jackknifed, before: Jackknifed, blocks: Blocks, bounds: tuple[
     if not moved.defined:
         return None
     none = Jackknifed(np.zeros(1), np.zeros((1, moved.without.shape[1])), seeded=False)
-    found = compare(moved, none, blocks, bounds)
-    return None if found is None else found.interval
+    contrast = compare(moved, none, blocks, bounds)
+    return None if contrast is None else contrast.interval
 
 
 def sample_deviation(values: Sequence[float]) -> float | None:
@@ -279,8 +279,8 @@ def _within(
     ratio = t**2 / clusters if spread <= 0 else t**2 * variance / (high - low) ** 2 / spread
     centre = (share + ratio / 2) / (1 + ratio)
     half = math.sqrt(ratio * spread + ratio**2 / 4) / (1 + ratio)
-    found = low + (high - low) * (centre - half), low + (high - low) * (centre + half)
-    return max(low, min(value, found[0])), min(high, max(value, found[1]))  # but for rounding they are so already
+    limits = low + (high - low) * (centre - half), low + (high - low) * (centre + half)
+    return max(low, min(value, limits[0])), min(high, max(value, limits[1]))  # but for rounding they are so already
 
 
 def _t_test(value: float, variance: float, degrees: float, widest: float) -> tuple[float, float, float]:

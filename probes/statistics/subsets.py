@@ -1,4 +1,4 @@
-"""Parts of a train split for learning curves: how much does a probe need (Meseguer-Brocal et al. 2024)?
+"""Subsets of a train split for learning curves (after Meseguer-Brocal et al. 2024).
 
 A seed fixes one order of the train split, and a fraction is its beginning: so the sample of 1 % is part of that of 5 %,
 and a curve moves by what is added, not by luck. The order is stratified: every class (label, or range of a regression's
@@ -66,8 +66,8 @@ def fraction_rows(
         raise ValueError("there are no train items to sample")
     order, first, sizes, member = _order(targets, groups, kind, seed)
     total = np.cumsum(sizes[order])
-    wanted = fraction * n
-    units = int(np.argmin(np.abs(total - wanted))) + 1  # the earliest of equals: never more than it must
+    target = fraction * n
+    units = int(np.argmin(np.abs(total - target))) + 1  # the earliest of equals: never more than it must
     if KINDS[kind].one_class:
         units = max(units, first)
     chosen = np.zeros(len(sizes), bool)
@@ -128,14 +128,14 @@ def _covering(held: np.ndarray, shuffled: np.ndarray) -> np.ndarray:
     """Return units that hold every label that any unit holds: the rarest label's first, each the first at random."""
     counts = held.sum(0)
     covered = np.zeros(held.shape[1], bool)
-    found: list[int] = []
+    chosen: list[int] = []
     for label in np.argsort(counts, kind="stable"):
         if counts[label] == 0 or covered[label]:
             continue
         unit = int(shuffled[np.argmax(held[shuffled, label] > 0)])
         covered |= held[unit] > 0
-        found.append(unit)
-    return np.array(found, np.int64)
+        chosen.append(unit)
+    return np.array(chosen, np.int64)
 
 
 def _quantile_bins(values: np.ndarray) -> np.ndarray:

@@ -1,1 +1,1 @@
-"""The training of probes, many at once."""
+"""Training of probes, many in one batch."""

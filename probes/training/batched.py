@@ -1,4 +1,4 @@
-"""Probes of one shape that are trained side by side in one thread: shared minibatches, one product where it pays.
+"""A batch of probes of one shape, trained in one thread with shared minibatches.
 
 A probe's results do not depend on which others are trained in its batch: a wide one's not at all, a narrow one's to
 rounding.
@@ -15,44 +15,44 @@ import torch
 
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
+from probes.training.concurrency import ThreadBudget
 from probes.training.dropout import DropoutMasks
-from probes.training.lanes import ThreadBudget
 from probes.training.matmul import Products
 from probes.training.minibatches import Minibatch, TrainInputs
 from probes.training.mlp import WIDE, Probes, draw_masks, gradients
 from probes.training.schedule import learning_rate_at
 from probes.training.state import Training
 
-#: Probes of one group: on a CPU, as many as keep weights, gradients and moments in the cache.
+#: Probes of one batch: on a CPU, as many as keep weights, gradients and moments in the cache.
 CPU_GROUP, CPU_GROUP_WEIGHTS, GPU_GROUP = 8, 1_000_000, 64
 
 
-def group_by_shape(spec: ProbeSpec, dim: int, device: str, lanes: int, settings: Sequence[Settings]) -> list[list[int]]:
-    """Return indices of settings in groups that are trained side by side: of one shape, and no more than pays.
+def group_by_shape(spec: ProbeSpec, dim: int, device: str, slots: int, settings: Sequence[Settings]) -> list[list[int]]:
+    """Return the indices of settings, grouped into batches of one shape.
 
-    A wide layer reaches the full rate of a product alone, so that on a CPU such probes are trained alone. Narrow ones
-    share a batch as far as that leaves no lane without work.
+    On a CPU a probe with a hidden layer is a batch of its own, since its products reach the full rate alone. Linear
+    probes share batches, as few as keep all slots busy.
 
     Args:
         spec: What the probes have in common.
         dim: Width D of their inputs.
         device: torch's name of the device.
-        lanes: Groups that are trained at once.
-        settings: Of every probe.
+        slots: Number of batches that are trained concurrently.
+        settings: The settings of each probe.
     """
-    found: dict[tuple[object, ...], list[int]] = {}
-    for i, each in enumerate(settings):
-        found.setdefault((each.hidden, each.dropout, each.batch_size), []).append(i)
+    by_shape: dict[tuple[object, ...], list[int]] = {}
+    for i, choice in enumerate(settings):
+        by_shape.setdefault((choice.hidden, choice.dropout, choice.batch_size), []).append(i)
     parts = []
-    for (hidden, *_), members in found.items():
-        most = _most_together(spec, dim, device, bool(hidden))
-        count = max(math.ceil(len(members) / most), min(len(members), lanes * len(members) // len(settings)))
+    for (hidden, *_), members in by_shape.items():
+        most = _largest_batch(spec, dim, device, bool(hidden))
+        count = max(math.ceil(len(members) / most), min(len(members), slots * len(members) // len(settings)))
         bounds = [len(members) * part // count for part in range(count + 1)]
         parts += [members[start:stop] for start, stop in itertools.pairwise(bounds)]
     return parts
 
 
-def _most_together(spec: ProbeSpec, dim: int, device: str, hidden: bool) -> int:
+def _largest_batch(spec: ProbeSpec, dim: int, device: str, hidden: bool) -> int:
     if spec.layers is not None:
         return 1
     if device != "cpu":
@@ -62,7 +62,7 @@ def _most_together(spec: ProbeSpec, dim: int, device: str, hidden: bool) -> int:
 
 @dataclass
 class _Group:
-    """Probes that see the same inputs: of one seed, at one step, all standardised or none."""
+    """Probes with the same inputs: of one seed, at one step, all standardised or none."""
 
     members: slice
     stream: int
@@ -71,7 +71,7 @@ class _Group:
 
 
 class BatchedTrainings:
-    """Trainings side by side: their parameters in one module, their minibatches shared where seed and step agree."""
+    """Trainings in one batch: their parameters in one module, their minibatches shared where seed and step agree."""
 
     def __init__(
         self, spec: ProbeSpec, inputs: TrainInputs, products: Products, device: str, trainings: Sequence[Training]
@@ -82,18 +82,18 @@ class BatchedTrainings:
         # Probes that mix layers see inputs of their own; wide ones gain nothing from a batch on a CPU, and computed one
         # by one they have the very numbers that they have alone.
         wide = device == "cpu" and self.probes.kernels[0].shape[1] >= WIDE
-        apart = wide or spec.layers is not None
+        separate = wide or spec.layers is not None
         self._widths = [inputs.dim // (spec.layers or 1), *first.hidden, spec.outputs]
         positions = [(training.seed, training.step) for training in trainings]
         distinct = list(dict.fromkeys(positions))
         self._groups: list[_Group] = []
-        for (stream, standardised, _), found in itertools.groupby(
+        for (stream, standardised, _), rows in itertools.groupby(
             range(len(trainings)),
-            lambda k: (distinct.index(positions[k]), trainings[k].settings.standardise, k if apart else 0),
+            lambda k: (distinct.index(positions[k]), trainings[k].settings.standardise, k if separate else 0),
         ):
-            members = list(found)
-            place = slice(members[0], members[-1] + 1)
-            self._groups.append(_Group(place, stream, standardised, self.probes.part(place)))
+            members = list(rows)
+            span = slice(members[0], members[-1] + 1)
+            self._groups.append(_Group(span, stream, standardised, self.probes.part(span)))
         needs = [{group.standardised for group in self._groups if group.stream == i} for i in range(len(distinct))]
         self._streams = [
             inputs.stream(first.batch_size, seed, step, raw=False in needed, standard=True in needed)
@@ -101,11 +101,11 @@ class BatchedTrainings:
         ]
         self._masks = [DropoutMasks(first.dropout, seed, device, step) for seed, step in distinct]
         self._decayed, self._free = [
-            list(each) for each in zip(*(self._views(k) for k in range(len(trainings))), strict=True)
+            list(views) for views in zip(*(self._views(k) for k in range(len(trainings))), strict=True)
         ]
 
     def _views(self, k: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return what L2 weighs of the k-th probe, and what it does not, as views."""
+        """Return views of the k-th probe's parameters: those with L2, and those without."""
         decayed, free = self.probes.part(slice(k, k + 1)).parameters()
         return decayed, free
 

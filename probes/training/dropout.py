@@ -1,4 +1,4 @@
-"""Dropout masks that depend on the seed and the step alone, so that a training can be set aside and taken up again."""
+"""Dropout masks that depend on the seed and the step alone, so that a training can be stopped and continued."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ class DropoutMasks:
         """Return factors float32 [rows, width], 0 or ``1 / (1 - rate)``; ``None`` where the rate is 0."""
         if self.rate == 0:
             return None
-        wanted = rows * width
-        words = self._source.random_raw(self._bits * -(-wanted // 64)).reshape(self._bits, -1)
-        units = np.unpackbits(coins(words, self._kept).view(np.uint8), count=wanted).reshape(rows, width)
+        count = rows * width
+        words = self._source.random_raw(self._bits * -(-count // 64)).reshape(self._bits, -1)
+        units = np.unpackbits(coins(words, self._kept).view(np.uint8), count=count).reshape(rows, width)
         return torch.from_numpy(units).to(self.device).to(torch.float32).mul_(self._scale)
 
 
@@ -53,10 +53,10 @@ def coins(words: np.ndarray, kept: int) -> np.ndarray:
     """
     # From the last binary digit of the share to its first, "or" with a fair coin where the digit is 1 and "and" where
     # it is 0 halve the distance to 1 and to 0.
-    found: np.ndarray = words[0]
-    for place in range(1, len(words)):
-        if kept >> place & 1:
-            found |= words[place]
+    bits: np.ndarray = words[0]
+    for digit in range(1, len(words)):
+        if kept >> digit & 1:
+            bits |= words[digit]
         else:
-            found &= words[place]
-    return found
+            bits &= words[digit]
+    return bits

@@ -46,20 +46,15 @@ class Products:
         """
         if self._onednn is not None:
             return self._onednn(x, w, bias, rectified=rectified)
-        if self.dtype == torch.float32:
-            found = torch.mm(x, w.T)
-        else:
-            found = torch.mm(x.to(self.dtype), w.to(self.dtype).T).float()
+        y = torch.mm(x.to(self.dtype), w.to(self.dtype).T).float()
         if bias is not None:
-            found.add_(bias)
-        return found.relu_() if rectified else found
+            y.add_(bias)
+        return y.relu_() if rectified else y
 
     def matmul_tn(self, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Return ``a.T @ b`` float32 [m, d], for ``a`` float32 [n, m] and ``b`` [n, d] in ``dtype``."""
         if self._onednn is not None:
             return self._onednn(a.T, b.T)
-        if self.dtype == torch.float32:
-            return torch.mm(a.T, b)
         return torch.mm(a.to(self.dtype).T, b.to(self.dtype)).float()
 
     def rate(self, seconds: float = 0.1) -> float:

@@ -1,4 +1,4 @@
-"""Minibatches: which rows every step sees, and how they come from memory or from a memory map.
+"""Minibatches: the rows of each step, read from memory or from a memory map.
 
 The rows of step ``s`` depend on the seed, the number and width of items and the batch size alone, so that a training
 that was set aside continues as if it had not been, and trainings of one seed share their minibatches.
@@ -38,9 +38,9 @@ class Minibatch:
 
     def inputs(self, *, standardised: bool) -> torch.Tensor:
         """Return one of the two."""
-        found = self.standard if standardised else self.raw
-        assert found is not None
-        return found
+        rows = self.standard if standardised else self.raw
+        assert rows is not None
+        return rows
 
 
 def is_large(embeddings: np.ndarray) -> bool:
@@ -123,13 +123,13 @@ class TrainInputs:
         buffers = [None if source is None else torch.empty_like(source[:batch_size]) for source in sources]
         for rows in row_order(n, batch_size, seed, start):
             index = torch.from_numpy(rows).to(self.device)
-            found = [
+            gathered = [
                 None
                 if source is None or buffer is None
                 else torch.index_select(source, 0, index, out=buffer[: len(rows)])
                 for source, buffer in zip(sources, buffers, strict=True)
             ]
-            yield Minibatch(found[0], found[1], self.targets.index_select(0, index))
+            yield Minibatch(gathered[0], gathered[1], self.targets.index_select(0, index))
 
     def _from_blocks(self, batch_size: int, seed: int, start: int, *, raw: bool, standard: bool) -> Iterator[Minibatch]:
         count = chunk_blocks(self.embeddings.shape[1])

@@ -66,10 +66,10 @@ class Probes:
     def stacked(cls, probes: Sequence[Probes]) -> Probes:
         """Return all of ``probes`` as one, in order."""
         layers = range(len(probes[0].kernels))
-        mixing = [each.mixing for each in probes if each.mixing is not None]
+        mixing = [probe.mixing for probe in probes if probe.mixing is not None]
         return cls(
-            [torch.cat([each.kernels[i] for each in probes]) for i in layers],
-            [torch.cat([each.biases[i] for each in probes]) for i in layers],
+            [torch.cat([probe.kernels[i] for probe in probes]) for i in layers],
+            [torch.cat([probe.biases[i] for probe in probes]) for i in layers],
             torch.cat(mixing) if mixing else None,
         )
 
@@ -122,10 +122,10 @@ def _linear(
     if x.ndim == 2 and (count == 1 or fan_out < WIDE):
         y = products.linear(x, kernel.view(count * fan_out, fan_in), bias.view(-1), rectified=rectified)
         return y.view(len(x), count, fan_out)
-    found = [
+    outputs = [
         products.linear(x if x.ndim == 2 else x[:, k], kernel[k], bias[k], rectified=rectified) for k in range(count)
     ]
-    return found[0].unsqueeze(1) if count == 1 else torch.stack(found, dim=1)
+    return outputs[0].unsqueeze(1) if count == 1 else torch.stack(outputs, dim=1)
 
 
 def _matmul_tn(grad: torch.Tensor, x: torch.Tensor, products: Products) -> torch.Tensor:
@@ -133,8 +133,8 @@ def _matmul_tn(grad: torch.Tensor, x: torch.Tensor, products: Products) -> torch
     n, count, fan_out = grad.shape
     if x.ndim == 2 and (count == 1 or fan_out < WIDE):
         return products.matmul_tn(grad.reshape(n, count * fan_out), x).view(count, fan_out, -1)
-    found = [products.matmul_tn(grad[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)]
-    return found[0].unsqueeze(0) if count == 1 else torch.stack(found)
+    grads = [products.matmul_tn(grad[:, k], x if x.ndim == 2 else x[:, k]) for k in range(count)]
+    return grads[0].unsqueeze(0) if count == 1 else torch.stack(grads)
 
 
 def gradients(
@@ -212,8 +212,8 @@ def _mixing_grad(
     if mask is not None:
         below = below * mask
     weights = torch.softmax(probes.mixing[0], dim=0)
-    found = torch.einsum("nld,nd->l", x.view(len(x), len(weights), -1).float(), below)
-    return (weights * (found - (weights * found).sum())).unsqueeze(0)
+    layer_grads = torch.einsum("nld,nd->l", x.view(len(x), len(weights), -1).float(), below)
+    return (weights * (layer_grads - (weights * layer_grads).sum())).unsqueeze(0)
 
 
 def loss_grad(spec: ProbeSpec, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -60,9 +60,9 @@ class TrainedProbe:
             [torch.from_numpy(bias).unsqueeze(0) for bias in function.biases],
         )
         mean, scale = torch.from_numpy(function.input_mean), torch.from_numpy(function.input_scale)
-        found = []
+        blocks = []
         with torch.inference_mode():
             for start in range(0, len(embeddings), ROWS_AT_ONCE):
                 x = torch.from_numpy(np.array(embeddings[start : start + ROWS_AT_ONCE], np.float32))
-                found.append(activate(self.spec, forward(probe, (x - mean) * scale, products)[:, 0]).numpy())
-        return np.asarray(np.concatenate(found) * function.target_scale + function.target_mean)
+                blocks.append(activate(self.spec, forward(probe, (x - mean) * scale, products)[:, 0]).numpy())
+        return np.asarray(np.concatenate(blocks) * function.target_scale + function.target_mean)

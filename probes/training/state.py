@@ -1,4 +1,4 @@
-"""A training under way: its probe, its step, and its best validation so far."""
+"""The state of one training, which can be stopped at any step and continued."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from probes.training.mlp import Probes
 
 @dataclass
 class Training:
-    """One training under way: where it stands, and the best that it has seen."""
+    """A training in progress: its probe, its step, and its best validation so far."""
 
     settings: Settings
     seed: int
@@ -36,6 +36,6 @@ class Training:
 
 
 def next_validation(training: Training, of: int | None = None) -> int:
-    """Return the first look after the training's step, or at ``of`` or after it."""
-    at = training.step + 1 if of is None else of
-    return next(look for look in training.validations if look >= at)
+    """Return the step of the next validation after the training's step, or at or after the step ``of``."""
+    first = training.step + 1 if of is None else of
+    return next(step for step in training.validations if step >= first)

@@ -1,8 +1,8 @@
 """Train probes: Adam, linear warm-up and cosine to zero, L2 on kernels, the best validation step restored.
 
 After McCallum et al. 2022, section 4 (Adam, warm-up 1,000 steps, cosine decay, L2 as ``l2 * sum(W^2)``). Trainings of
-one shape run side by side, can be set aside at any step and taken up again, and give the same numbers in any group
-(see :mod:`probes.training.mlp`). Training sees a :class:`~probes.data.TrainValid` and nothing else.
+one shape run in one batch, can be stopped at any step and continued, and give the same weights in any batch (see
+:mod:`probes.training.mlp`). Training sees a :class:`~probes.data.TrainValid` and nothing else.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from probes.kinds import KINDS
 from probes.protocol import ProbeSpec, Settings
 from probes.training import adam
 from probes.training.batched import BatchedTrainings, group_by_shape
-from probes.training.lanes import ThreadBudget, at_once
+from probes.training.concurrency import ThreadBudget, run_concurrently
 from probes.training.matmul import Precision, Products
 from probes.training.minibatches import TrainInputs
 from probes.training.mlp import Probes, activate, forward
@@ -34,17 +34,17 @@ from probes.training.schedule import validation_steps
 from probes.training.state import Training, next_validation
 
 ONE_THREAD_BELOW = 1e8  # operations of a step: under a millisecond of one core
-LANES_OF_LARGE = 4  # each holds two chunks of rows
+SLOTS_OF_LARGE = 4  # each holds two chunks of rows
 
 #: A validation score to be maximised, from targets and outputs.
 ScoreFunction = Callable[[np.ndarray, np.ndarray], float]
 
 
 class Trainer:
-    """What the trainings of one search share: inputs, encoded targets, the matrix products.
+    """Trains probes on one split: holds inputs, encoded targets and matrix products, which all trainings share.
 
     Args:
-        spec: What they have in common.
+        spec: What all probes have in common.
         data: Train and valid.
         score: Validation score, larger is better; NaN counts as worst.
         device: torch's name of the device.
@@ -91,7 +91,7 @@ class Trainer:
         )
 
     def operations(self, settings: Settings) -> float:
-        """Return the operations of one step's matrix products: two for each layer's kernel, one more for each above."""
+        """Return the operations of one step: two products with the first kernel, three with each of the others."""
         widths = [self.dim // (self.spec.layers or 1), *settings.hidden, self.spec.outputs]
         products = [a * b for a, b in itertools.pairwise(widths)]
         rows = min(settings.batch_size, len(self.inputs.targets))
@@ -99,7 +99,7 @@ class Trainer:
 
     def cost(self, settings: Iterable[Settings]) -> float:
         """Return the operations of trainings that go to their ends."""
-        return sum(self.operations(each) * each.steps for each in settings)
+        return sum(self.operations(choice) * choice.steps for choice in settings)
 
     def weights(self, settings: Settings) -> int:
         """Return the number of weights of a probe, biases aside."""
@@ -111,79 +111,84 @@ class Trainer:
 
         Args:
             trainings: Of equal ``hidden``, ``dropout`` and ``batch_size``.
-            until: Steps; a training stops there, and is over where its settings end or patience does.
-            budget: Whose threads to share, where other trainings run at the same time.
+            until: The step at which each training stops; it is over at its last step, or without patience.
+            budget: The threads to share with trainings that run at the same time.
 
         Raises:
             ValueError: They are of different shapes.
-            CancelledError: The budget was stopped; the trainings are of no use any more.
+            CancelledError: The budget was stopped; the trainings cannot be continued.
         """
-        if len({(each.settings.hidden, each.settings.dropout, each.settings.batch_size) for each in trainings}) > 1:
-            raise ValueError("probes of different widths, dropout or batch size cannot be trained side by side")
-        ends = [min(end, each.settings.steps) for each, end in zip(trainings, until, strict=True)]
-        going = [(each, end) for each, end in zip(trainings, ends, strict=True) if not each.over and each.step < end]
-        if not going:
+        settings = [training.settings for training in trainings]
+        if len({(choice.hidden, choice.dropout, choice.batch_size) for choice in settings}) > 1:
+            raise ValueError("probes of different widths, dropout or batch size cannot be trained in one batch")
+        ends = [min(end, choice.steps) for choice, end in zip(settings, until, strict=True)]
+        unfinished = [
+            (training, end)
+            for training, end in zip(trainings, ends, strict=True)
+            if not training.over and training.step < end
+        ]
+        if not unfinished:
             return
         before = torch.get_num_threads()
         budget = ThreadBudget(before) if budget is None else budget
         try:
-            for batched in self._parts(going):
+            for batched in self._batches(unfinished):
                 while batched:
-                    batched = self._stretch(batched, budget)
+                    batched = self._train_batch(batched, budget)
         finally:
             _use_threads(before)
 
-    def _parts(self, going: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
-        """Return what is trained in one batch: all, or what is at one step where every step has blocks of its own."""
+    def _batches(self, unfinished: list[tuple[Training, int]]) -> list[list[tuple[Training, int]]]:
+        """Return the batches: one of all, or one for each seed and step where each step reads its own blocks."""
         if not self.inputs.large:
-            return [going]
+            return [unfinished]
         parts: dict[tuple[int, int], list[tuple[Training, int]]] = {}
-        for each in going:
-            parts.setdefault((each[0].seed, each[0].step), []).append(each)
+        for entry in unfinished:
+            parts.setdefault((entry[0].seed, entry[0].step), []).append(entry)
         return list(parts.values())
 
-    def _stretch(self, going: list[tuple[Training, int]], budget: ThreadBudget) -> list[tuple[Training, int]]:
-        """Train side by side until one arrives or is over; return the others."""
-        operations = sum(self.operations(training.settings) for training, _ in going)
-        going = sorted(going, key=lambda each: (each[0].seed, each[0].step, each[0].settings.standardise))
+    def _train_batch(self, unfinished: list[tuple[Training, int]], budget: ThreadBudget) -> list[tuple[Training, int]]:
+        """Train a batch until one training reaches its end or is over; return the others."""
+        operations = sum(self.operations(training.settings) for training, _ in unfinished)
+        unfinished = sorted(unfinished, key=lambda entry: (entry[0].seed, entry[0].step, entry[0].settings.standardise))
         batched = BatchedTrainings(
-            self.spec, self.inputs, self.products, self.device, [training for training, _ in going]
+            self.spec, self.inputs, self.products, self.device, [training for training, _ in unfinished]
         )
-        leaving = False
-        while not leaving:
+        ends_here = False
+        while not ends_here:
             started = time.perf_counter()
             if self.device == "cpu":
                 _use_threads(budget.share() if operations >= ONE_THREAD_BELOW and self.products.alike else 1)
-            steps = min(min(next_validation(training), end) - training.step for training, end in going)
+            steps = min(min(next_validation(training), end) - training.step for training, end in unfinished)
             batched.run(steps, budget)
-            for k, (training, end) in enumerate(going):
+            for k, (training, end) in enumerate(unfinished):
                 training.step += steps
                 if training.step == next_validation(training, of=training.step):
                     self._record_validation(training, batched.probes.part(slice(k, k + 1)))
-                leaving = leaving or training.over or training.step >= end
-            share = (time.perf_counter() - started) / len(going)
-            for training, _ in going:
+                ends_here = ends_here or training.over or training.step >= end
+            share = (time.perf_counter() - started) / len(unfinished)
+            for training, _ in unfinished:
                 training.seconds += share
         batched.write_back()
-        return [(training, end) for training, end in going if not training.over and training.step < end]
+        return [(training, end) for training, end in unfinished if not training.over and training.step < end]
 
-    def lanes(self) -> int:
-        """Return how many groups are trained at once: on a CPU as many as threads, fewer where each reads blocks."""
+    def slots(self) -> int:
+        """Return the number of concurrent batches: on a CPU the number of threads, or fewer where each reads blocks."""
         if self.device != "cpu":
             return 1
         threads = torch.get_num_threads()
-        return min(threads, LANES_OF_LARGE) if self.inputs.large else threads
+        return min(threads, SLOTS_OF_LARGE) if self.inputs.large else threads
 
     def groups(self, settings: Sequence[Settings]) -> list[list[int]]:
-        """Return indices of settings that are trained side by side; see :mod:`probes.training.batched`."""
-        return group_by_shape(self.spec, self.dim, self.device, self.lanes(), settings)
+        """Return the indices of settings, grouped into batches; see :mod:`probes.training.batched`."""
+        return group_by_shape(self.spec, self.dim, self.device, self.slots(), settings)
 
     def complete(self, trainings: Sequence[Training]) -> None:
-        """Train all to their ends, of whatever shapes: in groups, as many at once as there are lanes."""
-        parts = [[trainings[i] for i in part] for part in self.groups([each.settings for each in trainings])]
-        works = [partial(self.advance, part, [each.settings.steps for each in part]) for part in parts]
-        costs = [self.cost(each.settings for each in part) for part in parts]
-        with closing(at_once(works, costs, self.lanes())) as done:
+        """Train all to their ends, of any shapes: in batches, as many at once as there are slots."""
+        parts = [[trainings[i] for i in part] for part in self.groups([training.settings for training in trainings])]
+        works = [partial(self.advance, part, [training.settings.steps for training in part]) for part in parts]
+        costs = [self.cost(training.settings for training in part) for part in parts]
+        with closing(run_concurrently(works, costs, self.slots())) as done:
             for _ in done:
                 pass
 
@@ -199,11 +204,11 @@ class Trainer:
         training.over = training.step >= training.settings.steps or out_of_patience or value == -math.inf
 
     def _validate(self, probe: Probes, settings: Settings) -> float:
-        found = []
+        blocks = []
         with torch.inference_mode():
             for x in self._valid_blocks(settings.standardise):
-                found.append(activate(self.spec, forward(probe, x, self.products)[:, 0]).cpu().numpy())
-        outputs = np.concatenate(found) * self.target_scale + self.target_mean
+                blocks.append(activate(self.spec, forward(probe, x, self.products)[:, 0]).cpu().numpy())
+        outputs = np.concatenate(blocks) * self.target_scale + self.target_mean
         if not np.isfinite(outputs).all():
             return -math.inf
         value = self.score(self.valid.targets, outputs)

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmark.encoders import template
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check.check import check
-from benchmark.encoders.outputs import as_rows, ask
+from benchmark.encoders.outputs import as_rows, call_encoder
 from benchmark.encoders.published import crepe
 from benchmark.encoders.published.mule import convert as mule_weights
 from benchmark.encoders.published.mule.encoder import Mule
@@ -102,7 +102,7 @@ def sounds(batch: int, seconds: float, channels: int = 1, rate: int = 16_000) ->
 
 def rows(encoder: Encoder, waveforms: np.ndarray, device: str) -> np.ndarray:
     encoder.to(device)
-    return as_rows(encoder, ask(encoder, waveforms, device), len(waveforms))
+    return as_rows(encoder, call_encoder(encoder, waveforms, device), len(waveforms))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -162,8 +162,8 @@ def test_rate(makers, name, device, small, rates):
     encoder, waveforms = makers[name](), sounds(batch, seconds)
     encoder.to(device)
     with FlopCounterMode(display=False) as counter:
-        ask(encoder, waveforms, device)
-    took = rates.seconds(lambda: ask(encoder, waveforms, device), times=1 if small else 3)
+        call_encoder(encoder, waveforms, device)
+    took = rates.seconds(lambda: call_encoder(encoder, waveforms, device), times=1 if small else 3)
     heard = batch * seconds
     assert counter.get_total_flops() > 0
     rates.note(

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.encoders.outputs import ask
+from benchmark.encoders.outputs import call_encoder
 from benchmark.encoders.registry import resolve_one
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.data.shards import write_store
@@ -89,7 +89,7 @@ def test_a_run_is_trained_resumed_exported_and_embeds(device, recipe, tmp_path, 
     for where in (device, "cpu"):
         encoder = resolve_one(f"pretrained:{run}", tmp_path)
         encoder.to(where)
-        found.append(ask(encoder, waveforms, where).values)
+        found.append(call_encoder(encoder, waveforms, where).values)
     assert apart(*found) < 1e-3
 
 

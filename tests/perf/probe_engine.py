@@ -30,7 +30,7 @@ from probes.search.search import search
 from probes.search.storage import open_study
 from probes.search.trials import SearchResult
 from probes.statistics.baselines import fit_ridge
-from probes.training.lanes import at_once
+from probes.training.concurrency import run_concurrently
 from probes.training.trainer import Trainer
 from tasks.metrics import scores as metrics
 
@@ -81,14 +81,14 @@ def searched(
         return found, trainer, time.perf_counter() - started
 
 
-def lane_step(trainer: Trainer, settings: Settings, steps: int, rounds: int) -> float:
-    """Return the median over rounds of the seconds of one step of one training, where every lane has one."""
-    trainings = [trainer.begin(settings, seed) for seed in range(trainer.lanes())]
+def step_of_a_slot(trainer: Trainer, settings: Settings, steps: int, rounds: int) -> float:
+    """Return the median over rounds of the seconds of one step of one training, where every slot has one."""
+    trainings = [trainer.begin(settings, seed) for seed in range(trainer.slots())]
     seconds = []
     for i in range(rounds + 1):
         works = [partial(trainer.advance, [each], [(i + 1) * steps]) for each in trainings]
         started = time.perf_counter()
-        for _ in at_once(works, [1.0] * len(works), len(works)):
+        for _ in run_concurrently(works, [1.0] * len(works), len(works)):
             pass
         seconds.append((time.perf_counter() - started) / steps / len(works))
     return float(np.median(seconds[1:]))
@@ -116,7 +116,7 @@ def rounds(_: argparse.Namespace) -> None:
         spec = ProbeSpec("multilabel", 50, "binary_cross_entropy", look_every=10**6)
         trainer = Trainer(spec, data, score_of("ml"), precision=precision)
         rate = trainer.products.rate(0.5)
-        steps[precision] = lane_step(trainer, settings, 100, 9)
+        steps[precision] = step_of_a_slot(trainer, settings, 100, 9)
         share = trainer.operations(settings) / steps[precision] / rate
         plain = torch.mm(torch.ones(256, DIM), torch.ones(DIM, 512)) is not None and _mm_rate()
         print(
@@ -254,7 +254,7 @@ def scale(arguments: argparse.Namespace) -> None:
         started = time.perf_counter()
         trainer = Trainer(spec, TrainValid(SplitArrays(ids, x, y), valid, frozenset()), lambda *_: 0.0)
         ready = time.perf_counter() - started
-        step = lane_step(trainer, Settings(1e-3, 1e-5, 10**6, standardise=True), 400, 3)
+        step = step_of_a_slot(trainer, Settings(1e-3, 1e-5, 10**6, standardise=True), 400, 3)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(
         f"{n:,} rows: {step / 256 * 1e6:.2f} s a million row-steps, {ready:.1f} s to begin, peak memory {peak:.2f} GiB"

@@ -24,7 +24,7 @@ from probes.data import SplitArrays, TrainValid
 from probes.protocol import ProbeSpec, Settings
 from probes.training import mlp
 from probes.training.batched import BatchedTrainings
-from probes.training.lanes import ThreadBudget
+from probes.training.concurrency import ThreadBudget
 from probes.training.trainer import Trainer
 
 DIM, CLASSES, STEPS = 1728, 24, 20

@@ -1,4 +1,4 @@
-"""``bench encoders check``: whether an encoder keeps its contract, seen on a few seconds of made-up audio.
+"""``bench encoders check``: whether an encoder keeps its contract on a few seconds of generated audio.
 
 The same check runs by itself before many tracks are embedded, so that a mistake costs seconds and not hours. There it
 has a limit, and says which rules a slow encoder was not held to.
@@ -22,7 +22,7 @@ from benchmark.encoders.check.sounds import clicks, noise, silence, sounds
 from benchmark.encoders.check.speed import Speed, timed
 from benchmark.encoders.check.subject import SOUNDS, Subject, said
 from benchmark.encoders.declarations import check_declarations
-from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, call_encoder
 from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.system.machine import threads_for
@@ -100,7 +100,7 @@ def check(
         subject = Subject(encoder, device, windows, seconds)
         try:
             encoder.to(device)
-            answer, rows = subject.first()
+            output, rows = subject.first()
         except Exception as error:
             rule = error.rule if isinstance(error, OutputError) else "runs"
             inputs = (
@@ -108,10 +108,10 @@ def check(
             )
             return Check((*findings, Finding(rule, False, f"on {inputs} it {said(error)}")))
         findings += [
-            rules.shape(encoder, answer), rules.dtype(answer), rules.layers_counted(encoder, answer),
-            rules.no_graph(answer),
+            rules.shape(encoder, output), rules.dtype(output), rules.layers_counted(encoder, output),
+            rules.no_graph(output),
         ]  # fmt: skip
-        findings += _compared(subject, answer, rows)
+        findings += _compared(subject, output, rows)
         speed = None if subject.limited else _speed(subject, batch_size)
         findings += _extremes(subject, speed.per_second if speed else subject.pace)
         findings.append(rules.evaluation_mode(encoder))
@@ -119,7 +119,7 @@ def check(
             findings += _on_the_cpu(subject, rows)
         findings += subject.tried("fingerprint", 0, lambda: rules.fingerprint_unchanged(before, encoder.fingerprint()))
         if again is not None:
-            findings += _opened_twice(subject, answer, rows, before, again)
+            findings += _opened_twice(subject, output, rows, before, again)
     return Check(tuple(findings), speed, tuple(subject.left_out))
 
 
@@ -141,16 +141,16 @@ def _declared(encoder: Encoder, windows: WindowRule) -> Finding:
     return Finding("declarations", True, f"{layers}dim {encoder.dim}, {audio}, {cut}")
 
 
-def _compared(subject: Subject, answer: EncoderOutput, rows: np.ndarray) -> list[Finding]:
+def _compared(subject: Subject, output: EncoderOutput, rows: np.ndarray) -> list[Finding]:
     """Compare sounds with each other; ask again: the same batch, its first and last alone, and all in another order."""
-    most, layers, usual = rules.tolerance_of(subject.encoder, answer), subject.layers, subject.usual
+    most, layers, usual = rules.tolerance_of(subject.encoder, output), subject.layers, subject.usual
     batch = sounds(len(rows), usual, subject.rate, subject.encoder.channels)
     order = np.roll(np.arange(len(rows)), 1)
     ends = [0, len(rows) - 1]
 
     def alone() -> Finding:
-        found = np.concatenate([subject.rows(batch[i : i + 1]) for i in ends])
-        return rules.same("batch", found, rows[ends], most, layers, f"alone and in a batch of {len(rows)}")
+        single = np.concatenate([subject.rows(batch[i : i + 1]) for i in ends])
+        return rules.same("batch", single, rows[ends], most, layers, f"alone and in a batch of {len(rows)}")
 
     several = len(rows) > 1
     if several:
@@ -217,10 +217,10 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
     def compared() -> Finding:
         subject.encoder.to("cpu")
         try:
-            answer = ask(subject.encoder, batch.copy(), "cpu")
-            most = max(rules.DEVICE_TOLERANCE, rules.tolerance_of(subject.encoder, answer))
-            found = as_rows(subject.encoder, answer, len(batch))
-            return rules.same("device", rows[:2], found, most, subject.layers, f"{subject.device} and cpu")
+            output = call_encoder(subject.encoder, batch.copy(), "cpu")
+            most = max(rules.DEVICE_TOLERANCE, rules.tolerance_of(subject.encoder, output))
+            on_cpu = as_rows(subject.encoder, output, len(batch))
+            return rules.same("device", rows[:2], on_cpu, most, subject.layers, f"{subject.device} and cpu")
         finally:
             subject.encoder.to(subject.device)
 
@@ -228,10 +228,10 @@ def _on_the_cpu(subject: Subject, rows: np.ndarray) -> list[Finding]:
 
 
 def _opened_twice(
-    subject: Subject, answer: EncoderOutput, rows: np.ndarray, fingerprint: str, again: Callable[[int, int], Reopened]
+    subject: Subject, output: EncoderOutput, rows: np.ndarray, fingerprint: str, again: Callable[[int, int], Reopened]
 ) -> list[Finding]:
     """Compare with a second opening, which has nothing of this one but what files hold."""
-    most = rules.tolerance_of(subject.encoder, answer)
+    most = rules.tolerance_of(subject.encoder, output)
 
     def compared() -> Finding:
         other = again(len(rows), subject.usual)

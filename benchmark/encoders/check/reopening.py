@@ -1,4 +1,4 @@
-"""Open an encoder a second time, in another process, where state that no file holds comes out otherwise."""
+"""A second opening of an encoder in another process, which shows state that no file holds."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ def reopened(named: Named, count: int, samples: int) -> Reopened:
         UserError: It cannot be opened, or does not run, a second time.
     """
     with tempfile.TemporaryDirectory(prefix="bench-reopened-") as folder:
-        asked = {**asdict(named), "count": count, "samples": samples, "folder": folder}
+        request = {**asdict(named), "count": count, "samples": samples, "folder": folder}
         done = subprocess.run(
-            python_code(CODE, json.dumps(asked)), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            python_code(CODE, json.dumps(request)), stdin=subprocess.DEVNULL, capture_output=True, text=True,
             errors="replace", check=False,
         )  # fmt: skip
         file = Path(folder) / ANSWER
         if done.returncode != 0 or not file.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
             raise UserError(f"a second opening, in a process of its own, failed: {lines[-1][-SAID:]}")
-        with np.load(file, allow_pickle=False) as found:
-            return Reopened(str(found["fingerprint"]), found["rows"])
+        with np.load(file, allow_pickle=False) as arrays:
+            return Reopened(str(arrays["fingerprint"]), arrays["rows"])
 
 
 def answer(text: str) -> None:
@@ -67,19 +67,19 @@ def answer(text: str) -> None:
     from benchmark.encoders.windowing import window_rule
     from benchmark.system.machine import threads_for
 
-    asked = json.loads(text)
-    arguments: Sequence[str] = asked["arguments"]
+    request = json.loads(text)
+    arguments: Sequence[str] = request["arguments"]
     try:
-        (encoder,) = resolve(asked["text"], Path(asked["home"]), arguments=arguments)
+        (encoder,) = resolve(request["text"], Path(request["home"]), arguments=arguments)
         with threads_for(encoder.arrays):
             windows = window_rule(encoder, None, None)
             if encoder.fitted:
                 encoder = fitted_for_check(encoder, windows)
             fingerprint = encoder.fingerprint()
-            encoder.to(asked["device"])
-            made = sounds(asked["count"], asked["samples"], encoder.sample_rate, encoder.channels)
-            rows = Subject(encoder, asked["device"], windows).rows(made)
+            encoder.to(request["device"])
+            made = sounds(request["count"], request["samples"], encoder.sample_rate, encoder.channels)
+            rows = Subject(encoder, request["device"], windows).rows(made)
     except UserError as error:
         print(str(error).splitlines()[0], file=sys.stderr)
         sys.exit(2)
-    np.savez(Path(asked["folder"]) / ANSWER, fingerprint=np.array(fingerprint), rows=rows)
+    np.savez(Path(request["folder"]) / ANSWER, fingerprint=np.array(fingerprint), rows=rows)

@@ -1,4 +1,4 @@
-"""The rules that an encoder is checked by: each a pure function of what it answered, with the numbers it saw."""
+"""The rules of the check: each a pure function from an encoder's outputs to a finding with its numbers."""
 
 from __future__ import annotations
 
@@ -43,39 +43,39 @@ def differences(first: np.ndarray, second: np.ndarray, layers: int = 1) -> np.nd
     return distance
 
 
-def tolerance_of(encoder: Encoder, answer: EncoderOutput) -> float:
+def tolerance_of(encoder: Encoder, output: EncoderOutput) -> float:
     """Return how far embeddings of one input may lie apart: further for what computes in half precision."""
-    half = answer.dtype in HALVES or getattr(encoder, "precision", "fp32") == "bf16"
+    half = output.dtype in HALVES or getattr(encoder, "precision", "fp32") == "bf16"
     return HALF_TOLERANCE if half else TOLERANCE
 
 
-def shape(encoder: Encoder, answer: EncoderOutput) -> Finding:
-    """Tell the shape of an answer that was found to be as declared."""
-    found = list(answer.values.shape)
-    if encoder.layers is None and len(found) == 3:
-        return Finding("shape", True, f"{found}: {found[1]} frame(s) a window, averaged to dim {encoder.dim}")
-    return Finding("shape", True, f"{found} as declared")
+def shape(encoder: Encoder, output: EncoderOutput) -> Finding:
+    """Return the finding on the shape of an output that is as declared."""
+    sizes = list(output.values.shape)
+    if encoder.layers is None and len(sizes) == 3:
+        return Finding("shape", True, f"{sizes}: {sizes[1]} frame(s) a window, averaged to dim {encoder.dim}")
+    return Finding("shape", True, f"{sizes} as declared")
 
 
-def dtype(answer: EncoderOutput) -> Finding:
+def dtype(output: EncoderOutput) -> Finding:
     """Any floats will do, but only float32 is stored as it is."""
-    if answer.dtype == "float32":
+    if output.dtype == "float32":
         return Finding("dtype", True, "float32")
-    kept = "rounded to float32" if answer.dtype == "float64" else "stored as float32, no more exact than it is"
-    return Finding("dtype", True, f"{answer.dtype}: {kept}")
+    storage = "rounded to float32" if output.dtype == "float64" else "stored as float32, no more exact than it is"
+    return Finding("dtype", True, f"{output.dtype}: {storage}")
 
 
-def layers_counted(encoder: Encoder, answer: EncoderOutput) -> Finding:
+def layers_counted(encoder: Encoder, output: EncoderOutput) -> Finding:
     """As many layers must come as are declared."""
     if encoder.layers is None:
         return Finding("layers", True, "none declared")
-    declared, found = len(encoder.layers), answer.values.shape[1]
-    return Finding("layers", declared == found, f"{found} returned, {declared} declared")
+    declared, returned = len(encoder.layers), output.values.shape[1]
+    return Finding("layers", declared == returned, f"{returned} returned, {declared} declared")
 
 
-def no_graph(answer: EncoderOutput) -> Finding:
+def no_graph(output: EncoderOutput) -> Finding:
     """An answer that drags its computation along keeps every activation in memory."""
-    return Finding("no graph", not answer.graph, f"requires_grad is {answer.graph}")
+    return Finding("no graph", not output.graph, f"requires_grad is {output.graph}")
 
 
 def finite(rows: Mapping[str, np.ndarray]) -> Finding:
@@ -144,10 +144,10 @@ def opened_twice(
     elif first[1].shape != second[1].shape:
         numbers = f"one fingerprint, but rows of {list(first[1].shape)} and {list(second[1].shape)}"
     else:
-        found = same("opened twice", first[1], second[1], most, layers)
-        if found.passed:
-            return Finding("opened twice", True, f"one fingerprint, {first[0][:16]}; {found.numbers}")
-        numbers = f"one fingerprint, {first[0][:16]}, but {found.numbers}"
+        comparison = same("opened twice", first[1], second[1], most, layers)
+        if comparison.passed:
+            return Finding("opened twice", True, f"one fingerprint, {first[0][:16]}; {comparison.numbers}")
+        numbers = f"one fingerprint, {first[0][:16]}, but {comparison.numbers}"
     reason = "something of it is in no file: set a seed for what is drawn, and keep weights in a file or an attribute"
     return Finding("opened twice", False, f"{numbers}: {reason}")
 

@@ -1,4 +1,4 @@
-"""The made-up audio that encoders are checked on."""
+"""The generated audio that encoders are checked on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How fast an encoder is and how much memory it takes, timed on audio that is made up."""
+"""Speed and memory of an encoder, measured on generated audio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An encoder that is being checked: the lengths that it is tried at, and the time that this may take."""
+"""The encoder under check: the lengths of its test inputs, and the time limit of the check."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.audio.windows import WindowRule
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check.rules import Finding
 from benchmark.encoders.check.sounds import sounds
-from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, call_encoder
 from benchmark.encoders.time_limit import HungError, TimeLimit
 from benchmark.errors import UserError
 from benchmark.system.terminal import said_by
@@ -56,22 +56,22 @@ class Subject:
         """Whether the check may not take as long as it likes."""
         return math.isfinite(self.limit)
 
-    def answer(self, waveforms: np.ndarray) -> tuple[EncoderOutput, np.ndarray]:
-        """Return what the encoder answers, and that as rows [B, width]; the waveforms are its to write into."""
+    def output(self, waveforms: np.ndarray) -> tuple[EncoderOutput, np.ndarray]:
+        """Return the encoder's output and its rows [B, width]; the encoder may write into the waveforms."""
         started = perf_counter()
         try:
             with self._time.over("made-up audio", len(waveforms) * waveforms.shape[2] / self.rate):
-                answer = ask(self.encoder, waveforms.copy(), self.device)
+                output = call_encoder(self.encoder, waveforms.copy(), self.device)
         except HungError:
             self._hung = True
             raise
         pace = (perf_counter() - started) / (len(waveforms) * waveforms.shape[2] / self.rate)
         self.pace = min(pace, self.pace or pace)
-        return answer, as_rows(self.encoder, answer, len(waveforms))
+        return output, as_rows(self.encoder, output, len(waveforms))
 
     def rows(self, waveforms: np.ndarray) -> np.ndarray:
-        """Return what the encoder answers as rows [B, width]."""
-        return self.answer(waveforms)[1]
+        """Return the encoder's output as rows [B, width]."""
+        return self.output(waveforms)[1]
 
     def first(self) -> tuple[EncoderOutput, np.ndarray]:
         """Ask for :data:`SOUNDS` sounds, or for fewer where time is short: two, or one.
@@ -81,16 +81,16 @@ class Subject:
         """
         if not self.limited:
             return self._ask_for(SOUNDS)
-        found = self._ask_for(1)
+        output = self._ask_for(1)
         if not self.fits(CALLS * SOUNDS * self.usual) and self._left() > 0:
-            found = self._ask_for(1)
+            output = self._ask_for(1)
         if self.fits(CALLS * SOUNDS * self.usual):
             return self._ask_for(SOUNDS)
-        return self._ask_for(2) if self.fits(2 * self.usual) else found
+        return self._ask_for(2) if self.fits(2 * self.usual) else output
 
     def _ask_for(self, count: int) -> tuple[EncoderOutput, np.ndarray]:
         self.count = count
-        return self.answer(sounds(count, self.usual, self.rate, self.encoder.channels))
+        return self.output(sounds(count, self.usual, self.rate, self.encoder.channels))
 
     def _left(self) -> float:
         return self.limit - (perf_counter() - self._started)

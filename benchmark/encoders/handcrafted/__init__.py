@@ -1,1 +1,1 @@
-"""Encoders that were designed, not learned."""
+"""Hand-crafted encoders, which learn nothing."""

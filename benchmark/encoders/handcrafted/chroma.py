@@ -1,4 +1,4 @@
-"""A tuned chroma: what there is to know about key and pitch class without learning anything."""
+"""Tuned chroma: statistics of pitch classes, the hand-crafted features of key and harmony."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Log-mel statistics: the plainest description of a timbre, and the floor that an encoder has to beat."""
+"""Log-mel statistics: the simplest description of a timbre, and a baseline of every encoder."""
 
 from __future__ import annotations
 

@@ -68,11 +68,11 @@ class OpenSmile(Encoder):
         """Embed waveforms, float32 [B, 1, N] at 16 kHz, as float32 [B, dim]."""
         if self._smile is None:
             self._smile = _extractor(self.feature_set)
-        found = [
+        features = [
             self._smile.process_signal(waveform, self.sample_rate).to_numpy(np.float32)[0]
             for waveform in waveforms[:, 0]
         ]
-        return np.stack(found)
+        return np.stack(features)
 
 
 def _extractor(feature_set: str) -> Any:

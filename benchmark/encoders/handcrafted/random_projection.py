@@ -1,4 +1,4 @@
-"""``random``: a fixed random projection of log-mel frames. What a network gives that has learnt nothing."""
+"""``random``: a fixed random projection of log-mel frames, the baseline of an untrained network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the built-in encoders compute with: frames, spectra, mel bands, cosine transforms, spectral peaks, tuning.
+"""Signal processing of hand-crafted encoders: frames, spectra, mel bands, cosine transforms, spectral peaks, tuning.
 
 Pure functions on float32 arrays of one waveform at a time, so that a row of a batch never depends on its neighbours:
 the shape of every matrix product is that of one window. Frequencies are in Hz, pitches in MIDI semitones (A4 = 440 Hz
@@ -87,9 +87,9 @@ def mel_filters(sample_rate: int, n_fft: int, bands: int, low: float, high: floa
     return filters.astype(np.float32)
 
 
-def dct_basis(n: int, kept: int) -> Floats:
+def dct_basis(n: int, count: int) -> Floats:
     """Return the first ``kept`` columns [n, kept] of the orthonormal DCT-II of length ``n``."""
-    angle = np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(kept)
+    angle = np.pi / n * (np.arange(n)[:, None] + 0.5) * np.arange(count)
     basis = np.sqrt(2 / n) * np.cos(angle)
     basis[:, 0] /= np.sqrt(2)
     return np.asarray(basis, np.float32)

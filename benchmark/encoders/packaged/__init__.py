@@ -1,1 +1,1 @@
-"""Encoders in the packagings of others: Hugging Face, HEAR, ONNX, TorchScript."""
+"""Encoders in published formats: Hugging Face, HEAR, ONNX, TorchScript."""

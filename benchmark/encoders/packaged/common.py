@@ -1,4 +1,4 @@
-"""What encoders of every packaging share: a name, windows as the user gives them, and quiet calls."""
+"""Common parts of packaged encoders: the name, windows given as options, and calls whose output goes to stderr."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ class Hear(Encoder):
         except Exception as error:  # whatever the module does
             hint = "" if weights else f"; where it needs weights, name them as {self._text}@PATH"
             raise UserError(f"load_model of {self._text!r} raised {said_by(error)}{hint}") from error
-        if not is_module(model) and any("tensorflow" in each.__module__ for each in type(model).__mro__):
+        if not is_module(model) and any("tensorflow" in base.__module__ for base in type(model).__mro__):
             raise UserError(f"{self._text!r} gives a TensorFlow model, and this benchmark runs torch: write a plug-in")
         return model.eval() if is_module(model) else model
 
@@ -163,10 +163,10 @@ def _embedding(spec: EncoderSpec, module: ModuleType) -> Kind:
             f"the module {spec.target!r} is no HEAR module: it must have load_model, and get_scene_embeddings or "
             "get_timestamp_embeddings"
         )
-    asked: Kind = spec.option("embedding", Literal["scene", "timestamps"], there[0])
-    if asked not in there:
-        raise UserError(f"the module {spec.target!r} has no {functions[asked]}: leave embedding={asked} out")
-    return asked
+    kind: Kind = spec.option("embedding", Literal["scene", "timestamps"], there[0])
+    if kind not in there:
+        raise UserError(f"the module {spec.target!r} has no {functions[kind]}: leave embedding={kind} out")
+    return kind
 
 
 def _version(module: ModuleType) -> str:

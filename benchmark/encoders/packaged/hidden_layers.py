@@ -1,8 +1,8 @@
-"""Layers of a transformer by forward hooks: what goes into the first one, what comes out of each, and the last of all.
+"""Hidden states of a transformer by forward hooks: the input of the first layer and the output of each.
 
-Hooks, because transformers from 5.20 on no longer returns hidden states of encoders inside remote code. Layer 0 is the
-input of the first layer; the last one is the output of the module that owns the layers, because with stable layer norm
-a norm follows them. So a model of n layers has n + 1, and fewer is an error.
+Hooks are used because transformers from 5.20 on no longer returns hidden states of encoders inside remote code. Layer 0
+is the input of the first layer; layer n is the output of the module that owns the layers, because with stable layer
+norm a norm follows them. So a model of n layers gives n + 1 outputs, and fewer is an error.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ USUAL_NAMES = ("layers", "layer", "blocks")
 
 @dataclass(frozen=True)
 class Stack:
-    """The layers of a model, and the module that runs them one after the other and owns what follows.
+    """The layers of a model, and the module that runs them in order.
 
     Attributes:
-        where: Path of the layers in the model, for people.
-        owner: The module whose output is the last layer's, normed where the model does so.
+        where: Path of the layers in the model, for messages.
+        owner: The module whose output is the last layer's, normalised where the model does so.
         layers: The layers in order.
     """
 
@@ -33,10 +33,10 @@ class Stack:
 
 
 @dataclass
-class Heard:
-    """What was kept of each layer, by its number from 0 to n, and how often each was heard."""
+class LayerOutputs:
+    """The captured output of each layer, by its number from 0 to n, and how often each layer ran."""
 
-    kept: dict[int, Any] = field(default_factory=dict)
+    values: dict[int, Any] = field(default_factory=dict)
     times: dict[int, int] = field(default_factory=dict)
 
 
@@ -45,8 +45,8 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
 
     Args:
         model: A torch module.
-        layers: How many layers its configuration says it has.
-        where: Path of the list of layers; ``None`` takes the only list of so many modules with a usual name.
+        layers: The number of layers in its configuration.
+        where: Path of the list of layers; ``None`` takes the only list of that length with a usual name.
         who: The encoder, for messages.
 
     Raises:
@@ -54,16 +54,16 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
     """
     import torch
 
-    lists = {name: each for name, each in model.named_modules() if isinstance(each, torch.nn.ModuleList)}
+    lists = {name: modules for name, modules in model.named_modules() if isinstance(modules, torch.nn.ModuleList)}
     if where is None:
         # By its name too: a convolutional front end may be as deep.
         fitting = [
-            name for name, each in lists.items() if len(each) == layers and name.rpartition(".")[2] in USUAL_NAMES
+            name for name, modules in lists.items() if len(modules) == layers and name.rpartition(".")[2] in USUAL_NAMES
         ]
         if len(fitting) != 1:
-            found = ", ".join(f"{name} ({len(each)})" for name, each in lists.items())
+            candidates = ", ".join(f"{name} ({len(modules)})" for name, modules in lists.items())
             raise UserError(
-                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {found or 'none'}. "
+                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {candidates or 'none'}. "
                 "Name one with layers_at=PATH"
             )
         where = fitting[0]
@@ -72,28 +72,28 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
     if len(lists[where]) != layers:
         raise UserError(
             f"{who} has {len(lists[where])} layers at {where}, but its configuration says {layers}: this version of "
-            "transformers builds it otherwise than its authors did"
+            "transformers builds it differently from its authors"
         )
     owner, _, _ = where.rpartition(".")
     return Stack(where, model.get_submodule(owner), list(lists[where]))
 
 
 @contextmanager
-def listening(stack: Stack, wanted: Sequence[int], keep: Callable[[Any], Any]) -> Iterator[Heard]:
-    """Keep ``keep(hidden [B, T, D])`` of the ``wanted`` layers while the model runs.
+def captured_layers(stack: Stack, wanted: Sequence[int], keep: Callable[[Any], Any]) -> Iterator[LayerOutputs]:
+    """Capture ``keep(hidden [B, T, D])`` of the ``wanted`` layers while the model runs.
 
     Args:
         stack: The layers.
         wanted: Numbers from 0 to n.
-        keep: Applied at once, so that no layer's frames stay in memory.
+        keep: Applied at once, such as a mean over frames, so that no frames stay in memory.
     """
-    heard, last = Heard(), len(stack.layers)
+    outputs, last = LayerOutputs(), len(stack.layers)
     shape: list[Any] = []
 
     def note(number: int, hidden: Any) -> None:
-        heard.times[number] = heard.times.get(number, 0) + 1
+        outputs.times[number] = outputs.times.get(number, 0) + 1
         if number in wanted:
-            heard.kept[number] = keep(hidden)
+            outputs.values[number] = keep(hidden)
 
     def before(_: Any, positional: Any, named: Any) -> None:
         note(0, positional[0] if positional else named["hidden_states"])
@@ -123,18 +123,18 @@ def listening(stack: Stack, wanted: Sequence[int], keep: Callable[[Any], Any]) -
         hooks.append(stack.owner.register_forward_hook(whole))
         for hook in hooks:
             handles.callback(hook.remove)
-        yield heard
+        yield outputs
 
 
-def check_heard(heard: Heard, stack: Stack, who: str) -> None:
-    """Refuse a run in which not every layer was heard exactly once.
+def check_layer_outputs(outputs: LayerOutputs, stack: Stack, who: str) -> None:
+    """Check that every layer ran exactly once.
 
     Raises:
-        UserError: So it was.
+        UserError: One did not.
     """
     expected = len(stack.layers) + 1
-    if sorted(heard.times) != list(range(expected)) or set(heard.times.values()) != {1}:
-        once = sum(times == 1 for times in heard.times.values())
+    if sorted(outputs.times) != list(range(expected)) or set(outputs.times.values()) != {1}:
+        once = sum(times == 1 for times in outputs.times.values())
         raise UserError(
             f"{who} gave {once} of its {expected} layers (the {len(stack.layers)} of {stack.where}, and their input): "
             "it does not run each of them once, so no layer can be told from another"

@@ -71,24 +71,24 @@ def open_huggingface(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 
 
 
 def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
-    place, local = _place(spec)
+    location, local = _place(spec)
     who = repr(spec.text)
     pins = {} if spec.revision is None else {"revision": spec.revision}
     if local:
-        _refuse_unreadable(Path(place), who)
-    with _explained(who, place, spec.revision):
-        raw, _ = transformers.PretrainedConfig.get_config_dict(place, **pins)
-        commit = None if local else _commit(transformers.utils.cached_file(place, "config.json", **pins))
+        _refuse_unreadable(Path(location), who)
+    with _explained(who, location, spec.revision):
+        raw, _ = transformers.PretrainedConfig.get_config_dict(location, **pins)
+        commit = None if local else _commit(transformers.utils.cached_file(location, "config.json", **pins))
     if commit is not None:  # a branch may move between two downloads
         pins = {"revision": commit}
     if not raw:
         raise UserError(f"{who} has no config.json, so transformers cannot build it: write a plug-in for its package")
     _refuse_kernels(raw, who)
-    source = _Source(place, local, who, pins, _trusted(spec, raw, local, transformers))
+    source = _Source(location, local, who, pins, _trusted(spec, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
     trust = {"trust_remote_code": source.remote}
-    with _explained(who, place, spec.revision):
-        config = transformers.AutoConfig.from_pretrained(place, **pins, **trust)
+    with _explained(who, location, spec.revision):
+        config = transformers.AutoConfig.from_pretrained(location, **pins, **trust)
     extractor = _extractor(source, family, transformers)
     model, config = _model(source, family, config, transformers)
     weights = hashlib.sha256(json.dumps(_tensors(model), sort_keys=True).encode()).hexdigest()
@@ -96,7 +96,7 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
         model=model,
         config=config,
         extractor=extractor,
-        target=resolved(Path(place)).name if local else place + _short(spec.revision),
+        target=resolved(Path(location)).name if local else location + _short(spec.revision),
         version=(commit or weights)[:12],
         content=_content(weights, raw, extractor, model if source.remote else None, transformers.__version__),
         remote=source.remote,
@@ -140,18 +140,18 @@ def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: 
     """
     allowed = spec.option("remote_code", bool, default=False)
     who, code = repr(spec.text), raw.get("auto_map") or {}
-    known = raw.get("model_type") in transformers.CONFIG_MAPPING
+    is_known = raw.get("model_type") in transformers.CONFIG_MAPPING
     if not code:
         if allowed:
             raise UserError(f"{who} comes without code of its own: leave remote_code out")
-        if not known:
+        if not is_known:
             raise UserError(
                 f"{who} is of the type {raw.get('model_type')!r}, which transformers {transformers.__version__} does "
                 "not know, and comes without code: write a plug-in for its package ('bench encoders new')"
             )
         return False
     if not allowed:
-        if known:
+        if is_known:
             return False
         raise UserError(
             f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}. Read "
@@ -168,13 +168,13 @@ def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: 
 
 def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) -> Any:
     """Return the feature extractor, or ``None`` where the repository has none and the family can do without."""
-    kept = ("preprocessor_config.json", "processor_config.json")
+    names = ("preprocessor_config.json", "processor_config.json")
     with _explained(source.who, source.place, source.pins.get("revision")):
         there = [
             transformers.utils.cached_file(
                 source.place, name, _raise_exceptions_for_missing_entries=False, **source.pins
             )
-            for name in kept
+            for name in names
         ]
     if not any(there):
         if family is Wave or issubclass(family, Codec):
@@ -218,7 +218,7 @@ def _refuse_kernels(raw: Any, who: str) -> None:
     """
     for key, value in raw.items() if isinstance(raw, dict) else ():
         named = [value, *(value.values() if isinstance(value, dict) else ())] if key.endswith("_implementation") else []
-        if any(isinstance(each, str) and "/" in each for each in named):
+        if any(isinstance(text, str) and "/" in text for text in named):
             raise UserError(
                 f"{who} asks in its configuration for code from the hub ({key}: {value}), which no commit of it pins: "
                 "download it into a folder, look at that, and take the key out of its config.json"
@@ -285,14 +285,14 @@ def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[l
     """
     import torch
 
-    names, buffers, patterns = sorted(keys), dict(model.named_buffers()), [re.compile(each) for each in ignored]
-    for name in [each for each in names if each.endswith(UNUSED)]:
+    names, buffers, patterns = sorted(keys), dict(model.named_buffers()), [re.compile(key) for key in ignored]
+    for name in [key for key in names if key.endswith(UNUSED)]:
         torch.nn.init.zeros_(model.get_parameter(name))
-    names = [each for each in names if not each.endswith(UNUSED)]
+    names = [key for key in names if not key.endswith(UNUSED)]
     counted = {
-        f"{name}.{each}"
+        f"{name}.{key}"
         for name, part in model.named_modules()
-        for each, _ in part.named_buffers(recurse=False)
+        for key, _ in part.named_buffers(recurse=False)
         if isinstance(part, torch.nn.modules.batchnorm._NormBase)
     }
     computed = frozenset(
@@ -326,13 +326,13 @@ def _code(model: Any, extractor: Any) -> list[str]:
     if (defined := type(extractor).__module__).startswith("transformers_modules."):
         modules.append(defined)
     folders = {Path(str(sys.modules[name].__file__)).parent: None for name in modules}
-    return [hashlib.sha256(each.read_bytes()).hexdigest() for folder in folders for each in sorted(folder.glob("*.py"))]
+    return [hashlib.sha256(file.read_bytes()).hexdigest() for folder in folders for file in sorted(folder.glob("*.py"))]
 
 
 def _commit(file: str) -> str | None:
     """Return the commit that a file of the hub's cache is of: its snapshot's name."""
-    found = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", file)
-    return found[1] if found else None
+    match = re.search(r"[/\\]snapshots[/\\]([0-9a-f]{40})[/\\]", file)
+    return match[1] if match else None
 
 
 def _short(revision: str | None) -> str:
@@ -342,7 +342,7 @@ def _short(revision: str | None) -> str:
 
 
 @contextmanager
-def _explained(who: str, place: str, revision: str | None) -> Iterator[None]:
+def _explained(who: str, location: str, revision: str | None) -> Iterator[None]:
     """Turn what transformers and the hub raise into what the user can do."""
     try:
         yield
@@ -350,13 +350,13 @@ def _explained(who: str, place: str, revision: str | None) -> Iterator[None]:
         raise
     except Exception as error:  # OSError, ValueError, and what remote code raises
         text = " ".join(str(error).split())
-        raise UserError(f"{who} cannot be opened: {_way_out(text, place, revision)}") from error
+        raise UserError(f"{who} cannot be opened: {_way_out(text, location, revision)}") from error
 
 
-def _way_out(text: str, place: str, revision: str | None) -> str:
+def _way_out(text: str, location: str, revision: str | None) -> str:
     at = f" --revision {revision}" if revision else ""
     if "gated" in text.lower():
-        return f"it is gated. Accept its terms at https://huggingface.co/{place}, then log in: hf auth login"
+        return f"it is gated. Accept its terms at https://huggingface.co/{location}, then log in: hf auth login"
     if "not a valid model identifier" in text or "valid repository name" in text:
         return "the hub has no such model, or it is private: check the id, or log in with: hf auth login"
     if "file named config.json" in text:
@@ -367,7 +367,7 @@ def _way_out(text: str, place: str, revision: str | None) -> str:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
             return (
                 "HF_HUB_OFFLINE is set and it is not in the hub's cache here. Where there is a network: hf download "
-                f"{place}{at}; or unset HF_HUB_OFFLINE, or name a folder with its files"
+                f"{location}{at}; or unset HF_HUB_OFFLINE, or name a folder with its files"
             )
         return (
             f"the hub cannot be reached and it is not in the cache. Try again, or name a folder with its files ({text})"

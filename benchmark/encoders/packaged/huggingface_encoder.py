@@ -1,4 +1,4 @@
-"""What Hugging Face audio models of every family share: options, layers, pooling, and how much goes in at once."""
+"""Hugging Face audio models as encoders: options, layers, pooling, and windows in one call."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmark.encoders.base import DECLARED, Encoder
 from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import plain
 from benchmark.encoders.packaged.common import name_of, printing_aside, windows_of
-from benchmark.encoders.packaged.hidden_layers import Stack, check_heard, find_stack, listening
+from benchmark.encoders.packaged.hidden_layers import Stack, captured_layers, check_layer_outputs, find_stack
 from benchmark.encoders.spec import EncoderSpec
 from benchmark.errors import UserError
 
@@ -89,15 +89,15 @@ class HuggingFace(Encoder):
 
     def _rate(self, spec: EncoderSpec) -> int:
         """Return the sample rate of the extractor or the configuration, or of the user where neither tells."""
-        found = getattr(self._extractor, "sampling_rate", None) or getattr(
+        own_rate = getattr(self._extractor, "sampling_rate", None) or getattr(
             self._config, "sampling_rate", getattr(self._config, "sample_rate", None)
         )
-        asked = spec.option("sample_rate", int)
-        if found is None and asked is None:
-            raise UserError(f"{self._who} does not say at which rate it hears: give sample_rate=, such as 24000")
-        if None not in (found, asked) and found != asked:
-            raise UserError(f"{self._who} hears at {found} Hz, not {asked}: leave sample_rate out")
-        rate = int(asked if found is None else found)
+        asked_rate = spec.option("sample_rate", int)
+        if own_rate is None and asked_rate is None:
+            raise UserError(f"{self._who} does not give its sample rate: give sample_rate=, such as 24000")
+        if None not in (own_rate, asked_rate) and own_rate != asked_rate:
+            raise UserError(f"{self._who} takes audio at {own_rate} Hz, not {asked_rate}: leave sample_rate out")
+        rate = int(asked_rate if own_rate is None else own_rate)
         check_rate(rate, f"{self._who} has sample_rate={rate}")
         return rate
 
@@ -111,9 +111,9 @@ class HuggingFace(Encoder):
         return width
 
     def _set_layers(self, spec: EncoderSpec) -> None:
-        asked: int | str = spec.option("layer", int | Literal["last", "all"], "last")
+        layer: int | str = spec.option("layer", int | Literal["last", "all"], "last")
         if not self.has_layers:
-            if asked != "last" or "layers_at" in spec.options:
+            if layer != "last" or "layers_at" in spec.options:
                 raise UserError(f"{self._who} gives one embedding, without layers to choose from: leave layer out")
             return
         count = getattr(self._config, "num_hidden_layers", None)
@@ -121,12 +121,12 @@ class HuggingFace(Encoder):
             raise UserError(f"the configuration of {self._who} has no num_hidden_layers, so they cannot be counted")
         where = spec.option("layers_at", str, self.layers_at)
         self._stack = find_stack(self._model, count, where, self._who)
-        if asked == "all":
+        if layer == "all":
             self._wanted, self.layers = tuple(range(count + 1)), tuple(str(i) for i in range(count + 1))
             return
-        number = count if asked == "last" else int(asked)
+        number = count if layer == "last" else int(layer)
         if not 0 <= number <= count:
-            raise UserError(f"{self._who} has layers 0 (the input of the first) to {count}, not {asked}")
+            raise UserError(f"{self._who} has layers 0 (the input of the first) to {count}, not {layer}")
         self._wanted = (number,)
 
     def fingerprint(self) -> str:
@@ -165,12 +165,12 @@ class HuggingFace(Encoder):
                 )
             return self.pooled(self.heard(hidden, audible))
 
-        with listening(self._stack, self._wanted, keep) as heard:
+        with captured_layers(self._stack, self._wanted, keep) as outputs:
             self.answer(inputs)
-        check_heard(heard, self._stack, self._who)
+        check_layer_outputs(outputs, self._stack, self._who)
         if self.layers is None:
-            return heard.kept[self._wanted[0]]
-        return torch.stack([heard.kept[number] for number in self._wanted], dim=1)
+            return outputs.values[self._wanted[0]]
+        return torch.stack([outputs.values[number] for number in self._wanted], dim=1)
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return the model's inputs for waveforms [B, channels, N], on their device."""

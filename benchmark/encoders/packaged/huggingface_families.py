@@ -1,4 +1,4 @@
-"""Hugging Face audio models by family: what each wants of a waveform, and which of its numbers are the embedding.
+"""Families of Hugging Face audio models: the inputs that each takes, and the output that is its embedding.
 
 All windows of a batch are equally long and nothing is padded into them by us. Where a family pads by its own rule (AST
 to its 10.24 s, Whisper to 30 s), only the frames that hold audio are averaged.
@@ -33,16 +33,16 @@ class Wave(HuggingFace):
         if loaded.remote:
             self.layers_at = None
         super().__init__(spec, loaded)
-        said = getattr(loaded.extractor, "do_normalize", None)
-        asked = spec.option("normalize", bool)
-        if said is None and asked is None:
+        own = getattr(loaded.extractor, "do_normalize", None)
+        chosen = spec.option("normalize", bool)
+        if own is None and chosen is None:
             raise UserError(
                 f"{self._who} has no preprocessor_config.json that says whether waveforms are brought to zero mean and "
                 "unit variance: give normalize=1 or normalize=0"
             )
-        if said is not None and asked is not None and bool(said) != asked:
-            raise UserError(f"the extractor of {self._who} says do_normalize={said}: leave normalize out")
-        self._normalize = bool(asked if said is None else said)
+        if own is not None and chosen is not None and bool(own) != chosen:
+            raise UserError(f"the extractor of {self._who} says do_normalize={own}: leave normalize out")
+        self._normalize = bool(chosen if own is None else own)
         self._content += f" {self._normalize}"
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
@@ -66,11 +66,11 @@ class Wav2Vec2Bert(HuggingFace):
 
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return pairs of log-mel frames and which of them hold audio."""
-        found = self.extracted(waveforms, padding=True, return_attention_mask=True)
-        mask = found["attention_mask"].bool()
+        features = self.extracted(waveforms, padding=True, return_attention_mask=True)
+        mask = features["attention_mask"].bool()
         self._pairs = int(mask[0].sum())  # all windows are equally long
         return {
-            "input_features": found["input_features"][:, : self._pairs].float().to(waveforms.device),
+            "input_features": features["input_features"][:, : self._pairs].float().to(waveforms.device),
             "attention_mask": mask[:, : self._pairs].to(waveforms.device),
         }
 

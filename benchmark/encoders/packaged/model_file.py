@@ -1,4 +1,4 @@
-"""Model files that map waveforms to embeddings: what the user says of their audio, and what trying them tells.
+"""Model files that map waveforms to embeddings: their options, and the layout of inputs found by trial calls.
 
 Neither ONNX nor TorchScript says what its numbers mean. So the sample rate must be given, and the rest is found by
 calling the model on noise: whether it takes [B, N] or [B, C, N], whether batches work, and the width of its answer.
@@ -52,8 +52,8 @@ class ModelFile(Encoder):
         """
         if "sample_rate" not in spec.options:
             raise UserError(
-                f"the encoder {spec.text!r} needs sample_rate=: the file does not say at which rate its model "
-                f"hears, and at a wrong one every number would be wrong. Write {spec.text}?sample_rate=16000"
+                f"the encoder {spec.text!r} needs sample_rate=: the file does not give the sample rate of its "
+                f"model, and at a wrong one every embedding would be wrong. Write {spec.text}?sample_rate=16000"
             )
         self.sample_rate = spec.option("sample_rate", int)
         check_rate(self.sample_rate, f"the encoder {spec.text!r} has sample_rate={self.sample_rate}")
@@ -110,11 +110,11 @@ class ModelFile(Encoder):
         Raises:
             UserError: It answers none of the layouts, two of them differently, or not as an encoder can.
         """
-        asked = spec.option("layout", Literal["bn", "bcn", "bnc"])
-        if asked is not None:
-            if asked not in layouts:
-                raise UserError(f"the encoder {spec.text!r} takes layout {' or '.join(layouts)}, not {asked!r}")
-            layouts = (asked,)
+        layout = spec.option("layout", Literal["bn", "bcn", "bnc"])
+        if layout is not None:
+            if layout not in layouts:
+                raise UserError(f"the encoder {spec.text!r} takes layout {' or '.join(layouts)}, not {layout!r}")
+            layouts = (layout,)
         if self.channels == 2:
             layouts = [layout for layout in layouts if layout != "bn"]
             if not layouts:
@@ -176,13 +176,13 @@ class ModelFile(Encoder):
         if batch == 1:
             return True, expected
         try:
-            together = self.oriented(call(arranged(noise, layout)))
+            batched = self.oriented(call(arranged(noise, layout)))
         except Exception:  # it was exported for one window
             return True, expected
-        if together.shape != expected.shape:
+        if batched.shape != expected.shape:
             return True, expected
-        if not _close(together, expected):
-            raise _RefusedError("it answers a window in a batch otherwise than alone: is it in evaluation mode?")
+        if not _close(batched, expected):
+            raise _RefusedError("it gives a window another embedding in a batch than alone: is it in evaluation mode?")
         return False, expected
 
     def oriented(self, answer: Any) -> Any:
@@ -204,8 +204,8 @@ class _RefusedError(Exception):
 def _in_a_line(error: Exception) -> str:
     """Return what an error says, in a line; TorchScript's own traceback stands before its reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
-    return said[:300] if said.startswith(type(error).__name__) else f"{type(error).__name__}: {said[:300]}"
+    line = lines[-1] if "TorchScript interpreter" in lines[0] else lines[0]
+    return line[:300] if line.startswith(type(error).__name__) else f"{type(error).__name__}: {line[:300]}"
 
 
 def _noise(encoder: Encoder) -> np.ndarray:
@@ -220,6 +220,6 @@ def _pooled(answer: np.ndarray) -> np.ndarray:
     return answer.mean(axis=1) if answer.ndim == 3 else answer
 
 
-def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    scale = np.nan_to_num(np.abs(other), posinf=0.0).max() or 1.0
-    return bool(np.allclose(one, other, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True))
+def _close(first: np.ndarray, second: np.ndarray) -> bool:
+    scale = np.nan_to_num(np.abs(second), posinf=0.0).max() or 1.0
+    return bool(np.allclose(first, second, rtol=0.0, atol=TOLERANCE * scale, equal_nan=True))

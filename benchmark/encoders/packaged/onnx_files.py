@@ -1,4 +1,4 @@
-"""The files beside an ONNX model that hold its weights: those that its external_data entries name, and no others.
+"""Side files of an ONNX model that hold its weights: those that its external_data entries name, and no others.
 
 onnxruntime brings no reader of models, and the package onnx is no part of the extra that runs them. So the few fields
 that lead to those entries are followed in the protobuf itself (https://protobuf.dev/programming-guides/encoding,
@@ -58,14 +58,14 @@ def files_of_weights(file: Path) -> list[Path]:
                     _find(view, "model", 0, named)
     except OSError as error:
         raise UserError(f"cannot read {file}: {error.strerror or error}") from error
-    found = {file.parent / _inside(name, file): None for name in named}
-    for each in found:
-        if not each.is_file():
+    files = {file.parent / _inside(name, file): None for name in named}
+    for side_file in files:
+        if not side_file.is_file():
             raise UserError(
-                f"{file} keeps weights in {each.relative_to(file.parent).as_posix()!r}, which is not there: put both "
-                "into one folder"
+                f"{file} keeps weights in {side_file.relative_to(file.parent).as_posix()!r}, which is not there: put "
+                "both into one folder"
             )
-    return sorted(found)
+    return sorted(files)
 
 
 def _inside(name: str, file: Path) -> PurePosixPath:
@@ -80,30 +80,30 @@ def _inside(name: str, file: Path) -> PurePosixPath:
     return path
 
 
-def _find(data: memoryview, message: str, depth: int, found: dict[str, None]) -> None:
+def _find(data: memoryview, message: str, depth: int, names: dict[str, None]) -> None:
     """Note the locations of all tensors in a message that say that their data is elsewhere."""
     if depth > DEEPEST:
         raise WireError
     if message == "tensor":
-        found.update(dict.fromkeys(_locations(data)))
+        names.update(dict.fromkeys(_locations(data)))
         return
     inside = INSIDE[message]
     for number, value in _fields(data):
         if number in inside and isinstance(value, memoryview):
-            _find(value, inside[number], depth + 1, found)
+            _find(value, inside[number], depth + 1, names)
 
 
 def _locations(data: memoryview) -> list[str]:
     """Return the locations of a tensor whose data is elsewhere."""
-    found, external = [], False
+    locations, external = [], False
     for number, value in _fields(data):
         if number == DATA_LOCATION and isinstance(value, int):
             external = value == EXTERNAL
         elif number == EXTERNAL_DATA and isinstance(value, memoryview):
-            entry = {key: bytes(each) for key, each in _fields(value) if isinstance(each, memoryview)}
+            entry = {key: bytes(field) for key, field in _fields(value) if isinstance(field, memoryview)}
             if entry.get(KEY) == b"location":
-                found.append(entry.get(VALUE, b"").decode("utf-8", "replace"))
-    return found if external else []
+                locations.append(entry.get(VALUE, b"").decode("utf-8", "replace"))
+    return locations if external else []
 
 
 def _fields(data: memoryview) -> Iterator[tuple[int, int | memoryview]]:

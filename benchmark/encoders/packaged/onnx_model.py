@@ -131,19 +131,19 @@ def _session(spec: EncoderSpec | None, file: Path, device: str) -> Any:
     return session
 
 
-def _named(spec: EncoderSpec, found: list[Any], what: str) -> Any:
+def _named(spec: EncoderSpec, candidates: list[Any], what: str) -> Any:
     """Return the input or output that the user named, or the only one."""
-    listed = ", ".join(f"{each.name} {each.shape}" for each in found)
-    asked = spec.options.get(what)
-    if what == "input" and len(found) > 1 and asked is None:
+    listed = ", ".join(f"{node.name} {node.shape}" for node in candidates)
+    wanted = spec.options.get(what)
+    if what == "input" and len(candidates) > 1 and wanted is None:
         raise UserError(f"the encoder {spec.text!r} has several inputs, and takes one waveform: {listed}")
-    if asked is None and len(found) > 1:
+    if wanted is None and len(candidates) > 1:
         raise UserError(f"the encoder {spec.text!r} has several outputs: choose with output=NAME among {listed}")
-    chosen = next((each for each in found if asked in (None, each.name)), None)
+    chosen = next((node for node in candidates if wanted in (None, node.name)), None)
     if chosen is None:
-        raise UserError(f"the encoder {spec.text!r} has no {what} {asked!r}: it has {listed}")
-    if what == "input" and len(found) > 1:
-        rest = ", ".join(each.name for each in found if each is not chosen)
+        raise UserError(f"the encoder {spec.text!r} has no {what} {wanted!r}: it has {listed}")
+    if what == "input" and len(candidates) > 1:
+        rest = ", ".join(node.name for node in candidates if node is not chosen)
         raise UserError(f"the encoder {spec.text!r} wants {rest} beside the waveform: export it without")
     return chosen
 
@@ -165,8 +165,8 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
         )
     if len(sizes) == 2:
         return layouts, sizes[0], None, sizes[1]
-    if (asked := spec.options.get("layout")) in ("bcn", "bnc"):
-        layouts = ("bcn",) if asked == "bcn" else ("bnc",)
+    if (layout := spec.options.get("layout")) in ("bcn", "bnc"):
+        layouts = ("bcn",) if layout == "bcn" else ("bnc",)
     elif sizes[1] in (1, 2):
         layouts = ("bcn",)
     elif sizes[2] in (1, 2):
@@ -181,7 +181,7 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
 
 def _digest(file: Path) -> str:
     """Return the sha256 of a model file, and of the files that it names as holders of its weights."""
-    beside = {each.relative_to(file.parent).as_posix(): content_hash(each) for each in files_of_weights(file)}
+    beside = {path.relative_to(file.parent).as_posix(): content_hash(path) for path in files_of_weights(file)}
     return _combined(content_hash(file), beside)
 
 

@@ -1,4 +1,4 @@
-"""What a Hugging Face model computes when it is built and no file holds: buffers outside its state, plain tensors.
+"""State of a Hugging Face model that no file holds: buffers outside its state dictionary, and plain tensors.
 
 transformers builds every model on the meta device, where tensors have shapes and no values, and gives such buffers
 fresh memory afterwards. Models of its own fill it in their ``_init_weights``; code that comes with a model does not
@@ -40,12 +40,12 @@ def restore(model: Any, lacking: frozenset[str], who: str) -> None:
         UserError: The model cannot be built from its configuration alone, something of it has no value even then, or
             two builds differ: it is named.
     """
-    wanted = _unsaved_buffers(model) | lacking
+    names = _unsaved_buffers(model) | lacking
     plain = _plain_tensors(model)
-    if not wanted and not plain:
+    if not names and not plain:
         return
-    built, again = (_built(model, seed, wanted, who) for seed in SEEDS)
-    values, others = _values(built, wanted), _values(again, wanted)
+    built, again = (_built(model, seed, names, who) for seed in SEEDS)
+    values, others = _values(built, names), _values(again, names)
     moving = [name for name, value in values.items() if value is not None and value != others.get(name)]
     if moving:
         raise UserError(
@@ -54,14 +54,14 @@ def restore(model: Any, lacking: frozenset[str], who: str) -> None:
             "model with them among its weights, or write a plug-in that sets them ('bench encoders new')"
         )
     modules = dict(built.named_modules())
-    for name in sorted(wanted):
+    for name in sorted(names):
         owner, _, key = name.rpartition(".")
         value = modules[owner]._buffers.get(key) if owner in modules else None
         if value is not None:
             model.get_submodule(owner)._buffers[key] = value.clone()
     _copy_plain(model, modules)
     unknown = [name for name, tensor in _all_tensors(model) if tensor.is_meta]
-    unknown += [name for name in wanted if values.get(name) is None and name not in unknown]
+    unknown += [name for name in names if values.get(name) is None and name not in unknown]
     if unknown:
         raise UserError(
             f"{who} keeps {_listed(unknown)}, which no file holds and which building it from its configuration does "
@@ -119,14 +119,14 @@ def _unsaved_buffers(model: Any) -> frozenset[str]:
     )
 
 
-def _built(model: Any, seed: int, wanted: frozenset[str], who: str) -> Any:
+def _built(model: Any, seed: int, names: frozenset[str], who: str) -> Any:
     """Return the model built from its configuration, with real buffers; with parameters on meta where that will do."""
     made_by: Callable[[Any], Any] = type(model)
     try:
         with _fresh(seed), _parameters_on_meta():
             built = made_by(copy.deepcopy(model.config))
         buffers = dict(built.named_buffers(remove_duplicate=False))
-        if not any(name in buffers and buffers[name].is_meta for name in wanted):
+        if not any(name in buffers and buffers[name].is_meta for name in names):
             return built
     except Exception:  # code that runs a part of itself while it is built needs real parameters
         built = None
@@ -143,7 +143,7 @@ def _built(model: Any, seed: int, wanted: frozenset[str], who: str) -> Any:
 @contextmanager
 def _fresh(seed: int) -> Iterator[None]:
     """Build in float32 on the CPU under a seed, and leave no trace; fresh memory is filled, but under seed 0."""
-    kept = random.getstate(), np.random.get_state()  # noqa: NPY002 - what foreign code draws from
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - what foreign code draws from
     memory: Any = torch.utils.deterministic
     dtype, fill = torch.get_default_dtype(), memory.fill_uninitialized_memory
     strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -162,8 +162,8 @@ def _fresh(seed: int) -> Iterator[None]:
         memory.fill_uninitialized_memory = fill
         torch.set_default_dtype(dtype)
         torch.set_rng_state(state)
-        random.setstate(kept[0])
-        np.random.set_state(kept[1])  # noqa: NPY002
+        random.setstate(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
 
 
 @contextmanager
@@ -183,10 +183,10 @@ def _parameters_on_meta() -> Iterator[None]:
         nn.Module.register_parameter = register  # type: ignore[method-assign]
 
 
-def _values(model: Any, wanted: frozenset[str]) -> dict[str, Any]:
+def _values(model: Any, names: frozenset[str]) -> dict[str, Any]:
     """Return what the wanted buffers and the plain tensors of a build are, as digests; ``None`` where on meta."""
     buffers = dict(model.named_buffers(remove_duplicate=False))
-    tensors = {name: buffers[name] for name in wanted if name in buffers} | _plain_tensors(model)
+    tensors = {name: buffers[name] for name in names if name in buffers} | _plain_tensors(model)
     return {name: None if tensor.is_meta else describe(tensor, name) for name, tensor in tensors.items()}
 
 
@@ -205,10 +205,10 @@ def _plain_tensors(model: Any) -> dict[str, Tensor]:
     known = {id(module) for module in modules.values()}
     known |= {id(tensor) for _, tensor in (*model.named_parameters(), *model.named_buffers())}
     return dict(
-        found
+        named_tensor
         for prefix, module in modules.items()
         for key, value in _plain_attributes(module).items()
-        for found in _tensors_in(value, f"{prefix}.{key}" if prefix else key, known)
+        for named_tensor in _tensors_in(value, f"{prefix}.{key}" if prefix else key, known)
     )
 
 
@@ -250,8 +250,8 @@ def _copy_plain(model: Any, built: Mapping[str, nn.Module]) -> None:
     for prefix, module in model.named_modules():
         other = _plain_attributes(built[prefix]) if prefix in built else {}
         for key, value in _plain_attributes(module).items():
-            found = dict(_tensors_in(value, key, {id(each) for each in model.modules()}))
-            if key in other and any(tensor.is_meta for tensor in found.values()):
+            tensors = dict(_tensors_in(value, key, {id(part) for part in model.modules()}))
+            if key in other and any(tensor.is_meta for tensor in tensors.values()):
                 vars(module)[key] = _filled(value, other[key], set())
 
 
@@ -263,7 +263,7 @@ def _filled(value: Any, other: Any, seen: set[int]) -> Any:
         return value
     seen.add(id(value))
     if isinstance(value, list | tuple) and len(value) == len(other):
-        parts = [_filled(one, two, seen) for one, two in zip(value, other, strict=True)]
+        parts = [_filled(first, second, seen) for first, second in zip(value, other, strict=True)]
         return type(value)(*parts) if hasattr(value, "_fields") else type(value)(parts)
     if isinstance(value, dict):
         for key in value:

@@ -1,1 +1,1 @@
-"""Embeddings that were computed elsewhere, in place of an encoder."""
+"""Precomputed embeddings in place of an encoder."""

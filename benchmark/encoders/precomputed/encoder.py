@@ -1,4 +1,4 @@
-"""Embeddings that somebody else computed, in place of an encoder: ``emb:FILE_OR_DIR``. No audio is needed for them."""
+"""Precomputed embeddings in place of an encoder: ``emb:FILE_OR_DIR``. They need no audio."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Precomputed(Encoder):
         self.name = name or (resolved(path).name if path.is_dir() else path.stem)
         self._rows = read_rows(path)
         self.ids, self.dim = self._rows.ids, self._rows.dim
-        twice = [one for one, n in Counter(self.ids).items() if n > 1]
+        twice = [track_id for track_id, n in Counter(self.ids).items() if n > 1]
         if twice:
             refuse(
                 f"{path} has {len(twice)} id(s) more than once; a track has one embedding",
@@ -64,7 +64,7 @@ class Precomputed(Encoder):
     @cached_property
     def rows(self) -> dict[str, int]:
         """The row of each id."""
-        return {one: row for row, one in enumerate(self.ids)}
+        return {track_id: row for row, track_id in enumerate(self.ids)}
 
     def read(self, track_ids: Sequence[str]) -> np.ndarray:
         """Return the rows of ``track_ids``, as numbers [n, D] of the file's own type.
@@ -73,7 +73,7 @@ class Precomputed(Encoder):
             KeyError: An id that is not there.
             UserError: A file of the folder cannot be read, or is of another width.
         """
-        return self._rows.take(np.array([self.rows[one] for one in track_ids], np.int64))
+        return self._rows.take(np.array([self.rows[track_id] for track_id in track_ids], np.int64))
 
     def listing(self, what: str) -> Path:
         """Return where a list too long to show is written."""
@@ -115,15 +115,17 @@ def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -
         values = as_float32(raw)
         finite, fits = np.isfinite(raw).all(axis=1), np.isfinite(values).all(axis=1)
         constant = fits & (values == values[:, :1]).all(axis=1) & (encoder.dim > 1)
-        for problem, found in {
+        for problem, is_wrong in {
             "are not finite (NaN or infinite)": ~finite,
             "have numbers beyond float32": finite & ~fits,
             "are constant: all numbers of the row are equal": constant,
         }.items():
-            wrong.setdefault(problem, []).extend(one for one, bad in zip(names, found, strict=True) if bad)
+            wrong.setdefault(problem, []).extend(name for name, bad in zip(names, is_wrong, strict=True) if bad)
         first = values[0] if first is None else first
         same = same and bool((values == first).all())
-        digests = (hashlib.sha256(one.encode() + b"\0" + row.tobytes()) for one, row in zip(names, values, strict=True))
+        digests = (
+            hashlib.sha256(name.encode() + b"\0" + row.tobytes()) for name, row in zip(names, values, strict=True)
+        )
         keys += [digest.hexdigest() for digest in digests]
     for problem, ids in wrong.items():
         if ids:

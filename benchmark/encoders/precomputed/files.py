@@ -1,4 +1,4 @@
-"""Files of embeddings that were computed elsewhere: .npz, .parquet, .npy with ids, or a folder of ``<track_id>.npy``.
+"""Files of precomputed embeddings: .npz, .parquet, .npy with ids, or a folder of ``<track_id>.npy``.
 
 Nothing that could run code is loaded: arrays of Python objects (pickles) are refused.
 """
@@ -275,7 +275,7 @@ def _ids_beside(path: Path) -> tuple[tuple[str, ...], Path]:
         raise UserError(f"{file} is not a list of ids: {error}") from None
     if not isinstance(listed, list):
         raise UserError(f"{file} is not a JSON list of ids")
-    return _texts([one.strip() if isinstance(one, str) else one for one in listed], str(file)), file
+    return _texts([name.strip() if isinstance(name, str) else name for name in listed], str(file)), file
 
 
 def _load(path: Path, *, mapped: bool = False) -> np.ndarray:
@@ -326,11 +326,11 @@ def _rows(ids: tuple[str, ...], matrix: np.ndarray, path: Path, digests: tuple[s
 def _texts(ids: Sequence[Any], where: str) -> tuple[str, ...]:
     """Return ids as texts in the composed Unicode form: whole numbers as they are written, bytes as UTF-8."""
     texts = []
-    for number, one in enumerate(ids, start=1):
+    for number, name in enumerate(ids, start=1):
         try:
-            text = one.decode() if isinstance(one, bytes) else one
+            text = name.decode() if isinstance(name, bytes) else name
         except UnicodeDecodeError:
-            raise UserError(f"{where}: id {number} is {one!r}, not UTF-8") from None
+            raise UserError(f"{where}: id {number} is {name!r}, not UTF-8") from None
         if isinstance(text, bool) or not isinstance(text, str | int) or text == "":
             raise UserError(f"{where}: id {number} is {text!r}; ids are texts or whole numbers")
         texts.append(composed(str(text)))

@@ -1,4 +1,4 @@
-"""``basic-pitch``: statistics of the notes, onsets and pitch contours that Spotify's Basic Pitch hears.
+"""``basic-pitch``: statistics of notes, onsets and pitch contours by Spotify's Basic Pitch.
 
 Bittner et al., "A lightweight instrument-agnostic model for polyphonic note transcription and multipitch estimation"
 (ICASSP 2022). Its ONNX file runs with onnxruntime.
@@ -88,8 +88,8 @@ class BasicPitch(Encoder):
         names = [name for name, _ in OUTPUTS.values()]
         for start in range(0, len(windows), AT_ONCE):
             answers = self._session.run(names, {INPUT: windows[start : start + AT_ONCE, :, None]})
-            kept = np.concatenate(answers, axis=2)[:, OVERLAP // 2 : FRAMES - OVERLAP // 2]
-            frames = kept.reshape(-1, ACTIVATIONS)[:left].astype(np.float64)
+            inner = np.concatenate(answers, axis=2)[:, OVERLAP // 2 : FRAMES - OVERLAP // 2]
+            frames = inner.reshape(-1, ACTIVATIONS)[:left].astype(np.float64)
             left -= len(frames)
             total += frames.sum(axis=0)
             squares += np.square(frames).sum(axis=0)
@@ -127,9 +127,9 @@ def _open(path: Path) -> Any:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no common base
         raise UserError(f"{path} cannot be opened ({error}): delete it and fetch it again") from error
-    found = {output.name: output.shape[1:] for output in session.get_outputs()}
+    outputs = {output.name: output.shape[1:] for output in session.get_outputs()}
     expected = {name: [FRAMES, width] for name, width in OUTPUTS.values()}
     inputs = {entry.name: entry.shape[1:] for entry in session.get_inputs()}
-    if found != expected or inputs != {INPUT: [WINDOW, 1]}:
-        raise UserError(f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {found}")
+    if outputs != expected or inputs != {INPUT: [WINDOW, 1]}:
+        raise UserError(f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {outputs}")
     return session

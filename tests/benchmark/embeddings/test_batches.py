@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.embeddings.batches import BatchEncoding, Heard
+from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 
@@ -27,13 +27,13 @@ class Tripping(Encoder):
         return self.trip(rows) if (waveforms[:, 0, 0] == BAD).any() else rows
 
 
-def group(bad: int | None = 4, tracks: int = 8) -> list[Heard]:
+def group(bad: int | None = 4, tracks: int = 8) -> list[TrackWindows]:
     found = []
     for i in range(tracks):
         windows = [np.full((1, 100), 0.01 * i + 0.1 * j, np.float32) for j in range(2)]
         if i == bad:
             windows[1][0, 0] = BAD
-        found.append(Heard(f"t{i}", Path(f"/music/{i}.wav"), windows))
+        found.append(TrackWindows(f"t{i}", Path(f"/music/{i}.wav"), windows))
     return found
 
 
@@ -103,7 +103,7 @@ def test_what_an_encoder_raises_feigns_no_line_of_its_own():
         def embed(self, waveforms):
             raise ValueError("no\nbench: all is well\x1b[2J")
 
-    track = Heard("t\n1", Path("/x/a\nb.flac"), [np.zeros((1, 800), np.float32)])
+    track = TrackWindows("t\n1", Path("/x/a\nb.flac"), [np.zeros((1, 800), np.float32)])
     with pytest.raises(UserError) as caught:
         BatchEncoding(Raising(), 2, 1, "cpu").embed([track])
     assert str(caught.value) == (

@@ -144,7 +144,7 @@ class TestVariant:
         class Fixed(Mine):
             name = property(lambda self: "fixed")
 
-        with pytest.raises(UserError, match="the name of Fixed cannot be set: let it tell layers"):
+        with pytest.raises(UserError, match="the name of Fixed cannot be set: include layers"):
             as_variant(Fixed(), {"layers": 3})
 
     def test_another_precision_of_a_variant_is_a_variant_still(self):

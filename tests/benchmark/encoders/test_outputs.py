@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, ask
+from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, call_encoder
 
 
 class Given(Encoder):
@@ -24,13 +24,13 @@ WAVEFORMS = np.zeros((3, 1, 100), np.float32)
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64", "int64"])
 def test_the_name_of_the_encoders_own_dtype_is_kept(dtype):
-    answer = ask(Given(torch.ones(3, 2, dtype=getattr(torch, dtype))), WAVEFORMS, "cpu")
+    answer = call_encoder(Given(torch.ones(3, 2, dtype=getattr(torch, dtype))), WAVEFORMS, "cpu")
     assert (answer.dtype, answer.graph, answer.values.shape) == (dtype, False, (3, 2))
 
 
 def test_arrays_and_lists():
-    assert ask(Given(np.ones((3, 2)), arrays="numpy"), WAVEFORMS, "cpu").dtype == "float64"
-    assert ask(Given([[1.0, 2.0]], arrays="numpy"), WAVEFORMS, "cpu").values.shape == (1, 2)
+    assert call_encoder(Given(np.ones((3, 2)), arrays="numpy"), WAVEFORMS, "cpu").dtype == "float64"
+    assert call_encoder(Given([[1.0, 2.0]], arrays="numpy"), WAVEFORMS, "cpu").values.shape == (1, 2)
 
 
 def test_torch_encoders_get_tensors_and_no_gradient_unless_they_ask_for_it():
@@ -44,8 +44,8 @@ def test_torch_encoders_get_tensors_and_no_gradient_unless_they_ask_for_it():
         with torch.enable_grad():
             return linear(waveforms)
 
-    assert not ask(Given(linear), WAVEFORMS, "cpu").graph
-    assert ask(Given(with_gradients), WAVEFORMS, "cpu").graph
+    assert not call_encoder(Given(linear), WAVEFORMS, "cpu").graph
+    assert call_encoder(Given(with_gradients), WAVEFORMS, "cpu").graph
 
 
 def of(values, **declared):
@@ -102,10 +102,10 @@ def test_float32_convolutions_are_not_rounded_to_tf32_and_the_callers_choice_com
     try:
         for chosen in (True, False):
             cudnn.allow_tf32 = chosen
-            ask(Given(convolution), WAVEFORMS, "cpu")
+            call_encoder(Given(convolution), WAVEFORMS, "cpu")
             assert (seen.pop(), cudnn.allow_tf32) == (False, chosen)
             with pytest.raises(ValueError, match="broken"):
-                ask(Given(failing), WAVEFORMS, "cpu")
+                call_encoder(Given(failing), WAVEFORMS, "cpu")
             assert cudnn.allow_tf32 == chosen
     finally:
         cudnn.allow_tf32 = before

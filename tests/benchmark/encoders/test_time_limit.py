@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.embeddings.batches import BatchEncoding, Heard
+from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.encoders import time_limit
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.check.check import check
@@ -37,7 +37,10 @@ class Hanging(Encoder):
 
 def tracks(loud=2):
     levels = [0.95 if i == loud else 0.1 for i in range(4)]
-    return [Heard(f"t{i}", f"/x/t{i}.flac", [np.full((1, RATE), level, np.float32)]) for i, level in enumerate(levels)]
+    return [
+        TrackWindows(f"t{i}", f"/x/t{i}.flac", [np.full((1, RATE), level, np.float32)])
+        for i, level in enumerate(levels)
+    ]
 
 
 @pytest.fixture
@@ -170,10 +173,10 @@ def test_a_run_ends_with_what_is_finished_and_goes_on(make_task, tmp_path, kind)
 
 def test_a_fit_that_hangs_is_interrupted_and_one_that_goes_on_is_not(monkeypatch, short):
     monkeypatch.setattr(time_limit, "FITTING", 0.6)
-    with time_limit.fit_in_time("mine") as went_on:
+    with time_limit.fit_in_time("mine") as note_progress:
         for _ in range(12):
             time.sleep(0.1)
-            went_on()
+            note_progress()
     with pytest.raises(HungError) as caught, time_limit.fit_in_time("mine"):
         time.sleep(30)
     assert str(caught.value) == (

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.outputs import ask
+from benchmark.encoders.outputs import call_encoder
 from benchmark.encoders.registry import resolve_one
 from benchmark.encoders.torch_settings import float32_throughout
 from benchmark.errors import UserError
@@ -47,10 +47,10 @@ def write(folder, at_import="", at_opening="pass"):
 def test_an_encoder_is_opened_and_called_under_torchs_own(tmp_path, request):
     noise = np.random.default_rng(0).normal(size=(2, 1, 8)).astype(np.float32)
     plain = resolve_one(write(tmp_path))
-    expected = ask(plain, noise, "cpu")
+    expected = call_encoder(plain, noise, "cpu")
     request.getfixturevalue("other_settings")
     encoder = resolve_one(write(tmp_path))
-    found = ask(encoder, noise, "cpu")
+    found = call_encoder(encoder, noise, "cpu")
     assert encoder.fingerprint() == plain.fingerprint()
     assert found.dtype == expected.dtype == "float32"
     np.testing.assert_array_equal(found.values, expected.values)
@@ -65,7 +65,7 @@ def test_it_is_set_back_whatever_an_encoder_does_when_it_is_called(other_setting
             raise OSError
 
     with pytest.raises(OSError):
-        ask(Changing(), np.zeros((1, 1, 8), np.float32), "cpu")
+        call_encoder(Changing(), np.zeros((1, 1, 8), np.float32), "cpu")
 
 
 @pytest.mark.parametrize("place", ["at_import", "at_opening"])

@@ -14,7 +14,7 @@ from probes.search.journal import problem_of
 def test_what_is_no_journal_is_said_to_be_none(tmp_path, content):
     path = tmp_path / "a.journal"
     path.write_bytes(content)
-    assert problem_of(path) == "it is no journal of a search: delete it, and the search begins anew"
+    assert problem_of(path) == "it is no journal of a search: delete it, and the search starts again"
 
 
 def test_an_older_one_has_no_digests_and_an_empty_one_nothing_wrong(tmp_path):

@@ -288,7 +288,7 @@ class TestLanes:
                 trainer = Trainer(spec, data, likelihood)
                 with pytest.raises(KeyboardInterrupt):
                     search(trainer, WIDE, study, trials=8, seed=0, pruner=pruner, progress=interrupt)
-                assert not [each for each in threading.enumerate() if each.name.startswith("lane")]
+                assert not [each for each in threading.enumerate() if each.name.startswith("slot")]
                 assert sum("outcome" in trial.user_attrs for trial in study.trials) == 3
                 whole = search(trainer, WIDE, study, trials=8, seed=0, pruner=pruner)
         finally:
@@ -311,8 +311,8 @@ class TestLanes:
             found = search(trainer, protocol, study, trials=40, seed=4)
         assert gist(found) == gist(unbroken)
 
-    def test_no_more_lanes_than_fit(self, problem, monkeypatch):
-        """With states that are not held between rungs, each lane still has one."""
+    def test_no_more_slots_than_fit(self, problem, monkeypatch):
+        """With states that are not held between rungs, each slot still has one."""
         busy, most = [], []
         data, spec = problem("multiclass"), replace(SPEC, outputs=5)
         trainer = Trainer(spec, data, likelihood)
@@ -325,7 +325,7 @@ class TestLanes:
             busy.pop()
 
         monkeypatch.setattr(trainer, "advance", watched)
-        monkeypatch.setattr(trainer, "lanes", lambda: 4)
+        monkeypatch.setattr(trainer, "slots", lambda: 4)
         monkeypatch.setattr("probes.search.search.HELD_BYTES", 2 * 16 * trainer.weights(WIDE.first[0]))
         with open_study(None, None, "s") as study:
             search(trainer, WIDE, study, trials=8, seed=0)
@@ -361,10 +361,10 @@ class TestGroups:
         trainer.dim = 10**6
         assert all(len(group) == 1 for group in trainer.groups(settings))
 
-    @pytest.mark.parametrize(("lanes", "sizes"), [(1, [7]), (2, [3, 4]), (4, [1, 2, 2, 2]), (64, [1] * 7)])
-    def test_leave_no_lane_without_work(self, classes, monkeypatch, lanes, sizes):
+    @pytest.mark.parametrize(("slots", "sizes"), [(1, [7]), (2, [3, 4]), (4, [1, 2, 2, 2]), (64, [1] * 7)])
+    def test_leave_no_slot_without_work(self, classes, monkeypatch, slots, sizes):
         trainer = Trainer(SPEC, classes(60), likelihood)
-        monkeypatch.setattr(trainer, "lanes", lambda: lanes)
+        monkeypatch.setattr(trainer, "slots", lambda: slots)
         found = trainer.groups([Settings(1e-3, 0, 10, True, (), 0.0, 64)] * 7)
         assert [len(group) for group in found] == sizes
         assert [i for group in found for i in group] == list(range(7))

@@ -41,7 +41,7 @@ class TestProducts:
 
     @pytest.mark.parametrize("precision", ["fp32", "bf16"])
     def test_are_the_same_on_any_number_of_threads(self, precision):
-        """What lanes rest on: a training that is given more threads on its way continues with the same numbers."""
+        """Results of a training that is given more threads on its way stay the same."""
         products = Products(precision=precision)
         if not products.alike:
             pytest.skip("this build of torch has no oneDNN")

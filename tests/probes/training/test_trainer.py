@@ -13,8 +13,8 @@ from probes.protocol import ProbeSpec, Settings, protocol_for
 from probes.training import minibatches
 from probes.training import probe as trained
 from probes.training import trainer as training_module
+from probes.training.concurrency import ThreadBudget
 from probes.training.dropout import DropoutMasks
-from probes.training.lanes import ThreadBudget
 from probes.training.minibatches import row_order
 from probes.training.mlp import Probes, forward
 from probes.training.probe import TrainedProbe
@@ -141,12 +141,12 @@ class TestTogetherEqualsAlone:
         for change in ({"hidden": (7,)}, {"dropout": 0.2}, {"batch_size": 9}):
             settings = Settings(1e-3, 0, 5, True, **LINEAR)
             trainings = [trainer.begin(each, 0) for each in (settings, replace(settings, **change))]
-            with pytest.raises(ValueError, match="cannot be trained side by side"):
+            with pytest.raises(ValueError, match="cannot be trained in one batch"):
                 trainer.advance(trainings, [5, 5])
 
 
 class TestComplete:
-    """All of a search's seeds at once: in groups, each in a lane of its own."""
+    """All of a search's seeds at once: in groups, each in a slot of its own."""
 
     def wanted(self) -> list[tuple[Settings, int]]:
         wide = sixteen(hidden=(130,), dropout=0.5, batch_size=32)[:5]
@@ -159,7 +159,7 @@ class TestComplete:
         torch.set_num_threads(threads)
         try:
             trainer = Trainer(spec, data, fine)
-            assert trainer.lanes() == threads
+            assert trainer.slots() == threads
             trainings = [trainer.begin(settings, seed) for settings, seed in self.wanted()]
             trainer.complete(trainings)
             assert torch.get_num_threads() == threads
@@ -212,14 +212,14 @@ class TestComplete:
         assert max(counted) == 1
         assert [training.step for training in trainings] == [30] * 4
 
-    def test_blocks_are_read_in_few_lanes(self, problem, monkeypatch):
+    def test_blocks_are_read_in_few_slots(self, problem, monkeypatch):
         trainer = Trainer(ProbeSpec("multilabel", 5, "binary_cross_entropy"), problem("multilabel"), fine)
         before = torch.get_num_threads()
         torch.set_num_threads(9)
         try:
-            assert trainer.lanes() == 9
+            assert trainer.slots() == 9
             trainer.inputs.large = True
-            assert trainer.lanes() == training_module.LANES_OF_LARGE
+            assert trainer.slots() == training_module.SLOTS_OF_LARGE
         finally:
             torch.set_num_threads(before)
 

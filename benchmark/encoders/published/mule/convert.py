@@ -1,4 +1,4 @@
-"""Weights on disk: the published Keras file in, safetensors out and in.
+"""Conversion of weights: the published Keras file to safetensors, and reading them.
 
 A ``.keras`` file is a zip archive of config.json (the graph of layers) and model.weights.h5 (their tensors). Layers are
 found by following the graph from its output to its input, never by name: names count what was built before in the same
@@ -134,9 +134,9 @@ def load(path: Path) -> SlowFastNFNet:
 
 
 def _configuration(metadata: Mapping[str, str]) -> NetworkConfig:
-    found = (metadata.get("kind"), metadata.get("format_version"))
-    if found != (KIND, FORMAT_VERSION):
-        raise MismatchError(f"its kind and version are {found}, expected {(KIND, FORMAT_VERSION)}")
+    kind_and_version = (metadata.get("kind"), metadata.get("format_version"))
+    if kind_and_version != (KIND, FORMAT_VERSION):
+        raise MismatchError(f"its kind and version are {kind_and_version}, expected {(KIND, FORMAT_VERSION)}")
     try:
         stored = read_configuration(metadata)
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in stored.items()}
@@ -221,8 +221,8 @@ def _tensors(
         raise MismatchError(f"it has layers with weights that this network has not: {', '.join(spare[:5])}")
     state = {}
     for prefix, layer in places.items():
-        for suffix, place, axes in PARTS[classes[layer]]:
-            path = f"{groups[layer]}/{place}"
+        for suffix, parameter, axes in PARTS[classes[layer]]:
+            path = f"{groups[layer]}/{parameter}"
             if path not in file:
                 raise MismatchError(f"model.weights.h5 has no tensor {path}, which holds {prefix}{suffix}")
             claimed, expected = getattr(file[path], "shape", None), shapes.get(prefix + suffix, torch.Size())
@@ -241,8 +241,8 @@ def _groups(file: h5py.File, layers: list[Layer]) -> dict[str, str]:
         raise MismatchError(f"model.weights.h5 has no group {GROUPS}; it has {sorted(file)}")
     groups: dict[str, str] = {}
     for kind, stem in STEMS.items():
-        known = [layer for layer in layers if layer["class_name"] == kind]
-        named = [layer["name"] for layer in known if layer["config"].get("learnable", True)]
+        same_kind = [layer for layer in layers if layer["class_name"] == kind]
+        named = [layer["name"] for layer in same_kind if layer["config"].get("learnable", True)]
         numbers = {}
         for group in file[GROUPS]:
             match = re.fullmatch(rf"{stem}(?:_(\d+))?", group)

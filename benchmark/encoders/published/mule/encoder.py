@@ -105,8 +105,8 @@ class Mule(Encoder):
         inputs = frontend.track_inputs if self.window is None else frontend.window_inputs
         slices = inputs(waveforms[:, 0])
         flat = slices.flatten(0, 1)
-        found = torch.cat([self._network(block) for block in torch.split(flat, slices_at_once(self._device))])
-        return found.float().reshape(*slices.shape[:2], self.dim)
+        embeddings = torch.cat([self._network(block) for block in torch.split(flat, slices_at_once(self._device))])
+        return embeddings.float().reshape(*slices.shape[:2], self.dim)
 
 
 def slices_at_once(device: str) -> int:

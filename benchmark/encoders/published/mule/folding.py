@@ -1,4 +1,4 @@
-"""The trained network as a plain one: the same function, several times faster on a CPU.
+"""Folding of a trained network for inference: the same function, several times faster on a CPU.
 
 Kernels are standardised once. Every constant moves into the kernel or bias beside it: the gain of the GELU and beta
 into the next convolution, 2 * alpha * skip_gain into the last one of a block. The gates need the mean of that

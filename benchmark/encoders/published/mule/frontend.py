@@ -1,4 +1,4 @@
-"""From a decoded file to what the network of MULE sees: log-mel frames, slices, standardisation.
+"""The front end of MULE: log-mel frames of a waveform, slices, standardisation.
 
 Pure functions, in the order of their use::
 
@@ -99,14 +99,14 @@ def log_mel(waveforms: torch.Tensor) -> torch.Tensor:
     batch, count = frames.shape[:2]
     window = torch.hann_window(WINDOW, periodic=True, dtype=torch.float64, device=device)
     bands = _band_matrix(device)
-    found = torch.empty((batch, BANDS, count), dtype=torch.float32, device=device)
+    mels = torch.empty((batch, BANDS, count), dtype=torch.float32, device=device)
     block = max(1, (CPU_BLOCK if device.type == "cpu" else GPU_BLOCK) // max(batch, 1))
     for start in range(0, count, block):
         spectrum = torch.fft.rfft(frames[:, start : start + block] * window, n=POINTS)
         power = spectrum.real.square().add_(spectrum.imag.square())
         mel = (power @ bands).mul_(COMPRESSION).add_(1).log10_()
-        found[:, :, start : start + block] = mel.transpose(1, 2)
-    return found
+        mels[:, :, start : start + block] = mel.transpose(1, 2)
+    return mels
 
 
 @lru_cache(maxsize=8)

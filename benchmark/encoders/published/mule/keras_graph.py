@@ -1,4 +1,4 @@
-"""The layers of a Keras file, followed from output to input and held to the network that is to be filled."""
+"""The layer graph of a Keras file, followed from output to input and compared with the network to be loaded."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Walk:
         self.graph = model["config"]
         self.layers: dict[str, Layer] = {layer["name"]: layer for layer in self.graph["layers"]}
         self.network = network
-        self.found: dict[str, str] = {}
+        self.names: dict[str, str] = {}
 
     def places(self) -> dict[str, str]:
         """Return {prefix of parameter names: name of the layer that holds them}."""
@@ -48,7 +48,7 @@ class Walk:
         shape = shape.get("batch_input_shape", shape.get("batch_shape"))
         if shape[1] != config.mels or shape[3:] != [1]:
             raise MismatchError(f"its input has the shape {shape}, expected [null, {config.mels}, T, 1]")
-        return self.found
+        return self.names
 
     def stem(self, name: str, prefix: str) -> str:
         """Return the layer before a stem of four convolutions that ends in ``name``."""
@@ -62,17 +62,19 @@ class Walk:
         assert isinstance(module, Block)
         shortcut, r = self.several(name, "StochDepth", survival_probability=module.survival, scale_during_test=False)
         r = self.one(r, "ScalarMultiply", init_gain=module.alpha, learnable=False)
-        self.found[f"{prefix}.skip_gain"] = r
+        self.names[f"{prefix}.skip_gain"] = r
         r = self.one(r, "ScalarMultiply", learnable=True)
         gates, conv3 = self.several(r, "TFOpLambda", function="math.multiply")
         widen, double = ("expand_dims", {"axis": 1}), ("math.multiply", {"y": 2.0})
         for function, constants in (widen, widen, double):
-            found = self.inputs(gates)[1]
-            if found != constants:
-                raise MismatchError(f"the layer {gates} ({function}) is called with {found}, expected {constants}")
+            called_with = self.inputs(gates)[1]
+            if called_with != constants:
+                raise MismatchError(
+                    f"the layer {gates} ({function}) is called with {called_with}, expected {constants}"
+                )
             gates = self.one(gates, "TFOpLambda", function=function)
         for part, activation in (("excite", "sigmoid"), ("squeeze", "relu")):
-            self.found[f"{prefix}.gate.{part}"] = gates
+            self.names[f"{prefix}.gate.{part}"] = gates
             gates = self.one(gates, "Dense", activation=activation, use_bias=True)
         self.same(self.one(gates, "GlobalAveragePooling2D"), conv3, f"the gates of {prefix}")
         r = self.gelu(self.conv(conv3, f"{prefix}.conv3"))
@@ -108,7 +110,7 @@ class Walk:
             "use_bias": True,
         }
         check(f"the convolution in {name}", conv["class_name"], conv["config"], "Conv2D", expected)
-        self.found[prefix] = name
+        self.names[prefix] = name
         return before
 
     def gelu(self, name: str) -> str:
@@ -148,10 +150,10 @@ class Walk:
         return names, constants
 
     @staticmethod
-    def same(found: str, expected: str, where: str) -> None:
+    def same(actual: str, expected: str, where: str) -> None:
         """Refuse a connection that the network does not have."""
-        if found != expected:
-            raise MismatchError(f"{where} is connected to {found}, expected {expected}")
+        if actual != expected:
+            raise MismatchError(f"{where} is connected to {actual}, expected {expected}")
 
 
 def check(what: str, kind: str, config: Layer, expected_kind: str, expected: Mapping[str, Any]) -> None:
@@ -170,7 +172,9 @@ def check(what: str, kind: str, config: Layer, expected_kind: str, expected: Map
     if kind != expected_kind:
         raise MismatchError(f"{what} is a {kind}, expected a {expected_kind}")
     for key, value in expected.items():
-        found = config.get(key)
-        close = isinstance(value, float) and isinstance(found, int | float) and math.isclose(found, value, rel_tol=1e-6)
-        if found != value and not close:
-            raise MismatchError(f"{what} has {key} {found}, expected {value}")
+        actual = config.get(key)
+        close = (
+            isinstance(value, float) and isinstance(actual, int | float) and math.isclose(actual, value, rel_tol=1e-6)
+        )
+        if actual != value and not close:
+            raise MismatchError(f"{what} has {key} {actual}, expected {value}")

@@ -181,7 +181,7 @@ def _fields(message: bytes) -> Iterator[tuple[int, int | bytes]]:
 
 
 def _tensors(entries: dict[str, _Entry], data: Path) -> dict[str, NDArray[np.float32]]:
-    found: dict[str, NDArray[np.float32]] = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     have = data.stat().st_size
     if sum(entry.size for entry in entries.values()) > have:
         raise _DamagedError(f"its tensors have more bytes than {data.name}, which is cut short ({have:,} bytes)")
@@ -197,8 +197,8 @@ def _tensors(entries: dict[str, _Entry], data: Path) -> dict[str, NDArray[np.flo
             raw = file.read(entry.size)
             if len(raw) != entry.size or masked(crc32c(raw)) != entry.checksum:
                 raise _DamagedError(f"the checksum of {name} does not match")
-            found[name] = np.frombuffer(raw, "<f4").astype(np.float32).reshape(entry.shape)
-    return found
+            tensors[name] = np.frombuffer(raw, "<f4").astype(np.float32).reshape(entry.shape)
+    return tensors
 
 
 def _text(key: bytes) -> str:

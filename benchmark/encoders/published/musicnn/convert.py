@@ -1,4 +1,4 @@
-"""Weights of MusiCNN on disk: the published checkpoint in, safetensors out and in."""
+"""Conversion of MusiCNN's weights: the published checkpoint to safetensors, and reading them."""
 
 from __future__ import annotations
 
@@ -62,10 +62,10 @@ def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
         UserError: No such file, or not one of :func:`save`.
     """
     metadata = read_metadata(path)
-    found = (metadata.get("kind"), metadata.get("format_version"))
-    if found != (KIND, FORMAT_VERSION):
+    kind_and_version = (metadata.get("kind"), metadata.get("format_version"))
+    if kind_and_version != (KIND, FORMAT_VERSION):
         expected = (KIND, FORMAT_VERSION)
-        raise UserError(f"{path} cannot be loaded: its kind and version are {found}, expected {expected}")
+        raise UserError(f"{path} cannot be loaded: its kind and version are {kind_and_version}, expected {expected}")
     try:
         stored = read_configuration(metadata)
         stored["timbral"] = tuple(tuple(size) for size in stored["timbral"])
@@ -94,8 +94,8 @@ def _filled(state: dict[str, torch.Tensor], config: MusicnnConfig) -> Musicnn:
             raise ValueError(f"{name} does not hold finite float32 values")
     with torch.device("meta"):  # sizes that the tensors do not have take no memory
         shapes = {name: tensor.shape for name, tensor in Musicnn(config).state_dict().items()}
-    found = {name: tensor.shape for name, tensor in state.items()}
-    other = [name for name in {**shapes, **found} if shapes.get(name) != found.get(name)]
+    stored = {name: tensor.shape for name, tensor in state.items()}
+    other = [name for name in {**shapes, **stored} if shapes.get(name) != stored.get(name)]
     if other:
         raise ValueError(f"its tensors are not those of the network that it describes: {', '.join(other[:5])}")
     network = Musicnn(config)

@@ -1,4 +1,4 @@
-"""What MusiCNN hears: log10(1 + 10000 S) of 96 Slaney mel bands, every 16 ms, as librosa 0.7 computes them.
+"""The front end of MusiCNN: log10(1 + 10000 S) of 96 Slaney mel bands, every 16 ms, as librosa 0.7 computes them.
 
 16 kHz; periodic Hann frames of 512 samples, 256 apart, centred, the waveform reflected at its ends; power; triangular
 bands of equal area from 0 to 8000 Hz on Slaney's mel scale. The published code multiplies float16 numbers by 10,000,

@@ -164,13 +164,13 @@ class Musicnn(nn.Module):
         x = self.input_norm(frames[:, None])
         front = self._front()
         turned: Sequence[tuple[Tensor, Tensor] | None] = self._turned or [None] * len(front)
-        features = torch.cat([block(x, known) for block, known in zip(front, turned, strict=True)], dim=1)
+        features = torch.cat([block(x, kernels) for block, kernels in zip(front, turned, strict=True)], dim=1)
         x = self.middle[0](features)
-        found = [features, x]
+        blocks = [features, x]
         for block in self.middle[1:]:
             x = x + block(x)
-            found.append(x)
-        return torch.cat(found, dim=1)
+            blocks.append(x)
+        return torch.cat(blocks, dim=1)
 
 
 def parameters_from(variables: Mapping[str, Tensor], config: MusicnnConfig = PUBLISHED) -> dict[str, Tensor]:
@@ -186,28 +186,28 @@ def parameters_from(variables: Mapping[str, Tensor], config: MusicnnConfig = PUB
     timbral, temporal = len(config.timbral), len(config.temporal)
     reader.norm("input_norm", 0, 1)
     for i in range(timbral + temporal):
-        place = f"timbral.{i}" if i < timbral else f"temporal.{i - timbral}"
+        prefix = f"timbral.{i}" if i < timbral else f"temporal.{i - timbral}"
         channels = config.timbral_channels if i < timbral else config.temporal_channels
         height, width = config.timbral[i] if i < timbral else (config.temporal[i - timbral], 1)
         kernel = reader.take(_name("conv2d", i), "kernel", (height, width, 1, channels))
-        reader.found[f"{place}.weight"] = kernel.permute(3, 2, 0, 1)
-        reader.found[f"{place}.bias"] = reader.take(_name("conv2d", i), "bias", (channels,))
-        reader.norm(f"{place}.norm", i + 1, channels)
+        reader.tensors[f"{prefix}.weight"] = kernel.permute(3, 2, 0, 1)
+        reader.tensors[f"{prefix}.bias"] = reader.take(_name("conv2d", i), "bias", (channels,))
+        reader.norm(f"{prefix}.norm", i + 1, channels)
     for i in range(config.middle):
         number, channels = timbral + temporal + i, config.middle_channels
         before = config.front if i == 0 else channels
         kernel = reader.take(_name("conv2d", number), "kernel", (7, before, 1, channels))
-        reader.found[f"middle.{i}.conv.weight"] = kernel[:, :, 0].permute(2, 1, 0)
-        reader.found[f"middle.{i}.conv.bias"] = reader.take(_name("conv2d", number), "bias", (channels,))
+        reader.tensors[f"middle.{i}.conv.weight"] = kernel[:, :, 0].permute(2, 1, 0)
+        reader.tensors[f"middle.{i}.conv.bias"] = reader.take(_name("conv2d", number), "bias", (channels,))
         reader.norm(f"middle.{i}.norm", number + 1, channels)
     norms = timbral + temporal + config.middle + 1
     reader.norm("pool_norm", norms, 2 * config.pooled)
     reader.norm("dense_norm", norms + 1, config.units)
     sizes = (2 * config.pooled, config.units, config.tags)
-    for i, place in enumerate(("dense", "output")):
-        reader.found[f"{place}.weight"] = reader.take(_name("dense", i), "kernel", sizes[i : i + 2]).T
-        reader.found[f"{place}.bias"] = reader.take(_name("dense", i), "bias", sizes[i + 1 : i + 2])
-    return {name: tensor.contiguous() for name, tensor in reader.found.items()}
+    for i, prefix in enumerate(("dense", "output")):
+        reader.tensors[f"{prefix}.weight"] = reader.take(_name("dense", i), "kernel", sizes[i : i + 2]).T
+        reader.tensors[f"{prefix}.bias"] = reader.take(_name("dense", i), "bias", sizes[i + 1 : i + 2])
+    return {name: tensor.contiguous() for name, tensor in reader.tensors.items()}
 
 
 def _name(kind: str, number: int) -> str:
@@ -219,7 +219,7 @@ class _Reader:
 
     def __init__(self, variables: Mapping[str, Tensor]) -> None:
         self.variables = variables
-        self.found: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
 
     def take(self, scope: str, name: str, shape: tuple[int, ...]) -> Tensor:
         tensor = self.variables[f"{scope}/{name}"]
@@ -227,11 +227,11 @@ class _Reader:
             raise ValueError(f"{scope}/{name} has the shape {list(tensor.shape)}, expected {list(shape)}")
         return tensor
 
-    def norm(self, place: str, number: int, channels: int) -> None:
+    def norm(self, prefix: str, number: int, channels: int) -> None:
         scope = _name("batch_normalization", number)
         gamma, beta, mean, variance = (
             self.take(scope, name, (channels,)).double() for name in ("gamma", "beta", "moving_mean", "moving_variance")
         )
         scale = gamma / torch.sqrt(variance + 1e-3)
-        self.found[f"{place}.scale"] = scale.float()
-        self.found[f"{place}.shift"] = (beta - mean * scale).float()
+        self.tensors[f"{prefix}.scale"] = scale.float()
+        self.tensors[f"{prefix}.shift"] = (beta - mean * scale).float()

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from benchmark.encoders.packaged.hidden_layers import check_heard, find_stack, hidden_in, listening  # noqa: E402
+from benchmark.encoders.packaged.hidden_layers import captured_layers, check_layer_outputs, find_stack, hidden_in  # noqa: E402
 from benchmark.errors import UserError  # noqa: E402
 
 
@@ -34,35 +34,35 @@ class Model(torch.nn.Module):
 def heard_of(model, wanted=(0, 1, 2, 3)):
     stack = find_stack(model, 3, None, "mine")
     hidden = torch.randn(2, 5, 4)
-    with torch.no_grad(), listening(stack, wanted, lambda x: x) as heard:
+    with torch.no_grad(), captured_layers(stack, wanted, lambda x: x) as outputs:
         model(hidden)
-    return hidden, stack, heard
+    return hidden, stack, outputs
 
 
 def test_all_are_heard_once_the_first_before_and_the_last_after_the_norm():
     model = Model()
-    hidden, stack, heard = heard_of(model)
-    check_heard(heard, stack, "mine")
-    assert sorted(heard.kept) == [0, 1, 2, 3]
+    hidden, stack, outputs = heard_of(model)
+    check_layer_outputs(outputs, stack, "mine")
+    assert sorted(outputs.values) == [0, 1, 2, 3]
     first = model.encoder.layers[0](hidden)
-    assert torch.equal(heard.kept[0], hidden)
-    assert torch.equal(heard.kept[1], first)
-    assert torch.equal(heard.kept[3], model(hidden)[0])
+    assert torch.equal(outputs.values[0], hidden)
+    assert torch.equal(outputs.values[1], first)
+    assert torch.equal(outputs.values[3], model(hidden)[0])
 
 
 def test_only_what_is_wanted_is_kept_and_no_hook_stays():
     model = Model()
-    _, stack, heard = heard_of(model, (2,))
-    assert list(heard.kept) == [2]
-    check_heard(heard, stack, "mine")
+    _, stack, outputs = heard_of(model, (2,))
+    assert list(outputs.values) == [2]
+    check_layer_outputs(outputs, stack, "mine")
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 @pytest.mark.parametrize(("runs", "once"), [((0, 2), 3), ((0, 1, 1, 2), 3)])
 def test_a_layer_that_is_skipped_or_run_twice_is_refused(runs, once):
-    _, stack, heard = heard_of(Model(runs=runs))
+    _, stack, outputs = heard_of(Model(runs=runs))
     with pytest.raises(UserError, match=f"mine gave {once} of its 4 layers"):
-        check_heard(heard, stack, "mine")
+        check_layer_outputs(outputs, stack, "mine")
 
 
 def test_an_owner_that_gives_something_else_is_refused():

@@ -284,7 +284,7 @@ class TestWaves:
         assert told.fingerprint() != opened(folder, "?sample_rate=16000&normalize=0").fingerprint()
 
     def test_what_the_repository_says_cannot_be_contradicted(self, saved):
-        with pytest.raises(UserError, match="hears at 16000 Hz, not 24000"):
+        with pytest.raises(UserError, match="takes audio at 16000 Hz, not 24000"):
             opened(saved("hubert"), "?sample_rate=24000")
         with pytest.raises(UserError, match="leave normalize out"):
             opened(saved("hubert"), "?normalize=0")

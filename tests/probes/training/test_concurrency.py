@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 import torch
 
-from probes.training.lanes import ThreadBudget, at_once
+from probes.training.concurrency import ThreadBudget, run_concurrently
 
 WAIT = 20  # seconds until a test that hangs fails
 
@@ -17,22 +17,22 @@ def numbered(count: int):
 
 
 class TestAtOnce:
-    @pytest.mark.parametrize("lanes", [1, 2, 3, 8])
+    @pytest.mark.parametrize("slots", [1, 2, 3, 8])
     @pytest.mark.parametrize("count", [0, 1, 2, 7])
-    def test_gives_every_result_with_its_index(self, lanes, count):
-        assert sorted(at_once(numbered(count), [1.0] * count, lanes)) == [(i, i * 10) for i in range(count)]
+    def test_gives_every_result_with_its_index(self, slots, count):
+        assert sorted(run_concurrently(numbered(count), [1.0] * count, slots)) == [(i, i * 10) for i in range(count)]
 
     def test_one_lane_keeps_the_order_and_the_thread(self):
         works = [lambda budget: threading.get_ident()] * 3
-        assert list(at_once(works, [1.0, 3.0, 2.0], 1)) == [(i, threading.get_ident()) for i in range(3)]
+        assert list(run_concurrently(works, [1.0, 3.0, 2.0], 1)) == [(i, threading.get_ident()) for i in range(3)]
 
-    def test_works_in_lanes_really_run_at_once(self):
+    def test_works_in_slots_really_run_at_once(self):
         """Each waits for the other: in turn they would never end."""
         meeting = threading.Barrier(3, timeout=WAIT)
         works = [lambda budget: meeting.wait() >= 0] * 3
-        assert [found for _, found in at_once(works, [1.0] * 3, 3)] == [True] * 3
+        assert [found for _, found in run_concurrently(works, [1.0] * 3, 3)] == [True] * 3
 
-    def test_no_more_than_lanes_at_a_time(self):
+    def test_no_more_than_slots_at_a_time(self):
         busy, most, lock = [0], [0], threading.Lock()
 
         def work(budget: ThreadBudget) -> None:
@@ -43,7 +43,7 @@ class TestAtOnce:
             with lock:
                 busy[0] -= 1
 
-        list(at_once([work] * 9, [1.0] * 9, 2))
+        list(run_concurrently([work] * 9, [1.0] * 9, 2))
         assert most[0] <= 2
 
     def test_the_dearest_begin_first(self):
@@ -54,12 +54,12 @@ class TestAtOnce:
             if i in (1, 3):
                 first_two.wait()
 
-        list(at_once([lambda budget, i=i: work(i) for i in range(4)], [1.0, 9.0, 2.0, 5.0], 2))
+        list(run_concurrently([lambda budget, i=i: work(i) for i in range(4)], [1.0, 9.0, 2.0, 5.0], 2))
         assert set(begun[:2]) == {1, 3}
         assert sorted(begun) == [0, 1, 2, 3]
 
-    @pytest.mark.parametrize("lanes", [1, 2])
-    def test_one_that_fails_ends_all(self, lanes):
+    @pytest.mark.parametrize("slots", [1, 2])
+    def test_one_that_fails_ends_all(self, slots):
         begun = []
 
         def fail(budget: ThreadBudget) -> None:
@@ -72,7 +72,7 @@ class TestAtOnce:
 
         works = [fail, *[follow] * 5]
         with pytest.raises(ZeroDivisionError, match="here"):
-            list(at_once(works, [9.0, *[1.0] * 5], lanes))
+            list(run_concurrently(works, [9.0, *[1.0] * 5], slots))
         assert len(begun) < 5
 
     def test_closing_early_ends_what_runs(self):
@@ -86,31 +86,31 @@ class TestAtOnce:
                 ended.set()
                 raise
 
-        with closing(at_once([lambda budget: 1, endless], [1.0, 2.0], 2)) as done:
+        with closing(run_concurrently([lambda budget: 1, endless], [1.0, 2.0], 2)) as done:
             assert next(done) == (0, 1)
         assert ended.wait(WAIT)
 
     def test_an_interruption_of_the_loop_ends_what_runs(self):
         def interrupted() -> None:
             with closing(
-                at_once([lambda budget: 1, *[lambda budget: _until_stopped(budget)] * 3], [9.0, 1, 1, 1], 2)
+                run_concurrently([lambda budget: 1, *[lambda budget: _until_stopped(budget)] * 3], [9.0, 1, 1, 1], 2)
             ) as done:
                 for _ in done:
                     raise KeyboardInterrupt
 
         with pytest.raises(KeyboardInterrupt):
             interrupted()
-        assert not [thread for thread in threading.enumerate() if thread.name.startswith("lane")]
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("slot")]
 
-    @pytest.mark.parametrize("lanes", [1, 3])
-    def test_holds_on_to_no_result(self, lanes):
+    @pytest.mark.parametrize("slots", [1, 3])
+    def test_holds_on_to_no_result(self, slots):
         """Results may be trainings that do not all fit into memory."""
 
         class Large:
             pass
 
         seen: list[weakref.ref[Large]] = []
-        with closing(at_once([lambda budget: Large()] * 12, [1.0] * 12, lanes)) as done:
+        with closing(run_concurrently([lambda budget: Large()] * 12, [1.0] * 12, slots)) as done:
             for _, found in done:
                 seen.append(weakref.ref(found))
                 del found
@@ -120,7 +120,7 @@ class TestAtOnce:
 
     def test_torch_keeps_its_threads(self):
         before = torch.get_num_threads()
-        list(at_once([lambda budget: torch.set_num_threads(1)] * 3, [1.0] * 3, 2))
+        list(run_concurrently([lambda budget: torch.set_num_threads(1)] * 3, [1.0] * 3, 2))
         assert torch.get_num_threads() == before
 
 
