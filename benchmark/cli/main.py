@@ -7,9 +7,11 @@ import io
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from itertools import takewhile
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +32,15 @@ DISK = (
     errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ESTALE, errno.ENODEV, errno.ENXIO, errno.EMFILE, errno.ENFILE,
 )  # fmt: skip
 
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from benchmark.system.version import format_version
+
+        display(f"bench {format_version()}")
+        raise typer.Exit
+
+
 app = typer.Typer(
     name="bench",
     help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
@@ -44,6 +55,16 @@ app.add_typer(data_app, name="data")
 app.add_typer(pretrain_app, name="pretrain")
 app.add_typer(encoders_app, name="encoders")
 app.add_typer(results_app, name="results")
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and stop.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")] = False,
+) -> None:
+    """Probe evaluation of frozen music audio encoders, after McCallum et al. 2022."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -61,6 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
         message = _message_for_user(error)
         if message is None:
             raise
+        given = sys.argv[1:] if arguments is None else arguments
+        if "--debug" in list(takewhile(lambda word: word.startswith("-"), given)):
+            traceback.print_exception(error)
         _complain(message)
         sys.exit(2)
     if status == INTERRUPTED:  # typer itself turns Ctrl-C into this status

@@ -1,4 +1,4 @@
-"""``bench compare``, ``labels``, ``reproduce``, ``predict``, ``tasks``, ``leaderboard``: what was done and can be."""
+"""``bench compare``, ``labels``, ``reproduce``, ``predict``, ``tasks``, ``doctor``, ``leaderboard``: what reads."""
 
 from __future__ import annotations
 
@@ -149,6 +149,15 @@ def tasks(
     from benchmark.system.home import home_folder
 
     display(format_tasks(name, home_folder(home)))
+
+
+@reading_app.command()
+def doctor(home: Home = None) -> None:
+    """Say what this machine has, and what is slow here and why: a page that fits a bug report."""
+    from benchmark.reports.doctor import format_doctor
+    from benchmark.system.home import home_folder
+
+    display(format_doctor(home_folder(home)))
 
 
 @reading_app.command()
