@@ -289,6 +289,8 @@ class DataSection(Section):
     ``shared_groups`` and ``shared_audio`` (test tracks) are in test and also in train or valid.
     ``short`` names the tracks that are under a tenth of the median length, and ``cut_inside_frame`` those whose file
     ends inside an MPEG frame: they were scored.
+    ``near_duplicates`` counts the items of test whose embedding is suspiciously near to one of train; ``None`` where to
+    look would have taken too long, and in older records.
     Where embeddings were given, ``fingerprint`` is over the hashes of ids and rows instead, and ``shared_audio``,
     ``audio_seconds`` and ``clipped`` are ``None``: no audio was looked at.
     """
@@ -308,6 +310,7 @@ class DataSection(Section):
     short: list[str] = Field(default_factory=list)
     cut_inside_frame: list[str] = Field(default_factory=list)
     left_out: LeftOut | None = None
+    near_duplicates: int | None = None
 
     @property
     def partial(self) -> bool:

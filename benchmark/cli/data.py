@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Annotated
 
 import typer
@@ -86,13 +87,25 @@ def data_audit(
     content: Annotated[
         bool, typer.Option("--content", help="Read all audio to find the same bytes under different names.")
     ] = False,
+    encoder: Annotated[
+        str | None, typer.Option("-e", "--encoder", help="Compare its cached embeddings too, to find near-duplicates.")
+    ] = None,
+    threshold: Annotated[
+        float | None,
+        typer.Option(min=0, max=2, help="With --encoder: the distance of near-duplicates (default: from the data)."),
+    ] = None,
     data_root: DataRoots = None,
     home: Home = None,
 ) -> None:
     """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document."""
     from benchmark.datasets import data
 
-    show(data.audit(task, home_folder(home), data_root or (), content=content), "{n} error(s)")
+    where, findings = home_folder(home), [data.audit(task, home_folder(home), data_root or (), content=content)]
+    if encoder is not None:
+        from benchmark.jobs import near_duplicates
+
+        findings.append(near_duplicates.audit(encoder, task, where, data_root or (), Terminal(), threshold))
+    show(chain.from_iterable(findings), "{n} error(s)")
 
 
 @cache_app.command("ls")

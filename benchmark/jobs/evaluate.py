@@ -18,6 +18,7 @@ from benchmark.jobs import record as sections
 from benchmark.jobs.job import Job
 from benchmark.jobs.keys import run_key
 from benchmark.jobs.left_out import tell
+from benchmark.jobs.near_duplicates import affordable, near_duplicates
 from benchmark.jobs.provenance import versions
 from benchmark.jobs.robustness import deformed_splits, robustness
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
@@ -44,12 +45,14 @@ class _Outputs:
         constant: Of the labels' shares in train; ``None`` for valid, as what follows.
         permuted: Of the probe of permuted labels; ``None`` where that diverged.
         ridge: Of a ridge regression on the same embeddings.
+        near: Of the items, those with a near-duplicate in train; ``None`` where nobody looked.
     """
 
     probes: list[np.ndarray]
     constant: np.ndarray | None = None
     permuted: np.ndarray | None = None
     ridge: np.ndarray | None = None
+    near: int | None = None
 
     @property
     def finite(self) -> bool:
@@ -69,6 +72,7 @@ class _Evaluation:
         predictions: The rows of valid and test, with outputs.
         seeds: Of the probes.
         folds: Each fold by itself.
+        near: Items of test with a near-duplicate in train.
     """
 
     selections: tuple[Selection, ...]
@@ -78,6 +82,7 @@ class _Evaluation:
     predictions: pyarrow.Table
     seeds: schema.SeedsSection
     folds: list[schema.FoldSection]
+    near: int | None
 
 
 def evaluate(
@@ -122,7 +127,7 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[sch
         floors=evaluated.floors,
         probe=sections.probe_section(job, selection),
         search=sections.search_section(job, selection),
-        data=sections.data_section(splits),
+        data=sections.data_section(splits, evaluated.near),
         seeds=evaluated.seeds,
         versions=versions(),
         hardware=schema.HardwareSection(**hardware(device)),
@@ -176,7 +181,7 @@ def _of_splits(splits: JobData, keys: list[str], device: str, report: Reporter) 
     rows = {split: items.rows(split) for split in ("valid", "test")}
     table = _predictions(items, rows, {"valid": _valid_outputs(selection).probes, "test": outputs.probes})
     scores = schema.Scores(valid=valid, test=test)
-    return _Evaluation((selection,), scores, floors, robust, table, _seeds(splits, selection), [])
+    return _Evaluation((selection,), scores, floors, robust, table, _seeds(splits, selection), [], outputs.near)
 
 
 def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -> _Evaluation:
@@ -214,7 +219,7 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
     diverged = sorted({number for fold in folds for number in (*fold.seeds.probes, *fold.seeds.diverged)} - {*common})
     seeds = schema.SeedsSection(search=seed, probes=common, diverged=diverged)
     scores = schema.Scores(valid=valid_scores, test=test_scores)
-    return _Evaluation(tuple(selections), scores, floors, [], table, seeds, folds)
+    return _Evaluation(tuple(selections), scores, floors, [], table, seeds, folds, test.near)
 
 
 def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Sequence[np.ndarray]) -> _Outputs:
@@ -239,6 +244,7 @@ def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Se
         joined([fold.constant for fold in outputs]),
         joined([fold.permuted for fold in outputs]),
         joined([fold.ridge for fold in outputs]),
+        None if None in (near := [fold.near for fold in outputs]) else sum(filter(None, near)),
     )
 
 
@@ -256,12 +262,14 @@ def _valid_outputs(selection: Selection) -> _Outputs:
 
 def _test_outputs(splits: JobData, selection: Selection) -> _Outputs:
     """Open test, for the first and only time, and return what the selected probes and the floors say of it."""
-    test = splits.arrays("test", selection.layer_number)
+    test, train = splits.arrays("test", selection.layer_number), selection.data.train
+    look = affordable(len(test), len(train), test.embeddings.shape[1])
     return _Outputs(
         [probe.predict(test.embeddings) for probe in selection.probes],
         constant_outputs(splits.job.card.kind, selection.data.train.targets, len(splits.items.labels), len(test)),
         None if selection.permuted is None else selection.permuted.predict(test.embeddings),
         selection.ridge.predict(test.embeddings),
+        len(near_duplicates(train, test).pairs) if look else None,
     )
 
 

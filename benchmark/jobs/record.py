@@ -162,8 +162,8 @@ def fold_section(
     )
 
 
-def data_section(splits: JobData) -> schema.DataSection:
-    """Return what was scored, and what was left out or looks wrong."""
+def data_section(splits: JobData, near: int | None = None) -> schema.DataSection:
+    """Return what was scored, and what was left out or looks wrong; ``near`` items of test have a near-duplicate."""
     items, job, seen = splits.items, splits.job, None
     if job.source.reads_audio:
         places = job.store.places()
@@ -199,6 +199,7 @@ def data_section(splits: JobData) -> schema.DataSection:
             job.data.missing,
             {damage.track_id for damage in splits.damaged},
         ),
+        near_duplicates=near,
     )
 
 

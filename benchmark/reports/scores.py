@@ -121,6 +121,11 @@ def _remarks(record: Record) -> list[str]:
         remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
     if data.shared_audio:
         remarks.append(f"{what}: {len(data.shared_audio)} test track(s) have the very audio of a train or valid track")
+    if data.near_duplicates:
+        remarks.append(
+            f"{what}: {data.near_duplicates} test item(s) are nearly the same as one of train: a leak? "
+            f"'bench data audit {record.task.id} --encoder {record.encoder.id}' names them"
+        )
     if record.limit is not None:
         remarks.append(f"{what}: limited to {record.limit} items; this record enters no leaderboard")
     return remarks
