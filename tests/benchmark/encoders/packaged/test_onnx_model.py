@@ -137,7 +137,7 @@ def test_one_of_several_outputs_is_chosen(saved):
 @pytest.mark.parametrize(
     ("arguments", "query", "message"),
     [
-        ({}, "?window=1", "needs sample_rate=.*does not say at which rate"),
+        ({}, "?window=1", "needs sample_rate=.*does not give the sample rate"),
         ({}, "?sample_rate=8000", "needs window="),
         ({}, QUERY + "&outptu=x", "did you mean 'output'"),
         ({}, QUERY + "&input=x", "has no input 'x'"),
