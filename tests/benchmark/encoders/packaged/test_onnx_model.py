@@ -170,7 +170,7 @@ def test_an_input_that_is_not_float32_is_refused(saved):
 def test_a_model_that_mixes_its_batch_is_refused(saved):
     nodes = [conv(), meant(target="m"), helper.make_node("ReduceMean", ["m", "zero"], ["c"]),
              helper.make_node("Sub", ["m", "c"], ["d"]), helper.make_node("Exp", ["d"], ["out"])]  # fmt: skip
-    with pytest.raises(UserError, match="in a batch otherwise than alone"):
+    with pytest.raises(UserError, match="another embedding in a batch than alone"):
         opened(saved(nodes, ["b", 1, "n"]))
 
 

@@ -174,7 +174,7 @@ def test_a_model_that_answers_two_layouts_differently_must_be_told(saved):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Mixing, "in a batch otherwise than alone"), (Wide, r"Kernel size: \(9000\)"),
+        (Mixing, "another embedding in a batch than alone"), (Wide, r"Kernel size: \(9000\)"),
         (Several, "not one tensor"), (Counted, "int64, not floats"),
     ],
 )  # fmt: skip
