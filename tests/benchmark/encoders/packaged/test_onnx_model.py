@@ -137,7 +137,7 @@ def test_one_of_several_outputs_is_chosen(saved):
 @pytest.mark.parametrize(
     ("arguments", "query", "message"),
     [
-        ({}, "?window=1", "needs sample_rate=.*does not say at which rate"),
+        ({}, "?window=1", "needs sample_rate=.*does not give the sample rate"),
         ({}, "?sample_rate=8000", "needs window="),
         ({}, QUERY + "&outptu=x", "did you mean 'output'"),
         ({}, QUERY + "&input=x", "has no input 'x'"),
@@ -170,7 +170,7 @@ def test_an_input_that_is_not_float32_is_refused(saved):
 def test_a_model_that_mixes_its_batch_is_refused(saved):
     nodes = [conv(), meant(target="m"), helper.make_node("ReduceMean", ["m", "zero"], ["c"]),
              helper.make_node("Sub", ["m", "c"], ["d"]), helper.make_node("Exp", ["d"], ["out"])]  # fmt: skip
-    with pytest.raises(UserError, match="in a batch otherwise than alone"):
+    with pytest.raises(UserError, match="another embedding in a batch than alone"):
         opened(saved(nodes, ["b", 1, "n"]))
 
 

@@ -174,7 +174,7 @@ def test_a_model_that_answers_two_layouts_differently_must_be_told(saved):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Mixing, "in a batch otherwise than alone"), (Wide, r"Kernel size: \(9000\)"),
+        (Mixing, "another embedding in a batch than alone"), (Wide, r"Kernel size: \(9000\)"),
         (Several, "not one tensor"), (Counted, "int64, not floats"),
     ],
 )  # fmt: skip
@@ -186,7 +186,7 @@ def test_models_that_cannot_be_encoders_are_refused(saved, model, message):
 @pytest.mark.parametrize(
     ("query", "message"),
     [
-        ("?window=1", "needs sample_rate=.*every number would be wrong"), ("?sample_rate=8000", "needs window="),
+        ("?window=1", "needs sample_rate=.*every embedding would be wrong"), ("?sample_rate=8000", "needs window="),
         ("?sample_rate=fast&window=1", "not a whole number"), ("?sample_rate=0&window=1", "in Hz, from 1,000"),
         ("?sample_rate=8000&window=1&channels=3", "one of 1, 2"), ("?sample_rate=8000&window=1&layer=2", "no option"),
         ("?sample_rate=8000&window=1&layout=bnc", "layout bn or bcn"),
