@@ -47,8 +47,9 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
-    """Return the page with the names that docstrings mark by a role of Sphinx as code alone."""
-    return ROLE.sub(r"<code>\1</code>", html)
+    """Return the page with the names that docstrings mark by a role of Sphinx as code; scores are not broken."""
+    text = ROLE.sub(r"<code>\1</code>", html)
+    return f'<div class="scores">{text}</div>' if page.file.src_uri == "leaderboard.md" else text
 
 
 def root_of(config: MkDocsConfig) -> Path:
@@ -79,7 +80,7 @@ def relink(text: str, source: str, root: Path, warn: Callable[[str], object]) ->
             return match[0]
         if path in PAGES or path.startswith("docs/"):
             return f"{picture}[{label}]({PAGES.get(path, path.removeprefix('docs/'))}{anchor or ''})"
-        return str(label)
+        return f"`{label}`" if "/" in label and "`" not in label else str(label)
 
     parts = FENCED.split(text)
     return "".join(part if i % 2 else LINK.sub(replaced, part) for i, part in enumerate(parts))
@@ -91,7 +92,7 @@ def options_table() -> str:
 
     rows = ["| keyword | on the command line | values | default | what it is |", "| --- | --- | --- | --- | --- |"]
     for option in option_list():
-        kind = " | ".join(option.choices) or inspect.formatannotation(option.type).replace("collections.abc.", "")
+        kind = " or ".join(option.choices) or inspect.formatannotation(option.type).replace(" | ", " or ")
         cells = (f"`{option.name}`", f"`{option.text}`", f"`{kind}`", f"`{option.default!r}`", option.flag.help)
-        rows.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        rows.append(re.sub(r"(collections\.abc|pathlib)\.", "", f"| {' | '.join(cells)} |"))
     return "\n".join(rows)

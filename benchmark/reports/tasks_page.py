@@ -52,10 +52,10 @@ def render() -> str:
     demo = [task for task in tasks.values() if "demo" in task.card.groups]
     parts = [
         INTRODUCTION,
-        "## What is asked",
+        "## Kinds, metrics, labels",
         QUESTIONS,
         _table(["task", "title", "kind", "metrics", "labels", "table"], map(_question, paper)),
-        "## What there is",
+        "## Sizes and licences",
         BELOW_SIZES,
         _table(["task", "train / valid / test", "Table 1", "licence of the audio"], map(_data, paper)),
         "## Task by task",
@@ -181,7 +181,7 @@ def _section(task: Task) -> str:
     if card.deviations:
         lines.append("- Deviations, and what to know:")
     for deviation in card.deviations:
-        lines += _wrapped(escaped(deviation), "  - ", "    ")
+        lines += _wrapped(escaped(deviation), "    - ", "      ")
     names = ", ".join(f"`{alias}`" for alias in card.aliases)
     lines += _wrapped(
         f"Collection `{task.collection}`" + (f"; the task is also called {names}." if names else "."), "- ", "  "
