@@ -17,11 +17,27 @@ from results.sections.inputs import (
     TaskSection,
 )
 from results.sections.scores import Floors, Robustness, Scores
-from results.sections.selection import FoldSection, ProbeSection, SearchSection, SeedsSection
+from results.sections.selection import ProbeSection, SearchSection, SeedsSection
 
 SCHEMA_VERSION: Final = 3
 #: Versions that are read: fields that the older ones lack have defaults, which say that it is not known.
 READ_VERSIONS: Final = (2, 3)
+
+
+class FoldSection(Section):
+    """What came of one fold of a task with folds: it was test, ``valid`` was the validation fold, all others train.
+
+    The probe was searched and trained for this fold alone; ``scores`` are those of its own items, and of the items of
+    the validation fold. The record's own scores are over the items of all folds, each scored by the probe of its fold.
+    """
+
+    name: str
+    valid: str
+    counts: dict[str, int]
+    scores: Scores
+    probe: ProbeSection
+    search: SearchSection
+    seeds: SeedsSection
 
 
 class Record(Section):

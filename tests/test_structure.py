@@ -44,6 +44,7 @@ TESTED_IN = {
     "benchmark/encoders/windowing": "benchmark/audio/test_windows.py",
     "benchmark/errors": "benchmark/cli/test_main.py",
     "benchmark/jobs/embed": "benchmark/jobs/test_runner.py",
+    "benchmark/jobs/embedding_audit": "benchmark/jobs/test_near_duplicates.py",
     "benchmark/jobs/existing": "benchmark/jobs/test_variants.py",
     "benchmark/jobs/items": "benchmark/jobs/test_runner.py",
     "benchmark/jobs/job": "benchmark/jobs/test_plan.py",

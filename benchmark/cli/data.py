@@ -102,9 +102,9 @@ def data_audit(
 
     where, findings = home_folder(home), [data.audit(task, home_folder(home), data_root or (), content=content)]
     if encoder is not None:
-        from benchmark.jobs import near_duplicates
+        from benchmark.jobs import embedding_audit
 
-        findings.append(near_duplicates.audit(encoder, task, where, data_root or (), Terminal(), threshold))
+        findings.append(embedding_audit.audit(encoder, task, where, data_root or (), Terminal(), threshold))
     show(chain.from_iterable(findings), "{n} error(s)")
 
 

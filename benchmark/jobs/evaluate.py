@@ -28,10 +28,10 @@ from benchmark.system.machine import device_of, hardware
 from benchmark.system.progress import Reporter
 from probes.statistics.baselines import constant_outputs, loses
 from results import store as records
-from results.record import Record
+from results.record import FoldSection, Record
 from results.sections.inputs import HardwareSection, SecondsSection
 from results.sections.scores import Floors, FloorScore, Robustness, Score, Scores
-from results.sections.selection import FoldSection, SeedsSection
+from results.sections.selection import SeedsSection
 from tasks.items import Items
 from tasks.metrics.table import bounds
 

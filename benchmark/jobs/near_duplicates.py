@@ -6,18 +6,11 @@ by a moment has other bytes, and almost the same embedding.
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
-from pathlib import Path
 
 import numpy as np
 
-from benchmark.audio.index import AudioIndex
-from benchmark.errors import UserError
-from benchmark.system.finding import Finding
-from benchmark.system.progress import Reporter
 from probes.data import SplitArrays
 
 #: A pair counts from so many robust deviations below the typical distance (of logarithms), and a fraction of it.
@@ -86,39 +79,6 @@ def format_near_duplicates(found: NearDuplicates, splits: Sequence[str], shown: 
     ]
     lines += [f"  {first} = {second} ({distance:.3g})" for first, second, distance in found.pairs[:shown]]
     return [*lines, f"  and {len(found.pairs) - shown} more"] if len(found.pairs) > shown else lines
-
-
-def audit(
-    encoder: str, task: str, home: Path, data_roots: Sequence[str], report: Reporter, threshold: float | None = None
-) -> Iterator[Finding]:
-    """Yield the near-duplicates between the splits (or folds) of tasks, by embeddings that are in the cache.
-
-    Raises:
-        UserError: Something is not embedded yet, or there is no such encoder; so does ``TaskError`` for tasks.
-    """
-    from benchmark.encoders.registry import resolve
-    from benchmark.jobs.items import needs_audio, prepare
-    from benchmark.jobs.options import Options
-    from benchmark.jobs.plan import plan_jobs
-    from benchmark.jobs.splits import open_job_data
-    from tasks import registry
-
-    options = Options(home=home, data_roots=data_roots)
-    encoders = resolve(encoder, home)
-    items = prepare(registry.find(task, home, data_roots), options, report, audio=needs_audio(encoders))
-    for job in plan_jobs(encoders, items, options, report, records=False):
-        lacking = job.source.missing(job.data.tracks, AudioIndex(home)) if job.source.reads_audio else []
-        if lacking:
-            raise UserError(
-                f"{len(lacking)} of {len(job.data.items)} items of {job.card.id} are not embedded yet: "
-                f"bench embed -e {shlex.quote(encoder)} -t {shlex.quote(task)}"
-            )
-        with open_job_data(job, {}) as splits:
-            for other, one in combinations(splits.items.parts, 2):
-                found = near_duplicates(splits.arrays(other), splits.arrays(one), threshold)
-                first, *lines = format_near_duplicates(found, (one, other))
-                yield Finding(f"{job.name}: {first}", is_error=bool(found.pairs))
-                yield from map(Finding, lines)
 
 
 def _threshold(distances: np.ndarray) -> float:

@@ -15,9 +15,10 @@ from benchmark.jobs.left_out import left_out
 from benchmark.jobs.scoring import objective_name
 from benchmark.jobs.splits import JobData, subset_seed
 from benchmark.jobs.variants import precision_of
+from results.record import FoldSection
 from results.sections.inputs import CurvePoint, Damaged, DataSection, EncoderSection, TaskSection
 from results.sections.scores import Scores
-from results.sections.selection import FoldSection, ProbeSection, RunnerUp, SearchSection, SeedsSection, Trial
+from results.sections.selection import ProbeSection, RunnerUp, SearchSection, SeedsSection, Trial
 from tasks.items import SPLITS
 
 if TYPE_CHECKING:

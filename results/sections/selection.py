@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import Field
 
 from results.sections import Section
-from results.sections.scores import Scores
 
 
 class ProbeSection(Section):
@@ -106,19 +105,3 @@ class SeedsSection(Section):
     search: int
     probes: list[int]
     diverged: list[int] = Field(default_factory=list)
-
-
-class FoldSection(Section):
-    """What came of one fold of a task with folds: it was test, ``valid`` was the validation fold, all others train.
-
-    The probe was searched and trained for this fold alone; ``scores`` are those of its own items, and of the items of
-    the validation fold. The record's own scores are over the items of all folds, each scored by the probe of its fold.
-    """
-
-    name: str
-    valid: str
-    counts: dict[str, int]
-    scores: Scores
-    probe: ProbeSection
-    search: SearchSection
-    seeds: SeedsSection

@@ -9,7 +9,8 @@ import soundfile
 
 import benchmark
 from benchmark.errors import UserError
-from benchmark.jobs.near_duplicates import affordable, audit, format_near_duplicates, near_duplicates
+from benchmark.jobs.embedding_audit import audit
+from benchmark.jobs.near_duplicates import affordable, format_near_duplicates, near_duplicates
 from benchmark.reports.scores import _remarks
 from benchmark.system.progress import Silent
 from probes.data import SplitArrays
