@@ -13,7 +13,8 @@ from results.intervals import FEW_CLUSTERS
 from results.markdown import escaped
 from results.partial import format_left_out, is_partial
 from results.predictions import Predictions
-from results.record import Record, Section
+from results.record import Record
+from results.sections import Section
 
 SCHEMA_VERSION: Final = 2
 SIGNIFICANT = 0.05

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from results.record import Record, Score
+from results.record import Record
+from results.sections.scores import Score
 
 FEW_CLUSTERS = 30
 """With fewer groups or items than this, intervals hold less often than they say."""

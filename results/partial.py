@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from results.markdown import folded
-from results.record import DataSection, LeftOut, Record
+from results.record import Record
+from results.sections.inputs import DataSection, LeftOut
 
 SPLITS = ("train", "valid", "test")
 NAMED = 10  # classes named of a longer list

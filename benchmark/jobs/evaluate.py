@@ -26,8 +26,11 @@ from benchmark.jobs.splits import JobData, in_item_order, open_job_data
 from benchmark.system.machine import device_of, hardware
 from benchmark.system.progress import Reporter
 from probes.statistics.baselines import constant_outputs, loses
-from results import record as schema
 from results import store as records
+from results.record import FoldSection, Record
+from results.sections.inputs import HardwareSection, SecondsSection
+from results.sections.scores import Floors, FloorScore, Robustness, Score, Scores
+from results.sections.selection import SeedsSection
 from tasks.items import Items
 from tasks.metrics.table import bounds
 
@@ -72,17 +75,17 @@ class _Evaluation:
     """
 
     selections: tuple[Selection, ...]
-    scores: schema.Scores
-    floors: schema.Floors
-    robustness: list[schema.Robustness]
+    scores: Scores
+    floors: Floors
+    robustness: list[Robustness]
     predictions: pyarrow.Table
-    seeds: schema.SeedsSection
-    folds: list[schema.FoldSection]
+    seeds: SeedsSection
+    folds: list[FoldSection]
 
 
 def evaluate(
     job: Job, damaged: Mapping[Path, Damage], embed_seconds: float, report: Reporter
-) -> tuple[schema.Record, Path, Path | None]:
+) -> tuple[Record, Path, Path | None]:
     """Search, retrain and score a job whose embeddings are in the store; write its record.
 
     Returns:
@@ -98,7 +101,7 @@ def evaluate(
         return _write(splits, embed_seconds, report)
 
 
-def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[schema.Record, Path, Path | None]:
+def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[Record, Path, Path | None]:
     started = time.monotonic()
     job = splits.job
     card, device = job.card, device_of(job.search.device)
@@ -111,7 +114,7 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[sch
         job.results, card.id, job.encoder.name, key, evaluated.predictions, job.limit,
         job.subset.name if job.subset else None, variant,
     )  # fmt: skip
-    record = schema.Record(
+    record = Record(
         run_key=key,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         limit=job.limit,
@@ -125,8 +128,8 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[sch
         data=sections.data_section(splits),
         seeds=evaluated.seeds,
         versions=versions(),
-        hardware=schema.HardwareSection(**hardware(device)),
-        seconds=schema.SecondsSection(
+        hardware=HardwareSection(**hardware(device)),
+        seconds=SecondsSection(
             embed=round(embed_seconds, 3),
             search=round(searched, 3),
             probes=round(finished - started - searched, 3),
@@ -175,7 +178,7 @@ def _of_splits(splits: JobData, keys: list[str], device: str, report: Reporter) 
     items = splits.items
     rows = {split: items.rows(split) for split in ("valid", "test")}
     table = _predictions(items, rows, {"valid": _valid_outputs(selection).probes, "test": outputs.probes})
-    scores = schema.Scores(valid=valid, test=test)
+    scores = Scores(valid=valid, test=test)
     return _Evaluation((selection,), scores, floors, robust, table, _seeds(splits, selection), [])
 
 
@@ -191,9 +194,7 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
         of_fold = splits.of_fold(fold)
         selection = select(of_fold, keys, device, report)
         valid, test = _valid_outputs(selection), _test_outputs(of_fold, selection)
-        scores = schema.Scores(
-            valid=_score_valid(of_fold, valid), test=_score_test(of_fold, test, selection.ridge.penalty)[0]
-        )
+        scores = Scores(valid=_score_valid(of_fold, valid), test=_score_test(of_fold, test, selection.ridge.penalty)[0])
         folds.append(sections.fold_section(of_fold, selection, scores, _seeds(of_fold, selection)))
         selections.append(selection)
         valids.append(valid)
@@ -212,8 +213,8 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
     every = np.arange(len(items))
     table = _predictions(items, {"valid": every, "test": every}, {"valid": valid.probes, "test": test.probes})
     diverged = sorted({number for fold in folds for number in (*fold.seeds.probes, *fold.seeds.diverged)} - {*common})
-    seeds = schema.SeedsSection(search=seed, probes=common, diverged=diverged)
-    scores = schema.Scores(valid=valid_scores, test=test_scores)
+    seeds = SeedsSection(search=seed, probes=common, diverged=diverged)
+    scores = Scores(valid=valid_scores, test=test_scores)
     return _Evaluation(tuple(selections), scores, floors, [], table, seeds, folds)
 
 
@@ -242,8 +243,8 @@ def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Se
     )
 
 
-def _seeds(splits: JobData, selection: Selection) -> schema.SeedsSection:
-    return schema.SeedsSection(
+def _seeds(splits: JobData, selection: Selection) -> SeedsSection:
+    return SeedsSection(
         search=splits.job.search.seed,
         probes=[probe.seed for probe in selection.probes],
         diverged=list(selection.diverged),
@@ -265,15 +266,13 @@ def _test_outputs(splits: JobData, selection: Selection) -> _Outputs:
     )
 
 
-def _score_valid(splits: JobData, outputs: _Outputs) -> dict[str, schema.Score]:
+def _score_valid(splits: JobData, outputs: _Outputs) -> dict[str, Score]:
     card, items, seed = splits.job.card, splits.items, splits.job.search.seed
     targets, groups = items.targets[items.rows("valid")], splits.groups("valid")
     return score_split(card, targets, outputs.probes, items.labels, groups, seed=seed, split="valid")
 
 
-def _score_test(
-    splits: JobData, outputs: _Outputs, penalty: float | None
-) -> tuple[dict[str, schema.Score], LeftOut, schema.Floors]:
+def _score_test(splits: JobData, outputs: _Outputs, penalty: float | None) -> tuple[dict[str, Score], LeftOut, Floors]:
     """Score the probes and the floors on the items of test.
 
     Args:
@@ -289,18 +288,17 @@ def _score_test(
     scores = score_split(card, targets, outputs.probes, labels, groups, seed=seed, split="test", left_out=left_out)
     assert left_out is not None
 
-    def floor(output: np.ndarray, left_out: LeftOut | None = None) -> dict[str, schema.FloorScore]:
+    def floor(output: np.ndarray, left_out: LeftOut | None = None) -> dict[str, FloorScore]:
         scored = score_split(card, targets, [output], labels, groups, seed=seed, split="test", left_out=left_out)
         return {
-            metric: schema.FloorScore(value=score.value, low=score.low, high=score.high)
-            for metric, score in scored.items()
+            metric: FloorScore(value=score.value, low=score.low, high=score.high) for metric, score in scored.items()
         }
 
     assert outputs.constant is not None
     chance, ridge, beside = outputs.permuted, outputs.ridge, None
     if ridge is not None and _finite(ridge):
         beside = leave_out(card, targets, [ridge], labels, groups, seed=seed, seeded=False)
-    floors = schema.Floors(
+    floors = Floors(
         constant=floor(outputs.constant),
         permuted=None if chance is None or not _finite(chance) else floor(chance),
         ridge=None if beside is None or ridge is None else floor(ridge, beside),

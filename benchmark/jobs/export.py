@@ -11,7 +11,7 @@ from benchmark.errors import UserError
 from benchmark.jobs.job import Job
 from benchmark.jobs.variants import precision_of
 from benchmark.system.extras import install_command
-from results.record import Score
+from results.sections.scores import Score
 from results.store import slug
 
 if TYPE_CHECKING:

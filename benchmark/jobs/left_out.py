@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.system.progress import Reporter
 from results.partial import words_of
-from results.record import LeftOut
+from results.sections.inputs import LeftOut
 from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.kinds import KINDS

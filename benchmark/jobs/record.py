@@ -15,17 +15,20 @@ from benchmark.jobs.left_out import left_out
 from benchmark.jobs.scoring import objective_name
 from benchmark.jobs.splits import JobData, subset_seed
 from benchmark.jobs.variants import precision_of
-from results import record as schema
+from results.record import FoldSection
+from results.sections.inputs import CurvePoint, Damaged, DataSection, EncoderSection, TaskSection
+from results.sections.scores import Scores
+from results.sections.selection import ProbeSection, RunnerUp, SearchSection, SeedsSection, Trial
 from tasks.items import SPLITS
 
 if TYPE_CHECKING:
     from benchmark.jobs.select import Selection
 
 
-def task_section(job: Job) -> schema.TaskSection:
+def task_section(job: Job) -> TaskSection:
     """Return which task was answered."""
     task, card = job.data.task, job.card
-    return schema.TaskSection(
+    return TaskSection(
         id=card.id,
         title=card.title,
         version=card.version,
@@ -37,10 +40,10 @@ def task_section(job: Job) -> schema.TaskSection:
     )
 
 
-def encoder_section(job: Job) -> schema.EncoderSection:
+def encoder_section(job: Job) -> EncoderSection:
     """Return which encoder answered, and how it was fed."""
     space = job.source.space
-    return schema.EncoderSection(
+    return EncoderSection(
         id=job.encoder.name,
         version=space.version,
         fingerprint=space.fingerprint,
@@ -56,11 +59,11 @@ def encoder_section(job: Job) -> schema.EncoderSection:
     )
 
 
-def probe_section(job: Job, selection: Selection) -> schema.ProbeSection:
+def probe_section(job: Job, selection: Selection) -> ProbeSection:
     """Return the selected probe."""
     settings, probes, spec = selection.result.settings, selection.probes, selection.spec
     mixing = [list(probe.mixing) for probe in probes if probe.mixing is not None]
-    return schema.ProbeSection(
+    return ProbeSection(
         hidden=list(settings.hidden),
         dropout=settings.dropout,
         dropout_place=spec.dropout_place,
@@ -80,11 +83,11 @@ def probe_section(job: Job, selection: Selection) -> schema.ProbeSection:
     )
 
 
-def search_section(job: Job, selection: Selection) -> schema.SearchSection:
+def search_section(job: Job, selection: Selection) -> SearchSection:
     """Return the search: every trial, and the budget spent."""
     result = selection.result
     trials = [
-        schema.Trial(
+        Trial(
             number=trial.number,
             state=trial.state,
             hidden=list(trial.settings.hidden),
@@ -101,7 +104,7 @@ def search_section(job: Job, selection: Selection) -> schema.SearchSection:
         )
         for trial in result.trials
     ]
-    return schema.SearchSection(
+    return SearchSection(
         section=job.data.protocol.section,
         protocol_version=job.data.protocol.version,
         sampler=job.search.sampler,
@@ -117,18 +120,18 @@ def search_section(job: Job, selection: Selection) -> schema.SearchSection:
         tolerance=result.tolerance,
         runner_up=None
         if (second := result.runner_up) is None
-        else schema.RunnerUp(
+        else RunnerUp(
             number=second.number, score=second.score, lead=result.trials[result.selected].score - second.score
         ),
     )
 
 
-def curve_point(splits: JobData) -> schema.CurvePoint | None:
+def curve_point(splits: JobData) -> CurvePoint | None:
     """Return the part of train that the record is about, where it is not all of it."""
     subset = splits.job.subset
     if subset is None:
         return None
-    return schema.CurvePoint(
+    return CurvePoint(
         fraction=subset.fraction,
         repeat=subset.repeat,
         seed=subset_seed(splits.job, subset),
@@ -137,9 +140,7 @@ def curve_point(splits: JobData) -> schema.CurvePoint | None:
     )
 
 
-def fold_section(
-    splits: JobData, selection: Selection, scores: schema.Scores, seeds: schema.SeedsSection
-) -> schema.FoldSection:
+def fold_section(splits: JobData, selection: Selection, scores: Scores, seeds: SeedsSection) -> FoldSection:
     """Return what came of one fold.
 
     Args:
@@ -151,7 +152,7 @@ def fold_section(
     job = splits.job
     folds = job.data.items.folds
     assert splits.fold is not None
-    return schema.FoldSection(
+    return FoldSection(
         name=splits.fold,
         valid=folds[(folds.index(splits.fold) + 1) % len(folds)],
         counts=splits.items.counts(),
@@ -162,13 +163,13 @@ def fold_section(
     )
 
 
-def data_section(splits: JobData) -> schema.DataSection:
+def data_section(splits: JobData) -> DataSection:
     """Return what was scored, and what was left out or looks wrong."""
     items, job, seen = splits.items, splits.job, None
     if job.source.reads_audio:
         places = job.store.places()
         seen = [places[key] for key in splits.keys]
-    return schema.DataSection(
+    return DataSection(
         fingerprint=content_of(splits),
         counts=dict.fromkeys(SPLITS, len(items)) if items.folds else items.counts(),
         labels=list(items.labels),
@@ -182,7 +183,7 @@ def data_section(splits: JobData) -> schema.DataSection:
         missing=list(job.data.missing),
         allow_missing=job.allow_missing,
         damaged=[
-            schema.Damaged(
+            Damaged(
                 track_id=damage.track_id,
                 file=damage.path.name,
                 problem=damage.problem,

@@ -25,7 +25,8 @@ from benchmark.jobs.verdicts import Judged, Verdict, judge, machine_differences,
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Silent
 from results import store as records
-from results.record import ProbeSection, Record, SearchSection
+from results.record import Record
+from results.sections.selection import ProbeSection, SearchSection
 from results.text import SIGNED_SINCE
 from tasks import registry
 from tasks.errors import TaskError

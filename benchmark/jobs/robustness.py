@@ -23,7 +23,7 @@ from benchmark.system.long_lists import SHOWN
 from probes.data import SplitArrays
 from probes.statistics.intervals import change
 from results.markdown import folded
-from results.record import Drop, Robustness, Score
+from results.sections.scores import Drop, Robustness, Score
 from tasks.metrics.table import bounds
 
 if TYPE_CHECKING:

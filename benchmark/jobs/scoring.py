@@ -9,7 +9,7 @@ import numpy as np
 
 from benchmark.errors import UserError
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, sample_deviation, score_interval
-from results.record import Score
+from results.sections.scores import Score
 from tasks.card import TaskCard
 from tasks.items import Items
 from tasks.kinds import KINDS

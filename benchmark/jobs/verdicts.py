@@ -11,7 +11,9 @@ from typing import Literal, get_args
 import numpy as np
 
 from probes.search.ties import tolerance
-from results.record import HardwareSection, Record, Score
+from results.record import Record
+from results.sections.inputs import HardwareSection
+from results.sections.scores import Score
 
 Verdict = Literal["same", "same within seeds", "other"]
 

@@ -38,7 +38,7 @@ def arithmetic() -> dict[str, Any]:
     """Return what decides how this process rounds, as the fields of a record's hardware.
 
     ``instructions``, ``flags``, ``onednn``, ``blas``, ``threads`` and ``limits``; see
-    :class:`results.record.HardwareSection`.
+    :class:`results.sections.inputs.HardwareSection`.
     """
     import torch
     from threadpoolctl import threadpool_info

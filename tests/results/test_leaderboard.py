@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from results import leaderboard, paper_tables, store
-from results.record import LeftOut, RecordError
+from results.record import RecordError
+from results.sections.inputs import LeftOut
 
 PAPER_COLUMNS = [column for name in paper_tables.TITLES for column in paper_tables.table(name).columns]
 

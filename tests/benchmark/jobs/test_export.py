@@ -10,7 +10,7 @@ from benchmark.jobs.export import check_export, export_folder, export_probe, fin
 from probes.export import files as files
 from probes.export.files import load
 from probes.function import ProbeFunction
-from results.record import Score
+from results.sections.scores import Score
 from tasks.card import Columns, TaskCard
 
 LABELS = ("high", "low")

@@ -7,7 +7,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.jobs.provenance import versions
 from benchmark.system.machine import device_of, hardware, threads_for, workers_of
-from results.record import HardwareSection
+from results.sections.inputs import HardwareSection
 
 
 def test_an_encoder_of_numpy_arrays_is_on_the_cpu_whatever_is_asked(bands):

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from benchmark.system.processor import FLAGS, _onednn, arithmetic, processor_flags
-from results.record import HardwareSection
+from results.sections.inputs import HardwareSection
 
 BUILT = "  - Intel(R) MKL-DNN v3.7.1 (Git Hash 8d263e693366ef8db40acc569cc7d8edf644556d)\n"
 
