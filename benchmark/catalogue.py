@@ -83,6 +83,8 @@ def list_tasks(names: str | Path | Iterable[str | Path] = "all", home: Path | st
 
 def info_of(task: Task) -> TaskInfo:
     """Return what a task asks as a record."""
+    from tasks.kinds import KINDS
+
     card = task.card
     return TaskInfo(
         id=card.id,
@@ -93,7 +95,7 @@ def info_of(task: Task) -> TaskInfo:
         group=task.group,
         aliases=card.aliases,
         collection=task.collection,
-        targets=card.targets if card.kind == "regression" else (),
+        targets=() if KINDS[card.kind].has_labels else card.targets,
         labels=card.labels,
         licence=card.licence,
         card=task.source,

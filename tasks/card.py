@@ -187,9 +187,9 @@ def read_card(path: Path) -> TaskCard:
     except RecursionError:
         raise TaskError(f"the task card {path} is not valid: it is nested too deep") from None
     except ValidationError as error:
-        found = error.errors()
-        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in found[:SHOWN]))
-        problems += f"\n  … and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
+        errors = error.errors()
+        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in errors[:SHOWN]))
+        problems += f"\n  … and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
         raise TaskError(f"the task card {path} is not valid:\n{problems}") from None
 
 

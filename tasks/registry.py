@@ -148,11 +148,11 @@ def builtin_tasks() -> Mapping[str, Task]:
 
 def groups() -> Mapping[str, tuple[str, ...]]:
     """Return the ids of the built-in tasks by group."""
-    found: dict[str, list[str]] = {}
+    by_group: dict[str, list[str]] = {}
     for task in builtin_tasks().values():
         for group in task.card.groups:
-            found.setdefault(group, []).append(task.card.id)
-    return {group: tuple(ids) for group, ids in sorted(found.items())}
+            by_group.setdefault(group, []).append(task.card.id)
+    return {group: tuple(ids) for group, ids in sorted(by_group.items())}
 
 
 def find(names: str | Iterable[str], home: Path | None = None, data_roots: Sequence[str] = ()) -> list[Task]:
@@ -168,16 +168,16 @@ def find(names: str | Iterable[str], home: Path | None = None, data_roots: Seque
         TaskError: A name that fits nothing (with the nearest that do), or two different cards with one id.
     """
     wanted = [names] if isinstance(names, str) else list(names)
-    found: dict[str, Task] = {}
+    tasks: dict[str, Task] = {}
     parts = [[text] if Path(text).is_file() else text.split(",") for text in wanted]  # a path may hold a comma
     for name in (name.strip() for several in parts for name in several if name.strip()):
         for task in [_mirdata(name, home, data_roots)] if name.startswith("mirdata:") else _find_one(name):
-            known = found.setdefault(task.card.id, task)
+            known = tasks.setdefault(task.card.id, task)
             if known.source != task.source:
                 raise TaskError(f"two cards have the id {task.card.id!r}: {known.source} and {task.source}")
-    if not found:
+    if not tasks:
         raise TaskError("no task was named: list them with 'bench tasks'")
-    return list(found.values())
+    return list(tasks.values())
 
 
 def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
