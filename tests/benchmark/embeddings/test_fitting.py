@@ -10,7 +10,6 @@ import pytest
 
 import benchmark
 from benchmark.audio.decode import AudioRule, load
-from benchmark.audio.deformations import parse
 from benchmark.audio.index import AudioIndex
 from benchmark.audio.windows import cut
 from benchmark.cli.main import main
@@ -178,10 +177,10 @@ class TestFit:
 
     def test_with_the_robustness_view_it_is_fitted_once_on_clean_audio(self, make_task, tmp_path):
         card = make_task(per_class=10)
-        embed_alone(Standardised(), [card], tmp_path, deform=parse("gain=-20,shift=50ms"))
+        embed_alone(Standardised(), [card], tmp_path, deform="gain=-20,shift=50ms")
         assert len(FITS) == 1
         heard = len(HEARD)
-        embed_alone(Standardised(), [card], tmp_path, deform=parse("gain=-20,noise=3"))
+        embed_alone(Standardised(), [card], tmp_path, deform="gain=-20,noise=3")
         assert len(FITS) == 2  # what is embedded anew needs the state
         assert len(HEARD) == 2 * heard
         for one, again in zip(HEARD[:heard], HEARD[heard:], strict=True):

@@ -48,8 +48,8 @@ def write(folder, module="", declared="", init="", more="", used=""):
 
 
 def checked(name, home, capsys, **options):
-    kept = encoders.check(name, home, arguments=(), task=(), data_roots=(), device="cpu", batch_size=2, **options)
-    return kept, capsys.readouterr().out
+    text, kept = encoders.check(name, home, arguments=(), task=(), data_roots=(), device="cpu", batch_size=2, **options)
+    return kept, text + capsys.readouterr().out
 
 
 def rule_of(printed):
