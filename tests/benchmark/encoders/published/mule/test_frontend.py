@@ -1,4 +1,7 @@
 import math
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -331,3 +334,19 @@ class TestInputs:
         inputs = window_inputs(x)
         assert inputs.shape == (2, 1, 96, 100)
         assert torch.equal(inputs, standardised(log_mel(x)[:, None, :, :100]))
+
+
+def test_the_waveform_does_not_depend_on_the_number_of_threads():
+    program = (
+        "import hashlib, numpy as np\nfrom benchmark.audio.mule_waveform import mule_waveform\n"
+        "samples = np.random.default_rng(0).normal(size=(90_000, 2)).astype(np.float32) / 4\n"
+        "print(*[hashlib.sha256(mule_waveform(samples, rate).tobytes()).hexdigest() for rate in (44_100, 22_050)])\n"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", program], check=True, capture_output=True,
+            env={**os.environ, "OMP_NUM_THREADS": threads, "OPENBLAS_NUM_THREADS": threads},
+        ).stdout
+        for threads in ("1", "2", "7")
+    }  # fmt: skip
+    assert len(digests) == 1
