@@ -110,7 +110,7 @@ class TestWhatIsHere:
         card = make_task()
         commands.tasks(str(card))
         end = ending(capsys)
-        assert "is here" in end
+        assert "is here" in " ".join(end.split())
         assert end.endswith(f"\nNext: bench run --encoder logmel --task {card}\n")
 
     def test_a_collection_that_is_rendered(self, capsys, tmp_path):
