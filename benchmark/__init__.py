@@ -47,23 +47,32 @@ for _name in ("tasks", "probes", "results"):
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from benchmark.api import run as run
+    from benchmark.api import run_many as run_many
     from benchmark.catalogue import list_encoders as list_encoders
     from benchmark.catalogue import list_tasks as list_tasks
     from benchmark.encoders.base import Encoder as Encoder
+    from benchmark.errors import BenchmarkWarning as BenchmarkWarning
+    from benchmark.errors import UserError as UserError
     from benchmark.jobs.options import Options as Options
     from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Options", "__version__", "list_encoders", "list_tasks", "load_results", "run"]
+__all__ = [
+    "BenchmarkWarning", "Encoder", "Options", "UserError", "__version__", "list_encoders", "list_tasks", "load_results",
+    "run", "run_many",
+]  # fmt: skip
 
 #: Where the public names are; none may be that of a sub-package, which importing the package would put in its place.
 _PUBLIC = {
+    "BenchmarkWarning": "benchmark.errors",
     "Encoder": "benchmark.encoders.base",
     "Options": "benchmark.jobs.options",
+    "UserError": "benchmark.errors",
     "list_encoders": "benchmark.catalogue",
     "list_tasks": "benchmark.catalogue",
     "load_results": "results.frames",
     "run": "benchmark.api",
+    "run_many": "benchmark.api",
 }
 
 

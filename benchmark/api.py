@@ -1,65 +1,165 @@
-"""``benchmark.run``: one encoder on one task, from Python."""
+"""``benchmark.run`` and ``benchmark.run_many``: encoders on tasks, from Python."""
 
 from __future__ import annotations
 
-import difflib
 import inspect
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.registry import resolve
-from benchmark.errors import UserError
+from benchmark.errors import BenchmarkWarning, UserError
 from benchmark.jobs.options import Options, option_list
-from benchmark.jobs.runner import run_many
+from benchmark.jobs.remarks import remarks
+from benchmark.jobs.runner import UnfinishedError
+from benchmark.jobs.runner import run_many as run_jobs
+from benchmark.system.progress import Advance
 from results.record import Record
 from tasks import registry
+from tasks.registry import Task
+from tasks.spelling import did_you_mean
+
+#: Is told the title of a stage, how much of it is done, and how much there is.
+Progress = Callable[[str, float, float], None]
 
 
-def run(encoder: str | Encoder, task: str | Path, **options: Any) -> Record:
+def run(encoder: str | Encoder, task: str | Path, *, progress: Progress | None = None, **options: Any) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
     Args:
         encoder: A name (``logmel``, ``file.py:Class``, ``hf:id?layer=7``, ``emb:features.npz``, ...; see
             :mod:`benchmark.encoders.spec`) or an :class:`~benchmark.Encoder` object.
         task: A task id or alias, or the path of a card.
+        progress: Called with the title of a stage, how much is done, and how much there is.
         **options: Fields of :class:`benchmark.jobs.options.Options`, by name.
 
     Raises:
         UserError: Something that the caller can mend; so does ``tasks.errors.TaskError`` for tasks and data.
         TypeError: There is no such option.
+
+    Warns:
+        BenchmarkWarning: What a reader of the scores must know: a leak, items left out, a ridge that does better.
+    """
+    encoders, tasks, choices = _named([encoder], [task], options)
+    if len(encoders) != 1 or len(tasks) != 1 or len(choices.subsets) != 1:
+        raise UserError(
+            f"benchmark.run gives one record, and {encoder!r} on {str(task)!r} are "
+            f"{len(encoders) * len(tasks) * len(choices.subsets)}: benchmark.run_many gives several"
+        )
+    return _run(encoders, tasks, choices, progress)[0]
+
+
+def run_many(
+    encoders: str | Encoder | Sequence[str | Encoder],
+    tasks: str | Path | Sequence[str | Path],
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[Record]:
+    """Evaluate every encoder on every task and return the records, in the order of ``bench run``.
+
+    Args:
+        encoders: As for :func:`run`, one or several; a name may hold several, separated by commas.
+        tasks: Likewise.
+        progress: As for :func:`run`.
+        **options: As for :func:`run`.
+
+    Raises:
+        UserError: As for :func:`run`. Of several pairs some may fail: the others are finished, and the error's
+            ``outcomes`` are theirs.
+        TypeError: There is no such option.
+
+    Warns:
+        BenchmarkWarning: As for :func:`run`.
+    """
+    given = [encoders] if isinstance(encoders, str | Encoder) else encoders
+    names = [tasks] if isinstance(tasks, str | Path) else tasks
+    return _run(*_named(given, names, options), progress)
+
+
+def _named(
+    encoders: Sequence[str | Encoder], tasks: Sequence[str | Path], options: Mapping[str, Any]
+) -> tuple[list[Encoder], list[Task], Options]:
+    """Return the encoders and tasks that names stand for, and the options.
+
+    Raises:
+        TypeError: There is no such option.
+        UserError: There is no such encoder, or an option has no such value; so does ``TaskError`` for tasks.
     """
     known = [option.name for option in option_list()]
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise TypeError(
-                f"benchmark.run() has no option {name!r}"
-                + (f": did you mean {near[0]!r}?" if near else f"; it has {', '.join(known)}")
-            )
+            hint = did_you_mean(name, known, f"it has {', '.join(known)}")
+            raise TypeError(f"benchmark.run has no option {name!r}: {hint}")
     choices = Options(**options)
-    home = choices.home_folder
-    encoders = resolve(encoder, home, choices.precision, choices.encoder_args)
-    tasks = registry.find(str(task), home, choices.data_roots)
-    if len(encoders) != 1 or len(tasks) != 1:
-        raise UserError(
-            f"benchmark.run takes one encoder and one task, not {len(encoders)} and {len(tasks)}: "
-            "benchmark.jobs.runner.run_many takes several"
-        )
-    return run_many(encoders, tasks, choices)[0].record
+    home, given = choices.home_folder, choices.encoder_args
+    used = [encoder for name in encoders for encoder in resolve(name, home, choices.precision, given)]
+    return used, registry.find([str(name) for name in tasks], home, choices.data_roots), choices
 
 
-def _explained() -> tuple[inspect.Signature, str]:
-    """Return the signature of :func:`run` with a keyword for each option, and its docstring with their help."""
-    own = [p for p in inspect.signature(run).parameters.values() if p.kind is not p.VAR_KEYWORD]
+def _run(
+    encoders: Sequence[Encoder], tasks: Sequence[Task], choices: Options, progress: Progress | None
+) -> list[Record]:
+    try:
+        outcomes = run_jobs(encoders, tasks, choices, _Calls(progress))
+    except UnfinishedError as error:
+        _warn([outcome.record for outcome in error.outcomes])
+        raise
+    records = [outcome.record for outcome in outcomes]
+    _warn(records)
+    return records
+
+
+def _warn(records: Sequence[Record]) -> None:
+    for record in records:
+        ridge = record.floors.ridge or {}
+        notes = [
+            f"{record.name} on {record.task.id}: {metric} is below that of a ridge regression on the same embeddings "
+            f"({ridge[metric].value:.3f}) by more than the interval"
+            for metric in record.floors.loses_to_ridge
+        ]
+        for note in dict.fromkeys([*notes, *remarks(record)]):
+            warnings.warn(note, BenchmarkWarning, stacklevel=4)
+
+
+class _Calls:
+    """Hands the progress of a run to a function."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self._progress = progress
+
+    @contextmanager
+    def stage(self, title: str, total: float, unit: str) -> Iterator[Advance]:  # noqa: ARG002
+        """Open a stage; the function hears of every step."""
+        whole = total
+
+        def advance(done: float, note: str = "", total: float | None = None) -> None:  # noqa: ARG001
+            nonlocal whole
+            whole = whole if total is None else total
+            if self._progress is not None:
+                self._progress(title, done, whole)
+
+        advance(0)
+        yield advance
+
+    def say(self, text: str) -> None:
+        """Tell nothing: what matters of it is a warning."""
+
+
+def _explain(function: Callable[..., object], returns: object) -> None:
+    """Give a function a signature with a keyword for each option, and their help in its docstring."""
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
     keywords = [
         inspect.Parameter(option.name, inspect.Parameter.KEYWORD_ONLY, default=option.default, annotation=option.type)
         for option in option_list()
     ]
-    lines = [f"        {option.name}: {option.flag.help}\n" for option in option_list()]
-    return inspect.Signature([*own, *keywords], return_annotation=Record), "\n    Options:\n" + "".join(lines)
+    vars(function)["__signature__"] = inspect.Signature([*own, *keywords], return_annotation=returns)
+    lines = "".join(f"        {option.name}: {option.flag.help}\n" for option in option_list())
+    function.__doc__ = f"{function.__doc__}\n    Options:\n{lines}    "
 
 
-_signature, _options = _explained()
-vars(run)["__signature__"] = _signature
-run.__doc__ = f"{run.__doc__}{_options}    "
+_explain(run, Record)
+_explain(run_many, list[Record])

@@ -13,6 +13,10 @@ class UserError(Exception):
     for_user = True
 
 
+class BenchmarkWarning(UserWarning):
+    """What a caller of ``benchmark.run`` must know of a record: a leak, items left out, a ridge that does better."""
+
+
 def message_for_user(error: BaseException) -> str | None:
     """Return the message of an error that the user can mend, nothing for any other."""
     return str(error) if getattr(error, "for_user", False) else None

@@ -74,6 +74,16 @@ class Record(Section):
     folds: list[FoldSection] = Field(default_factory=list)
     predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
 
+    def __repr__(self) -> str:
+        """Return the record in a line: its encoder, task and scores on test."""
+        scores = ", ".join(
+            f"{metric} {score.value:.3f}" + ("" if score.low is None else f" ({score.low:.3f}–{score.high:.3f})")
+            for metric, score in self.scores.test.items()
+        )
+        return f"<Record {self.name} on {self.task.id}: {scores}>"
+
+    __str__ = __repr__
+
     @property
     def name(self) -> str:
         """What names the record's row: the encoder's id, and the variant where there is one."""

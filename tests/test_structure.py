@@ -10,7 +10,6 @@ from tests.conftest import slow_modules
 
 #: Modules whose tests stand in the module of tests of another, which uses them.
 TESTED_IN = {
-    "benchmark/api": "benchmark/jobs/test_runner.py",
     "benchmark/audio/chunks": "benchmark/audio/test_sound_files.py",
     "benchmark/audio/flac": "benchmark/audio/test_sound_files.py",
     "benchmark/audio/inspection": "benchmark/audio/test_sound_files.py",
@@ -49,6 +48,7 @@ TESTED_IN = {
     "benchmark/jobs/items": "benchmark/jobs/test_runner.py",
     "benchmark/jobs/job": "benchmark/jobs/test_plan.py",
     "benchmark/jobs/provenance": "benchmark/system/test_machine.py",
+    "benchmark/jobs/remarks": "benchmark/test_api.py",
     "benchmark/pretraining/data/features": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/data/hashes": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/data/shard_readers": "benchmark/pretraining/data/test_prepare.py",

@@ -57,7 +57,8 @@ def plan_jobs(
     stores: dict[str, EmbeddingStore] = {}
     for encoder in encoders:
         if isinstance(encoder, Precomputed):
-            _refuse_deformations(encoder, options)
+            if options.deformations:
+                _refuse_deformations(encoder, options.deformations[0].text)
             source = PrecomputedStore(encoder)
             for data in tasks:
                 jobs += _jobs(encoder, precomputed_items(data, encoder, options, report), source, options)
@@ -67,7 +68,8 @@ def plan_jobs(
             fitted_on = None
             if encoder.fitted:
                 _refuse_fitted_on_folds(encoder, data)
-                _refuse_export(encoder, options)
+                if options.export is not None:
+                    _refuse_export(encoder)
                 fitted_on = training_split(data.task.card.id, *data.train, index, report)
             used, space, own_windows = _fed(encoder, data.task.card, fitted_on, own_windows=options.own_windows)
             store = stores.setdefault(space.key, EmbeddingStore(options.home_folder, space))
@@ -157,12 +159,11 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) 
     )
 
 
-def _refuse_deformations(encoder: Precomputed, options: Options) -> None:
-    if options.deformations:
-        raise UserError(
-            f"--deform {options.deformations[0].text}: the embeddings in {encoder.path} were computed elsewhere, and "
-            "there is no audio of them to deform: leave --deform out, or name the encoder that made them"
-        )
+def _refuse_deformations(encoder: Precomputed, first: str) -> None:
+    raise UserError(
+        f"--deform {first}: the embeddings in {encoder.path} were computed elsewhere, and there is no audio of them to "
+        "deform: leave --deform out, or name the encoder that made them"
+    )
 
 
 def _refuse_fitted_on_folds(encoder: Encoder, data: TaskItems) -> None:
@@ -187,12 +188,11 @@ def _refuse_with_folds(data: TaskItems, options: Options) -> None:
             )
 
 
-def _refuse_export(encoder: Encoder, options: Options) -> None:
-    if options.export is not None:
-        raise UserError(
-            f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it "
-            "was fitted on: leave --export out"
-        )
+def _refuse_export(encoder: Encoder) -> None:
+    raise UserError(
+        f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it "
+        "was fitted on: leave --export out"
+    )
 
 
 def _fed(encoder: Encoder, card: TaskCard, fitted_on: str | None, *, own_windows: bool) -> tuple[Encoder, Space, bool]:

@@ -6,14 +6,11 @@ import textwrap
 from collections.abc import Sequence
 from statistics import fmean
 
-from benchmark.audio.lengths import RULE
+from benchmark.jobs.remarks import remarks
 from benchmark.jobs.runner import Outcome
 from benchmark.reports.robustness import format_robustness
-from benchmark.system.long_lists import SHOWN
 from benchmark.system.tables import WIDTH, table
-from results.intervals import interval_notes, map_note, meaning, span
-from results.partial import format_left_out
-from results.record import Record
+from results.intervals import meaning, span
 
 NAMES = 3  # the first columns of scores: task, encoder, metric
 
@@ -23,7 +20,7 @@ def format_outcomes(outcomes: Sequence[Outcome]) -> str:
     whole = [outcome for outcome in outcomes if outcome.record.curve is None]
     curves = [outcome for outcome in outcomes if outcome.record.curve is not None]
     parts = ([_scores(whole)] if whole else []) + ([_curves(curves)] if curves else [])
-    parts += dict.fromkeys(line for outcome in outcomes for line in _remarks(outcome.record))
+    parts += dict.fromkeys(line for outcome in outcomes for line in remarks(outcome.record))
     for outcome in outcomes:
         if outcome.displaced is not None:
             what = f"{outcome.record.name} on {outcome.record.task.id}"
@@ -95,42 +92,3 @@ def _curves(outcomes: Sequence[Outcome]) -> str:
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
     where = f"Records in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json"
     return f"{table(rows, headers, NAMES)}\n\n{where}"
-
-
-def _remarks(record: Record) -> list[str]:
-    """Return what a reader of the scores must know of what was scored."""
-    data, what = record.data, f"{record.name} on {record.task.id}"
-    remarks = []
-    remarks += [f"{what}: {note}" for note in [*interval_notes(record), *map_note(record)]]
-    if record.folds:
-        metric = record.task.metrics[0]
-        values = ", ".join(f"{fold.name}: {fold.scores.test[metric].value:.3f}" for fold in record.folds)
-        remarks.append(f"{what}: each item is scored by the probe of its fold; {metric} by fold: {values}")
-    if data.cut_inside_frame:
-        names = _first(data.cut_inside_frame)
-        remarks.append(f"{what}: {len(data.cut_inside_frame)} file(s) end inside an MPEG frame and were used: {names}")
-    if data.short:
-        remarks.append(f"{what}: {len(data.short)} track(s) are {RULE} length and were used: {_first(data.short)}")
-    if data.partial:
-        remarks.append(
-            f"{what} is partial, {format_left_out(data)}. The record names them; the leaderboard keeps it apart"
-        )
-    elif data.missing:
-        remarks.append(f"{what}: counts that differ from the card's, named in the record")
-    if data.shared_groups:
-        remarks.append(f"{what}: {len(data.shared_groups)} group(s) of test are also in train or valid: a leak")
-    if data.shared_audio:
-        remarks.append(f"{what}: {len(data.shared_audio)} test track(s) have the very audio of a train or valid track")
-    if data.near_duplicates:
-        remarks.append(
-            f"{what}: {data.near_duplicates} test item(s) are nearly the same as one of train: a leak? "
-            f"'bench data audit {record.task.id} --encoder {record.encoder.id}' names them"
-        )
-    if record.limit is not None:
-        remarks.append(f"{what}: limited to {record.limit} items; this record enters no leaderboard")
-    return remarks
-
-
-def _first(names: Sequence[str]) -> str:
-    """Return the first of many names."""
-    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -12,10 +12,10 @@ from benchmark.errors import UserError
 from benchmark.jobs import evaluate as evaluation
 from benchmark.jobs import reproduce as work
 from benchmark.jobs import select as selection
+from benchmark.jobs.remarks import remarks
 from benchmark.jobs.splits import JobData
 from benchmark.reports.compare import compare
 from benchmark.reports.labels import labels
-from benchmark.reports.scores import _remarks
 from results import leaderboard, store
 from results.predictions import read_split
 from tasks import registry
@@ -110,8 +110,8 @@ class TestRecord:
         with np.load(folded[1].parent / "given.npz") as given:
             np.savez(other, ids=given["ids"], embeddings=np.random.default_rng(1).normal(size=(60, 8)))
         benchmark.run(f"emb:{other}", folded[1], **places, **FAST)
-        remarks = "\n".join(_remarks(record))
-        assert "given on vectors: each item is scored by the probe of its fold; accuracy by fold: 1: " in remarks
+        notes = "\n".join(remarks(record))
+        assert "given on vectors: each item is scored by the probe of its fold; accuracy by fold: 1: " in notes
         assert "given" in compare("given", "other", [], results=places["results"])
         assert "accuracy" in labels(str(path), None, results=places["results"])
         assert "5 folds" in leaderboard.render(store.read_all(places["results"]))

@@ -11,7 +11,7 @@ import benchmark
 from benchmark.errors import UserError
 from benchmark.jobs.embedding_audit import audit
 from benchmark.jobs.near_duplicates import affordable, format_near_duplicates, near_duplicates
-from benchmark.reports.scores import _remarks
+from benchmark.jobs.remarks import remarks
 from benchmark.system.progress import Silent
 from probes.data import SplitArrays
 
@@ -89,7 +89,7 @@ class TestRun:
         record = benchmark.run(bands, card, home=home, results=tmp_path / "results", **FAST)
         assert record.data.shared_audio == []  # the bytes differ
         assert record.data.near_duplicates == 2
-        assert any("2 test item(s) are nearly the same as one of train: a leak?" in line for line in _remarks(record))
+        assert any("2 test item(s) are nearly the same as one of train: a leak?" in line for line in remarks(record))
         plugin = tmp_path / "mine.py"
         plugin.write_text("from tests.benchmark.conftest import Bands\n\n\nclass Mine(Bands):\n    name = 'mine'\n")
         with pytest.raises(UserError, match=r"60 of 60 items of tones are not embedded yet: bench embed -e .*mine.py"):

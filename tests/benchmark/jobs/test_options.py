@@ -27,7 +27,7 @@ def help_of(command):
 class TestOneList:
     def test_benchmark_run_has_a_keyword_for_each_with_its_default(self):
         parameters = inspect.signature(benchmark.run).parameters
-        assert list(parameters) == ["encoder", "task", *NAMES]
+        assert list(parameters) == ["encoder", "task", "progress", *NAMES]
         assert {name: parameters[name].default for name in NAMES} == {
             field.name: field.default for field in dataclasses.fields(Options)
         }
@@ -82,7 +82,7 @@ class TestRefusals:
     def test_a_keyword_that_is_no_option_is_named(self):
         with pytest.raises(TypeError, match="no option 'trails': did you mean 'trials'"):
             benchmark.run("logmel", "demo_key", trails=3)
-        with pytest.raises(TypeError, match="no option 'zzz'; it has home, "):
+        with pytest.raises(TypeError, match="no option 'zzz': it has home, "):
             benchmark.run("logmel", "demo_key", zzz=3)
 
 

@@ -22,8 +22,8 @@ from benchmark.errors import UserError
 from benchmark.jobs import evaluate as evaluation
 from benchmark.jobs import runner, select
 from benchmark.jobs.options import Options
+from benchmark.jobs.remarks import remarks
 from benchmark.jobs.splits import JobData
-from benchmark.reports.scores import _remarks
 from probes.data import LeakError
 from results import store
 from results.record import RecordError
@@ -89,7 +89,7 @@ class TestRecord:
         for overwrite in ("missing", "always"):  # the second finds all embeddings in the store
             record = benchmark.run(bands, card, **places, **FAST, overwrite=overwrite)
             assert (record.data.cut_inside_frame, record.data.short) == (["t004"], ["t009"])
-        about_files = [remark for remark in _remarks(record) if "intervals" not in remark]
+        about_files = [remark for remark in remarks(record) if "intervals" not in remark]
         assert about_files == [
             "bands on tones: 1 file(s) end inside an MPEG frame and were used: t004",
             "bands on tones: 1 track(s) are under a tenth of the median length and were used: t009",
