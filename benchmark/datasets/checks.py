@@ -159,8 +159,8 @@ def _decode_some(items: Items, rows: Sequence[int], everything: bool, states: di
         return
     checked = _in_threads(_checked, paths, "decode")
     damaged = [f"{path}: {file.problem}" for path, file in zip(paths, checked, strict=True) if file.problem]
-    of = f" of {len(every)} (--all decodes them all)" if len(paths) < len(every) else ""
-    yield Finding(f"  decoded {len(paths)} file(s){of}: " + (f"{len(damaged)} damaged" if damaged else "all sound"))
+    rest = f" (of {len(every):,}: --all decodes them all)" if len(paths) < len(every) else ""
+    yield Finding(f"  decoded {len(paths)} file(s): {f'{len(damaged)} damaged' if damaged else 'all sound'}{rest}")
     states |= {path: "damaged" for path, file in zip(paths, checked, strict=True) if file.problem}
     yield from _notes(paths, checked, states)
     yield from map(complaint, damaged)
