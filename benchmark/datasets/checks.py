@@ -132,7 +132,7 @@ def format_states(items: Items, kind: Kind, states: Sequence[str]) -> str:
     member = KINDS[kind].membership(items.targets, len(items.labels))
     splits, found = np.array(items.splits), np.array(states, dtype=object)
     rows = []
-    for split in SPLITS:
+    for split in items.parts:
         inside = splits == split
         sums = [int((inside & (found == name)).sum()) for name in names]
         if not any(sums):

@@ -95,8 +95,8 @@ def split_card(card_path: str, by: str | None, shares: str, seed: int, *, overwr
     path, card, source = task.source, task.card, task.manifest
     if card.columns is not None and card.columns.split is None:
         raise UserError(
-            f'{card_path} names folds ({card.columns.fold!r}), each of which is test once: write split = "split" in place '
-            "of fold in its columns, if one split is wanted"
+            f'{card_path} names folds ({card.columns.fold!r}), each of which is test once: write split = "split" in '
+            "place of fold in its columns, if one split is wanted"
         )
     _refuse_absent(source, card)
     split = new_split(read_table(source), card, by, parsed, seed, anew=overwrite)

@@ -77,6 +77,7 @@ def new_split(
     """
     columns = card.columns
     assert columns is not None
+    assert columns.split is not None
     group = columns.group if by is None else composed(by)
     _refuse_missing(table, card, by)
     present = _present(table, card, anew=anew)
