@@ -27,6 +27,8 @@ from tasks.kinds import KINDS, Kind
 from tasks.spelling import did_you_mean
 
 LEAKS = ("groups", "files", "content")
+FEW = 10  # items of a split, below which its score says little
+NAMED = 5  # labels in a line
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,35 @@ def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[
         elif number:
             outcome.append(Finding(what + (" (documented)" if expected is not None else ""), False))
     return sorted(outcome, key=lambda finding: not finding.is_error)
+
+
+def thin_splits(items: Items, kind: Kind) -> list[str]:
+    """Return why the scores of valid or test (or of folds) would say little: too few items, or all of them alike."""
+    told = []
+    for split in items.folds or ("valid", "test"):
+        rows = items.rows(split)
+        if 0 < len(rows) < FEW:
+            noun = "item" if len(rows) == 1 else "items"
+            told.append(f"{split} has {len(rows)} {noun}: a score of so few says little, whatever its interval")
+        if len(rows) > 1 and KINDS[kind].has_labels:
+            first = items.targets[rows[0]]
+            if (items.targets[rows] == first).all():
+                held = [items.labels[label] for label in KINDS[kind].labels_of(first)]
+                same = f"of one class, {held[0]!r}" if held and not KINDS[kind].several else "of the same labels"
+                told.append(f"all {len(rows)} items of {split} are {same}: who always says that scores best")
+    return told
+
+
+def absent_labels(items: Items, kind: Kind) -> list[str]:
+    """Return which labels each split lacks, a line for each split that lacks any."""
+    if not KINDS[kind].has_labels:
+        return []
+    told = []
+    for split, labels in _absent(items, KINDS[kind].membership(items.targets, len(items.labels))).items():
+        if labels:
+            more = f" and {len(labels) - NAMED} more" if len(labels) > NAMED else ""
+            told.append(f"{split} has no item of {len(labels)} label(s): {', '.join(labels[:NAMED])}{more}")
+    return told
 
 
 def shared_between(

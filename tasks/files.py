@@ -30,6 +30,11 @@ ANNOTATIONS = 2_000_000_000  #: bytes of a published annotation file
 INFLATED = 4  #: times its size that a compressed file may become, beyond INFLATED_FREE bytes
 INFLATED_FREE = 40_000_000  #: as JSON, so many bytes may become 20 times as much memory
 BLOCK = 1 << 20
+#: How names of audio files end, also of those that libsndfile cannot read: these are then named, with the reason.
+AUDIO_SUFFIXES = frozenset({
+    ".wav", ".wave", ".w64", ".rf64", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".au", ".snd", ".aiff", ".aif",
+    ".aifc", ".caf", ".m4a", ".mp4", ".aac", ".wma",
+})  # fmt: skip
 DOTS = 200  #: in a line of TOML, outside texts: a key of more parts takes time by the square
 MAGIC = b"\x93NUMPY"
 _TOML_TEXTS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')

@@ -5,7 +5,9 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import importlib
+import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -21,6 +23,8 @@ from tasks.spelling import as_on_disk, did_you_mean
 
 Progress = Callable[[int, int], None]
 
+TABLES = (".csv", ".tsv", ".xlsx", ".xls", ".ods")  # what a user may give in place of a card
+CARDS = 200  # cards beside a manifest that are looked into
 #: The built-in collections. Each is a module or package of ``tasks.collections`` of this name.
 COLLECTIONS = ("demo", "emomusic", "giantsteps", "gtzan", "jamendo", "msd", "mtt", "nsynth")
 
@@ -206,6 +210,8 @@ def _find_one(name: str) -> list[Task]:
         if builtin is not None and builtin.source != path:
             raise TaskError(f"{path}: {task.card.id!r} is the id of a built-in task: choose another id for the card")
         return [task]
+    if name.lower().endswith(TABLES) or (os.sep in name and expanded(name).is_dir()):
+        _refuse_no_card(name)
     tasks, by_group = builtin_tasks(), groups()
     aliases = {alias: task for task in tasks.values() for alias in task.card.aliases}
     key = re.sub(r"-(?![^\[]*\])", "_", name.lower())  # but not the hyphen of a range, as in demo_[a-k]*
@@ -224,3 +230,31 @@ def _find_one(name: str) -> list[Task]:
     known = [*tasks, *aliases, *by_group]
     hint = did_you_mean(key, known, "list them with 'bench tasks'", names=3, cutoff=0.5)
     raise TaskError(f"no task, alias or group fits {name!r}: {hint} (the path of a card ends in .toml)")
+
+
+def _refuse_no_card(name: str) -> None:
+    """Refuse a manifest or a folder in place of a card, and name the card that goes with it, or what writes one.
+
+    Raises:
+        TaskError: Always.
+    """
+    path = as_on_disk([expanded(name)])[0]
+    folder = path if path.is_dir() else path.parent
+    what = "a folder" if path.is_dir() else "a table"
+    if not path.exists():
+        raise TaskError(f"there is no file {name} (and a task is named by its card, a .toml file): check the path")
+    fits = []
+    for card in sorted(folder.glob("*.toml"))[:CARDS]:
+        try:
+            task = Task(read_card(card), card)
+            if task.card.manifest is not None and (path.is_dir() or task.manifest == resolved(path)):
+                fits.append(card)
+        except (TaskError, OSError):
+            continue
+    if fits:
+        names = " or ".join(f"--task {shlex.quote(str(card))}" for card in fits[:3])
+        raise TaskError(f"{name} is {what}; a task is named by its card: {names}")
+    raise TaskError(
+        f"{name} is {what}, and a task is named by its card, of which there is none beside it. Write one: "
+        f"bench tasks new {shlex.quote(name)}"
+    )

@@ -73,6 +73,23 @@ def data_verify(
     show(findings, f"\n{{n}} problem(s). What belongs where: bench data where {task}")
 
 
+@data_app.command("split")
+def data_split(
+    card: Annotated[str, typer.Argument(metavar="CARD", help="A card of your own (bench tasks new writes one).")],
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="No two splits share a value of this column (default: the card's group)."),
+    ] = None,
+    shares: Annotated[str, typer.Option(help="Of train, valid and test.")] = "0.8,0.1,0.1",
+    seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Make another split where there is one.")] = False,
+) -> None:
+    """Make a split by groups and labels, write it beside the manifest, and print its counts by class."""
+    from benchmark.datasets.own import split_card
+
+    display(split_card(card, by, shares, seed, overwrite=overwrite))
+
+
 @data_app.command("where")
 def data_where(task: DataTask, data_root: DataRoots = None, home: Home = None) -> None:
     """Print which files belong where, how to get them, and how to use audio that you own."""

@@ -1,8 +1,9 @@
-"""How commands that look at many files print what they find."""
+"""How commands that look at many files print what they find, and those that make a file say what became of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import typer
 
@@ -29,3 +30,23 @@ def show(findings: Iterable[Finding], problem: str = "") -> None:
     if problem:
         display(problem.replace("{n}", str(errors)), error=True)
     raise typer.Exit(1)
+
+
+def generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
+    """Write a generated file, or say how it differs from its source.
+
+    Raises:
+        typer.Exit: It differs.
+    """
+    from results.generated import difference, write
+
+    if not check:
+        changed = write(output, content)
+        display(f"{output} {'written' if changed else 'is up to date'}", error=True)
+        return
+    differs = difference(output, content, command)
+    if differs:
+        display(differs, end="")
+        display(f"{output} is not what {source}: run '{command}'", error=True)
+        raise typer.Exit(1)
+    display(f"{output} is what {source}")

@@ -1,4 +1,4 @@
-"""``bench compare``, ``labels``, ``reproduce``, ``predict``, ``tasks``, ``doctor``, ``leaderboard``: what reads."""
+"""``bench compare``, ``labels``, ``reproduce``, ``predict``, ``doctor``, ``leaderboard``: what reads."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
+from benchmark.cli.printing import generated
 from benchmark.errors import UserError
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
@@ -130,28 +131,6 @@ def predict(
 
 
 @reading_app.command()
-def tasks(
-    name: Annotated[str | None, typer.Argument(help="A task id, alias, group, glob or path of a card.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Write the page of all tasks.")] = False,
-    output: Annotated[Path, typer.Option("-o", "--output", help="With --markdown: the file.")] = Path("docs/tasks.md"),
-    check: Annotated[
-        bool, typer.Option("--check", help="With --markdown: write nothing; exit 1 if the file is out of date.")
-    ] = False,
-    home: Home = None,
-) -> None:
-    """List the tasks, or print one card with what is missing on this machine."""
-    if markdown:
-        from benchmark.reports.tasks_page import render
-
-        _generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
-        return
-    from benchmark.reports.tasks import format_tasks
-    from benchmark.system.home import home_folder
-
-    display(format_tasks(name, home_folder(home)))
-
-
-@reading_app.command()
 def doctor(home: Home = None) -> None:
     """Say what this machine has, and what is slow here and why: a page that fits a bug report."""
     from benchmark.reports.doctor import format_doctor
@@ -176,20 +155,4 @@ def leaderboard(
     content = render(store.read_all(results))
     if show and not check:
         display(content, end="")
-    _generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)
-
-
-def _generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
-    """Write a generated file, or say how it differs from its source."""
-    from results.generated import difference, write
-
-    if not check:
-        changed = write(output, content)
-        display(f"{output} {'written' if changed else 'is up to date'}", error=True)
-        return
-    differs = difference(output, content, command)
-    if differs:
-        display(differs, end="")
-        display(f"{output} is not what {source}: run '{command}'", error=True)
-        raise typer.Exit(1)
-    display(f"{output} is what {source}")
+    generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)

@@ -14,6 +14,7 @@ import numpy as np
 from benchmark.audio.lengths import RULE, far_shorter
 from benchmark.system.finding import Finding
 from benchmark.system.progress import Terminal
+from benchmark.system.tables import table
 from results.markdown import folded
 from tasks.card import TaskCard
 from tasks.errors import TaskError
@@ -25,6 +26,7 @@ from tasks.sources.locations import CollectionLocation, empty_audio, items_of, m
 from tasks.sources.state import is_here, is_unpacked, problem_of
 
 SAMPLE = 20  # audio files that are decoded unless all are wanted
+STATES_SHOWN = 40  # rows of the table by split and class
 SHOWN = 5
 T = TypeVar("T")
 
@@ -96,8 +98,14 @@ def verify_items(card: TaskCard, items: Items) -> Iterator[Finding]:
                 yield Finding(f"  {split:<5} {place:>4}  {items.track_ids[i]}  {target}  {items.audio[i]}")
 
 
-def verify_audio(items: Items, everything: bool) -> Iterator[Finding]:
-    """Look for the audio, and decode a sample of it, or ``everything``."""
+def verify_audio(items: Items, everything: bool, kind: Kind | None = None) -> Iterator[Finding]:
+    """Look for the audio, and decode a sample of it, or ``everything``.
+
+    Args:
+        items: The items.
+        everything: Whether all files are decoded.
+        kind: Of the task; where it is given, what is wrong is counted by split and class too.
+    """
     missing, empty = missing_audio(items), empty_audio(items)
     yield Finding(f"  audio: {len(items) - len(missing)} of {len(items)} here")
     for folder, count in unreadable(items, missing).items():
@@ -105,12 +113,44 @@ def verify_audio(items: Items, everything: bool) -> Iterator[Finding]:
     for what, rows in (("missing", missing), ("empty (0 bytes)", empty)):
         if rows:
             yield complaint(f"{len(rows)} audio file(s) are {what}:", [items.audio[row] for row in rows])
-    yield from _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything)
+    states = dict.fromkeys((items.audio[row] for row in missing), "missing")
+    states |= dict.fromkeys((items.audio[row] for row in empty), "damaged")
+    yield from _decode_some(items, sorted({*range(len(items))} - {*missing} - {*empty}), everything, states)
+    if kind is not None and states:
+        yield Finding(format_states(items, kind, [states.get(path, "") for path in items.audio]))
 
 
-def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> Iterator[Finding]:
-    """Decode the files at ``rows``, or a sample of them that is always the same."""
-    paths = list(dict.fromkeys(items.audio[row] for row in rows))
+def format_states(items: Items, kind: Kind, states: Sequence[str]) -> str:
+    """Return how many items of each split and class are missing, damaged or short; only where there are any.
+
+    Args:
+        items: n items.
+        kind: Of the task.
+        states: Of each item ``missing``, ``damaged``, ``short``, or nothing where it is sound.
+    """
+    names = [name for name in ("missing", "damaged", "short") if name in states]
+    member = KINDS[kind].membership(items.targets, len(items.labels))
+    splits, found = np.array(items.splits), np.array(states, dtype=object)
+    rows = []
+    for split in items.parts:
+        inside = splits == split
+        sums = [int((inside & (found == name)).sum()) for name in names]
+        if not any(sums):
+            continue
+        rows.append([split, "all", *sums, int(inside.sum())])
+        for label, name in enumerate(items.labels if KINDS[kind].has_labels else ()):
+            of_class = inside & member[:, label]
+            sums = [int((of_class & (found == state)).sum()) for state in names]
+            if any(sums):
+                rows.append([split, name, *sums, int(of_class.sum())])
+    if len(rows) > STATES_SHOWN:
+        rows = [*rows[:STATES_SHOWN], [f"and {len(rows) - STATES_SHOWN} more", *[""] * (len(names) + 2)]]
+    return table(rows, ["split", "class", *names, "of"])
+
+
+def _decode_some(items: Items, rows: Sequence[int], everything: bool, states: dict[Path, str]) -> Iterator[Finding]:
+    """Decode the files at ``rows``, or a sample of them that is always the same; note in ``states`` what is wrong."""
+    paths = every = list(dict.fromkeys(items.audio[row] for row in rows))
     if not everything and len(paths) > SAMPLE:
         chosen = np.random.default_rng(0).choice(len(paths), SAMPLE, replace=False)
         paths = [paths[place] for place in sorted(chosen.tolist())]
@@ -119,8 +159,10 @@ def _decode_some(items: Items, rows: Sequence[int], everything: bool) -> Iterato
         return
     checked = _in_threads(_checked, paths, "decode")
     damaged = [f"{path}: {file.problem}" for path, file in zip(paths, checked, strict=True) if file.problem]
-    yield Finding(f"  decoded {len(paths)} file(s): " + (f"{len(damaged)} damaged" if damaged else "all sound"))
-    yield from _notes(paths, checked)
+    rest = f" (of {len(every):,}: --all decodes them all)" if len(paths) < len(every) else ""
+    yield Finding(f"  decoded {len(paths)} file(s): {f'{len(damaged)} damaged' if damaged else 'all sound'}{rest}")
+    states |= {path: "damaged" for path, file in zip(paths, checked, strict=True) if file.problem}
+    yield from _notes(paths, checked, states)
     yield from map(complaint, damaged)
 
 
@@ -150,7 +192,7 @@ def _checked(path: Path) -> _Checked:
         return _Checked(f"it cannot be read: {error.strerror or error}")
 
 
-def _notes(paths: Sequence[Path], checked: Sequence[_Checked]) -> Iterator[Finding]:
+def _notes(paths: Sequence[Path], checked: Sequence[_Checked], states: dict[Path, str]) -> Iterator[Finding]:
     """Yield what is to be told of files that are no problem: odd ends, and lengths far below the others'."""
     notes: dict[str, list[Path]] = {}
     for path, file in zip(paths, checked, strict=True):
@@ -161,6 +203,7 @@ def _notes(paths: Sequence[Path], checked: Sequence[_Checked]) -> Iterator[Findi
     for row in far_shorter(seconds):
         what = f"far shorter than the others ({RULE}, {np.median(seconds):.1f} s)"
         notes.setdefault(what, []).append(sound[row][0])
+        states[sound[row][0]] = "short"
     for what, which in notes.items():
         yield Finding(f"  note: {len(which)} file(s): {what}:{_listed(which)}")
 

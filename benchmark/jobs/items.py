@@ -19,6 +19,7 @@ from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.long_lists import shown
 from benchmark.system.progress import Reporter
 from results.markdown import folded
+from tasks.audit import thin_splits
 from tasks.items import Items
 from tasks.registry import Task
 
@@ -40,11 +41,12 @@ def select_items(task: Task, items: Items, options: Options, *, audio: bool = Tr
     """
     present = items
     missing: tuple[str, ...] = ()
-    if audio and task.has_reader:
+    if audio:
         present, missing = present_items(
             task, items, allow_missing=options.allow_missing, home=options.home_folder, data_roots=options.data_roots
         )
-        _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
+        if missing:
+            _refuse_empty(present, f"{task.card.id} has no item of", f"whose audio is there (see {_where(task)})")
     return _limited(task, items, present, missing, limit=options.limit, seed=options.seed, protocol=options.protocol)
 
 
@@ -86,7 +88,7 @@ def present_items(
     Raises:
         UserError: More is missing than ``--allow-missing`` says.
     """
-    from tasks.sources.locations import as_named, folder_meant, missing_audio, unreadable
+    from tasks.sources.locations import as_named, empty_audio, folder_meant, missing_audio, unreadable
 
     absent = missing_audio(items)
     shut = unreadable(items, absent)
@@ -109,6 +111,9 @@ def present_items(
         lines = shown(lines, home / f"missing-{task.card.id}.txt", [str(path) for path in paths])
         lines += [f"  the annotations give {text[1:-1]}" for text in missing[len(absent) :]]
         elsewhere = "" if place is None else folder_meant(items, absent, place)
+        empty = empty_audio(items)
+        lines += [f"  (and with 0 bytes, which counts as damaged: {items.audio[row]})" for row in empty[:SHOWN_EMPTY]]
+        lines += [f"  (and {len(empty) - SHOWN_EMPTY} more of 0 bytes)"] if len(empty) > SHOWN_EMPTY else []
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
@@ -121,19 +126,24 @@ def present_items(
     return items.take(there), tuple(missing)
 
 
+SHOWN_EMPTY = 5
+
+
 def _where(task: Task) -> str:
     """Return where a user reads what belongs where; the data commands know no tasks of mirdata."""
     if task.loaded is not None:
         return f"what mirdata's loader expects in {task.source}"
+    if task.card.manifest is not None:
+        return f"'bench data verify {task.source}'"
     return f"'bench data where {task.card.id}'"
 
 
 def _place(task: Task, home: Path, data_roots: Sequence[str]) -> CollectionLocation | None:
-    """Return where the collection of a built-in task lies; the data of mirdata lie where they were found."""
+    """Return where the collection of a built-in task lies; other data lie where they were found, or are rendered."""
     from tasks.sources.card import read_collection
-    from tasks.sources.locations import location_of as location_of
+    from tasks.sources.locations import known_collections, location_of
 
-    if task.loaded is not None:
+    if task.loaded is not None or task.collection not in known_collections() or task.card.manifest is not None:
         return None
     return location_of(read_collection(task.collection), home, data_roots)
 
@@ -234,4 +244,7 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
             )
         data.append(select_items(task, items, options, audio=audio))
         tell(task.card, items, data[-1].missing, (), report)
+        if task.card.manifest is not None and options.limit is None:
+            for text in thin_splits(data[-1].items, task.card.kind):
+                report.say(f"Warning, {task.card.id}: {text}")
     return data

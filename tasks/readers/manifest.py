@@ -23,8 +23,9 @@ from tasks.files import TABLE, read_text
 from tasks.items import FEWEST_FOLDS, Items, numbers_by_value
 from tasks.kinds import KINDS
 from tasks.metrics.table import label_problems
-from tasks.sources.layout import denied
+from tasks.row_problems import fold_alike
 from tasks.spelling import AmbiguousNameError, clashes, composed, find, folded, form_of, visible
+from tasks.split_names import split_named
 
 SHOWN = 20
 ROWS = 2_000_000  # a manifest of more would not fit into the memory of many machines
@@ -36,12 +37,18 @@ LARGEST = float(np.finfo(np.float32).max)
 def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     """Read a manifest as the items of ``card``.
 
-    Audio paths are relative to the manifest; without ``audio``, their files need not be there. Labels keep the card's
-    order; without one they are sorted (by value when all are whole numbers).
+    Audio paths are relative to the manifest. A file that is not there is no problem of the manifest: whoever needs it
+    says so; but beside other problems it is named. Splits may have the names that :mod:`tasks.split_names` knows.
+    Labels keep the card's order; without one they are sorted (by value when all are whole numbers).
+
+    Args:
+        path: The manifest.
+        card: Its card.
+        audio: Whether files are looked for, to be named as the disk spells them.
 
     Raises:
         TaskError: The file is missing, not UTF-8, lacks a column, or has rows that cannot be used: every problem is
-            named with its row, the first 20 in full.
+            named with its row, of those that many rows have alike the first.
     """
     columns = card.columns
     if columns is None:
@@ -50,25 +57,26 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     problems: list[tuple[int, str]] = []
     ids: dict[str, int] = {}
     found: list[Path] = []
+    splits: list[str] = []
+    missing: list[tuple[int, str]] = []
     for number, row in rows:
         if len(problems) > FAULTS:
             break
-        track_id, part = composed(row[columns.id]), row[_part_column(columns)]
+        track_id, part = composed(row[columns.id]), composed(row[_part_column(columns)])
         if not visible(track_id):
             problems.append((number, f"the {columns.id} is empty"))
         elif visible(track_id) in ids:
             problems.append((number, f"duplicate id {track_id!r}, first seen in row {ids[visible(track_id)]}"))
         ids.setdefault(visible(track_id), number)
-        if columns.split is not None and part not in SPLITS:
-            problems.append((number, f"unknown split {part!r}: it is one of train, valid, test"))
-        if columns.fold is not None and (not visible(part) or part in SPLITS):
-            problems.append((number, f"the {columns.fold} is {part!r}, which names no fold"))
-        if columns.group is not None and not visible(row[columns.group]):
-            problems.append((number, f"the group column {columns.group!r} is empty"))
+        splits.append(part if columns.split is None else split_named(part) or "")
+        problems += _part_and_group(number, row, columns)
         name = row[columns.audio]
         file, problem = _audio(path.parent, name, wanted=audio) if name else (None, f"the {columns.audio} is empty")
         found.append(file or path.parent / name)
         problems += [(number, problem)] if problem else []
+        missing += [(number, f"missing file {name}")] if audio and file is None and not problem else []
+    if problems:
+        problems += missing
     if len(problems) > FAULTS:
         _refuse(path, problems)
     respelt = [
@@ -82,12 +90,12 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     _refuse(path, problems)
     targets, labels, target_problems = _targets(rows, card)
     problems.extend(target_problems)
-    splits = tuple(composed(row[_part_column(columns)]) for _, row in rows)
     problems += _missing_parts(splits, folds=columns.fold is not None)
-    _refuse(path, problems, respelt)
+    _refuse(path, problems + missing if problems else [], respelt)
     problems.extend(_unseen_labels(rows, splits, targets, labels, card))
-    _refuse(path, problems, respelt)
-    return Items(tuple(composed(row[columns.id]) for _, row in rows), splits, tuple(found), groups, targets, labels)
+    _refuse(path, problems + missing if problems else [], respelt)
+    ids_in_order = tuple(composed(row[columns.id]) for _, row in rows)
+    return Items(ids_in_order, tuple(splits), tuple(found), groups, targets, labels)
 
 
 Row = tuple[int, dict[str, str]]
@@ -106,7 +114,23 @@ def _missing_parts(splits: Sequence[str], *, folds: bool) -> list[tuple[int, str
         need = f"a task needs {FEWEST_FOLDS} at least: one for test, one for validation, one to train on"
         return [(0, f"there are {len(names)} folds, and {need}")]
     missing = [] if folds else [split for split in SPLITS if split not in names]
-    return [(0, f"the split {split!r} is empty: the task needs train, valid and test") for split in missing]
+    advice = "; bench data split CARD takes it out of train"
+    return [
+        (0, f"the split {split!r} is empty: the task needs train, valid and test{'' if split == 'train' else advice}")
+        for split in missing
+    ]
+
+
+def _part_and_group(number: int, row: Mapping[str, str], columns: Columns) -> list[tuple[int, str]]:
+    problems = []
+    part = row[_part_column(columns)]
+    if columns.split is not None and split_named(part) is None:
+        problems.append((number, f"unknown split {part!r}: it is one of train, valid, test"))
+    if columns.fold is not None and (not visible(part) or part in SPLITS):
+        problems.append((number, f"the {columns.fold} is {part!r}, which names no fold"))
+    if columns.group is not None and not visible(row[columns.group]):
+        problems.append((number, f"the group column {columns.group!r} is empty"))
+    return problems
 
 
 def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
@@ -155,6 +179,12 @@ def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns)
     ]
     missing = [name for name in wanted if name not in header]
     if missing:
+        _refuse_other_separator(path, header)
+        if missing == [columns.split]:
+            raise TaskError(
+                f"the manifest {path} has no column {columns.split!r}, which says what is train, valid and test: make "
+                "a split with bench data split CARD (and --by COLUMN, where items of one artist belong together)"
+            )
         raise TaskError(
             f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
             f"it has {', '.join(header[:SHOWN])}{', …' if len(header) > SHOWN else ''}"
@@ -165,8 +195,19 @@ def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns)
     return {name: header.index(name) for name in wanted}
 
 
+def _refuse_other_separator(path: Path, header: Sequence[str]) -> None:
+    """Refuse a table whose cells are separated by something else than commas."""
+    for sign, name in {";": "semicolons", "\t": "tabs", "|": "bars"}.items():
+        parts = sum(cell.count(sign) for cell in header)
+        if parts and parts >= len(header):
+            raise TaskError(
+                f"the cells of {path} are separated by {name}, and those of a manifest by commas. This writes a card "
+                f"and a manifest for it: bench tasks new {path.name} -o new.toml"
+            )
+
+
 def _audio(folder: Path, name: str, *, wanted: bool) -> tuple[Path | None, str]:
-    """Return the audio file as the disk spells it, and what is wrong with it if it is ``wanted``."""
+    """Return the audio file as the disk spells it, nothing where it is not there; and why its name is ambiguous."""
     if not wanted:
         return None, ""
     try:
@@ -175,10 +216,9 @@ def _audio(folder: Path, name: str, *, wanted: bool) -> tuple[Path | None, str]:
             return file, ""
     except AmbiguousNameError as error:
         return None, str(error)
-    except OSError:  # a name that is too long
-        return None, f"missing file {name}"
-    shut = denied(folder / name)
-    return None, f"the folder {shut} of {name} may not be read" if shut else f"missing file {name}"
+    except (OSError, ValueError):  # a name that is too long, or that no file can have
+        return None, ""
+    return None, ""
 
 
 def _first_rows(rows: Sequence[Row], names: Sequence[Sequence[str]]) -> dict[str, int]:
@@ -332,8 +372,9 @@ def _untrained_labels(
 def _refuse(path: Path, problems: Sequence[tuple[int, str]], notes: Sequence[str] = ()) -> None:
     if not problems:
         return
-    lines = [f"  row {number}: {text}" if number else f"  {text}" for number, text in problems[:SHOWN]]
-    if len(problems) > SHOWN:
-        lines.append(f"  … and {len(problems) - SHOWN} more")
+    told = fold_alike(problems)
+    lines = [f"  {line}" for line in told[:SHOWN]]
+    if len(told) > SHOWN:
+        lines.append(f"  … and {len(told) - SHOWN} more")
     lines += [f"  (not a problem: {note})" for note in notes[:SHOWN]]
     raise TaskError(f"the manifest {path} cannot be used as it is:\n" + "\n".join(lines))

@@ -138,3 +138,38 @@ def test_shared_between():
 def test_duplicates():
     assert duplicates("abcab") == [(0, 3), (1, 4)]
     assert duplicates("") == []
+
+
+def items_of(splits, targets, labels=("x", "y")):
+    from pathlib import Path
+
+    import numpy as np
+
+    from tasks.items import Items
+
+    ids = tuple(f"t{i}" for i in range(len(splits)))
+    return Items(ids, tuple(splits), tuple(map(Path, ids)), None, np.array(targets), tuple(labels))
+
+
+def test_splits_of_few_items_or_of_one_class_are_thin():
+    from tasks.audit import absent_labels, thin_splits
+
+    items = items_of(["train", "train", *["valid"] * 10, "test", "test"], [0, 1, *[0, 1] * 5, 1, 1])
+    assert thin_splits(items, "multiclass") == [
+        "test has 2 items: a score of so few says little, whatever its interval",
+        "all 2 items of test are of one class, 'y': who always says that scores best",
+    ]
+    assert absent_labels(items, "multiclass") == ["test has no item of 1 label(s): x"]
+    enough = items_of(["train", "train", *["valid"] * 10, *["test"] * 10], [0, 1, *[0, 1] * 10])
+    assert thin_splits(enough, "multiclass") == absent_labels(enough, "multiclass") == []
+    tags = items_of(
+        ["train", "train", *["valid"] * 10, *["test"] * 10], [[1, 0], [0, 1], *[[1, 0], [0, 1]] * 5, *[[1, 1]] * 10]
+    )
+    assert thin_splits(tags, "multilabel") == [
+        "all 10 items of test are of the same labels: who always says that scores best"
+    ]
+    numbers = items_of(["train", *["valid"] * 10, "test"], [[0.5]] * 12, ["v"])
+    assert thin_splits(numbers, "regression") == [
+        "test has 1 item: a score of so few says little, whatever its interval"
+    ]
+    assert absent_labels(numbers, "regression") == []

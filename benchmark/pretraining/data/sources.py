@@ -15,28 +15,8 @@ from typing import NamedTuple
 from benchmark.errors import UserError
 from benchmark.system.progress import Reporter
 from results.markdown import folded
-from tasks.files import refuse_no_file
+from tasks.files import AUDIO_SUFFIXES, refuse_no_file
 
-#: Also what libsndfile cannot read: such files are then named as left out, with the reason.
-AUDIO_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".w64",
-        ".rf64",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".au",
-        ".snd",
-        ".aiff",
-        ".aif",
-        ".aifc",
-    }
-    | {".caf", ".m4a", ".mp4", ".aac", ".wma"}
-)
 SEPARATOR = "|"
 SHOWN = 20
 

@@ -397,7 +397,12 @@ class TestVerify:
 
     def test_ones_own_card(self, make_task, tmp_path, capsys):
         run(data.verify, str(make_task()), tmp_path)
-        assert "decoded 20 file(s): all sound" in capsys.readouterr().out
+        assert "decoded 60 file(s): all sound" in capsys.readouterr().out
+
+    def test_many_of_ones_own_are_sampled_and_that_is_told(self, make_task, tmp_path, capsys, monkeypatch):
+        monkeypatch.setattr(data, "DECODED_OF_OWN", 59)
+        run(data.verify, str(make_task()), tmp_path)
+        assert "decoded 20 file(s): all sound (of 60: --all decodes them all)" in capsys.readouterr().out
 
     def test_the_demo(self, demo_home, capsys):
         run(data.verify, "demo", demo_home)

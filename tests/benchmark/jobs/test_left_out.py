@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmark
+from benchmark.errors import UserError
 from benchmark.jobs.left_out import left_out, place_of, tell
 from tasks.card import TaskCard
 from tasks.items import Items
@@ -104,3 +106,42 @@ def reports():
             self.said.append(text)
 
     return Reports()
+
+
+def test_missing_audio_of_a_card_of_ones_own_is_left_out_where_that_is_allowed(make_task, bands, tmp_path, capsys):
+    card = make_task(per_class=10)
+    places = {"home": tmp_path / "home", "results": tmp_path / "results", "trials": 1, "seeds": 1, "workers": 0}
+    gone = card.parent / "audio" / "t004.flac"
+    gone.unlink()
+    (card.parent / "audio" / "t005.flac").write_bytes(b"")
+    with pytest.raises(UserError) as error:
+        benchmark.run(bands, card, **places)
+    message = str(error.value)
+    assert f"lacks 1 of 30 audio files, and --allow-missing is 0:\n  t004: {gone}" in message
+    assert f"with 0 bytes, which counts as damaged: {card.parent / 'audio' / 't005.flac'}" in message
+    assert "'bench data verify " in message
+    record = benchmark.run(bands, card, **places, allow_missing=1, allow_damaged=1)
+    assert record.data.missing == ["t004"]
+    assert record.data.left_out.missing_by_split == {"train": 1, "valid": 0, "test": 0}
+    assert record.data.left_out.damaged_by_split == {"train": 1, "valid": 0, "test": 0}
+    assert sum(record.data.counts.values()) == 28
+
+
+def test_thin_splits_of_a_card_of_ones_own_are_warned_about(make_task, capsys):
+    from benchmark.jobs.items import prepare
+    from benchmark.jobs.options import Options
+    from benchmark.system.progress import Silent
+    from tasks import registry
+
+    told = []
+
+    class Telling(Silent):
+        def say(self, text):
+            told.append(text)
+
+    tasks = registry.find(str(make_task(per_class=10)))
+    prepare(tasks, Options(), Telling(), audio=False)
+    assert [text for text in told if text.startswith("Warning, tones: test has 6 items")]
+    told.clear()
+    prepare(tasks, Options(limit=20), Telling(), audio=False)
+    assert told == []

@@ -1,6 +1,7 @@
 import csv
 import itertools
 import os
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,7 @@ from tasks.card import Columns, TaskCard
 from tasks.errors import TaskError
 from tasks.readers import manifest as folder
 from tasks.readers.manifest import read_manifest
+from tasks.sources.locations import missing_audio
 
 HEADER = "track_id,path,split,pitch"
 ROWS = ("a,a.wav,train,60", "b,a.wav,train,61", "c,a.wav,valid,60", "d,a.wav,test,61")
@@ -140,7 +142,7 @@ def test_audio_paths_are_relative_to_the_manifest_or_absolute(read, tmp_path, mo
         str(elsewhere / "e.wav"),
         str(tmp_path / "a.wav"),
     ]
-    assert "row 2: missing file e.wav" in _problems(read, [HEADER, "1,e.wav,train,60"])
+    assert "row 2: missing file e.wav" in _problems(read, [HEADER, "1,e.wav,fold,60"])
 
 
 def _problems(read, manifest):
@@ -311,7 +313,15 @@ def test_an_id_in_two_rows_is_refused_with_both(refusal):
     ]
 
 
-@pytest.mark.parametrize("split", ["", "dev", "validation", "Train", "train valid"])
+@pytest.mark.parametrize(("split", "meant"), [("dev", "valid"), ("Validation", "valid"), ("val", "valid"),
+                                              ("Train", "train"), ("TEST", "test"), ("testing", "test")])  # fmt: skip
+def test_other_names_of_splits_are_understood(read, split, meant):
+    items = read([HEADER, *ROWS, f"e,a.wav,{split},60"])
+    assert items.splits == ("train", "train", "valid", "test", meant)
+    assert items.digest() == read([HEADER, *ROWS, f"e,a.wav,{meant},60"]).digest()
+
+
+@pytest.mark.parametrize("split", ["", "held-out", "validate", "fold1", "train valid", "eval"])
 def test_an_unknown_split_is_refused(refusal, split):
     assert refusal([HEADER, *ROWS, f"e,a.wav,{split},60"]) == [
         f"row 6: unknown split {split!r}: it is one of train, valid, test"
@@ -330,20 +340,30 @@ def test_empty_cells_are_refused(refusal):
     ]
 
 
-def test_missing_audio_is_refused(refusal, tmp_path):
+LONG = "x" * 300 + ".wav"  # longer than any file system takes
+
+
+@pytest.mark.parametrize("name", ["none.wav", "A.WAV/none.wav", "folder.wav", "/no/such/file.wav", LONG, "a.wav\0"])
+def test_missing_audio_is_an_item_and_is_named_beside_problems(read, refusal, tmp_path, name):
     (tmp_path / "folder.wav").mkdir()
-    long = "x" * 300 + ".wav"  # longer than any file system takes
-    paths = ["none.wav", "A.WAV/none.wav", "folder.wav", "/no/such/file.wav", long, "a.wav\0"]
-    assert refusal([HEADER, *ROWS, *(f"e{i},{path},train,60" for i, path in enumerate(paths))]) == [
-        f"row {row}: missing file {path}" for row, path in enumerate(paths, start=6)
+    rows = [HEADER, *ROWS, f"e,{name},train,60"]
+    items = read(rows)
+    assert items.track_ids[4] == "e"
+    assert items.audio[4] == tmp_path / name
+    assert missing_audio(items) == [4]
+    assert refusal([*rows, "f,a.wav,fold1,60"]) == [
+        "row 7: unknown split 'fold1': it is one of train, valid, test",
+        f"row 6: missing file {name}",
     ]
+    assert refusal([*rows, "f,a.wav,test,62"])[1] == f"row 6: missing file {name}"
 
 
 @pytest.mark.parametrize("split", folder.SPLITS)
 def test_an_empty_split_is_refused(refusal, split):
     rows = [line for line in ROWS if f",{split}," not in line]
     problems = refusal([HEADER, *rows])
-    assert f"the split {split!r} is empty: the task needs train, valid and test" in problems
+    advice = "" if split == "train" else "; bench data split CARD takes it out of train"
+    assert f"the split {split!r} is empty: the task needs train, valid and test{advice}" in problems
     assert sum("is empty" in problem for problem in problems) == 1
 
 
@@ -357,31 +377,34 @@ def test_ragged_rows_are_refused_all_of_them(refusal):
 
 def test_a_row_is_what_a_spreadsheet_shows_as_one(refusal):
     # A cell of three lines, a blank line, a row of empty cells: the bad row is the seventh, in line 9 of the file.
-    rows = [HEADER, 'a,a.wav,train,"x\ny\nz"', "", ",,,", *ROWS[1:3], "d,a.wav,dev,60"]
-    assert refusal(rows) == ["row 7: unknown split 'dev': it is one of train, valid, test"]
-    assert refusal("\r\n".join(rows)) == ["row 7: unknown split 'dev': it is one of train, valid, test"]
-    with_lines_in_header = ['track_id,path,split,pitch,"two\nlines"', *(f"{row}," for row in ROWS), "e,a.wav,dev,60,"]
-    assert refusal(with_lines_in_header) == ["row 6: unknown split 'dev': it is one of train, valid, test"]
+    rows = [HEADER, 'a,a.wav,train,"x\ny\nz"', "", ",,,", *ROWS[1:3], "d,a.wav,odd,60"]
+    assert refusal(rows) == ["row 7: unknown split 'odd': it is one of train, valid, test"]
+    assert refusal("\r\n".join(rows)) == ["row 7: unknown split 'odd': it is one of train, valid, test"]
+    with_lines_in_header = ['track_id,path,split,pitch,"two\nlines"', *(f"{row}," for row in ROWS), "e,a.wav,odd,60,"]
+    assert refusal(with_lines_in_header) == ["row 6: unknown split 'odd': it is one of train, valid, test"]
 
 
 def test_all_problems_of_a_row_are_told(refusal):
-    assert refusal([HEADER, *ROWS, "a,none.wav,dev,60"]) == [
+    assert refusal([HEADER, *ROWS, "a,none.wav,odd,60"]) == [
         "row 6: duplicate id 'a', first seen in row 2",
-        "row 6: unknown split 'dev': it is one of train, valid, test",
+        "row 6: unknown split 'odd': it is one of train, valid, test",
         "row 6: missing file none.wav",
     ]
 
 
-@pytest.mark.parametrize(("count", "last"), [(19, None), (20, None), (21, "… and 1 more"), (100, "… and 80 more")])
-def test_twenty_problems_are_told_and_the_others_counted(refusal, count, last):
-    problems = refusal([HEADER, *(f"{i},a.wav,dev,60" for i in range(count))])
-    told = [f"row {row}: unknown split 'dev': it is one of train, valid, test" for row in range(2, count + 2)]
-    assert problems == (told if last is None else [*told[:20], last])
+@pytest.mark.parametrize(
+    ("count", "more"),
+    [(4, None), (5, "and 2 more rows like this: 5, 6"), (100, "and 97 more rows like this: 5, 6, 7, 8, 9, …")],
+)
+def test_problems_that_many_rows_have_alike_are_told_once(refusal, count, more):
+    problems = refusal([HEADER, *(f"{i},a.wav,odd{i},60" for i in range(count))])
+    told = [f"row {row}: unknown split 'odd{row - 2}': it is one of train, valid, test" for row in range(2, count + 2)]
+    assert problems == (told if more is None else [*told[:3], more])
 
 
 @given(
     st.lists(
-        st.tuples(st.sampled_from("abcd"), st.sampled_from(["a.wav", "none.wav"]), st.sampled_from(["train", "dev"])),
+        st.tuples(st.sampled_from("abcd"), st.sampled_from(["a.wav", "none.wav"]), st.sampled_from(["train", "odd"])),
         min_size=1,
         max_size=8,
     )
@@ -394,12 +417,14 @@ def test_every_bad_row_is_named_and_no_good_one(tmp_path_factory, rows):
     bad = {
         number
         for number, (name, audio, split) in enumerate(rows, start=2)
-        if name in [row[0] for row in rows[: number - 2]] or audio == "none.wav" or split == "dev"
+        if name in [row[0] for row in rows[: number - 2]] or audio == "none.wav" or split == "odd"
     }
     with pytest.raises(TaskError) as error:  # valid and test are empty at best
         read_manifest(path / "m.csv", PITCH)
-    numbers = [line.split(":")[0].split()[-1] for line in str(error.value).splitlines() if "  row " in line]
-    assert {int(number) for number in numbers} == bad
+    lines = str(error.value).splitlines()
+    numbers = [int(line.split(":")[0].split()[-1]) for line in lines if line.startswith("  row ")]
+    numbers += [int(row) for line in lines if "like this:" in line for row in re.findall(r"\d+", line.split(":")[1])]
+    assert set(numbers) == bad
 
 
 # files that are no manifests
@@ -445,7 +470,18 @@ def test_missing_columns_are_named_with_those_that_are_there(refusal):
     assert "lacks the column(s) track_id, split that the card 'mine' names; it has id, path, Split, pitch" in found
     assert "lacks the column(s) artist " in refusal([HEADER, *ROWS], card_of(group="artist"))
     assert "lacks the column(s) valence, arousal " in refusal([HEADER, *ROWS], MOOD)
-    assert "lacks the column(s) track_id, path, split, pitch " in refusal([line.replace(",", ";") for line in ROWS])
+    assert "lacks the column(s) track_id, path, split, pitch " in refusal(ROWS)
+
+
+@pytest.mark.parametrize(("sign", "name"), [(";", "semicolons"), ("\t", "tabs"), ("|", "bars")])
+def test_another_separator_is_named_with_the_command_that_takes_it(refusal, sign, name):
+    found = refusal([line.replace(",", sign) for line in (HEADER, *ROWS)])
+    assert f"are separated by {name}, and those of a manifest by commas" in found
+    assert "bench tasks new m.csv" in found
+
+
+def test_a_manifest_without_a_split_is_told_how_to_get_one(refusal):
+    assert "make a split with bench data split CARD" in refusal(["track_id,path,pitch", "a,a.wav,60"])
 
 
 @pytest.mark.parametrize("name", ["track_id", "path", "split", "pitch"])
@@ -619,7 +655,7 @@ def test_rows_and_problems_are_bounded(read, refusal, monkeypatch):
     monkeypatch.setattr(folder, "ROWS", 10**6)
     monkeypatch.setattr(folder, "FAULTS", 30)
     lines = refusal([HEADER, *(f"{i},a.wav,nowhere,60" for i in range(1000))])
-    assert (len(lines), lines[-1]) == (21, "… and 11 more")
+    assert lines[3:] == ["and 28 more rows like this: 5, 6, 7, 8, 9, …"]
 
 
 def test_a_header_of_many_columns_is_not_repeated(refusal):
