@@ -80,14 +80,17 @@ def data_split(
         str | None,
         typer.Option(metavar="COLUMN", help="No two splits share a value of this column (default: the card's group)."),
     ] = None,
-    shares: Annotated[str, typer.Option(help="Of train, valid and test.")] = "0.8,0.1,0.1",
+    shares: Annotated[str | None, typer.Option(help="Of train, valid and test (default: 0.8,0.1,0.1).")] = None,
+    folds: Annotated[
+        int | None, typer.Option(metavar="N", help="Folds in place of a split: each is test once, the next validation.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split.")] = 0,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Make another split where there is one.")] = False,
 ) -> None:
-    """Make a split by groups and labels, write it beside the manifest, and print its counts by class."""
+    """Make a split (or folds) by groups and labels, write it beside the manifest, and print its counts by class."""
     from benchmark.datasets.own import split_card
 
-    display(split_card(card, by, shares, seed, overwrite=overwrite))
+    display(split_card(card, by, shares, seed, folds=folds, overwrite=overwrite))
 
 
 @data_app.command("where")

@@ -19,11 +19,12 @@ from tasks.kinds import KINDS
 from tasks.own.card_text import with_split
 from tasks.own.columns import Named
 from tasks.own.draft import Draft, draft_of_folder, draft_of_table
-from tasks.own.new_split import new_split, parse_shares
+from tasks.own.new_split import new_folds, new_split, parse_shares
 from tasks.own.tables import read_table
 from tasks.readers.manifest import read_manifest
 
 LABELS_SHOWN = 40
+SHARES = "0.8,0.1,0.1"  # of train, valid and test
 ROLES = ("audio", "id", "split", "target", "kind", "labels", "group")
 
 
@@ -78,8 +79,10 @@ def new_card(
     return _told(source, output, draft, written)
 
 
-def split_card(card_path: str, by: str | None, shares: str, seed: int, *, overwrite: bool) -> str:
-    """Write a manifest with a split beside that of a card, name it in the card, and return what is to be told.
+def split_card(
+    card_path: str, by: str | None, shares: str | None, seed: int, *, folds: int | None = None, overwrite: bool
+) -> str:
+    """Write a manifest with a split, or folds, beside that of a card, name it in the card, and tell what was done.
 
     Raises:
         UserError: The card is no single one of the user's own, or a file is there already or cannot be written.
@@ -91,24 +94,30 @@ def split_card(card_path: str, by: str | None, shares: str, seed: int, *, overwr
             f"{card_path} has the split of its publishers, which is kept: bench data split is for a card of your own "
             "with a manifest (bench tasks new SOURCE writes one)"
         )
-    task, parsed = found[0], parse_shares(shares)
+    if folds is not None and shares is not None:
+        raise UserError("--shares are those of train, valid and test, and folds have one size: give one of the two")
+    task, parsed = found[0], parse_shares(shares or SHARES)
     path, card, source = task.source, task.card, task.manifest
-    if card.columns is not None and card.columns.split is None:
+    if folds is None and card.columns is not None and card.columns.split is None:
         raise UserError(
             f'{card_path} names folds ({card.columns.fold!r}), each of which is test once: write split = "split" in '
             "place of fold in its columns, if one split is wanted"
         )
     _refuse_absent(source, card)
-    split = new_split(read_table(source), card, by, parsed, seed, anew=overwrite)
-    target = split_beside(source)
+    table, name = read_table(source), None
+    if folds is None:
+        split = new_split(table, card, by, parsed, seed, anew=overwrite)
+    else:
+        split, name = new_folds(table, card, by, folds, seed)
+    target = split_beside(source, "split" if folds is None else "folds")
     if target.exists() and not overwrite:
         raise UserError(f"{_short(target)} is there already: --overwrite writes it anew")
     named = str(PurePosixPath(card.manifest or "").with_name(target.name))
-    text = with_split(read_text(path, SETTINGS), card, named, by)
+    text = with_split(read_text(path, SETTINGS), card, named, by, name)
     _write(target, split.manifest)
     _write(path, text)
     changed = read_card(path)
-    column = "" if changed.columns is None else changed.columns.split
+    column = "" if changed.columns is None else changed.columns.split or changed.columns.fold
     lines = [f"{_short(target)} written, with the column {column!r}; {_short(path)} names it as its manifest"]
     lines[0] += f" and {by} as the group." if by is not None else "."
     lines += [f"{_short(source)} is as it was."] if target != source else []
@@ -122,13 +131,14 @@ def split_card(card_path: str, by: str | None, shares: str, seed: int, *, overwr
     return "\n".join([*lines, f"Next: bench run -e logmel -t {quoted(card_path)}"])
 
 
-def split_beside(manifest: Path) -> Path:
-    """Return where the manifest with a new split goes.
+def split_beside(manifest: Path, what: str = "split") -> Path:
+    """Return where the manifest with a new split, or with folds, goes.
 
     >>> split_beside(Path("a/card.manifest.csv")).name, split_beside(Path("m.csv")).name
     ('card.split.csv', 'm.split.csv')
     """
-    return manifest.with_name(f"{manifest.stem.removesuffix('.manifest').removesuffix('.split')}.split.csv")
+    stem = manifest.stem.removesuffix(".manifest").removesuffix(".split").removesuffix(".folds")
+    return manifest.with_name(f"{stem}.{what}.csv")
 
 
 def format_counts(card: TaskCard, items: Items) -> str:
@@ -141,10 +151,10 @@ def format_counts(card: TaskCard, items: Items) -> str:
         order = sorted(range(len(items.labels)), key=lambda i: (-int(member[:, i].sum()), i))
         rows = [[items.labels[i], *(f"{by_split[split][i]:,}" for split in items.parts)] for i in order[:LABELS_SHOWN]]
         if len(order) > LABELS_SHOWN:
-            rows.append([f"and {len(order) - LABELS_SHOWN:,} more", "", "", ""])
+            rows.append([f"and {len(order) - LABELS_SHOWN:,} more", *[""] * len(items.parts)])
     rows.append(["items", *(f"{counts[split]:,}" for split in items.parts)])
     if items.groups is not None:
-        groups = {split: {items.groups[row] for row in items.rows(split)} for split in SPLITS}
+        groups = {split: {items.groups[row] for row in items.rows(split)} for split in items.parts}
         rows.append(
             [f"groups ({card.columns.group if card.columns else ''})", *(f"{len(groups[s]):,}" for s in items.parts)]
         )

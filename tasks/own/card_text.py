@@ -98,10 +98,10 @@ def card_text(draft: CardDraft) -> str:
     return "\n".join([*lines, ""])
 
 
-def with_split(text: str, card: TaskCard, manifest: str, group: str | None) -> str:
-    """Return the text of a card that names another manifest, and another group column where one is given.
+def with_split(text: str, card: TaskCard, manifest: str, group: str | None, fold: str | None = None) -> str:
+    """Return the text of a card that names another manifest, and another group or a fold column where one is given.
 
-    Only these two keys are changed; comments stay.
+    Only these keys are changed; comments stay. ``fold`` stands in place of ``split``.
 
     Raises:
         TaskError: The text is of a form in which they cannot be changed safely: the message says what to write.
@@ -114,12 +114,19 @@ def with_split(text: str, card: TaskCard, manifest: str, group: str | None) -> s
     if group is not None and group != card.columns.group:
         wanted = wanted.model_copy(update={"columns": card.columns.model_copy(update={"group": group})})
         changed = _with_group(changed, group, present=card.columns.group is not None)
+    if fold is not None:
+        assert wanted.columns is not None
+        wanted = wanted.model_copy(
+            update={"columns": wanted.columns.model_copy(update={"split": None, "fold": fold}), "sizes": None}
+        )
+        changed = _with_fold(changed, fold)
     try:
         same = TaskCard.model_validate_json(json.dumps(parse_toml(changed, path=_NOWHERE), default=str)) == wanted
     except (ValueError, TaskError):
         same = False
     if not same:
         more = f" and group = {toml(group)} to its columns" if group is not None else ""
+        more += f", and fold = {toml(fold)} in place of split" if fold is not None else ""
         raise TaskError(
             f"the card {card.id!r} has a form that is not changed here. Write manifest = {toml(manifest)}{more} "
             "into it yourself"
@@ -142,6 +149,15 @@ def _with_group(text: str, group: str, *, present: bool) -> str:
         part = re.sub(r"^#\s*group\s*=.*\n?", "", part, count=1, flags=re.MULTILINE)
         head, _, rest = part.partition("\n")
         part = f"{head}\ngroup = {line}\n{rest}"
+    return text[:start] + part + text[end:]
+
+
+def _with_fold(text: str, fold: str) -> str:
+    """Return the text with a fold column in place of the split column."""
+    found = re.search(r"^(\s*columns\s*=\s*\{)(.*)(\}[^}\n]*)$", text, re.MULTILINE)
+    start, end = (found.start(), found.end()) if found else _columns_table(text)
+    part = text[start:end]
+    part = re.sub(rf"\b(?:split|fold)(\s*=\s*){_STRING}", lambda at: f"fold{at[1]}{toml(fold)}", part, count=1)
     return text[:start] + part + text[end:]
 
 

@@ -1,4 +1,4 @@
-"""Give the items of a manifest a split, in all or where it lacks one, and return the manifest with it."""
+"""Give the items of a manifest a split, in all or where it lacks one, or folds, and return the manifest with it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ import numpy as np
 
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
+from tasks.items import FEWEST_FOLDS
 from tasks.kinds import KINDS
-from tasks.own.draft import csv_text
+from tasks.own.draft import csv_text, free_name
 from tasks.own.splitting import membership_of_numbers, split_groups
 from tasks.own.tables import Table
 from tasks.own.target_kinds import labels_of, number
@@ -107,13 +108,59 @@ def new_split(
     _refuse_unseen(card, member, splits, what)
     notes = [f"{', '.join(name for name in SPLITS if name in present and name != 'train')} stays as it was; "
              f"{' and '.join(wanted[1:])} is taken out of train"] if present else []  # fmt: skip
+    notes += _notes(merged, group, "splits")
+    return NewSplit(_with_column(table, columns.split, splits), tuple(notes))
+
+
+def new_folds(table: Table, card: TaskCard, by: str | None, folds: int, seed: int) -> tuple[NewSplit, str]:
+    """Deal the items of a manifest into folds of one size, and return the manifest and the name of its new column.
+
+    Items of one group, and items of one audio file, come into one fold.
+
+    Args:
+        table: The manifest.
+        card: Its card.
+        by: The column of groups; that of the card where it is ``None``.
+        folds: How many.
+        seed: Of the folds.
+
+    Raises:
+        TaskError: Rows, columns or their number do not allow it; what to do is said.
+    """
+    columns = card.columns
+    assert columns is not None
+    if folds < FEWEST_FOLDS:
+        raise TaskError(
+            f"--folds {folds}: a task needs {FEWEST_FOLDS} at least, one for test, one for validation, one to train on"
+        )
+    group = columns.group if by is None else composed(by)
+    _refuse_missing(table, card, by)
+    member = _membership(table, card)
+    _refuse_empty(table, group)
+    units, merged = _units(table, columns.audio, group)
+    what = "items" if group is None else f"groups ({group})"
+    least = LEAST["test"]  # each fold is test once
+    try:
+        parts = split_groups(member, units, [1 / folds] * folds, seed, [least] * folds)
+    except TaskError:
+        raise TaskError(
+            f"{card.id} cannot be dealt into {folds} folds: it has {len(set(units))} {what}, and {least * folds} are "
+            "the least, two for each. Name fewer folds, or a column of more groups: --by COLUMN"
+        ) from None
+    name = free_name("fold", table.header)
+    notes = _notes(merged, group, "folds")
+    return NewSplit(_with_column(table, name, [str(part + 1) for part in parts]), tuple(notes)), name
+
+
+def _notes(merged: int, group: str | None, what: str) -> list[str]:
+    notes = []
     if merged:
         notes.append(f"{merged} group(s) share an audio file with another and were kept together with it")
     if group is None:
         notes.append(
-            "no groups: items of one artist or album may be in several splits; --by COLUMN keeps them together"
+            f"no groups: items of one artist or album may be in several {what}; --by COLUMN keeps them together"
         )
-    return NewSplit(_with_column(table, columns.split, splits), tuple(notes))
+    return notes
 
 
 def _refuse_missing(table: Table, card: TaskCard, by: str | None) -> None:

@@ -163,3 +163,47 @@ def test_verify_tells_missing_damaged_and_short_by_split_and_class(folder, capsy
     assert ["test", "all", "0", "0", "1", "3"] in cells
     assert any(finding.text == "  warning: test has 3 items: a score of so few says little, whatever its interval"
                for finding in findings)  # fmt: skip
+
+
+class TestFolds:
+    @pytest.mark.parametrize(("source", "by"), [("tones", None), ("tones/t.csv", "artist")])
+    def test_from_a_source_to_items_with_folds(self, folder, source, by):
+        new_card(Path(source), Path("card.toml"), Named(), **ASKED)
+        text = split(by=by, shares=None, folds=3)
+        assert text.startswith("card.folds.csv written, with the column 'fold'; card.toml names it as its manifest")
+        (task,) = registry.find("card.toml")
+        items = task.items(folder / "home")
+        assert items.folds == ("1", "2", "3")
+        assert items.counts() == {"1": 4, "2": 4, "3": 4}
+        for fold in items.folds:
+            held = items.targets[items.rows(fold)]
+            assert sorted(held.tolist()) == [0, 0, 1, 1]
+        if by is not None:
+            folds_of = {}
+            for group, fold in zip(items.groups, items.splits, strict=True):
+                folds_of.setdefault(group, set()).add(fold)
+            assert all(len(folds) == 1 for folds in folds_of.values())
+        assert "# " in Path("card.toml").read_text(encoding="utf-8")  # comments stay
+
+    def test_a_split_may_become_folds_and_other_folds(self, folder):
+        new_card(Path("tones"), Path("card.toml"), Named(), **ASKED)
+        split()
+        assert "with the column 'fold'" in split(shares=None, folds=3)
+        again = split(shares=None, folds=4, overwrite=True)
+        assert "with the column 'fold 2'" in again or "'fold_2'" in again or "'fold2'" in again
+        assert len(registry.find("card.toml")[0].items(folder / "home").folds) == 4
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"folds": 2, "shares": None}, "a task needs 3 at least"),
+            ({"folds": 7, "shares": None}, "it has 12 items, and 14 are the least, two for each"),
+            ({"folds": 3}, "--shares are those of train, valid and test, and folds have one size"),
+            ({"folds": 3, "shares": None, "by": "composer"}, "no such column"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, folder, options, message):
+        new_card(Path("tones"), Path("card.toml"), Named(), **ASKED)
+        with pytest.raises((UserError, TaskError), match=message):
+            split(**options)
+        assert not Path("card.folds.csv").exists()
