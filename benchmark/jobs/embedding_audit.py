@@ -41,6 +41,7 @@ def audit(
         with open_job_data(job, {}) as splits:
             for other, one in combinations(splits.items.parts, 2):
                 found = near_duplicates(splits.arrays(other), splits.arrays(one), threshold)
-                first, *lines = format_near_duplicates(found, (one, other))
+                word = "fold " if splits.items.folds else ""
+                first, *lines = format_near_duplicates(found, (f"{word}{one}", f"{word}{other}"))
                 yield Finding(f"{job.name}: {first}", is_error=bool(found.pairs))
                 yield from map(Finding, lines)

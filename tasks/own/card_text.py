@@ -158,6 +158,9 @@ def _with_fold(text: str, fold: str) -> str:
     start, end = (found.start(), found.end()) if found else _columns_table(text)
     part = text[start:end]
     part = re.sub(rf"\b(?:split|fold)(\s*=\s*){_STRING}", lambda at: f"fold{at[1]}{toml(fold)}", part, count=1)
+    part = re.sub(
+        r"^(fold\s*=\s*\S+\s*#).*$", r"\1 each fold is test once, the next one validation", part, flags=re.MULTILINE
+    )
     return text[:start] + part + text[end:]
 
 

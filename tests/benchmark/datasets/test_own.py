@@ -183,7 +183,9 @@ class TestFolds:
             for group, fold in zip(items.groups, items.splits, strict=True):
                 folds_of.setdefault(group, set()).add(fold)
             assert all(len(folds) == 1 for folds in folds_of.values())
-        assert "# " in Path("card.toml").read_text(encoding="utf-8")  # comments stay
+        text = Path("card.toml").read_text(encoding="utf-8")
+        assert "# each fold is test once, the next one validation" in text
+        assert "# its audio file" in text  # other comments stay
 
     def test_a_split_may_become_folds_and_other_folds(self, folder):
         new_card(Path("tones"), Path("card.toml"), Named(), **ASKED)
