@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Annotated, Any
@@ -44,7 +44,6 @@ def _show_version(wanted: bool) -> None:
 app = typer.Typer(
     name="bench",
     help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -79,10 +78,10 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         status, ended = INTERRUPTED, []
     except Exception as error:
-        message = _message_for_user(error)
+        given = sys.argv[1:] if arguments is None else arguments
+        message = _message_for_user(error, given)
         if message is None:
             raise
-        given = sys.argv[1:] if arguments is None else arguments
         if "--debug" in list(takewhile(lambda word: word.startswith("-"), given)):
             traceback.print_exception(error)
         _complain(message)
@@ -125,10 +124,12 @@ def _ended_as_by_ctrl_c() -> Iterator[list[signal.Signals]]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _message_for_user(error: Exception) -> str | None:
+def _message_for_user(error: Exception, given: Sequence[str]) -> str | None:
     """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
     if hasattr(error, "format_message"):
-        return f"{error.format_message()}\nSee 'bench --help'."
+        from benchmark.cli.mistakes import usage_message
+
+        return usage_message(error, given)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return (
             "memory ran out. What was finished is kept: run the same command again with a smaller --batch-size, fewer "

@@ -13,6 +13,8 @@ from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
 
 reading_app = typer.Typer()
+#: Endings of files that a page is written to; none is that of a pipe or a device.
+MARKDOWN = ("", ".md", ".markdown", ".txt")
 
 
 @reading_app.command()
@@ -123,8 +125,8 @@ def predict(
     display(format_predictions(card, predictions, top_k, as_json=as_json))
     damaged = [prediction for prediction in predictions if prediction.outputs is None]
     for prediction in damaged:
-        recovered = f"({prediction.seconds:.2f} s recovered)"
-        display(f"bench: {prediction.path}: {prediction.problem} {recovered}", error=True)
+        recovered = f" ({prediction.seconds:.2f} s recovered)" if prediction.seconds else ""
+        display(f"bench: {prediction.path}: {prediction.problem}{recovered}", error=True)
     if damaged:
         raise typer.Exit(2)
 
@@ -141,6 +143,7 @@ def tasks(
 ) -> None:
     """List the tasks, or print one card with what is missing on this machine."""
     if markdown:
+        _refuse_no_markdown(output)
         from benchmark.reports.tasks_page import render
 
         _generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
@@ -171,12 +174,18 @@ def leaderboard(
     from results import store
     from results.leaderboard import render
 
+    _refuse_no_markdown(output)
     if not results.is_dir():
         raise UserError(f"there is no results folder {results}: give --results, or run something first")
     content = render(store.read_all(results))
     if show and not check:
         display(content, end="")
     _generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)
+
+
+def _refuse_no_markdown(output: Path) -> None:
+    if output.suffix.lower() not in MARKDOWN:
+        raise UserError(f"{output}: the page is Markdown: give a name that ends in .md, -o {output.with_suffix('.md')}")
 
 
 def _generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:

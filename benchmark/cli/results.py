@@ -10,7 +10,7 @@ import typer
 from benchmark.cli.parameters import Results
 from benchmark.cli.printing import show
 
-results_app = typer.Typer(help="Look after records and exported probes.", no_args_is_help=True)
+results_app = typer.Typer(help="Look after records and exported probes.")
 
 
 @results_app.callback()

@@ -185,12 +185,15 @@ def _refuse_damage(
     if not refused:
         return
     lines = [
-        f"{damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered; {places[damage.path]})"
-        for damage in worst.values()
+        f"{damage.path}: {damage.problem} ({_recovered(damage)}{places[damage.path]})" for damage in worst.values()
     ]
     raise UserError(
-        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}:\n"
+        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}: mend or replace the files and run again, or "
+        f"leave them out with --allow-damaged {len(lines)} (the record will name them).\n"
         + "\n".join(shown(lines, home / "damaged.txt"))
-        + f"\nNo probe was trained; every sound track's embedding is kept. Mend or replace the files and run again, or "
-        f"leave them out with --allow-damaged {len(lines)} (the record will name them)."
+        + "\nNo probe was trained; every sound track's embedding is kept."
     )
+
+
+def _recovered(damage: Damage) -> str:
+    return f"{damage.seconds_recovered:.2f} s recovered; " if damage.seconds_recovered else ""

@@ -93,9 +93,8 @@ def present_items(
     if shut:
         folders = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
         raise UserError(
-            f"{task.card.id} has audio in folders that may not be read:\n"
-            + "\n".join(folders)
-            + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
+            f"{task.card.id} has audio in folders that may not be read: give yourself the right to read them (chmod "
+            "u+rx FOLDER), or see who owns them (ls -ld FOLDER):\n" + "\n".join(folders)
         )
     place = _place(task, home, data_roots) if absent else None
     differences = task.size_differences(items)
@@ -112,10 +111,9 @@ def present_items(
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
-            + f", and --allow-missing is {allow_missing}:\n"
+            + f", and --allow-missing is {allow_missing}: see {_where(task)}, or leave them out with --allow-missing "
+            f"{total} (the record will name them, and the leaderboard will keep it apart).\n"
             + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
-            + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
-            "will name them, and the leaderboard will keep it apart)."
         )
     there = np.setdiff1d(np.arange(len(items)), absent)
     return items.take(there), tuple(missing)
@@ -188,8 +186,8 @@ def _rows_with_embedding(
             + f", and --allow-missing is {allowed}",
             missing,
             encoder.listing(f"missing-{task}"),
-            f"\nAdd them, or leave them out with --allow-missing {total} (the record will name them, and the "
-            "leaderboard will keep it apart).",
+            f": add them, or leave them out with --allow-missing {total} (the record will name them, and the "
+            "leaderboard will keep it apart)",
         )
     surplus = len(encoder.ids) - int(has.sum())
     if surplus:

@@ -16,7 +16,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from benchmark.errors import UserError
-from benchmark.system.machine import Precision
+from benchmark.system.machine import Precision, refuse_unknown_device
 
 if TYPE_CHECKING:
     from benchmark.audio.deformations import Deformation
@@ -162,6 +162,7 @@ class Options:
             _check(option, getattr(self, option.name))
         if self.seed > LARGEST_SEED:
             raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        refuse_unknown_device(self.device)
         if self.data_roots:
             from tasks.sources.locations import parse_data_roots
 

@@ -153,12 +153,12 @@ def _job(record: Record, options: Options, encoder: str, task: str, report: Repo
         encoders = resolve(encoder, options.home_folder, options.precision)
     except UserError as error:
         raise UserError(
-            f"{error}\nIf the encoder of the record has another name here, give it with --encoder"
+            f"{error}. If the encoder of the record has another name here, give it with --encoder"
         ) from None
     try:
         tasks = registry.find(task, options.home_folder, options.data_roots)
     except TaskError as error:
-        raise UserError(f"{error}\nIf the task of the record has another name here, give it with --task") from None
+        raise UserError(f"{error}. If the task of the record has another name here, give it with --task") from None
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
     items = prepare(tasks, options, report, audio=needs_audio(encoders))
