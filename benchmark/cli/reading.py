@@ -8,13 +8,12 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
+from benchmark.cli.printing import generated, refuse_no_markdown
 from benchmark.errors import UserError
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
 
 reading_app = typer.Typer()
-#: Endings of files that a page is written to; none is that of a pipe or a device.
-MARKDOWN = ("", ".md", ".markdown", ".txt")
 
 
 @reading_app.command()
@@ -143,10 +142,10 @@ def tasks(
 ) -> None:
     """List the tasks, or print one card with what is missing on this machine."""
     if markdown:
-        _refuse_no_markdown(output)
+        refuse_no_markdown(output)
         from benchmark.reports.tasks_page import render
 
-        _generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
+        generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
         return
     from benchmark.reports.tasks import format_tasks
     from benchmark.system.home import home_folder
@@ -174,31 +173,10 @@ def leaderboard(
     from results import store
     from results.leaderboard import render
 
-    _refuse_no_markdown(output)
+    refuse_no_markdown(output)
     if not results.is_dir():
         raise UserError(f"there is no results folder {results}: give --results, or run something first")
     content = render(store.read_all(results))
     if show and not check:
         display(content, end="")
-    _generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)
-
-
-def _refuse_no_markdown(output: Path) -> None:
-    if output.suffix.lower() not in MARKDOWN:
-        raise UserError(f"{output}: the page is Markdown: give a name that ends in .md, -o {output.with_suffix('.md')}")
-
-
-def _generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
-    """Write a generated file, or say how it differs from its source."""
-    from results.generated import difference, write
-
-    if not check:
-        changed = write(output, content)
-        display(f"{output} {'written' if changed else 'is up to date'}", error=True)
-        return
-    differs = difference(output, content, command)
-    if differs:
-        display(differs, end="")
-        display(f"{output} is not what {source}: run '{command}'", error=True)
-        raise typer.Exit(1)
-    display(f"{output} is what {source}")
+    generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)

@@ -27,6 +27,11 @@ Overwrite = Literal["missing", "always", "never"]
 
 DATA, ENCODER, PROBE, RECORDS, MACHINE = "Data", "Encoder", "Probe and search", "Records", "Machine"
 LARGEST_SEED = 2**31
+#: Options that say where something lies or how fast it is made; those of encoders stand in the encoder's text.
+PLACES = (
+    "home", "data_roots", "encoder_args", "storage", "results", "overwrite", "export", "device", "batch_size",
+    "workers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,6 +237,22 @@ class Options:
             for fraction in self.fractions
             for repeat in range(1 if fraction == 1 else self.repeats)  # all of train is the same in every repeat
         )
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The words of ``bench run`` for what is not the default; without :data:`PLACES`, which decide no number."""
+        words: list[str] = []
+        for option in option_list():
+            value = getattr(self, option.name)
+            if option.name in PLACES or value == option.default or value is None:
+                continue
+            if isinstance(value, bool):
+                words.append(option.text)
+            elif isinstance(value, str | int | float):
+                words += [option.text, str(value)]
+            elif value:
+                words += [option.text, ",".join(f"{each:g}" for each in value)]
+        return tuple(words)
 
     @property
     def embedding(self) -> EmbedSettings:
