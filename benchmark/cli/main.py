@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 import threading
@@ -21,7 +22,7 @@ from benchmark.cli.pretrain import pretrain_app
 from benchmark.cli.reading import reading_app
 from benchmark.cli.results import results_app
 from benchmark.cli.run import run_app
-from benchmark.errors import message_for_user
+from benchmark.errors import UserError, message_for_user
 from benchmark.system.terminal import display
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
@@ -58,12 +59,24 @@ app.add_typer(results_app, name="results")
 
 @app.callback()
 def options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback has done all
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")] = False,
+    debug: Annotated[  # noqa: ARG001 - main looks for it, also where the words cannot be parsed
+        bool, typer.Option("--debug", help="Show where in the code an error arose.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Tell more often how far the work is, where stderr is no terminal.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Tell nothing but results and errors.")] = False,
 ) -> None:
     """Probe evaluation of frozen music audio encoders, after McCallum et al. 2022."""
+    from benchmark.system.progress import told
+
+    if verbose and quiet:
+        raise UserError("--verbose and --quiet contradict each other: leave one out")
+    context.with_resource(told("quiet" if quiet else "verbose" if verbose else "normal"))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -71,6 +84,10 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
+    if os.environ.get("NO_COLOR"):  # rich would still write bold, of which typer's help has much
+        import typer.rich_utils
+
+        vars(typer.rich_utils)["COLOR_SYSTEM"] = None
     try:
         command: Any = typer.main.get_command(app)
         with _ended_as_by_ctrl_c() as ended:

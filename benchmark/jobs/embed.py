@@ -114,6 +114,9 @@ def _embed_space(
     with lock:
         index = AudioIndex(settings.home)  # what another process has done while this one waited
         todo = first.store.missing(tracks, index)
+        kept = len({track.path for track in tracks}) - len(todo)
+        if todo and kept > 0:
+            report.say(f"Embedding with {first.encoder.name} continues at {kept:,} of {kept + len(todo):,} tracks.")
         return _extract(working, first, todo, index, settings, report)
 
 

@@ -17,7 +17,7 @@ from benchmark.jobs.options import Options
 from benchmark.jobs.protocols import protocol_of
 from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.long_lists import shown
-from benchmark.system.progress import Reporter
+from benchmark.system.progress import Advance, Reporter
 from results.markdown import folded
 from tasks.items import Items
 from tasks.registry import Task
@@ -223,13 +223,17 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
     """
     data = []
     for task in tasks:
+        few = options.limit is not None
         with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
+
+            def progress(done: int, total: int, advance: Advance = advance) -> None:
+                advance(done, total=total)
+
             items = task.items(
-                options.home_folder,
-                lambda done, total: advance(done, total=total),
-                data_roots=options.data_roots,
-                audio=audio,
+                options.home_folder, progress, data_roots=options.data_roots, audio=audio, rendered=not few
             )
-        data.append(select_items(task, items, options, audio=audio))
+            data.append(select_items(task, items, options, audio=audio))
+            if few and audio:
+                task.render(options.home_folder, data[-1].items, progress)
         tell(task.card, items, data[-1].missing, (), report)
     return data
