@@ -104,6 +104,7 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/bench leaderboard --check
 	$(BIN)/bench tasks --markdown --check
+	$(BIN)/bench results keys -o docs/records.md --check
 
 leaderboard: $(INSTALLED)
 	$(BIN)/bench leaderboard

@@ -16,6 +16,7 @@ from results.sections.inputs import (
     SecondsSection,
     TaskSection,
 )
+from results.sections.provenance import ProvenanceSection
 from results.sections.scores import Floors, Robustness, Scores
 from results.sections.selection import ProbeSection, SearchSection, SeedsSection
 
@@ -47,8 +48,8 @@ class Record(Section):
     part of the record's file name. ``folds`` holds every fold of a task that has folds, in order; ``probe`` and
     ``search`` are then those of the first one, and ``data`` counts each item once as train, valid and test.
     ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
-    records of schema 2. The digest of a record's own content stands in its file beside these fields
-    (:func:`results.digests.content_digests`).
+    records of schema 2. ``provenance`` is ``None`` in records that do not say how they were asked for. The digest of a
+    record's own content stands in its file beside these fields (:func:`results.digests.content_digests`).
     """
 
     schema_version: Literal[2, 3] = SCHEMA_VERSION
@@ -73,6 +74,7 @@ class Record(Section):
     variant: Annotated[str, Field(pattern=r"^([a-z0-9_.~-]+(\+[a-z0-9_.~-]+)*)?$")] = ""
     folds: list[FoldSection] = Field(default_factory=list)
     predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
+    provenance: ProvenanceSection | None = None
 
     def __repr__(self) -> str:
         """Return the record in a line: its encoder, task and scores on test."""

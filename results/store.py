@@ -229,7 +229,29 @@ def read_unchecked(path: Path, *, checked: bool = False) -> Record:
     return text.decode(_text(path), path, checked=checked)
 
 
+def refuse_other_file(path: Path) -> None:
+    """Refuse what is no record by its kind: a folder, or a file that lies beside a record.
+
+    Raises:
+        RecordError: The message names a record that was perhaps meant.
+    """
+    if path.is_dir():
+        inside = sorted([*path.glob("*.json"), *path.glob("*/*.json"), *path.glob("runs/*/*.json")])
+        card = next((each for each in inside if each.name == "probe.json"), None)
+        what = f"{path} is a folder, not the JSON file of a record"
+        if card is not None:
+            raise RecordError(f"{what}: it holds an exported probe, which 'bench predict --probe {path} FILE' uses")
+        name = inside[0] if inside else path / "TASK" / "ENCODER.json"
+        raise RecordError(f"{what}: name one, such as {name}")
+    if path.suffix != ".json" and path.is_file():
+        beside = sorted(path.parent.glob("*.json"))
+        mine = [each for each in beside if path.name.startswith(f"{each.stem}.")] or beside
+        name = mine[0] if mine else Path("results/runs/TASK/ENCODER.json")
+        raise RecordError(f"{path} is not the JSON file of a record: name one, such as {name}")
+
+
 def _text(path: Path) -> str:
+    refuse_other_file(path)
     try:
         return read_regular(path).decode("utf-8")
     except FileNotFoundError as error:

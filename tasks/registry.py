@@ -37,7 +37,8 @@ def collection_exists(name: str | None) -> bool:
 def collection_module(name: str) -> Any:
     """Import a built-in collection.
 
-    It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, or
+    It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, with ``annotate(home)``
+    and ``prepare_some(home, ids, progress)``, which do so for some of its items; or
     ``items(card, root)``, which reads the annotations below its root.
 
     Raises:
@@ -82,7 +83,13 @@ class Task:
         return resolved(as_on_disk([self.source.parent / self.card.manifest])[0])
 
     def items(
-        self, home: Path, progress: Progress | None = None, data_roots: Sequence[str] = (), *, audio: bool = True
+        self,
+        home: Path,
+        progress: Progress | None = None,
+        data_roots: Sequence[str] = (),
+        *,
+        audio: bool = True,
+        rendered: bool = True,
     ) -> Items:
         """Return the task's items, rendering or reading what they need first.
 
@@ -91,6 +98,7 @@ class Task:
             progress: Called while a collection is rendered, with (clips done, clips).
             data_roots: ``COLLECTION=DIR``, where the user has collections.
             audio: Whether the audio that a manifest names must be there.
+            rendered: Whether a collection that makes its own audio makes all of it; if not, :meth:`render` makes some.
 
         Raises:
             TaskError: A manifest or annotations that cannot be used, or a manifest whose counts are not the card's.
@@ -107,9 +115,11 @@ class Task:
 
         if self.card.collection is None:
             manifest = self.manifest
-        else:
+        elif rendered:
             manifest = collection_module(self.card.collection).prepare(home, progress)
-        items = read_manifest(manifest, self.card, audio=audio)
+        else:
+            manifest = collection_module(self.card.collection).annotate(home)
+        items = read_manifest(manifest, self.card, audio=audio and (rendered or self.card.collection is None))
         if self.size_differences(items):
             advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
             raise TaskError(
@@ -117,6 +127,20 @@ class Task:
                 f"{items.counts()}: {advice}"
             )
         return items
+
+    def render(self, home: Path, items: Items, progress: Progress | None = None) -> None:
+        """Make the audio of some items, where the collection makes its own; else nothing.
+
+        Args:
+            home: The data home.
+            items: Of :meth:`items` with ``rendered=False``.
+            progress: Called with (clips done, clips to render).
+
+        Raises:
+            TaskError: It cannot be written.
+        """
+        if not self.has_reader and self.card.collection is not None:
+            collection_module(self.card.collection).prepare_some(home, set(items.track_ids), progress)
 
     @property
     def has_reader(self) -> bool:

@@ -13,8 +13,8 @@ from benchmark.system.home import home_folder
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
 
-cache_app = typer.Typer(help="Look after cached embeddings.", no_args_is_help=True)
-data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.", no_args_is_help=True)
+cache_app = typer.Typer(help="Look after cached embeddings.")
+data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.")
 
 DataTask = Annotated[
     str, typer.Argument(metavar="TASK", help="Task: id, alias, group, glob or path of a card; T,U too.")

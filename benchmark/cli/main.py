@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import signal
 import sys
 import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import Annotated, Any
@@ -22,7 +23,7 @@ from benchmark.cli.reading import reading_app
 from benchmark.cli.results import results_app
 from benchmark.cli.run import run_app
 from benchmark.cli.tasks import tasks_app
-from benchmark.errors import message_for_user
+from benchmark.errors import UserError, message_for_user
 from benchmark.system.terminal import display
 
 INTERRUPTED = 130  # what a shell says of a program that Ctrl-C ended: 128 and the signal's number
@@ -45,7 +46,6 @@ def _show_version(wanted: bool) -> None:
 app = typer.Typer(
     name="bench",
     help="Probe evaluation of frozen music audio encoders, after McCallum et al. 2022.",
-    no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -61,12 +61,24 @@ app.add_typer(results_app, name="results")
 
 @app.callback()
 def options(
-    version: Annotated[
+    context: typer.Context,
+    version: Annotated[  # noqa: ARG001 - its callback has done all
         bool, typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version and stop.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the code an error arose.")] = False,
+    debug: Annotated[  # noqa: ARG001 - main looks for it, also where the words cannot be parsed
+        bool, typer.Option("--debug", help="Show where in the code an error arose.")
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Tell more often how far the work is, where stderr is no terminal.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Tell nothing but results and errors.")] = False,
 ) -> None:
     """Probe evaluation of frozen music audio encoders, after McCallum et al. 2022."""
+    from benchmark.system.progress import told
+
+    if verbose and quiet:
+        raise UserError("--verbose and --quiet contradict each other: leave one out")
+    context.with_resource(told("quiet" if quiet else "verbose" if verbose else "normal"))
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -74,6 +86,10 @@ def main(arguments: list[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
+    if os.environ.get("NO_COLOR"):  # rich would still write bold, of which typer's help has much
+        import typer.rich_utils
+
+        vars(typer.rich_utils)["COLOR_SYSTEM"] = None
     try:
         command: Any = typer.main.get_command(app)
         with _ended_as_by_ctrl_c() as ended:
@@ -81,10 +97,10 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         status, ended = INTERRUPTED, []
     except Exception as error:
-        message = _message_for_user(error)
+        given = sys.argv[1:] if arguments is None else arguments
+        message = _message_for_user(error, given)
         if message is None:
             raise
-        given = sys.argv[1:] if arguments is None else arguments
         if "--debug" in list(takewhile(lambda word: word.startswith("-"), given)):
             traceback.print_exception(error)
         _complain(message)
@@ -127,10 +143,12 @@ def _ended_as_by_ctrl_c() -> Iterator[list[signal.Signals]]:
             signal.signal(number, signal.SIG_DFL)
 
 
-def _message_for_user(error: Exception) -> str | None:
+def _message_for_user(error: Exception, given: Sequence[str]) -> str | None:
     """Return the message of an error that a user can mend, else nothing: that one is ours, and keeps its traceback."""
     if hasattr(error, "format_message"):
-        return f"{error.format_message()}\nSee 'bench --help'."
+        from benchmark.cli.mistakes import usage_message
+
+        return usage_message(error, given)
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return (
             "memory ran out. What was finished is kept: run the same command again with a smaller --batch-size, fewer "

@@ -1,4 +1,4 @@
-"""How commands that look at many files print what they find, and those that make a file say what became of it."""
+"""How commands print what they find in many files, and write or check a generated page."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from pathlib import Path
 
 import typer
 
+from benchmark.errors import UserError
 from benchmark.system.finding import Finding
 from benchmark.system.terminal import display
+
+#: Endings of files that a page is written to; none is that of a pipe or a device.
+MARKDOWN = ("", ".md", ".markdown", ".txt")
 
 
 def show(findings: Iterable[Finding], problem: str = "") -> None:
@@ -32,11 +36,28 @@ def show(findings: Iterable[Finding], problem: str = "") -> None:
     raise typer.Exit(1)
 
 
+def refuse_no_markdown(output: Path) -> None:
+    """Refuse to write Markdown under the name of another format.
+
+    Raises:
+        UserError: The name ends in something else.
+    """
+    if output.suffix.lower() not in MARKDOWN:
+        raise UserError(f"{output}: the page is Markdown: give a name that ends in .md, -o {output.with_suffix('.md')}")
+
+
 def generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
     """Write a generated file, or say how it differs from its source.
 
+    Args:
+        output: The file.
+        content: What it is to hold.
+        command: What writes it.
+        source: What it is made from, in words.
+        check: Write nothing.
+
     Raises:
-        typer.Exit: It differs.
+        typer.Exit: With ``check``, the file holds something else.
     """
     from results.generated import difference, write
 

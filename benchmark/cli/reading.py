@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
-from benchmark.cli.printing import generated
+from benchmark.cli.printing import generated, refuse_no_markdown
 from benchmark.errors import UserError
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
@@ -124,8 +124,8 @@ def predict(
     display(format_predictions(card, predictions, top_k, as_json=as_json))
     damaged = [prediction for prediction in predictions if prediction.outputs is None]
     for prediction in damaged:
-        recovered = f"({prediction.seconds:.2f} s recovered)"
-        display(f"bench: {prediction.path}: {prediction.problem} {recovered}", error=True)
+        recovered = f" ({prediction.seconds:.2f} s recovered)" if prediction.seconds else ""
+        display(f"bench: {prediction.path}: {prediction.problem}{recovered}", error=True)
     if damaged:
         raise typer.Exit(2)
 
@@ -150,6 +150,7 @@ def leaderboard(
     from results import store
     from results.leaderboard import render
 
+    refuse_no_markdown(output)
     if not results.is_dir():
         raise UserError(f"there is no results folder {results}: give --results, or run something first")
     content = render(store.read_all(results))

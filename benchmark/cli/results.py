@@ -1,4 +1,4 @@
-"""``bench results verify``: whether records, predictions and exported probes are as they were written."""
+"""``bench results``: whether records and probes are as they were written, and what the keys of a record mean."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from benchmark.cli.parameters import Results
-from benchmark.cli.printing import show
+from benchmark.cli.printing import generated, refuse_no_markdown, show
+from benchmark.system.terminal import display
 
-results_app = typer.Typer(help="Look after records and exported probes.", no_args_is_help=True)
+results_app = typer.Typer(help="Look after records and exported probes.")
 
 
 @results_app.callback()
@@ -33,3 +34,20 @@ def verify(
     from benchmark.reports import records
 
     show(records.verify(paths or [], results, sign=sign))
+
+
+@results_app.command()
+def keys(
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Write the page to this Markdown file; else it is printed.")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if the file is out of date.")] = False,
+) -> None:
+    """Print what each key of a record means."""
+    from results.reference import render
+
+    if output is None:
+        display(render(), end="")
+        return
+    refuse_no_markdown(output)
+    generated(output, render(), f"bench results keys -o {output}", "the types of records give", check=check)

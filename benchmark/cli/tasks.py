@@ -9,7 +9,7 @@ import typer
 
 from benchmark.cli.encoders import ShowByDefault
 from benchmark.cli.parameters import Home
-from benchmark.cli.printing import generated
+from benchmark.cli.printing import generated, refuse_no_markdown
 from benchmark.system.terminal import display
 
 tasks_app = typer.Typer(
@@ -89,6 +89,7 @@ def new(
 
 def _show(name: str | None, home: Path | None, *, markdown: bool, output: Path, check: bool) -> None:
     if markdown:
+        refuse_no_markdown(output)
         from benchmark.reports.tasks_page import render
 
         generated(output, render(), "bench tasks --markdown", "the cards give", check=check)

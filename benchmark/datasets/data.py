@@ -114,9 +114,8 @@ def fetch(
         yield from _what_is_here(card, tasks, place)
     if large:
         failures.append(
-            "the audio was not fetched, because it is large:\n  "
-            + "\n  ".join(large)
-            + "\nRepeat with --yes to fetch it; an interrupted download continues where it stopped"
+            "the audio was not fetched, because it is large: repeat with --yes to fetch it (an interrupted download "
+            "continues where it stopped)\n  " + "\n  ".join(large)
         )
     if failures:
         raise UserError("\n".join(failures))

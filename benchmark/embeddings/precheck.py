@@ -40,7 +40,7 @@ def check_before(
         lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in result.failures)
         raise UserError(
             f"the encoder {encoder.name!r} breaks {len(result.failures)} of {len(result.findings)} rules, so none of "
-            f"{tracks:,} tracks was embedded:\n{lines}\n'bench encoders check' shows every rule."
+            f"{tracks:,} tracks was embedded: mend what follows ('bench encoders check' shows every rule)\n{lines}"
         )
     if result.left_out and say is not None:
         say(

@@ -77,6 +77,8 @@ OPENERS: Mapping[str, str] = {
 
 ENTRY_POINTS = "benchmark.encoders"
 
+LISTED = "'bench encoders' lists all, and the other ways to name one"
+
 #: The extra of this package that installs another one.
 EXTRAS: Mapping[str, str] = {"onnxruntime": "onnx", "transformers": "hf", "opensmile": "opensmile"}
 
@@ -143,7 +145,7 @@ def _encoders(want: str | Encoder, home: Path | None, options: Mapping[str, str]
         except UnknownEncoderError as error:
             if any("?" in before for before in parts[:i]):
                 raise UserError(
-                    f"{error}\nA comma separates encoders: give an option whose value holds one as --encoder-arg K=V"
+                    f"{error}. A comma separates encoders: give an option whose value holds one as --encoder-arg K=V"
                 ) from None
             raise
 
@@ -207,12 +209,8 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 
     refuse_unpublished(name)
     near = _near(name, brought)
-    own = f", and of installed packages {', '.join(brought)}" if brought else ""
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "these are there:"
-    raise UnknownEncoderError(
-        f"no encoder is called {name!r}: {hint}\nbuilt in are {', '.join([*BUILTIN, *PUBLISHED])}{own}; "
-        f"an encoder can be named as\n{format_kinds()}"
-    )
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "it is no file either."
+    raise UnknownEncoderError(f"no encoder is called {name!r}: {hint} {LISTED}")
 
 
 def _near(name: str, brought: Iterable[str]) -> list[str]:
@@ -310,7 +308,8 @@ def _load(target: str) -> type:
     meant = f" (did you mean {f'{near[0]}:{cls}'!r}?)" if near else ""
     if cls and not cls.isidentifier():  # a hub id, a path
         raise UnknownEncoderError(
-            f"there is no kind of encoder {module_name + ':'!r}{meant}; an encoder can be named as\n{format_kinds()}"
+            f"there is no kind of encoder {module_name + ':'!r}{meant}: the kinds are "
+            f"{', '.join(f'{scheme}:' for scheme in SCHEMES)}, module:Class and file.py:Class. {LISTED}"
         )
     try:
         with importable(str(Path.cwd()), module_name):

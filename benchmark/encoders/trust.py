@@ -48,5 +48,5 @@ def refuse_code_of_data(text: str, where: str, command: str) -> None:
         if what is not None:
             raise UserError(
                 f"{where} says that its encoder is {part!r}, which would run {what}. Nothing was run: {IS_CODE}. Look "
-                f"at it; if you trust it, name it yourself:\n  {command} --encoder {shlex.quote(part)}"
+                f"at it; if you trust it, name it yourself: {command} --encoder {shlex.quote(part)}"
             )

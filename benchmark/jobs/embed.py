@@ -114,6 +114,9 @@ def _embed_space(
     with lock:
         index = AudioIndex(settings.home)  # what another process has done while this one waited
         todo = first.store.missing(tracks, index)
+        kept = len({track.path for track in tracks}) - len(todo)
+        if todo and kept > 0:
+            report.say(f"Embedding with {first.encoder.name} continues at {kept:,} of {kept + len(todo):,} tracks.")
         return _extract(working, first, todo, index, settings, report)
 
 
@@ -185,12 +188,15 @@ def _refuse_damage(
     if not refused:
         return
     lines = [
-        f"{damage.path}: {damage.problem} ({damage.seconds_recovered:.2f} s recovered; {places[damage.path]})"
-        for damage in worst.values()
+        f"{damage.path}: {damage.problem} ({_recovered(damage)}{places[damage.path]})" for damage in worst.values()
     ]
     raise UserError(
-        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}:\n"
+        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}: mend or replace the files and run again, or "
+        f"leave them out with --allow-damaged {len(lines)} (the record will name them).\n"
         + "\n".join(shown(lines, home / "damaged.txt"))
-        + f"\nNo probe was trained; every sound track's embedding is kept. Mend or replace the files and run again, or "
-        f"leave them out with --allow-damaged {len(lines)} (the record will name them)."
+        + "\nNo probe was trained; every sound track's embedding is kept."
     )
+
+
+def _recovered(damage: Damage) -> str:
+    return f"{damage.seconds_recovered:.2f} s recovered; " if damage.seconds_recovered else ""

@@ -19,7 +19,7 @@ from benchmark.jobs.job import Job
 from benchmark.jobs.keys import run_key
 from benchmark.jobs.left_out import tell
 from benchmark.jobs.near_duplicates import affordable, near_duplicates
-from benchmark.jobs.provenance import versions
+from benchmark.jobs.provenance import provenance_section, versions
 from benchmark.jobs.robustness import deformed_splits, robustness
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.jobs.select import Selection, select
@@ -145,6 +145,7 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[Rec
         robustness=evaluated.robustness,
         variant=variant,
         folds=evaluated.folds,
+        provenance=provenance_section(job),
     )
     record = records.signed(job.results, record)
     path, displaced = records.displace(job.results, record)

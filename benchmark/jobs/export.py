@@ -138,6 +138,8 @@ def find_probe(directory: Path) -> Path:
     if not folders:
         raise UserError(f"no probe at {directory}: 'bench run --export DIR' writes one")
     if len(folders) > 1:
-        listed = "\n".join(f"  --probe {path}" for path in folders)
-        raise UserError(f"{directory} holds {len(folders)} probes: name one of them\n{listed}")
+        listed = "\n".join(f"  {path}" for path in folders[1:])
+        raise UserError(
+            f"{directory} holds {len(folders)} probes: name one of them, --probe {folders[0]}, or\n{listed}"
+        )
     return folders[0]

@@ -17,7 +17,7 @@ from benchmark.jobs.options import Options
 from benchmark.jobs.protocols import protocol_of
 from benchmark.jobs.scoring import refuse_undefined
 from benchmark.system.long_lists import shown
-from benchmark.system.progress import Reporter
+from benchmark.system.progress import Advance, Reporter
 from results.markdown import folded
 from tasks.audit import thin_splits
 from tasks.items import Items
@@ -95,9 +95,8 @@ def present_items(
     if shut:
         folders = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
         raise UserError(
-            f"{task.card.id} has audio in folders that may not be read:\n"
-            + "\n".join(folders)
-            + "\nGive yourself the right to read them (chmod u+rx FOLDER), or see who owns them: ls -ld FOLDER"
+            f"{task.card.id} has audio in folders that may not be read: give yourself the right to read them (chmod "
+            "u+rx FOLDER), or see who owns them (ls -ld FOLDER):\n" + "\n".join(folders)
         )
     place = _place(task, home, data_roots) if absent else None
     differences = task.size_differences(items)
@@ -117,10 +116,9 @@ def present_items(
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
-            + f", and --allow-missing is {allow_missing}:\n"
+            + f", and --allow-missing is {allow_missing}: see {_where(task)}, or leave them out with --allow-missing "
+            f"{total} (the record will name them, and the leaderboard will keep it apart).\n"
             + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
-            + f"\nSee {_where(task)}, or leave them out with --allow-missing {total} (the record "
-            "will name them, and the leaderboard will keep it apart)."
         )
     there = np.setdiff1d(np.arange(len(items)), absent)
     return items.take(there), tuple(missing)
@@ -198,8 +196,8 @@ def _rows_with_embedding(
             + f", and --allow-missing is {allowed}",
             missing,
             encoder.listing(f"missing-{task}"),
-            f"\nAdd them, or leave them out with --allow-missing {total} (the record will name them, and the "
-            "leaderboard will keep it apart).",
+            f": add them, or leave them out with --allow-missing {total} (the record will name them, and the "
+            "leaderboard will keep it apart)",
         )
     surplus = len(encoder.ids) - int(has.sum())
     if surplus:
@@ -235,14 +233,18 @@ def prepare(tasks: Sequence[Task], options: Options, report: Reporter, *, audio:
     """
     data = []
     for task in tasks:
+        few = options.limit is not None
         with report.stage(f"Preparing {task.collection}", 1, "clips") as advance:
+
+            def progress(done: int, total: int, advance: Advance = advance) -> None:
+                advance(done, total=total)
+
             items = task.items(
-                options.home_folder,
-                lambda done, total: advance(done, total=total),
-                data_roots=options.data_roots,
-                audio=audio,
+                options.home_folder, progress, data_roots=options.data_roots, audio=audio, rendered=not few
             )
-        data.append(select_items(task, items, options, audio=audio))
+            data.append(select_items(task, items, options, audio=audio))
+            if few and audio:
+                task.render(options.home_folder, data[-1].items, progress)
         tell(task.card, items, data[-1].missing, (), report)
         if task.card.manifest is not None and options.limit is None:
             for text in thin_splits(data[-1].items, task.card.kind):

@@ -117,6 +117,7 @@ class Job:
         allow_missing: How many items may be missing.
         allow_damaged: How many damaged tracks may be left out.
         export: Where the probe goes as files.
+        asked: The words of the command beside encoder and task.
         existing: What is at the record's path already.
     """
 
@@ -133,6 +134,7 @@ class Job:
     allow_missing: int = 0
     allow_damaged: int = 0
     export: Path | None = None
+    asked: tuple[str, ...] = ()
     existing: Existing = field(default_factory=Existing)
 
     @property

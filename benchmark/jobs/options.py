@@ -16,7 +16,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from benchmark.errors import UserError
-from benchmark.system.machine import Precision
+from benchmark.system.machine import Precision, refuse_unknown_device
 
 if TYPE_CHECKING:
     from benchmark.audio.deformations import Deformation
@@ -27,6 +27,11 @@ Overwrite = Literal["missing", "always", "never"]
 
 DATA, ENCODER, PROBE, RECORDS, MACHINE = "Data", "Encoder", "Probe and search", "Records", "Machine"
 LARGEST_SEED = 2**31
+#: Options that say where something lies or how fast it is made; those of encoders stand in the encoder's text.
+PLACES = (
+    "home", "data_roots", "encoder_args", "storage", "results", "overwrite", "export", "device", "batch_size",
+    "workers",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,7 @@ class Options:
             _check(option, getattr(self, option.name))
         if self.seed > LARGEST_SEED:
             raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+        refuse_unknown_device(self.device)
         if self.data_roots:
             from tasks.sources.locations import parse_data_roots
 
@@ -231,6 +237,22 @@ class Options:
             for fraction in self.fractions
             for repeat in range(1 if fraction == 1 else self.repeats)  # all of train is the same in every repeat
         )
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The words of ``bench run`` for what is not the default; without :data:`PLACES`, which decide no number."""
+        words: list[str] = []
+        for option in option_list():
+            value = getattr(self, option.name)
+            if option.name in PLACES or value == option.default or value is None:
+                continue
+            if isinstance(value, bool):
+                words.append(option.text)
+            elif isinstance(value, str | int | float):
+                words += [option.text, str(value)]
+            elif value:
+                words += [option.text, ",".join(f"{each:g}" for each in value)]
+        return tuple(words)
 
     @property
     def embedding(self) -> EmbedSettings:

@@ -161,7 +161,7 @@ def _named(text: str, recorded: bool, home: Path) -> Encoder:
     except UnknownEncoderError as error:
         if not recorded:
             raise
-        raise UserError(f"{error}\nThe probe says that it was trained on {text!r}: name it with --encoder") from None
+        raise UserError(f"{error}. The probe says that it was trained on {text!r}: name it with --encoder") from None
 
 
 def _predictions(

@@ -1,12 +1,71 @@
-"""The versions of what computes a record."""
+"""How a record was asked for, and the versions of what computes it."""
 
 from __future__ import annotations
 
 import platform
+import shlex
 import sys
 from importlib.metadata import version
+from pathlib import Path
 
 from benchmark.audio.decode import pipeline_name
+from benchmark.encoders.base import Encoder
+from benchmark.encoders.spec import FILE, parse
+from benchmark.jobs.job import Job
+from benchmark.system.version import commit_of
+from results.sections.provenance import ProvenanceSection
+from tasks.files import expanded
+from tasks.registry import Task, builtin_tasks
+
+#: Kinds of encoders whose target is a path.
+FILES = ("file", "keras", "onnx", "torchscript", "emb", "pretrained")
+
+
+def provenance_section(job: Job) -> ProvenanceSection:
+    """Return how the run was asked for, and of which code."""
+    from benchmark import __version__
+
+    encoder, task = encoder_text(job.encoder, job.home), task_text(job.data.task, job.home)
+    words = ["bench", "run", "--encoder", encoder, "--task", task, *job.asked]
+    return ProvenanceSection(
+        command=shlex.join(words) if job.encoder.text else None,
+        encoder=encoder,
+        task=task,
+        version=__version__,
+        commit=commit_of(),
+    )
+
+
+def encoder_text(encoder: Encoder, home: Path) -> str:
+    """Return what named an encoder, without folders of this machine; the name of one that was given as an object."""
+    text = encoder.text
+    if not text:
+        return encoder.name
+    spec = parse(text)
+    target = spec.target
+    if spec.kind == "file":
+        file = FILE.fullmatch(target)
+        target = file[1] if file else target
+    if spec.kind in FILES or (spec.kind == "hf" and expanded(target).exists()) or Path(target).is_absolute():
+        text = text.replace(target, portable(target, home), 1)
+    for value in (spec.weights, *spec.options.values()):
+        if value and ("/" in value or "\\" in value) and "://" not in value:
+            text = text.replace(value, portable(value, home), 1)
+    return text
+
+
+def task_text(task: Task, home: Path) -> str:
+    """Return what names a task: the id of a built-in one, the card of one's own without the folders of this machine."""
+    if task.loaded is not None:
+        return task.card.id.replace(".", ":", 2)  # mirdata.tinysol.pitch is named mirdata:tinysol:pitch
+    own = builtin_tasks().get(task.card.id)
+    return task.card.id if own is not None and own.source == task.source else portable(task.source, home)
+
+
+def portable(path: Path | str, home: Path) -> str:
+    """Return a path relative to the data home where it lies in it, else its base name."""
+    absolute = expanded(path).absolute()
+    return absolute.relative_to(home).as_posix() if absolute.is_relative_to(home) else absolute.name
 
 
 def versions() -> dict[str, str]:

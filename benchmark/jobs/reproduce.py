@@ -87,10 +87,12 @@ def reproduce(
         UserError: The task, the encoder or the audio are not those of the record.
     """
     record, report = records.read(path), report or Silent()
+    made = record.provenance
+    named = record.encoder.id if made is None else made.encoder
     if encoder is None:
-        refuse_code_of_data(record.encoder.id, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
+        refuse_code_of_data(named, f"the record {path}", f"bench reproduce {shlex.quote(str(path))}")
     options = _options(record, home_folder(home), tuple(data_roots), device, workers)
-    job = _job(record, options, encoder or record.encoder.id, task or record.task.id, report)
+    job = _job(record, options, encoder or named, task or (record.task.id if made is None else made.task), report)
     damaged = _damaged(record, job)
     if job.source.reads_audio:
         _embed_lacking(job, damaged, options.embedding, report)
@@ -153,12 +155,14 @@ def _job(record: Record, options: Options, encoder: str, task: str, report: Repo
         encoders = resolve(encoder, options.home_folder, options.precision)
     except UserError as error:
         raise UserError(
-            f"{error}\nIf the encoder of the record has another name here, give it with --encoder"
+            f"{error}. The record names its encoder {encoder!r}: if it has another name here, give it with --encoder"
         ) from None
     try:
         tasks = registry.find(task, options.home_folder, options.data_roots)
     except TaskError as error:
-        raise UserError(f"{error}\nIf the task of the record has another name here, give it with --task") from None
+        raise UserError(
+            f"{error}. The record names its task {task!r}: if it has another name here, give it with --task"
+        ) from None
     if len(encoders) != 1 or len(tasks) != 1:
         raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
     items = prepare(tasks, options, report, audio=needs_audio(encoders))

@@ -87,8 +87,8 @@ def run_many(
     if failed:
         lines = "".join(f"\n  {failure}" for failure in failed)
         raise UnfinishedError(
-            f"{len(failed)} of {len(jobs)} pairs of encoder and task failed:{lines}\n"
-            "The others are finished and their records written: the same command tries the failed ones alone.",
+            f"{len(failed)} of {len(jobs)} pairs of encoder and task failed, the others are finished and their "
+            f"records written: mend what follows, and the same command tries the failed ones alone:{lines}",
             outcomes,
         )
     return outcomes

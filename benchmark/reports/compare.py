@@ -181,8 +181,8 @@ def _refuse_incomparable(pairs: Sequence[RecordPair], results: Path) -> None:
     if problems:
         told = [f"  {task}: {problem}" for task, problem in problems.items()]
         rest = ",".join(pair.first.task.id for pair in pairs if pair.first.task.id not in problems)
-        advice = "Run them again on the same data" + (f", or compare the others: --task {rest}" if rest else ".")
-        raise UserError("\n".join(["these records must not be compared:", *told, advice]))
+        advice = "run them again on the same data" + (f", or compare the others: --task {rest}" if rest else "")
+        raise UserError("\n".join([f"these records must not be compared: {advice}", *told]))
 
 
 def _aligned(pair: RecordPair, results: Path) -> tuple[Predictions, Predictions] | str:

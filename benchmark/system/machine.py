@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import platform
 import sys
@@ -13,6 +14,10 @@ from typing import Any, Literal
 from benchmark.errors import UserError
 from benchmark.system.processor import arithmetic
 
+#: Kinds of devices that torch may have; what is meant by other words.
+DEVICES = ("auto", "cpu", "cuda", "mps", "xpu", "hpu", "xla")
+MEANT = {"gpu": "cuda", "nvidia": "cuda", "rocm": "cuda", "metal": "mps", "tpu": "xla"}
+
 Precision = Literal["fp32", "bf16"]  # of an encoder, and of a probe's matrix products
 
 
@@ -21,12 +26,28 @@ def workers_of(workers: int | None) -> int:
     return workers if workers is not None else min(os.cpu_count() or 1, 8)
 
 
+def refuse_unknown_device(device: str) -> None:
+    """Refuse a word that names no kind of device, before torch is loaded.
+
+    Raises:
+        UserError: The message names what was probably meant.
+    """
+    kind, colon, number = device.lower().partition(":")
+    if device.partition(":")[0] in DEVICES:
+        return
+    near = difflib.get_close_matches(kind, DEVICES, n=1, cutoff=0.6)
+    meant = kind if kind in DEVICES else MEANT.get(kind) or (near[0] if near else "")
+    hint = f"did you mean --device {meant}{colon}{number}? " if meant else ""
+    raise UserError(f"there is no device {device!r}: {hint}A device is auto, cpu, cuda, cuda:1, ... or mps")
+
+
 def device_of(device: str, arrays: str = "torch") -> str:
     """Return torch's name of the device; an encoder of numpy arrays needs no torch to know that it is the CPU.
 
     Raises:
         UserError: A device that this machine does not have.
     """
+    refuse_unknown_device(device)
     if arrays == "numpy":
         return "cpu"
     import torch
@@ -47,6 +68,7 @@ def kind_of(device: str) -> str:
     Raises:
         UserError: A device that this machine does not have.
     """
+    refuse_unknown_device(device)
     may_have_gpu = any(Path("/dev").glob("nvidia*")) or Path("/dev/kfd").exists()
     if device == "cpu" or (device == "auto" and not may_have_gpu):
         return "cpu"

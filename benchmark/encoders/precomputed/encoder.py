@@ -133,8 +133,8 @@ def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -
                 f"{len(ids)} of the {len(track_ids)} embeddings of {encoder.path} that are wanted {problem}",
                 ids,
                 encoder.listing("unusable"),
-                "\nCompute them again, or take them out of the file and leave them out with --allow-missing "
-                f"{len(ids)} (the record will name them).",
+                ": compute them again, or take them out of the file and leave them out with --allow-missing "
+                f"{len(ids)} (the record will name them)",
             )
     if same and len(track_ids) > 1:
         raise UserError(f"all {len(track_ids)} embeddings of {encoder.path} that are wanted are the same row")
@@ -149,4 +149,4 @@ def as_float32(raw: np.ndarray) -> np.ndarray:
 
 def refuse(problem: str, ids: Sequence[str], listing: Path, advice: str = "") -> None:
     """Raise a :class:`UserError` that names the first ids and writes all of them to ``listing`` when there are many."""
-    raise UserError(f"{problem}:\n" + "\n".join(shown(ids, listing)) + advice)
+    raise UserError(f"{problem}{advice}:\n" + "\n".join(shown(ids, listing)))

@@ -221,7 +221,7 @@ def weights_of(name: str, home: Path, file: str | None = None) -> Path:
     """
     path = home / FOLDER / name / (file or WEIGHTS[name].converted)
     if not path.is_file():
-        raise UserError(f"the encoder {name!r} has no weights yet. Fetch them with:\n  bench encoders fetch {name}")
+        raise UserError(f"the encoder {name!r} has no weights yet. Fetch them with: bench encoders fetch {name}")
     return path
 
 

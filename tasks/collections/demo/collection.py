@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import os
 import shutil
 import time
@@ -293,6 +294,15 @@ def _melody(clip: Clip, beats: npt.NDArray[np.float64], tuning: float, rng: np.r
     return notes
 
 
+def manifest_text(clips: Sequence[Clip]) -> str:
+    """Return the manifest of clips as CSV."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(clip.row() for clip in clips)
+    return text.getvalue()
+
+
 def _write(folder: Path, clips: Sequence[Clip], progress: Callable[[int, int], None] | None) -> None:
     (folder / "audio").mkdir(parents=True)
     for done, clip in enumerate(clips, start=1):
@@ -301,9 +311,7 @@ def _write(folder: Path, clips: Sequence[Clip], progress: Callable[[int, int], N
         if progress is not None:
             progress(done, len(clips))
     with (folder / "manifest.csv").open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(clip.row() for clip in clips)
+        file.write(manifest_text(clips))
         file.flush()
         os.fsync(file.fileno())
 

@@ -173,7 +173,7 @@ class TestFetch:
         monkeypatch.setattr(data, "ASK_ABOVE", 1000)
         if not known:
             fake.change_audio(size=None)
-        with pytest.raises(UserError, match=r"(kB|unknown size), licence: CC BY 4\.0\nRepeat with --yes"):
+        with pytest.raises(UserError, match=r"repeat with --yes(.|\n)*(kB|unknown size), licence: CC BY 4\.0"):
             run(data.fetch, "fake_task", fake.home)
         assert "audio 0 of 30" in capsys.readouterr().out
         assert fake.server.asked == ["/list.json"]

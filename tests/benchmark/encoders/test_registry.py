@@ -192,7 +192,7 @@ class TestUnknown:
         ("text", "message"),
         [
             ("HF:a/b", r"no kind of encoder 'HF:' \(did you mean 'hf:a/b'\?\)"),
-            ("huggingface:a/b", r"no kind of encoder 'huggingface:'; an encoder can be named as\n.*logmel"),
+            ("huggingface:a/b", r"no kind of encoder 'huggingface:'.*the kinds are hf:.*'bench encoders' lists all"),
             ("onx:model", r"cannot import the encoder 'onx:model'.*did you mean 'onnx:model'\?"),
         ],
     )

@@ -275,7 +275,7 @@ class TestRefusals:
         places = {"home": tmp_path / "home", "results": tmp_path / "results"}
         with pytest.raises(UserError, match=r"lacks 1 of 60 audio files, and --allow-missing is 0") as error:
             benchmark.run(bands, "mirdata:tinysol:pitch", **FAST, **places, data_roots=(f"mirdata_tinysol={root}",))
-        assert f"See what mirdata's loader expects in {root}" in str(error.value)
+        assert f"see what mirdata's loader expects in {root}" in str(error.value)
 
     def test_a_split_without_any_audio(self, bands, gtzan, tmp_path, no_work):
         root, found, more = gtzan

@@ -183,9 +183,9 @@ class TestRefusals:
 
     def test_names_that_say_nothing_here(self, given, places):
         encoder, card, path = given
-        with pytest.raises(UserError, match=r"(?s)no encoder is called 'given'.*give it with --encoder"):
+        with pytest.raises(UserError, match=r"(?s)names its encoder 'emb:given.npz'.*give it with --encoder"):
             reproduce(path, home=places["home"], task=card)
-        with pytest.raises(UserError, match=r"(?s)'vectors'.*give it with --task"):
+        with pytest.raises(UserError, match=r"(?s)names its task 'card.toml'.*give it with --task"):
             reproduce(path, home=places["home"], encoder=encoder)
 
     def test_several(self, given, places):
