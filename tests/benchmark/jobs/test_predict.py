@@ -1,3 +1,4 @@
+import csv
 import json
 import sys
 from pathlib import Path
@@ -363,6 +364,108 @@ def test_json_has_every_label_and_every_file(loudness, songs, tmp_path, capfd):
     assert "missing" in second["problem"]
     run(loudness, songs[:1], as_json=True, top_k=1)
     assert list(json.loads(capfd.readouterr().out)["files"][0]["outputs"]) == ["loud"]
+
+
+def test_json_of_many_is_one_document_and_of_none_too(loudness, songs, capfd):
+    run(loudness, songs, as_json=True)
+    text = capfd.readouterr().out
+    data = json.loads(text)
+    assert [one["file"] for one in data["files"]] == [str(song) for song in songs]
+    assert text == json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_text_comes_file_by_file(loudness, songs, monkeypatch, capfd):
+    """Nothing is held back until the last file is decoded."""
+    seen = []
+
+    def decode(paths, rule, workers):
+        for path in paths:
+            seen.append(capfd.readouterr().out)
+            yield from reading(  # one after the other
+                [path], rule, 0
+            )
+
+    reading = module.decode_all
+    monkeypatch.setattr(module, "decode_all", decode)
+    run(loudness, songs)
+    assert [text.count("loud") for text in seen] == [0, 1, 1]
+
+
+def test_a_folder_is_written_to_a_table_and_continued(loudness, songs, tmp_path, capfd):
+    folder = tmp_path / "mine"
+    (folder / "deep").mkdir(parents=True)
+    for song in songs:
+        song.rename(folder / song.name)
+    tone(folder / "deep" / "low.flac", 150)
+    (folder / "notes.txt").write_text("x")
+    (folder / "broken.wav").write_text("no audio")
+    out = tmp_path / "labels.csv"
+    with pytest.raises(typer.Exit) as end:
+        run(loudness, [folder], output=out)
+    assert end.value.exit_code == 2
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    assert "1 files have no suffix of audio and are left aside: notes.txt" in stderr
+    assert f"bench: {folder / 'broken.wav'}: " in stderr
+    assert f"{out}: 5 rows, 1 with a problem" in stderr
+    rows = list(csv.DictReader(out.open(newline="")))
+    names = ["broken.wav", "deep/low.flac", "high.flac", "low.flac", "middle.flac"]
+    assert [row["path"] for row in rows] == [str(folder / name) for name in names]
+    assert list(rows[0]) == [
+        "path", "seconds", "problem", "labels", "uncertainty", "loud", "quiet", "x", "size", "mtime_ns", "probe",
+    ]  # fmt: skip
+    assert rows[0]["problem"]
+    assert rows[0]["loud"] == rows[0]["labels"] == ""
+    assert float(rows[1]["loud"]) + float(rows[1]["quiet"]) == pytest.approx(1)
+    assert (rows[1]["labels"], rows[1]["seconds"]) == ("loud", "2.300")
+    (folder / "broken.wav").unlink()
+    tone(folder / "new.wav", 900)
+    run(loudness, [folder], output=out)
+    stderr = capfd.readouterr().err
+    assert f"{out}: continues at 4 of 5" in stderr
+    assert "1 rows of files that are not named now, or have changed, are left out" in stderr
+    assert [row["path"] for row in csv.DictReader(out.open(newline=""))] == [
+        str(folder / name) for name in [*names[1:], "new.wav"]
+    ]
+
+
+def test_a_kept_problem_still_ends_with_2(loudness, songs, tmp_path, capfd):
+    (tmp_path / "broken.wav").write_text("no audio")
+    for words in ("2 rows, 1 with a problem", "continues at 2 of 2: every row is there"):
+        with pytest.raises(typer.Exit):
+            run(loudness, [songs[0], tmp_path / "broken.wav"], output=tmp_path / "labels.parquet")
+        assert words in capfd.readouterr().err
+
+
+def test_a_killed_process_is_continued(loudness, songs, tmp_path):
+    """Kill it when the first row is there; decoding is slowed down by the encoder's file."""
+    import signal
+    import subprocess
+    import time
+
+    out = tmp_path / "labels.csv"
+    code = "import time, benchmark.jobs.labelled as m\nold = m.row_of\n"
+    code += "m.row_of = lambda one: (time.sleep(0.5), old(one))[1]\n"
+    code += "from benchmark.cli.main import main\nmain()\n"
+    encoder = f"{tmp_path / 'mine.py'}:Loudness"
+    command = ["predict", *map(str, songs), "--probe", str(loudness), "-e", encoder, "-o", str(out), "--workers", "0"]
+    process = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 2):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert out.read_bytes().count(b"\n") < 4
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", *command], capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "continues at" in done.stderr
+    assert [row["path"] for row in csv.DictReader(out.open(newline=""))] == list(map(str, songs))
+
+
+def test_an_output_is_refused_before_the_encoder_is_opened(loudness, songs, tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        run(loudness, songs, output=tmp_path, encoder="nobody")
 
 
 def card_with(kind, labels):
