@@ -49,6 +49,7 @@ TESTED_IN = {
     "benchmark/jobs/items": "benchmark/jobs/test_runner.py",
     "benchmark/jobs/job": "benchmark/jobs/test_plan.py",
     "benchmark/jobs/label_table": "benchmark/jobs/test_label_files.py",
+    "benchmark/jobs/labelled": "benchmark/jobs/test_predict.py",
     "benchmark/jobs/provenance": "benchmark/system/test_machine.py",
     "benchmark/pretraining/data/features": "benchmark/pretraining/data/test_prepare.py",
     "benchmark/pretraining/data/hashes": "benchmark/pretraining/data/test_prepare.py",
