@@ -50,11 +50,12 @@ if TYPE_CHECKING:
     from benchmark.catalogue import list_encoders as list_encoders
     from benchmark.catalogue import list_tasks as list_tasks
     from benchmark.encoders.base import Encoder as Encoder
+    from benchmark.jobs.labelled import predict as predict
     from benchmark.jobs.options import Options as Options
     from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
-__all__ = ["Encoder", "Options", "__version__", "list_encoders", "list_tasks", "load_results", "run"]
+__all__ = ["Encoder", "Options", "__version__", "list_encoders", "list_tasks", "load_results", "predict", "run"]
 
 #: Where the public names are; none may be that of a sub-package, which importing the package would put in its place.
 _PUBLIC = {
@@ -63,6 +64,7 @@ _PUBLIC = {
     "list_encoders": "benchmark.catalogue",
     "list_tasks": "benchmark.catalogue",
     "load_results": "results.frames",
+    "predict": "benchmark.jobs.labelled",
     "run": "benchmark.api",
 }
 

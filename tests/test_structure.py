@@ -70,6 +70,7 @@ TESTED_IN = {
     "benchmark/system/finding": "benchmark/datasets/test_checks.py",
     "benchmark/system/files": "benchmark/embeddings/test_store.py",
     "benchmark/system/interpreter": "benchmark/system/test_current_folder.py",
+    "probes/export/card": "probes/export/test_files.py",
     "probes/search/trials": "probes/search/test_search.py",
     "probes/training/batched": "probes/training/test_trainer.py",
     "probes/training/probe": "probes/training/test_trainer.py",

@@ -113,6 +113,16 @@ def predict(
         str | None, typer.Option("-e", "--encoder", help="What names the encoder, if it has moved.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Labels to print.")] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE", help="Give the labels above it: f1, 'precision>=0.9' (both chosen on valid), 0.5."
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The probe's own outputs, not calibrated on valid.")] = False,
+    uncertain: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="List the N files that a person should look at first.")
+    ] = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
     workers: Workers = None,
@@ -133,8 +143,20 @@ def predict(
     predictor = open_predictor(
         probe, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, report=report
     )
-    printed = Printed(predictor.card, top_k, as_json=as_json, rows=output is not None)
-    for told in label(predictor, decision_of(predictor.card, predictor.probe), named, output, report):
+    decision = decision_of(
+        predictor.card, predictor.probe, threshold=threshold, raw=raw, uncertain=uncertain is not None
+    )
+    if threshold is not None and (explained := decision.explained(threshold.replace(" ", ""))):
+        report.say(explained)
+    printed = Printed(
+        predictor.card,
+        top_k,
+        as_json=as_json,
+        rows=output is not None,
+        above=threshold is not None,
+        uncertain=uncertain,
+    )
+    for told in label(predictor, decision, named, output, report):
         out, error = printed.of(told)
         display(out, end="")
         if error:

@@ -14,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.jobs import predict as module
 from benchmark.jobs.predict import predict
 from benchmark.reports.predictions import as_data, format_prediction, ranked
-from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
+from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export, load
 from probes.function import ProbeFunction
 
 RATE = 8000
@@ -466,6 +466,137 @@ def test_a_killed_process_is_continued(loudness, songs, tmp_path):
 def test_an_output_is_refused_before_the_encoder_is_opened(loudness, songs, tmp_path):
     with pytest.raises(UserError, match="is a folder"):
         run(loudness, songs, output=tmp_path, encoder="nobody")
+
+
+# calibration, thresholds, uncertainty
+
+
+@pytest.fixture
+def decided(loudness):
+    """The probe of loudness with a calibration and thresholds: x is given above 0.7 alone, quiet never."""
+    from probes.export.card import CalibrationPart, ErrorPart, ReachedPart, RulePart, ThresholdsPart
+
+    probe, card = load(loudness)
+    errors = {split: ErrorPart(ece=0.1, nll=0.5) for split in ("valid", "test")}
+    reached = ReachedPart(precision=0.9, recall=0.5, f1=0.643)
+    rule = RulePart(thresholds=(0.6, None, 0.7), valid=(reached, None, reached), test=(reached, None, reached))
+    return export(
+        probe,
+        card.model_copy(
+            update={
+                "calibration": CalibrationPart(
+                    method="platt", slopes=(2.0, 1.0, 1.0), offsets=(0.0, 0.0, 1.0), before=errors, after=errors
+                ),
+                "thresholds": ThresholdsPart(rules={"f1": rule}, positives={"valid": (9, 0, 9), "test": (9, 0, 9)}),
+            }
+        ),
+        loudness,
+        "# A page",
+    )
+
+
+def odds(p):
+    return p / (1 - p)
+
+
+def test_probabilities_are_calibrated_unless_raw_ones_are_asked_for(decided, songs, tmp_path, capfd):
+    run(decided, songs[:1], as_json=True)
+    (found,) = json.loads(capfd.readouterr().out)["files"]
+    run(decided, songs[:1], as_json=True, raw=True)
+    (raw,) = json.loads(capfd.readouterr().out)["files"]
+    assert raw["outputs"]["x"] == 0.5
+    assert found["outputs"]["x"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert found["outputs"]["quiet"] == pytest.approx(raw["outputs"]["quiet"])
+    assert odds(found["outputs"]["loud"]) == pytest.approx(odds(raw["outputs"]["loud"]) ** 2, rel=1e-4)
+    assert found["uncertainty"] == raw["uncertainty"]
+
+
+def test_labels_above_their_thresholds_are_given_and_it_is_said_what_these_reach(decided, songs, tmp_path, capfd):
+    run(decided, songs[:1], threshold="f1")
+    out, err = capfd.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["loud", "x"]
+    said = " ".join(err.split())
+    assert "Thresholds f1 of 2 labels, chosen on valid: precision 0.90, recall 0.50, F1 0.64; on test it gives" in said
+    assert "never given: quiet" in said
+    run(decided, songs[:1], threshold="0.99", output=tmp_path / "a.csv")
+    (row,) = csv.DictReader((tmp_path / "a.csv").open(newline=""))
+    assert row["labels"] == ""
+    assert row["probe"].endswith(" 0.99")
+    run(decided, songs[:1], threshold="0.99")
+    assert "no label is above its threshold" in capfd.readouterr().out
+    with pytest.raises(UserError, match="rows of another probe, or of another choice"):
+        run(decided, songs[:1], threshold="f1", output=tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("precision>=0.91", r"holds no such thresholds\. It has those of f1"),
+        ("best", "holds no such thresholds"),
+        ("1.5", "from 0 to 1"),
+        ("nan", "from 0 to 1"),
+    ],
+)
+def test_thresholds_that_are_not_there_are_refused(decided, songs, rule, words):
+    with pytest.raises(UserError, match=words):
+        run(decided, songs[:1], threshold=rule)
+
+
+def test_an_older_probe_takes_numbers_alone(loudness, songs, capfd):
+    run(loudness, songs[:1], threshold="0.4")
+    assert [line.split()[1] for line in capfd.readouterr().out.splitlines()[1:]] == ["loud", "x"]
+    with pytest.raises(UserError, match="Export it again with 'bench run --export', or give a number"):
+        run(loudness, songs[:1], threshold="f1")
+
+
+def test_the_least_certain_files_are_listed_also_those_whose_rows_are_kept(bands, make_probe, songs, tmp_path, capfd):
+    folder = make_probe(bands, np.eye(16)[:, [0, 2, 7]] * 0.2)
+    whole = [found.outputs for found in predict(folder, songs, encoder=bands)[1]]
+    margins = [1 - (np.sort(p)[-1] - np.sort(p)[-2]) for p in whole]
+    order = np.argsort(margins)[::-1]
+    for _ in range(2):
+        run(folder, songs, encoder=bands, uncertain=2, output=tmp_path / "l.csv")
+        lines = capfd.readouterr().out.splitlines()
+        assert lines[0].startswith("To be looked at first")
+        assert [line.split()[1] for line in lines[1:]] == [str(songs[i]) for i in order[:2]]
+    rows = list(csv.DictReader((tmp_path / "l.csv").open(newline="")))
+    assert [float(row["uncertainty"]) for row in rows] == pytest.approx(margins, abs=1e-5)
+
+
+def test_of_several_labels_the_nearest_to_its_threshold_counts():
+    from benchmark.jobs.labelled import _nearness
+
+    assert _nearness(np.array([0.6, 0.1]), np.array([0.6, 0.5])) == 1
+    assert _nearness(np.array([1.0, 0.0]), np.array([0.6, 0.5])) == 0
+    assert _nearness(np.array([0.8, 0.0]), np.array([0.6, np.nan])) == pytest.approx(0.5)
+    assert _nearness(np.array([0.8]), np.array([np.nan])) == 0
+
+
+@pytest.mark.parametrize("choice", [{"threshold": "f1"}, {"uncertain": 3}])
+def test_of_a_regression_there_are_neither_thresholds_nor_uncertainty(bands, make_probe, songs, choice, tmp_path):
+    folder = make_probe(bands, np.eye(16)[:, :2], "regression", ("valence", "labels"))
+    with pytest.raises(UserError, match="is a regression, whose values have no probabilities: leave it out"):
+        run(folder, songs[:1], encoder=bands, **choice)
+    run(folder, songs[:1], encoder=bands, output=tmp_path / "l.csv")
+    with (tmp_path / "l.csv").open(newline="") as file:
+        assert next(csv.reader(file))[:5] == ["path", "seconds", "problem", "valence", "labels"]
+
+
+def test_from_python_there_is_a_record_for_each_file(decided, songs, tmp_path):
+    import benchmark
+
+    encoder = f"{tmp_path / 'mine.py'}:Loudness"
+    found = benchmark.predict(decided, [songs[0], tmp_path / "nowhere.wav"], threshold="f1", encoder=encoder)
+    assert [one.path for one in found] == [songs[0], tmp_path / "nowhere.wav"]
+    assert found[0].labels == ("loud", "x")
+    assert list(found[0].outputs) == ["loud", "quiet", "x"]
+    assert 0 <= found[0].uncertainty <= 1
+    assert (found[1].outputs, found[1].labels) == (None, ())
+    assert "missing" in found[1].problem
+    (one,) = benchmark.predict(str(decided), str(songs[0]), threshold=0.5, raw=True, encoder=encoder)
+    assert one.outputs["x"] == 0.5
+    with pytest.raises(UserError, match="no audio file was named"):
+        benchmark.predict(decided, [], encoder=encoder)
 
 
 def card_with(kind, labels):
