@@ -58,7 +58,7 @@ def _calibration(card: ProbeCard) -> list[str]:
         "## Calibration", "",
         f"Probabilities of `bench predict` are calibrated on valid by {how}; `--raw` and `probe.onnx` give the probe's "
         f"own. Expected calibration error ({found.bins} bins) and negative log-likelihood:", "",
-        "| split | error before | after | log-likelihood before | after |", "| --- | --- | --- | --- | --- |",
+        "| split | error before | after | negative log-likelihood before | after |", "| --- | --- | --- | --- | --- |",
     ]  # fmt: skip
     for split, before in found.before.items():
         after = found.after[split]
