@@ -53,13 +53,14 @@ if TYPE_CHECKING:
     from benchmark.encoders.base import Encoder as Encoder
     from benchmark.errors import BenchmarkWarning as BenchmarkWarning
     from benchmark.errors import UserError as UserError
+    from benchmark.jobs.labelled import predict as predict
     from benchmark.jobs.options import Options as Options
     from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
 __all__ = [
     "BenchmarkWarning", "Encoder", "Options", "UserError", "__version__", "list_encoders", "list_tasks", "load_results",
-    "run", "run_many",
+    "predict", "run", "run_many",
 ]  # fmt: skip
 
 #: Where the public names are; none may be that of a sub-package, which importing the package would put in its place.
@@ -71,6 +72,7 @@ _PUBLIC = {
     "list_encoders": "benchmark.catalogue",
     "list_tasks": "benchmark.catalogue",
     "load_results": "results.frames",
+    "predict": "benchmark.jobs.labelled",
     "run": "benchmark.api",
     "run_many": "benchmark.api",
 }

@@ -48,7 +48,7 @@ def csv_cell(text: str) -> str:
     >>> csv_cell("=1+1")
     "'=1+1"
     """
-    return f"'{inert(text)}" if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in "\t\r" else inert(text)
+    return f"'{inert(text)}" if text.lstrip()[:1] in ("=", "+", "-", "@") or text[:1] in ("\t", "\r") else inert(text)
 
 
 def _number(sign: str) -> str:

@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
@@ -239,7 +239,7 @@ def decode_all(
     *,
     folder: Path | None = None,
     limit: float = FILE_SECONDS,
-) -> Iterator[Decoded]:
+) -> Generator[Decoded, None, None]:
     """Yield one :class:`Decoded` for each path, in order.
 
     Args:

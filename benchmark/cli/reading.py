@@ -101,32 +101,72 @@ def reproduce(
 
 @reading_app.command()
 def predict(
-    files: Annotated[list[Path], typer.Argument(help="Audio files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Audio files, folders, CSVs with a column 'path', @FILE with a path a line."),
+    ],
     probe: Annotated[Path, typer.Option(help="Folder that 'bench run --export' wrote.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Write .csv or .parquet as rows come; a second call continues it."),
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option("-e", "--encoder", help="What names the encoder, if it has moved.")
     ] = None,
     top_k: Annotated[int | None, typer.Option(help="Labels to print.")] = None,
+    threshold: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RULE", help="Give the labels above it: f1, 'precision>=0.9' (both chosen on valid), 0.5."
+        ),
+    ] = None,
+    raw: Annotated[bool, typer.Option("--raw", help="The probe's own outputs, not calibrated on valid.")] = False,
+    uncertain: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="List the N files that a person should look at first.")
+    ] = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
     workers: Workers = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     home: Home = None,
 ) -> None:
-    """Print the labels that an exported probe gives your own files."""
-    from benchmark.jobs import predict as work
-    from benchmark.reports.predictions import format_predictions
+    """Print the labels that an exported probe gives your own files, or write them to a file."""
+    from benchmark.jobs.audio_files import audio_files
+    from benchmark.jobs.label_files import refuse_output
+    from benchmark.jobs.labelled import decision_of, label
+    from benchmark.jobs.predict import open_predictor
+    from benchmark.reports.predictions import Printed
 
-    card, predictions = work.predict(
-        probe, files, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers,
-        report=Terminal(),
-    )  # fmt: skip
-    display(format_predictions(card, predictions, top_k, as_json=as_json))
-    damaged = [prediction for prediction in predictions if prediction.outputs is None]
-    for prediction in damaged:
-        recovered = f" ({prediction.seconds:.2f} s recovered)" if prediction.seconds else ""
-        display(f"bench: {prediction.path}: {prediction.problem}{recovered}", error=True)
-    if damaged:
+    report = Terminal()
+    if output is not None:
+        refuse_output(output)
+    named = audio_files(files, report)
+    predictor = open_predictor(
+        probe, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, report=report
+    )
+    decision = decision_of(
+        predictor.card, predictor.probe, threshold=threshold, raw=raw, uncertain=uncertain is not None
+    )
+    if threshold is not None and (explained := decision.explained(threshold.replace(" ", ""))):
+        report.say(explained)
+    printed = Printed(
+        predictor.card,
+        top_k,
+        as_json=as_json,
+        rows=output is not None,
+        above=threshold is not None,
+        uncertain=uncertain,
+    )
+    for told in label(predictor, decision, named, output, report):
+        out, error = printed.of(told)
+        display(out, end="")
+        if error:
+            display(error, error=True)
+    out, error = printed.end(output, len(named))
+    display(out, end="")
+    if error:
+        display(error, error=True)
+    if printed.problems:
         raise typer.Exit(2)
 
 

@@ -136,7 +136,7 @@ def _extract(
             prepared = _prepare(pairs, store, hashed, done, progress)
             yield from _groups(prepared, GROUP_BATCHES * batch_size, GROUP_SAMPLES)
         finally:
-            decoded.close()  # type: ignore[attr-defined]
+            decoded.close()
 
     store.home.mkdir(parents=True, exist_ok=True)
     try:

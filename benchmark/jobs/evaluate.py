@@ -155,7 +155,7 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[Rec
 
         folder = export_probe(
             job.export, job, selection.probes, splits.items.labels, valid, test, versions(),
-            layer=selection.layer_number,
+            layer=selection.layer_number, predictions=None if splits.items.folds else evaluated.predictions,
         )  # fmt: skip
         report.say(f"The probe is in {folder}")
     scores = ", ".join(f"{metric} {score.value:.3f}" for metric, score in test.items())

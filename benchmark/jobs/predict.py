@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,6 +43,10 @@ class Prediction:
         seconds: Its length, or what could be decoded of it.
         clipped: Whether its samples were beyond full scale.
         problem: Why it cannot be used.
+        size: Its bytes when it was read; ``None`` where it is not there.
+        mtime_ns: When it was last changed, likewise.
+        labels: The most probable label, or those above their thresholds; of a regression none.
+        uncertainty: From 0 to 1; ``None`` of a regression, and where there is a problem.
     """
 
     path: Path
@@ -49,6 +54,71 @@ class Prediction:
     seconds: float
     clipped: bool = False
     problem: str = ""
+    size: int | None = None
+    mtime_ns: int | None = None
+    labels: tuple[str, ...] = ()
+    uncertainty: float | None = None
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """An exported probe with the encoder that it was trained on, ready for files.
+
+    Attributes:
+        card: What is said of the probe.
+        probe: Its function.
+        encoder: On its device.
+        space: How the encoder is fed.
+        batch_size: Windows in a batch of the encoder.
+        device: torch's name of the device.
+        workers: Decoding processes; ``None`` takes none for one file, else as many as there are files or cores.
+    """
+
+    card: ProbeCard
+    probe: ProbeFunction
+    encoder: Encoder
+    space: Space
+    batch_size: int
+    device: str
+    workers: int | None
+
+    def each(self, files: Sequence[Path]) -> Iterator[Prediction]:
+        """Yield what the probe says of each file, in order, as it comes; few of them are in memory at once.
+
+        Raises:
+            UserError: No decoding process can be started.
+        """
+        workers = self.workers
+        if workers is None:
+            workers = 0 if len(files) == 1 else min(workers_of(None), len(files))
+        encoding = BatchEncoding(self.encoder, self.space.width, self.batch_size, self.device)
+        with threads_for(self.encoder.arrays), closing(decode_all(files, self.space.audio, workers)) as decoded:
+            while True:
+                with stdout_to_stderr():  # around each file alone: what is said of it is printed in between
+                    file = next(decoded, None)
+                    if file is None:
+                        return
+                    prediction = self._predict(file, encoding)
+                size, mtime_ns = _stamp(file)
+                yield replace(prediction, size=size, mtime_ns=mtime_ns)
+
+    def _predict(self, file: Decoded, encoding: BatchEncoding) -> Prediction:
+        if file.audio is None:
+            return Prediction(file.path, None, file.seconds_recovered, problem=file.problem)
+        audio, layer, dim = file.audio, self.card.encoder.layer, self.space.dim
+        taken = slice(None) if layer is None else slice(layer * dim, (layer + 1) * dim)
+        try:
+            windows = cut(audio.samples, self.space.windows)
+            embedding = encoding.embed([TrackWindows(file.path.name, file.path, windows)])[0]
+        except TooShortError as error:
+            return Prediction(file.path, None, audio.seconds, audio.clipped, f"too short: {error}")
+        except UserError as error:
+            return Prediction(file.path, None, audio.seconds, audio.clipped, str(error))
+        outputs = self.probe.predict(embedding[None, taken])[0]
+        if np.isfinite(outputs).all():
+            return Prediction(file.path, outputs, audio.seconds, audio.clipped)
+        problem = "its embedding is of an extreme scale, and the probe's outputs are not finite"
+        return Prediction(file.path, None, audio.seconds, audio.clipped, problem)
 
 
 def predict(
@@ -75,14 +145,35 @@ def predict(
         report: Is told what differs from the machine that trained the probe.
 
     Raises:
-        UserError: No probe, an encoder that is not the one it was trained on, or none of the files is named. What is
-            wrong with a single file is in its prediction.
+        UserError: No probe, an encoder that is not the one it was trained on, or no file is named. What is wrong with a
+            single file is in its prediction.
+    """
+    if not files:
+        raise UserError("no audio file was named: name files, folders, or a CSV with a column 'path'")
+    predictor = open_predictor(
+        probe, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, report=report
+    )
+    return predictor.card, list(predictor.each(files))
+
+
+def open_predictor(
+    probe: Path,
+    *,
+    encoder: str | Encoder | None = None,
+    home: Path | str | None = None,
+    device: str = "auto",
+    batch_size: int = 32,
+    workers: int | None = None,
+    report: Reporter | None = None,
+) -> Predictor:
+    """Return an exported probe with its encoder; see :func:`predict` for the arguments.
+
+    Raises:
+        UserError: No probe, or an encoder that is not the one it was trained on.
     """
     from probes.export.files import ProbeFileError, load
 
     report = report or Silent()
-    if not files:
-        raise UserError("no audio file was named")
     if batch_size < 1 or (workers is not None and workers < 0):
         raise UserError("--batch-size must be at least 1 and --workers at least 0")
     try:
@@ -95,15 +186,12 @@ def predict(
         )
     used, space = encoder_of(card, stored, encoder, home_folder(home), report)
     where = device_of(device, used.arrays)
-    if workers is None:
-        workers = 0 if len(files) == 1 else min(workers_of(None), len(files))
-    elif workers == 0:
+    if workers == 0:
         report.say(NO_LIMIT)
-    decoded = decode_all(files, space.audio, workers)
-    with stdout_to_stderr(), threads_for(used.arrays):
+    with stdout_to_stderr():
         used.to(where)
         set_to_eval(used)  # also where it has a to() of its own
-        return card, list(_predictions(stored, card, used, space, decoded, batch_size, where))
+    return Predictor(card, stored, used, space, batch_size, where, workers)
 
 
 def encoder_of(
@@ -164,34 +252,17 @@ def _named(text: str, recorded: bool, home: Path) -> Encoder:
         raise UserError(f"{error}. The probe says that it was trained on {text!r}: name it with --encoder") from None
 
 
-def _predictions(
-    probe: ProbeFunction,
-    card: ProbeCard,
-    encoder: Encoder,
-    space: Space,
-    decoded: Iterator[Decoded],
-    batch_size: int,
-    device: str,
-) -> Iterator[Prediction]:
-    layer = card.encoder.layer
-    taken = slice(None) if layer is None else slice(layer * space.dim, (layer + 1) * space.dim)
-    encoding = BatchEncoding(encoder, space.width, batch_size, device)
-    for file in decoded:
-        if file.audio is None:
-            yield Prediction(file.path, None, file.seconds_recovered, problem=file.problem)
-            continue
-        audio = file.audio
-        try:
-            windows = cut(audio.samples, space.windows)
-            embedding = encoding.embed([TrackWindows(file.path.name, file.path, windows)])[0]
-        except TooShortError as error:
-            yield Prediction(file.path, None, audio.seconds, audio.clipped, f"too short: {error}")
-        except UserError as error:
-            yield Prediction(file.path, None, audio.seconds, audio.clipped, str(error))
-        else:
-            outputs = probe.predict(embedding[None, taken])[0]
-            if np.isfinite(outputs).all():
-                yield Prediction(file.path, outputs, audio.seconds, audio.clipped)
-            else:
-                problem = "its embedding is of an extreme scale, and the probe's outputs are not finite"
-                yield Prediction(file.path, None, audio.seconds, audio.clipped, problem)
+def _stamp(file: Decoded) -> tuple[int | None, int | None]:
+    """Return the size and the mtime of a file as it was read, or as it is now; nothing where it is not there."""
+    if file.hashed is not None:
+        return file.hashed.size, file.hashed.mtime_ns
+    return stamp_of(file.path)
+
+
+def stamp_of(path: Path) -> tuple[int | None, int | None]:
+    """Return the size in bytes and the mtime in nanoseconds of a file; nothing where it is not there."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None, None
+    return found.st_size, found.st_mtime_ns

@@ -94,7 +94,7 @@ def select(splits: JobData, keys: list[str], device: str, report: Reporter) -> S
             advance(done, f"{done / max(time.monotonic() - started, 1e-3):.1f} trials/s")
 
         with _study(splits, keys) as study:
-            kept = sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
+            kept = sum(trial.state.is_finished() for trial in study.trials)
             if kept:
                 report.say(f"{title} continues at trial {min(kept, wanted)} of {wanted}.")
             result = search(

@@ -18,94 +18,26 @@ import stat
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
+from probes.export.card import SIGNED_SINCE, EncoderPart, ProbeCard, TaskPart
 from probes.export.onnx_graph import onnx_graph
-from probes.function import Activation, ProbeFunction
-from probes.kinds import Kind
+from probes.function import ProbeFunction
 
 if TYPE_CHECKING:
     from probes.training.probe import TrainedProbe
 
-WEIGHTS, GRAPH, CARD = "probe.safetensors", "probe.onnx", "probe.json"
+__all__ = ["EncoderPart", "ProbeCard", "ProbeFileError", "TaskPart", "export", "load", "read_card"]
+
+WEIGHTS, GRAPH, CARD, PAGE = "probe.safetensors", "probe.onnx", "probe.json", "README.md"
 LARGEST_CARD, LARGEST_WEIGHTS = 2**26, 2**32
-SIGNED_SINCE = 2  # the version of a card whose digests must fit
 
 
 class ProbeFileError(ValueError):
     """A probe that cannot be written, or files that are no probe. The message is written for the user."""
-
-
-class Part(BaseModel):
-    """A part of a card: immutable, closed to unknown keys, finite numbers only."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class TaskPart(Part):
-    """Which task the probe answers."""
-
-    id: str
-    title: str
-    version: int
-    fingerprint: str
-
-
-class EncoderPart(Part):
-    """Whose embeddings the probe takes.
-
-    Attributes:
-        id: The encoder's name.
-        text: What names it on the command line.
-        fingerprint: Its fingerprint as it was used.
-        precision: What it was asked to compute in, if it was.
-        window_seconds: The window that the task brought, if the encoder was given it.
-        hop_seconds: The hop of that window.
-        layer: Index of the layer that the probe takes of embeddings with layers; ``None`` takes rows whole.
-        space: Everything that decides its embeddings, its ``key`` among them; the key alone where they were given.
-    """
-
-    id: str
-    text: str
-    version: str
-    fingerprint: str
-    precision: Literal["fp32", "bf16"] | None = None
-    window_seconds: Annotated[float, Field(gt=0)] | None = None
-    hop_seconds: Annotated[float, Field(gt=0)] | None = None
-    layer: Annotated[int, Field(ge=0)] | None = None
-    space: dict[str, Any]
-
-
-class ProbeCard(Part):
-    """What ``probe.json`` says: whose probe this is, what it answers, and how well.
-
-    ``scores`` are those of this one probe, by split and metric; ``settings`` is what its search chose. ``digests``
-    holds the sha256 of the files beside it, by name; that of its own content stands beside these fields. Version 1 has
-    none.
-    """
-
-    format_version: Literal[1, 2] = 2
-    kind: Kind
-    activation: Activation
-    labels: Annotated[tuple[str, ...], Field(min_length=1)]
-    metrics: tuple[str, ...]
-    task: TaskPart
-    encoder: EncoderPart
-    protocol: str
-    seed: int
-    settings: dict[str, float | int | bool | str | None]
-    scores: dict[str, dict[str, float]]
-    versions: dict[str, str]
-    licence: str = ""
-    digests: dict[str, str] = Field(default_factory=dict)
-
-    @property
-    def checked(self) -> bool:
-        """Whether digests vouch for it and the files beside it."""
-        return self.format_version >= SIGNED_SINCE
 
 
 def require_onnx() -> None:
@@ -142,13 +74,14 @@ def refuse_occupied(directory: Path, task: str, encoder: str) -> None:
         raise ProbeFileError(f"{directory} is a file: choose a folder")
 
 
-def export(probe: ProbeFunction, card: ProbeCard, directory: Path) -> Path:
+def export(probe: ProbeFunction, card: ProbeCard, directory: Path, page: str = "") -> Path:
     """Write a probe into ``directory``, whole or not at all, and return the folder.
 
     Args:
         probe: The probe's function.
         card: What is said of it. Its labels are the outputs, in order.
         directory: A new folder, or one that holds an older probe of the same task and encoder.
+        page: The text of its README.md, if it has one.
 
     Raises:
         ProbeFileError: onnx is not installed, ``directory`` holds something else or cannot be written, or the labels do
@@ -170,6 +103,8 @@ def export(probe: ProbeFunction, card: ProbeCard, directory: Path) -> Path:
         (new / WEIGHTS).write_bytes(save(probe.tensors()))  # its own writer of files raises no OSError
         graph = onnx_graph(probe, card.labels, f"{card.task.title}: a probe on embeddings of {card.encoder.id}")
         (new / GRAPH).write_bytes(graph.SerializeToString())
+        if page:
+            (new / PAGE).write_bytes(page.encode())
         (new / CARD).write_bytes(signed(card, new))
         for file in new.iterdir():
             with file.open("rb") as written:
@@ -248,6 +183,8 @@ def read_card(directory: Path, *, checked: bool = True) -> ProbeCard:
 def signed(card: ProbeCard, directory: Path) -> bytes:
     """Return ``probe.json`` with the digests of the files in ``directory`` as they are now, and of itself."""
     digests = {name: _digest(_read(directory / name, LARGEST_WEIGHTS)) for name in (WEIGHTS, GRAPH)}
+    if (directory / PAGE).is_file():
+        digests[PAGE] = _digest(_read(directory / PAGE, LARGEST_CARD))
     card = card.model_copy(update={"format_version": SIGNED_SINCE, "digests": digests})
     content = json.loads(json.dumps(card.model_dump(mode="json"), allow_nan=False))
     content["sha256"] = content_digest(content)
@@ -265,7 +202,7 @@ def changed_files(directory: Path) -> list[str]:
         return []
     content = json.loads(_read(directory / CARD, LARGEST_CARD))
     changed = [CARD] if content.pop("sha256", None) != content_digest(content) else []
-    for name in (WEIGHTS, GRAPH):
+    for name in (WEIGHTS, GRAPH, *([PAGE] if PAGE in card.digests else [])):
         try:
             digest = _digest(_read(directory / name, LARGEST_WEIGHTS))
         except OSError:

@@ -58,6 +58,7 @@ def onnx_graph(probe: ProbeFunction, labels: Sequence[str], description: str) ->
     properties: Mapping[str, str] = {
         "activation": probe.activation,
         "labels": json.dumps(list(labels), ensure_ascii=False),
+        "calibrated": "no: outputs are the probe's own; probe.json holds the calibration",
     }
     helper.set_model_props(model, dict(properties))
     checker.check_model(model)

@@ -62,7 +62,7 @@ def features_of(tracks: list[SourceTrack], workers: int) -> Generator[tuple[Row,
         finally:
             for future in flying:
                 future.cancel()
-            decoded.close()  # type: ignore[attr-defined]
+            decoded.close()
 
 
 def _feature(track: SourceTrack, decoded: Decoded) -> tuple[Row, np.ndarray | None]:

@@ -7,11 +7,11 @@ label file has ``track_id`` and ``labels``. Labels of a track are separated by `
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmark.audio.folders import AUDIO_SUFFIXES, files_below
 from benchmark.errors import UserError
 from benchmark.system.progress import Reporter
 from results.markdown import folded
@@ -99,7 +99,7 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
 def _of_folder(folder: Path, report: Reporter) -> dict[str, tuple[Path, str]]:
     found: dict[str, tuple[Path, str]] = {}
     others = 0
-    for path in _files(folder, set()):
+    for path in files_below(folder):
         if path.suffix.lower() in AUDIO_SUFFIXES:
             name = path.relative_to(folder).as_posix()
             found[name] = path, name
@@ -110,25 +110,6 @@ def _of_folder(folder: Path, report: Reporter) -> dict[str, tuple[Path, str]]:
     if others:
         report.say(f"{folder}: {others} files have no suffix of audio and are no tracks")
     return found
-
-
-def _files(folder: Path, above: set[tuple[int, int]]) -> Iterator[Path]:
-    """Yield the files below a folder, through links to folders too, but never around in a circle."""
-    try:
-        stat = folder.stat()
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except OSError as error:
-        raise UserError(f"cannot look into {folder}: {error.strerror or error}") from None
-    here = (stat.st_dev, stat.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from _files(Path(entry.path), above | {here})
-        else:
-            yield Path(entry.path)
 
 
 def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tuple[str, ...]] | None]:

@@ -1,14 +1,16 @@
 """Some clips of the ``demo`` collection: what a run of a few items needs, in a folder of their own.
 
-The manifest there names all clips, so that a sample is drawn of the whole; audio lies beside it for those that were asked
-for. A clip's samples depend on the clip alone, so that they are the very bytes of the whole collection.
+The manifest there names all clips, so that a sample is drawn of the whole; audio lies beside it for those that were
+asked for. A clip's samples depend on the clip alone, so that they are the very bytes of the whole collection.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import soundfile
 
 from tasks.collections.demo.collection import VERSION, manifest_text, plan, render
@@ -52,12 +54,15 @@ def prepare_some(home: Path, ids: Collection[str], progress: Callable[[int, int]
     lacking = [(clip, path) for clip, path in lacking if not path.is_file()]
     try:
         for done, (clip, path) in enumerate(lacking, start=1):
-            samples = render(clip)
-            _replace(path, lambda to, it=samples: soundfile.write(to, it, SAMPLE_RATE, subtype="PCM_16", format="FLAC"))
+            _replace(path, partial(_write_clip, render(clip)))
             if progress is not None:
                 progress(done, len(lacking))
     except (OSError, soundfile.SoundFileError) as error:
         raise _unwritable(folder, error) from error
+
+
+def _write_clip(samples: np.ndarray, to: Path) -> None:
+    soundfile.write(to, samples, SAMPLE_RATE, subtype="PCM_16", format="FLAC")
 
 
 def _replace(path: Path, write: Callable[[Path], object]) -> None:

@@ -1,3 +1,4 @@
+import csv
 import json
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from benchmark.errors import UserError
 from benchmark.jobs import predict as module
 from benchmark.jobs.predict import predict
 from benchmark.reports.predictions import as_data, format_prediction, ranked
-from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export
+from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export, load
 from probes.function import ProbeFunction
 
 RATE = 8000
@@ -363,6 +364,239 @@ def test_json_has_every_label_and_every_file(loudness, songs, tmp_path, capfd):
     assert "missing" in second["problem"]
     run(loudness, songs[:1], as_json=True, top_k=1)
     assert list(json.loads(capfd.readouterr().out)["files"][0]["outputs"]) == ["loud"]
+
+
+def test_json_of_many_is_one_document_and_of_none_too(loudness, songs, capfd):
+    run(loudness, songs, as_json=True)
+    text = capfd.readouterr().out
+    data = json.loads(text)
+    assert [one["file"] for one in data["files"]] == [str(song) for song in songs]
+    assert text == json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def test_text_comes_file_by_file(loudness, songs, monkeypatch, capfd):
+    """Nothing is held back until the last file is decoded."""
+    seen = []
+
+    def decode(paths, rule, workers):
+        for path in paths:
+            seen.append(capfd.readouterr().out)
+            yield from reading(  # one after the other
+                [path], rule, 0
+            )
+
+    reading = module.decode_all
+    monkeypatch.setattr(module, "decode_all", decode)
+    run(loudness, songs)
+    assert [text.count("loud") for text in seen] == [0, 1, 1]
+
+
+def test_a_folder_is_written_to_a_table_and_continued(loudness, songs, tmp_path, capfd):
+    folder = tmp_path / "mine"
+    (folder / "deep").mkdir(parents=True)
+    for song in songs:
+        song.rename(folder / song.name)
+    tone(folder / "deep" / "low.flac", 150)
+    (folder / "notes.txt").write_text("x")
+    (folder / "broken.wav").write_text("no audio")
+    out = tmp_path / "labels.csv"
+    with pytest.raises(typer.Exit) as end:
+        run(loudness, [folder], output=out)
+    assert end.value.exit_code == 2
+    stdout, stderr = capfd.readouterr()
+    assert stdout == ""
+    assert "1 files have no suffix of audio and are left aside: notes.txt" in stderr
+    assert f"bench: {folder / 'broken.wav'}: " in stderr
+    assert f"{out}: 5 rows, 1 with a problem" in stderr
+    rows = list(csv.DictReader(out.open(newline="")))
+    names = ["broken.wav", "deep/low.flac", "high.flac", "low.flac", "middle.flac"]
+    assert [row["path"] for row in rows] == [str(folder / name) for name in names]
+    assert list(rows[0]) == [
+        "path", "seconds", "problem", "labels", "uncertainty", "loud", "quiet", "x", "size", "mtime_ns", "probe",
+    ]  # fmt: skip
+    assert rows[0]["problem"]
+    assert rows[0]["loud"] == rows[0]["labels"] == ""
+    assert float(rows[1]["loud"]) + float(rows[1]["quiet"]) == pytest.approx(1)
+    assert (rows[1]["labels"], rows[1]["seconds"]) == ("loud", "2.300")
+    (folder / "broken.wav").unlink()
+    tone(folder / "new.wav", 900)
+    run(loudness, [folder], output=out)
+    stderr = capfd.readouterr().err
+    assert f"{out}: continues at 4 of 5" in stderr
+    assert "1 rows of files that are not named now, or have changed, are left out" in stderr
+    assert [row["path"] for row in csv.DictReader(out.open(newline=""))] == [
+        str(folder / name) for name in [*names[1:], "new.wav"]
+    ]
+
+
+def test_a_kept_problem_still_ends_with_2(loudness, songs, tmp_path, capfd):
+    (tmp_path / "broken.wav").write_text("no audio")
+    for words in ("2 rows, 1 with a problem", "continues at 2 of 2: every row is there"):
+        with pytest.raises(typer.Exit):
+            run(loudness, [songs[0], tmp_path / "broken.wav"], output=tmp_path / "labels.parquet")
+        assert words in capfd.readouterr().err
+
+
+def test_a_killed_process_is_continued(loudness, songs, tmp_path):
+    """Kill it when the first row is there; decoding is slowed down by the encoder's file."""
+    import signal
+    import subprocess
+    import time
+
+    out = tmp_path / "labels.csv"
+    code = "import time, benchmark.jobs.labelled as m\nold = m.row_of\n"
+    code += "m.row_of = lambda one: (time.sleep(0.5), old(one))[1]\n"
+    code += "from benchmark.cli.main import main\nmain()\n"
+    encoder = f"{tmp_path / 'mine.py'}:Loudness"
+    command = ["predict", *map(str, songs), "--probe", str(loudness), "-e", encoder, "-o", str(out), "--workers", "0"]
+    process = subprocess.Popen([sys.executable, "-c", code, *command], stderr=subprocess.DEVNULL)
+    while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 2):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert out.read_bytes().count(b"\n") < 4
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmark", *command], capture_output=True, text=True, timeout=120
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "continues at" in done.stderr
+    assert [row["path"] for row in csv.DictReader(out.open(newline=""))] == list(map(str, songs))
+
+
+def test_an_output_is_refused_before_the_encoder_is_opened(loudness, songs, tmp_path):
+    with pytest.raises(UserError, match="is a folder"):
+        run(loudness, songs, output=tmp_path, encoder="nobody")
+
+
+# calibration, thresholds, uncertainty
+
+
+@pytest.fixture
+def decided(loudness):
+    """The probe of loudness with a calibration and thresholds: x is given above 0.7 alone, quiet never."""
+    from probes.export.card import CalibrationPart, ErrorPart, ReachedPart, RulePart, ThresholdsPart
+
+    probe, card = load(loudness)
+    errors = {split: ErrorPart(ece=0.1, nll=0.5) for split in ("valid", "test")}
+    reached = ReachedPart(precision=0.9, recall=0.5, f1=0.643)
+    rule = RulePart(thresholds=(0.6, None, 0.7), valid=(reached, None, reached), test=(reached, None, reached))
+    return export(
+        probe,
+        card.model_copy(
+            update={
+                "calibration": CalibrationPart(
+                    method="platt", slopes=(2.0, 1.0, 1.0), offsets=(0.0, 0.0, 1.0), before=errors, after=errors
+                ),
+                "thresholds": ThresholdsPart(rules={"f1": rule}, positives={"valid": (9, 0, 9), "test": (9, 0, 9)}),
+            }
+        ),
+        loudness,
+        "# A page",
+    )
+
+
+def odds(p):
+    return p / (1 - p)
+
+
+def test_probabilities_are_calibrated_unless_raw_ones_are_asked_for(decided, songs, tmp_path, capfd):
+    run(decided, songs[:1], as_json=True)
+    (found,) = json.loads(capfd.readouterr().out)["files"]
+    run(decided, songs[:1], as_json=True, raw=True)
+    (raw,) = json.loads(capfd.readouterr().out)["files"]
+    assert raw["outputs"]["x"] == 0.5
+    assert found["outputs"]["x"] == pytest.approx(1 / (1 + np.exp(-1)))
+    assert found["outputs"]["quiet"] == pytest.approx(raw["outputs"]["quiet"])
+    assert odds(found["outputs"]["loud"]) == pytest.approx(odds(raw["outputs"]["loud"]) ** 2, rel=1e-4)
+    assert found["uncertainty"] == raw["uncertainty"]
+
+
+def test_labels_above_their_thresholds_are_given_and_it_is_said_what_these_reach(decided, songs, tmp_path, capfd):
+    run(decided, songs[:1], threshold="f1")
+    out, err = capfd.readouterr()
+    assert [line.split()[1] for line in out.splitlines()[1:]] == ["loud", "x"]
+    said = " ".join(err.split())
+    assert "Thresholds f1 of 2 labels, chosen on valid: precision 0.90, recall 0.50, F1 0.64; on test it gives" in said
+    assert "never given: quiet" in said
+    run(decided, songs[:1], threshold="0.99", output=tmp_path / "a.csv")
+    (row,) = csv.DictReader((tmp_path / "a.csv").open(newline=""))
+    assert row["labels"] == ""
+    assert row["probe"].endswith(" 0.99")
+    run(decided, songs[:1], threshold="0.99")
+    assert "no label is above its threshold" in capfd.readouterr().out
+    with pytest.raises(UserError, match="rows of another probe, or of another choice"):
+        run(decided, songs[:1], threshold="f1", output=tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("precision>=0.91", r"holds no such thresholds\. It has those of f1"),
+        ("best", "holds no such thresholds"),
+        ("1.5", "from 0 to 1"),
+        ("nan", "from 0 to 1"),
+    ],
+)
+def test_thresholds_that_are_not_there_are_refused(decided, songs, rule, words):
+    with pytest.raises(UserError, match=words):
+        run(decided, songs[:1], threshold=rule)
+
+
+def test_an_older_probe_takes_numbers_alone(loudness, songs, capfd):
+    run(loudness, songs[:1], threshold="0.4")
+    assert [line.split()[1] for line in capfd.readouterr().out.splitlines()[1:]] == ["loud", "x"]
+    with pytest.raises(UserError, match="Export it again with 'bench run --export', or give a number"):
+        run(loudness, songs[:1], threshold="f1")
+
+
+def test_the_least_certain_files_are_listed_also_those_whose_rows_are_kept(bands, make_probe, songs, tmp_path, capfd):
+    folder = make_probe(bands, np.eye(16)[:, [0, 2, 7]] * 0.2)
+    whole = [found.outputs for found in predict(folder, songs, encoder=bands)[1]]
+    margins = [1 - (np.sort(p)[-1] - np.sort(p)[-2]) for p in whole]
+    order = np.argsort(margins)[::-1]
+    for _ in range(2):
+        run(folder, songs, encoder=bands, uncertain=2, output=tmp_path / "l.csv")
+        lines = capfd.readouterr().out.splitlines()
+        assert lines[0].startswith("To be looked at first")
+        assert [line.split()[1] for line in lines[1:]] == [str(songs[i]) for i in order[:2]]
+    rows = list(csv.DictReader((tmp_path / "l.csv").open(newline="")))
+    assert [float(row["uncertainty"]) for row in rows] == pytest.approx(margins, abs=1e-5)
+
+
+def test_of_several_labels_the_nearest_to_its_threshold_counts():
+    from benchmark.jobs.labelled import _nearness
+
+    assert _nearness(np.array([0.6, 0.1]), np.array([0.6, 0.5])) == 1
+    assert _nearness(np.array([1.0, 0.0]), np.array([0.6, 0.5])) == 0
+    assert _nearness(np.array([0.8, 0.0]), np.array([0.6, np.nan])) == pytest.approx(0.5)
+    assert _nearness(np.array([0.8]), np.array([np.nan])) == 0
+
+
+@pytest.mark.parametrize("choice", [{"threshold": "f1"}, {"uncertain": 3}])
+def test_of_a_regression_there_are_neither_thresholds_nor_uncertainty(bands, make_probe, songs, choice, tmp_path):
+    folder = make_probe(bands, np.eye(16)[:, :2], "regression", ("valence", "labels"))
+    with pytest.raises(UserError, match="is a regression, whose values have no probabilities: leave it out"):
+        run(folder, songs[:1], encoder=bands, **choice)
+    run(folder, songs[:1], encoder=bands, output=tmp_path / "l.csv")
+    with (tmp_path / "l.csv").open(newline="") as file:
+        assert next(csv.reader(file))[:5] == ["path", "seconds", "problem", "valence", "labels"]
+
+
+def test_from_python_there_is_a_record_for_each_file(decided, songs, tmp_path):
+    import benchmark
+
+    encoder = f"{tmp_path / 'mine.py'}:Loudness"
+    found = benchmark.predict(decided, [songs[0], tmp_path / "nowhere.wav"], threshold="f1", encoder=encoder)
+    assert [one.path for one in found] == [songs[0], tmp_path / "nowhere.wav"]
+    assert found[0].labels == ("loud", "x")
+    assert list(found[0].outputs) == ["loud", "quiet", "x"]
+    assert 0 <= found[0].uncertainty <= 1
+    assert (found[1].outputs, found[1].labels) == (None, ())
+    assert "missing" in found[1].problem
+    (one,) = benchmark.predict(str(decided), str(songs[0]), threshold=0.5, raw=True, encoder=encoder)
+    assert one.outputs["x"] == 0.5
+    with pytest.raises(UserError, match="no audio file was named"):
+        benchmark.predict(decided, [], encoder=encoder)
 
 
 def card_with(kind, labels):
