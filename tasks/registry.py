@@ -33,8 +33,8 @@ def collection_exists(name: str | None) -> bool:
 def collection_module(name: str) -> Any:
     """Import a built-in collection.
 
-    It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, with ``annotate(home)``
-    and ``prepare_some(home, ids, progress)``, which do so for some of its items; or
+    It has ``prepare(home, progress)``, which makes its audio and returns the path of a manifest, with
+    ``annotate(home)`` and ``prepare_some(home, ids, progress)``, which do so for some of its items; or
     ``items(card, root)``, which reads the annotations below its root.
 
     Raises:

@@ -1,7 +1,7 @@
 """Some clips of the ``demo`` collection: what a run of a few items needs, in a folder of their own.
 
-The manifest there names all clips, so that a sample is drawn of the whole; audio lies beside it for those that were asked
-for. A clip's samples depend on the clip alone, so that they are the very bytes of the whole collection.
+The manifest there names all clips, so that a sample is drawn of the whole; audio lies beside it for those that were
+asked for. A clip's samples depend on the clip alone, so that they are the very bytes of the whole collection.
 """
 
 from __future__ import annotations
