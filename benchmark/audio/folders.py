@@ -8,27 +8,6 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 
-#: Also what libsndfile cannot read: such files are then named as damaged or left out, with the reason.
-AUDIO_SUFFIXES = frozenset(
-    {
-        ".wav",
-        ".wave",
-        ".w64",
-        ".rf64",
-        ".flac",
-        ".mp3",
-        ".ogg",
-        ".oga",
-        ".opus",
-        ".au",
-        ".snd",
-        ".aiff",
-        ".aif",
-        ".aifc",
-    }
-    | {".caf", ".m4a", ".mp4", ".aac", ".wma"}
-)
-
 
 def files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -> Iterator[Path]:
     """Yield the files below a folder in order of their names, without hidden files and folders.

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli import completion
 from benchmark.cli.parameters import DataRoots, Home
 from benchmark.cli.printing import show
 from benchmark.system.home import home_folder
@@ -17,7 +18,10 @@ cache_app = typer.Typer(help="Look after cached embeddings.")
 data_app = typer.Typer(help="Find, fetch and check the audio and annotations of tasks.")
 
 DataTask = Annotated[
-    str, typer.Argument(metavar="TASK", help="Task: id, alias, group, glob or path of a card; T,U too.")
+    str,
+    typer.Argument(
+        metavar="TASK", help="Task: id, alias, group, glob or path of a card; T,U too.", autocompletion=completion.tasks
+    ),
 ]
 
 

@@ -8,11 +8,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from benchmark.cli import completion
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, EncoderArgs, Home
 from benchmark.errors import UserError
 from benchmark.system.terminal import display
 
-Name = Annotated[str, typer.Argument(help="An encoder, as for --encoder; 'bench encoders' lists the kinds.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="An encoder, as for --encoder; 'bench encoders' lists the kinds.", autocompletion=completion.encoders
+    ),
+]
 
 
 class ShowByDefault(TyperGroup):
@@ -60,7 +66,9 @@ def show(
 @encoders_app.command("fetch")
 def fetch(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="The encoder whose weights to bring.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="The encoder whose weights to bring.", autocompletion=completion.encoders)
+    ] = None,
     remove_original: Annotated[
         bool, typer.Option("--remove-original", help="Keep only the converted weights.")
     ] = False,

@@ -87,9 +87,9 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 must not cost a result
     if os.environ.get("NO_COLOR"):  # rich would still write bold, of which typer's help has much
-        import typer.rich_utils
+        from typer import rich_utils
 
-        vars(typer.rich_utils)["COLOR_SYSTEM"] = None
+        vars(rich_utils)["COLOR_SYSTEM"] = None
     try:
         command: Any = typer.main.get_command(app)
         with _ended_as_by_ctrl_c() as ended:

@@ -10,6 +10,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 
 import typer
 
+from benchmark.cli import completion
 from benchmark.jobs.options import Option, option_list
 
 
@@ -35,14 +36,18 @@ EncoderArgs = Annotated[list[str] | None, flag("encoder_args")]
 EncoderNames = Annotated[
     list[str],
     typer.Option(
-        "-e", "--encoder",
+        "-e", "--encoder", autocompletion=completion.encoders,
         help="Encoder: id, file.py[:Class], module:Class, hf:ID, hear:MODULE, onnx:FILE, torchscript:FILE, emb:FILE; "
         "options as ?k=v&k2=v2; X,Y for several. 'bench encoders' tells more.",
     ),
 ]  # fmt: skip
 TaskNames = Annotated[
-    list[str], typer.Option("-t", "--task", help="Task: id, alias, group, glob ('demo_*') or path of a card; T,U too.")
-]
+    list[str],
+    typer.Option(
+        "-t", "--task", autocompletion=completion.tasks,
+        help="Task: id, alias, group, glob ('demo_*') or path of a card; T,U too.",
+    ),
+]  # fmt: skip
 
 
 def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli import completion
 from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
 from benchmark.cli.printing import generated, refuse_no_markdown
 from benchmark.errors import UserError
@@ -18,9 +19,17 @@ reading_app = typer.Typer()
 
 @reading_app.command()
 def compare(
-    first: Annotated[str, typer.Argument(metavar="A", help="An encoder with records, by its id there.")],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.")],
-    task: Annotated[list[str] | None, typer.Option("-t", "--task", help="Tasks (default: all that both have).")] = None,
+    first: Annotated[
+        str,
+        typer.Argument(
+            metavar="A", help="An encoder with records, by its id there.", autocompletion=completion.recorded
+        ),
+    ],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another.", autocompletion=completion.recorded)],
+    task: Annotated[
+        list[str] | None,
+        typer.Option("-t", "--task", help="Tasks (default: all that both have).", autocompletion=completion.tasks),
+    ] = None,
     metric: Annotated[str | None, typer.Option(help="This metric alone (default: all).")] = None,
     permutations: Annotated[
         int | None, typer.Option(help="How many, for the test of these very probes (default: 2000).")
@@ -48,7 +57,12 @@ def compare(
 
 @reading_app.command()
 def labels(
-    named: Annotated[str, typer.Argument(metavar="RECORD_OR_TASK", help="A record's JSON file, or a task.")],
+    named: Annotated[
+        str,
+        typer.Argument(
+            metavar="RECORD_OR_TASK", help="A record's JSON file, or a task.", autocompletion=completion.tasks
+        ),
+    ],
     encoder: Annotated[str | None, typer.Argument(help="With a task: the encoder.")] = None,
     metric: Annotated[str | None, typer.Option(help="One metric; 'precision' too for tasks of classes.")] = None,
     published: Annotated[
@@ -73,7 +87,7 @@ def labels(
 
 @reading_app.command()
 def reproduce(
-    record: Annotated[Path, typer.Argument(help="The JSON file of a record.")],
+    record: Annotated[Path, typer.Argument(help="The JSON file of a record.", autocompletion=completion.records)],
     encoder: Annotated[
         str | None, typer.Option("-e", "--encoder", help="What names the encoder, if its id does not.")
     ] = None,

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from benchmark.cli import completion
 from benchmark.cli.encoders import ShowByDefault
 from benchmark.cli.parameters import Home
 from benchmark.cli.printing import generated, refuse_no_markdown
@@ -40,7 +41,10 @@ def listing(
 @tasks_app.command("show")
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="A task id, alias, group, glob or path of a card.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="A task id, alias, group, glob or path of a card.", autocompletion=completion.tasks),
+    ],
     extra: Annotated[str | None, typer.Argument(hidden=True)] = None,
     markdown: Markdown = False,
     output: Output = PAGE,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from benchmark.audio.folders import AUDIO_SUFFIXES, files_below
+from benchmark.audio.folders import files_below
 from benchmark.errors import UserError
 from benchmark.system.progress import Reporter
 from results.markdown import folded
 from tasks.errors import TaskError
-from tasks.files import expanded
+from tasks.files import AUDIO_SUFFIXES, expanded
 from tasks.readers.tables import Record, read_lines, read_table, read_text
 from tasks.spelling import AmbiguousNameError, find
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.audio.folders import AUDIO_SUFFIXES, files_below
+from benchmark.audio.folders import files_below
 from benchmark.errors import UserError
 from benchmark.system.progress import Reporter
 from results.markdown import folded

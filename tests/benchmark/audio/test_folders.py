@@ -2,8 +2,9 @@ import os
 
 import pytest
 
-from benchmark.audio.folders import AUDIO_SUFFIXES, files_below
+from benchmark.audio.folders import files_below
 from benchmark.errors import UserError
+from tasks.files import AUDIO_SUFFIXES
 
 
 def test_files_come_in_order_of_names_without_hidden_ones_and_circles(tmp_path):
