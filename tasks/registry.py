@@ -267,12 +267,13 @@ def _refuse_no_card(name: str) -> None:
     what = "a folder" if path.is_dir() else "a table"
     if not path.exists():
         raise TaskError(f"there is no file {name} (and a task is named by its card, a .toml file): check the path")
-    fits = []
-    for card in sorted(folder.glob("*.toml"))[:CARDS]:
+    fits: list[Path] = []
+    here: Iterable[Path] = () if path.is_dir() else Path().glob("*.toml")  # where 'bench tasks new' writes one
+    for card in [*sorted(folder.glob("*.toml"))[:CARDS], *sorted(here)[:CARDS]]:
         try:
             task = Task(read_card(card), card)
             if task.card.manifest is not None and (path.is_dir() or task.manifest == resolved(path)):
-                fits.append(card)
+                fits += [card] if resolved(card) not in map(resolved, fits) else []
         except (TaskError, OSError):
             continue
     if fits:
