@@ -102,12 +102,12 @@ check: $(INSTALLED)
 	$(BIN)/typos
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bench leaderboard --check
+	$(BIN)/bench leaderboard --results results --output leaderboard.md --check
 	$(BIN)/bench tasks --markdown --check
 	$(BIN)/bench results keys -o docs/records.md --check
 
 leaderboard: $(INSTALLED)
-	$(BIN)/bench leaderboard
+	$(BIN)/bench leaderboard --results results --output leaderboard.md
 
 clean:
 	rm -rf .demo .site .coverage .coverage-html .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from results.markdown import escaped
 from results.paper_tables import Column, PublishedTable
 from results.partial import format_left_out, is_partial
 from results.record import SCHEMA_VERSION, Record, RecordError
+from results.together import Place, place_of
 
 NEAR_BEST = 0.01
 """Values at most this far below the best of their column are printed bold."""
@@ -44,6 +45,8 @@ What a small probe reads from frozen embeddings: scores on the test split, highe
 - `[37]` is a reference in the paper's bibliography, its mark (`*`, `†`) as printed in the paper.
 - `¹` and the like point to the notes below their table."""
 
+EXAMPLES = "- `◇` marks an example that came with the package: not a run of yours. Your own rows stand above."
+
 _SUPERSCRIPT = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -63,8 +66,12 @@ class Row:
     cells: Mapping[Column, Cell]
 
 
-def render(records: Sequence[Record]) -> str:
+def render(records: Sequence[Record], examples: Set[Place] = frozenset()) -> str:
     """Return the whole leaderboard. The order of ``records`` does not matter.
+
+    Args:
+        records: The records.
+        examples: Which of them are examples: their rows stand below the others and are marked.
 
     Raises:
         RecordError: two full records are of one encoder on one task.
@@ -73,21 +80,21 @@ def render(records: Sequence[Record]) -> str:
     for before, after in itertools.pairwise(full):
         if _place(before) == _place(after):
             raise RecordError(f"Two records of {after.name} on {after.task.id}. Give the leaderboard one.")
-    sections = [INTRODUCTION]
+    sections = [INTRODUCTION + (f"\n{EXAMPLES}" if examples else "")]
     in_paper: set[str] = set()
     for name in paper_tables.TITLES:
         table = paper_tables.table(name)
         tasks = {task for task, _ in table.columns}
         in_paper |= tasks
         ours = [record for record in full if record.task.id in tasks]
-        sections.append(_section(table.title, table.columns, _paper_rows(table), ours))
+        sections.append(_section(table.title, table.columns, _paper_rows(table), ours, examples))
     groups: defaultdict[str, list[Record]] = defaultdict(list)
     for record in full:
         if record.task.id not in in_paper:
             groups[record.task.group].append(record)
     for group, ours in sorted(groups.items()):
         columns = tuple(dict.fromkeys((record.task.id, metric) for record in ours for metric in record.task.metrics))
-        sections.append(_section(f"Group {escaped(group)}", columns, [], ours))
+        sections.append(_section(f"Group {escaped(group)}", columns, [], ours, examples))
     older = sum(record.schema_version < SCHEMA_VERSION for record in full)
     if older:
         sections.append(
@@ -118,20 +125,27 @@ def _place(record: Record) -> tuple[str, str]:
     return record.task.id, record.name
 
 
-def _section(title: str, columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record]) -> str:
+def _section(
+    title: str, columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record], examples: Set[Place]
+) -> str:
     """Return the table of the full runs with its heading, and below it that of the partial ones."""
     whole, partial = ([record for record in ours if is_partial(record) is part] for part in (False, True))
     parts = [f"## {title}"]
     if paper or whole:
-        parts += _tables(columns, paper, whole)
+        parts += _tables(columns, paper, whole, examples)
     if partial:
         ours_alone = tuple(column for column in columns if column[0] in {record.task.id for record in partial})
-        parts += [f"### Partial runs: {title}", *_tables(ours_alone, [], partial, apart=True)]
+        parts += [f"### Partial runs: {title}", *_tables(ours_alone, [], partial, examples, apart=True)]
     return "\n\n".join(parts)
 
 
 def _tables(
-    columns: Sequence[Column], paper: Sequence[Row], ours: Sequence[Record], *, apart: bool = False
+    columns: Sequence[Column],
+    paper: Sequence[Row],
+    ours: Sequence[Record],
+    examples: Set[Place],
+    *,
+    apart: bool = False,
 ) -> list[str]:
     """Return one table, its notes and the conditions of our runs; ``apart`` ranks nothing and prints nothing bold."""
     notes = {**_encoder_notes(ours), **_column_notes(ours)}
@@ -140,7 +154,10 @@ def _tables(
     texts = dict.fromkeys(notes[place] for place in order if place in notes)
     numbers = {text: str(number).translate(_SUPERSCRIPT) for number, text in enumerate(texts, start=1)}
     signs = {place: numbers[notes[place]] for place in order if place in notes}
-    rows = [*paper, *_our_rows(columns, ours, signs, ranked=not paper and not apart)]
+    own = [record for record in ours if place_of(record) not in examples]
+    others = [record for record in ours if place_of(record) in examples]
+    ranked = not paper and not apart
+    rows = [*paper, *_our_rows(columns, own, signs, ranked), *_our_rows(columns, others, signs, ranked, "◇")]
     parts = [_table(columns, rows, bold=not apart)]
     if numbers:
         parts.append("\n".join(f"- {number} {text}" for text, number in numbers.items()))
@@ -167,7 +184,11 @@ def _paper_rows(table: PublishedTable) -> list[Row]:
 
 
 def _our_rows(
-    columns: Sequence[Column], ours: Sequence[Record], signs: Mapping[tuple[str, str], str], ranked: bool
+    columns: Sequence[Column],
+    ours: Sequence[Record],
+    signs: Mapping[tuple[str, str], str],
+    ranked: bool,
+    mark: str = "◆",
 ) -> list[Row]:
     """Return one row an encoder, by id, or by mean when ``ranked`` and no cell is empty."""
     rows = []
@@ -178,7 +199,7 @@ def _our_rows(
                 interval = f" ({span(score.low, score.high)})"
                 cells[record.task.id, metric] = Cell(score.value, interval + signs.get(_place(record), ""))
         cells = {column: cells[column] for column in columns if column in cells}
-        rows.append(Row(f"◆ {escaped(encoder)}{signs.get(('', encoder), '')}", cells))
+        rows.append(Row(f"{mark} {escaped(encoder)}{signs.get(('', encoder), '')}", cells))
     if ranked and all(len(row.cells) == len(columns) for row in rows):
         rows.sort(key=lambda row: -sum(cell.value for cell in row.cells.values()))
     return rows

@@ -27,7 +27,11 @@ def flag(name: str) -> Any:
 
 
 Home = Annotated[Path | None, flag("home")]
-Results = Annotated[Path, flag("results")]
+Results = Annotated[Path | None, flag("results")]
+SeveralResults = Annotated[
+    list[Path] | None,
+    typer.Option("--results", help="Folder of the records; repeatable, to read those of several machines or people."),
+]
 Device = Annotated[str, flag("device")]
 BatchSize = Annotated[int, flag("batch_size")]
 Workers = Annotated[int | None, flag("workers")]

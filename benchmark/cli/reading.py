@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli import completion
-from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, Results, Workers
+from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, SeveralResults, Workers
 from benchmark.cli.printing import generated, refuse_no_markdown
 from benchmark.errors import UserError
+from benchmark.system.home import examples_folder, results_folder
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
+
+if TYPE_CHECKING:
+    from results.together import Together
 
 reading_app = typer.Typer()
 
@@ -36,7 +40,7 @@ def compare(
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of permutations, and of how many items are dealt into blocks.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    results: Results = Path("results"),
+    results: SeveralResults = None,
 ) -> None:
     """Compare two encoders on saved predictions: difference, interval and p over items and seeds, Holm over tasks."""
     from benchmark.reports import compare as comparisons
@@ -46,7 +50,7 @@ def compare(
             first,
             second,
             task or [],
-            results=results,
+            results=together_of(results),
             metric=metric,
             permutations=permutations,
             seed=seed,
@@ -72,7 +76,7 @@ def labels(
         bool, typer.Option("--fetch", help="Download the paper's per-label scores (CC BY-NC 4.0).")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    results: Results = Path("results"),
+    results: SeveralResults = None,
     home: Home = None,
 ) -> None:
     """Print per-label scores with intervals, beside the paper's where these are here."""
@@ -80,7 +84,14 @@ def labels(
 
     display(
         label_scores.labels(
-            named, encoder, results=results, home=home, metric=metric, published=published, fetch=fetch, as_json=as_json
+            named,
+            encoder,
+            results=together_of(results),
+            home=home,
+            metric=metric,
+            published=published,
+            fetch=fetch,
+            as_json=as_json,
         )
     )
 
@@ -195,19 +206,34 @@ def doctor(home: Home = None) -> None:
 
 @reading_app.command()
 def leaderboard(
-    results: Results = Path("results"),
-    output: Annotated[Path, typer.Option("-o", "--output", help="The Markdown file.")] = Path("leaderboard.md"),
+    results: SeveralResults = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The Markdown file (default: leaderboard.md).")
+    ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if the file is out of date.")] = False,
     show: Annotated[bool, typer.Option("--print", help="Print it too.")] = False,
 ) -> None:
     """Write the leaderboard from the records and the paper's tables."""
-    from results import store
+    from benchmark.system.home import IN_CHECKOUT
     from results.leaderboard import render
 
-    refuse_no_markdown(output)
-    if not results.is_dir():
-        raise UserError(f"there is no results folder {results}: give --results, or run something first")
-    content = render(store.read_all(results))
+    own = results is None and examples_folder() is not None
+    target = output or (IN_CHECKOUT if own else Path()) / "leaderboard.md"
+    refuse_no_markdown(target)
+    for folder in results or ([] if own else [results_folder()]):
+        if not folder.is_dir():
+            raise UserError(f"there is no results folder {folder}: give --results, or run something first")
+    together = together_of(results)
+    content = render(together.records, together.examples)
     if show and not check:
         display(content, end="")
-    generated(output, content, "bench leaderboard", f"the records in {results} give", check=check)
+    words = "".join(f" --results {folder}" for folder in results or ())
+    command = f"bench leaderboard{words}" + ("" if output is None else f" -o {output}")
+    generated(target, content, command, f"the records in {together.where} give", check=check)
+
+
+def together_of(results: list[Path] | None) -> Together:
+    """Return the records of the folders that are named; by default one's own, in a checkout beside its examples."""
+    from results.together import read_together
+
+    return read_together(results) if results else read_together([results_folder()], examples_folder())

@@ -28,12 +28,13 @@ def verify(
     sign: Annotated[
         bool, typer.Option("--sign", help="Say what differs, and sign it as it is now: for changes made on purpose.")
     ] = False,
-    results: Results = Path("results"),
+    results: Results = None,
 ) -> None:
     """Check digests, and scores against saved predictions; exit 1 if anything differs."""
     from benchmark.reports import records
+    from benchmark.system.home import results_folder
 
-    show(records.verify(paths or [], results, sign=sign))
+    show(records.verify(paths or [], results_folder(results), sign=sign))
 
 
 @results_app.command()

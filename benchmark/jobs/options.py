@@ -144,7 +144,10 @@ class Options:
         str | Sequence[float], Flag("Learning curve: fractions of train, such as 0.01,0.1,1.", PROBE, metavar="F,F")
     ] = ()
     repeats: Annotated[int, Flag("Samples of each fraction of train.", PROBE, least=1)] = 1
-    results: Annotated[Path | str, Flag("Folder of the records.", RECORDS)] = "results"
+    results: Annotated[
+        Path | str | None,
+        Flag("Folder of the records (default: results; in a checkout of this package my-results).", RECORDS),
+    ] = None
     overwrite: Annotated[
         Overwrite,
         Flag(
@@ -188,7 +191,9 @@ class Options:
     @cached_property
     def results_folder(self) -> Path:
         """The folder of the records."""
-        return Path(self.results)
+        from benchmark.system.home import results_folder
+
+        return results_folder(self.results)
 
     @cached_property
     def export_folder(self) -> Path | None:

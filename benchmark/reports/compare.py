@@ -13,7 +13,6 @@ from benchmark.errors import UserError
 from benchmark.jobs.result_checks import refuse_altered
 from benchmark.system.progress import Reporter, Terminal
 from probes.statistics import comparison as statistics
-from results import store
 from results.comparison import (
     Comparison,
     MetricDifference,
@@ -27,6 +26,7 @@ from results.comparison import (
 )
 from results.predictions import Predictions, read_split
 from results.record import Record
+from results.together import Together, place_of, read_together
 from tasks.errors import TaskError
 from tasks.metrics.scores import scores_of
 from tasks.metrics.table import bounds
@@ -37,7 +37,7 @@ def compare(
     second: str,
     tasks: Sequence[str],
     *,
-    results: Path,
+    results: Path | Together,
     metric: str | None = None,
     permutations: int | None = None,
     seed: int = 0,
@@ -52,7 +52,7 @@ def compare_records(
     first: str,
     second: str,
     tasks: Sequence[str],
-    results: Path,
+    results: Path | Together,
     metric: str | None,
     permutations: int | None,
     seed: int,
@@ -64,7 +64,7 @@ def compare_records(
         first: Id of an encoder with records.
         second: Id of another.
         tasks: Ids, aliases, globs or groups; none for every task that both have.
-        results: Folder of the records.
+        results: Folder of the records, or those of several folders.
         metric: Look at this metric alone, and correct for it; otherwise at all, and correct for the primary ones.
         permutations: How many, for the test of these very probes; ``None`` for 2,000.
         seed: Seed of permutations, and of the blocks of a jackknife where items are many.
@@ -76,25 +76,28 @@ def compare_records(
     """
     if permutations is not None and permutations < 1:
         raise UserError("--permutations is at least 1")
-    records = store.read_all(results)
-    refuse_unknown(first, records, results)
-    refuse_unknown(second, records, results)
+    together = results if isinstance(results, Together) else read_together([results])
+    records = together.records
+    refuse_unknown(first, records, together.where)
+    refuse_unknown(second, records, together.where)
     if first == second:
         raise UserError(f"{first} is compared with itself: name two encoders")
     pairs, notes = pair_records(records, first, second, task_ids(tasks, records) if tasks else None)
     pairs = _with_metric(pairs, metric, notes)
     if not pairs:
         raise UserError("\n".join([f"{first} and {second} have no task to be compared on.", *notes]))
-    _refuse_incomparable(pairs, results)
+    _refuse_incomparable(pairs, together)
     rows: list[MetricDifference] = []
     with report.stage(f"Comparing {first} and {second}", len(pairs), "tasks") as advance:
         for number, pair in enumerate(pairs, start=1):
-            found = _aligned(pair, results)
+            found = _aligned(pair, together)
             assert not isinstance(found, str)
             here, there = found
             metrics = [metric] if metric else pair.first.task.metrics
             rows += _rows(pair, here, there, metrics, permutations or statistics.PERMUTATIONS, seed)
             notes += condition_notes(pair)
+            shown = [each.name for each in (pair.first, pair.second) if place_of(each) in together.examples]
+            notes += [f"{pair.first.task.id}: the record of {name} is an example, no run of yours." for name in shown]
             if pair.first.limit is not None:
                 notes.append(f"{pair.first.task.id}: both runs are limited to {pair.first.limit} items (--limit).")
             notes += row_notes(rows[-len(metrics) :])
@@ -132,7 +135,7 @@ def task_ids(names: Sequence[str], records: Sequence[Record]) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def refuse_unknown(encoder: str, records: Sequence[Record], results: Path) -> None:
+def refuse_unknown(encoder: str, records: Sequence[Record], results: Path | str) -> None:
     """Refuse an encoder without a record.
 
     Raises:
@@ -163,7 +166,7 @@ def _with_metric(pairs: Sequence[RecordPair], metric: str | None, notes: list[st
     return [pair for pair in pairs if metric in pair.first.task.metrics]
 
 
-def _refuse_incomparable(pairs: Sequence[RecordPair], results: Path) -> None:
+def _refuse_incomparable(pairs: Sequence[RecordPair], together: Together) -> None:
     """Read the predictions of all pairs, one after another, before hours are spent on some of them.
 
     Raises:
@@ -172,10 +175,10 @@ def _refuse_incomparable(pairs: Sequence[RecordPair], results: Path) -> None:
     """
     problems = {}
     for pair in pairs:
-        found = _aligned(pair, results)
+        found = _aligned(pair, together)
         if not isinstance(found, str):
             for record in (pair.first, pair.second):
-                refuse_altered(results, record)
+                refuse_altered(together.folder_of(record), record)
         if isinstance(found, str):
             problems[pair.first.task.id] = found
     if problems:
@@ -185,13 +188,13 @@ def _refuse_incomparable(pairs: Sequence[RecordPair], results: Path) -> None:
         raise UserError("\n".join([f"these records must not be compared: {advice}", *told]))
 
 
-def _aligned(pair: RecordPair, results: Path) -> tuple[Predictions, Predictions] | str:
+def _aligned(pair: RecordPair, together: Together) -> tuple[Predictions, Predictions] | str:
     """Return the test predictions of a pair, the second in the order of the first, or why they do not go together."""
     problem = refusal(pair)
     if problem:
         return problem
-    here = read_split(results, pair.first)
-    there = align(here, read_split(results, pair.second))
+    here = read_split(together.folder_of(pair.first), pair.first)
+    there = align(here, read_split(together.folder_of(pair.second), pair.second))
     return there if isinstance(there, str) else (here, there)
 
 

@@ -30,6 +30,7 @@ from results.intervals import span
 from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
+from results.together import Together, read_together
 from tasks.kinds import KINDS
 from tasks.metrics.scores import per_label
 from tasks.metrics.table import bounds, find_metric
@@ -69,7 +70,7 @@ def labels(
     named: str,
     encoder: str | None,
     *,
-    results: Path,
+    results: Path | Together,
     home: Path | None = None,
     metric: str | None = None,
     published: Path | None = None,
@@ -77,21 +78,21 @@ def labels(
     as_json: bool = False,
 ) -> str:
     """Return the per-label scores of a record, beside the published ones where these are here or asked for."""
-    record, results = find_record(named, encoder, results)
+    record, folder = find_record(named, encoder, results)
     task, where = record.task.id, home_folder(home)
     if fetch and published is None:
         Terminal().say(LICENCE)
         fetch_published(task, where)
-    refuse_altered(results, record)
+    refuse_altered(folder, record)
     known = read_table(published, task) if published is not None else read_fetched(task, where)
-    tables = label_tables(record, read_split(results, record), known, metric)
+    tables = label_tables(record, read_split(folder, record), known, metric)
     if as_json:
         content = {"task": task, "encoder": record.encoder.id, "tables": [asdict(table) for table in tables]}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
     return render(record, tables, hint=not known and bool(files_of(task)))
 
 
-def find_record(named: str, encoder: str | None, results: Path) -> tuple[Record, Path]:
+def find_record(named: str, encoder: str | None, results: Path | Together) -> tuple[Record, Path]:
     """Return the record that a path, or a task and an encoder, name, and the results folder it lies in.
 
     Raises:
@@ -106,23 +107,25 @@ def find_record(named: str, encoder: str | None, results: Path) -> tuple[Record,
         folder = path.absolute().parent
         folder = folder.parent if folder.name == "history" else folder
         return record, folder.parent.parent
-    records = store.read_all(results)
+    together = results if isinstance(results, Together) else read_together([results])
+    records = together.records
     ids = task_ids([named], records)
     if len(ids) != 1:
         raise UserError(f"{named!r} names {len(ids)} tasks ({', '.join(ids[:5])}): bench labels looks at one")
     of_task = [record for record in records if record.task.id == ids[0]]
     if not of_task:
         raise UserError(
-            f"there is no record of {ids[0]} in {results}. Make one: bench run --encoder ENCODER --task {ids[0]}"
+            f"there is no record of {ids[0]} in {together.where}. Make one: bench run --encoder ENCODER --task {ids[0]}"
         )
     if encoder is None:
         raise UserError(
             f"name the encoder too: bench labels {ids[0]} ENCODER; there are records of "
             f"{', '.join(dict.fromkeys(record.name for record in of_task))}"
         )
-    refuse_unknown(encoder, of_task, results)
+    refuse_unknown(encoder, of_task, together.where)
     of_encoder = [record for record in of_task if record.name == encoder]
-    return min(of_encoder, key=lambda record: (record.limit is not None, -(record.limit or 0))), results
+    found = min(of_encoder, key=lambda record: (record.limit is not None, -(record.limit or 0)))
+    return found, together.folder_of(found)
 
 
 def label_tables(

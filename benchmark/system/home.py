@@ -12,6 +12,24 @@ HOME_VARIABLE = "BENCH_HOME"
 APPLICATION = "music-probe-benchmark"
 
 
+ROOT = Path(__file__).resolve().parents[2]
+#: The folder of records where none is named; in a checkout of this package, whose own records are examples, another.
+RESULTS, IN_CHECKOUT = Path("results"), Path("my-results")
+
+
+def examples_folder() -> Path | None:
+    """Return the folder of example records where the current folder is a checkout of this package, else ``None``."""
+    is_checkout = Path.cwd().resolve() == ROOT and (ROOT / ".git").exists()
+    return RESULTS if is_checkout else None
+
+
+def results_folder(given: Path | str | None = None) -> Path:
+    """Return the folder of records: ``given``, else ``results``; in a checkout of this package ``my-results``."""
+    if given is not None:
+        return Path(given)
+    return RESULTS if examples_folder() is None else IN_CHECKOUT
+
+
 def refuse_unwritable(folder: Path, option: str) -> None:
     """See whether ``folder``, or the folder that it would be made in, can be written, before hours are spent.
 

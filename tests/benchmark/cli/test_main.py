@@ -98,7 +98,7 @@ class TestRun:
         (tmp_path / "leaderboard.md").write_text(text.replace("chroma", "karma"))
         drifted = bench(*check)
         assert drifted.returncode == 1
-        assert "run 'bench leaderboard'" in drifted.stderr
+        assert "run 'bench leaderboard --results" in drifted.stderr
 
     def test_dry_run_tells_and_does_nothing(self, quick_card, tmp_path):
         where = ["--home", tmp_path / "home", "--results", tmp_path / "results"]
