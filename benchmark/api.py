@@ -45,8 +45,9 @@ def run(encoder: str | Encoder, task: str | Path, *, progress: Progress | None =
     """
     encoders, tasks, choices = _named([encoder], [task], options)
     if len(encoders) != 1 or len(tasks) != 1 or len(choices.subsets) != 1:
+        name = encoder if isinstance(encoder, str) else encoder.name
         raise UserError(
-            f"benchmark.run gives one record, and {encoder!r} on {str(task)!r} are "
+            f"benchmark.run gives one record, and {name!r} on {str(task)!r} are "
             f"{len(encoders) * len(tasks) * len(choices.subsets)}: benchmark.run_many gives several"
         )
     return _run(encoders, tasks, choices, progress)[0]
