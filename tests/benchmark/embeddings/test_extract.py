@@ -592,9 +592,7 @@ def test_the_track_that_an_encoder_fails_on_is_named_and_what_was_done_is_kept(
 def test_many_tracks_are_not_begun_with_an_encoder_that_breaks_a_rule(tmp_path, tracks, monkeypatch):
     monkeypatch.setattr("benchmark.embeddings.precheck.CHECKED_ABOVE", 12)
     bench = Bench(tmp_path / "home", Mixing())
-    with pytest.raises(
-        UserError, match=r"none of 13 tracks was embedded: mend what follows .*\n  batch: relative difference"
-    ):
+    with pytest.raises(UserError, match=r"none of 13 tracks was embedded: .*\n  batch: relative difference"):
         bench.extract(tracks)
     assert len(bench.missing(tracks)) == 13
     assert bench.extract(tracks[:12]).embedded == 12

@@ -60,7 +60,9 @@ class TestBuiltIn:
             resolve_one("logmell")
 
     def test_an_unknown_name_says_where_the_names_are(self):
-        with pytest.raises(UserError, match="no encoder is called 'zzz': it is no file either. 'bench encoders' lists"):
+        with pytest.raises(
+            UserError, match=r"no encoder is called 'zzz': it is no file either. 'bench encoders' lists"
+        ):
             resolve_one("zzz")
 
 

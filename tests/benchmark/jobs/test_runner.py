@@ -415,7 +415,7 @@ class TestOptions:
             benchmark.run(bands, make_task(), **places, **{**FAST, **chosen})
 
     def test_run_takes_one_task(self, bands, places):
-        with pytest.raises(UserError, match="and .bands. on .demo. are 5: benchmark.run_many gives several"):
+        with pytest.raises(UserError, match=r"and .bands. on .demo. are 5: benchmark.run_many gives several"):
             benchmark.run(bands, "demo", **places)
 
 
