@@ -92,7 +92,7 @@ class Options:
     ] = None
     data_roots: Annotated[
         Sequence[str],
-        Flag("Where a copy lies that you have; it is never written.", DATA, None, "--data-root", "COLLECTION=DIR"),
+        Flag("Where a copy of a task or collection lies; it is never written.", DATA, None, "--data-root", "NAME=DIR"),
     ] = ()
     limit: Annotated[
         int | None, Flag("Use a seeded sample of about N items; never in a leaderboard.", DATA, least=3, metavar="N")

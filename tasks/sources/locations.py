@@ -116,7 +116,7 @@ def known_collections() -> tuple[str, ...]:
 
 
 def parse_data_roots(values: Iterable[str]) -> dict[str, Path]:
-    """Return the folders of ``COLLECTION=DIR`` arguments, absolute, by collection.
+    """Return the folders of ``COLLECTION=DIR`` arguments, absolute, by collection; a built-in task names its own.
 
     Raises:
         TaskError: An argument has another form, names no collection, or one collection twice.
@@ -124,7 +124,7 @@ def parse_data_roots(values: Iterable[str]) -> dict[str, Path]:
     roots: dict[str, Path] = {}
     for value in values:
         name, sign, folder = value.partition("=")
-        name = name.strip()
+        name = _collections_of_tasks().get(name.strip(), name.strip())
         if not sign or not name or not folder.strip():
             raise TaskError(f"--data-root takes COLLECTION=DIR, such as gtzan=/data/gtzan, not {value!r}")
         problem = _unknown(name)
@@ -326,6 +326,18 @@ def _files(folder: str) -> set[str] | None:
         return set()  # one may not list it, but perhaps open a file in it
     except OSError:
         return None
+
+
+@cache
+def _collections_of_tasks() -> Mapping[str, str]:
+    """Return the collection of each built-in task, by the task's id and its aliases."""
+    collections = {}
+    for file in resources.files("tasks").joinpath("cards").iterdir():
+        if file.name.endswith(".toml"):
+            card = parse_toml(file.read_text(encoding="utf-8"), Path(file.name))
+            names = [card["id"], *card.get("aliases", ())] if "collection" in card else []
+            collections |= dict.fromkeys(names, card.get("collection", ""))
+    return {name: collection for name, collection in collections.items() if collection not in ("", name)}
 
 
 def _unknown(name: str) -> str:
