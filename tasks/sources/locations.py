@@ -331,12 +331,12 @@ def _files(folder: str) -> set[str] | None:
 @cache
 def _collections_of_tasks() -> Mapping[str, str]:
     """Return the collection of each built-in task, by the task's id and its aliases."""
-    collections = {}
+    collections: dict[str, str] = {}
     for file in resources.files("tasks").joinpath("cards").iterdir():
         if file.name.endswith(".toml"):
             card = parse_toml(file.read_text(encoding="utf-8"), Path(file.name))
-            names = [card["id"], *card.get("aliases", ())] if "collection" in card else []
-            collections |= dict.fromkeys(names, card.get("collection", ""))
+            names = [str(card["id"]), *map(str, card.get("aliases", ()))] if "collection" in card else []
+            collections |= dict.fromkeys(names, str(card.get("collection", "")))
     return {name: collection for name, collection in collections.items() if collection not in ("", name)}
 
 
