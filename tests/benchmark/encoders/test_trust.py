@@ -67,7 +67,7 @@ def test_code_is_told_and_nothing_of_it_runs(text, harmful, tmp_path):
         refuse_code_of_data(named, "the record x.json", "bench reproduce x.json")
     message = str(caught.value)
     assert f"which would run {what}. Nothing was run: it is code, not data" in message
-    assert "\n  bench reproduce x.json --encoder " in message
+    assert "name it yourself: bench reproduce x.json --encoder " in message
     assert not harmful.exists()
 
 
@@ -87,8 +87,11 @@ def named_by_data(tmp_path, make_task, monkeypatch):
     record = store.read(path)
     (probe,) = (tmp_path / "probes").glob("*/*")
 
-    def name(text):
-        changed = record.model_copy(update={"encoder": record.encoder.model_copy(update={"id": text})})
+    def name(text, older=False):
+        made = None if older else record.provenance.model_copy(update={"encoder": text})
+        changed = record.model_copy(
+            update={"encoder": record.encoder.model_copy(update={"id": text}), "provenance": made}
+        )
         monkeypatch.setattr(store, "read", lambda _: changed)
         from probes.export import files
 
@@ -100,14 +103,19 @@ def named_by_data(tmp_path, make_task, monkeypatch):
     return name, str(card), places["home"], sorted((card.parent / "audio").iterdir())[:1]
 
 
+@pytest.mark.parametrize("older", [False, True], ids=["provenance", "older"])
 @pytest.mark.parametrize("text", ["{folder}/harmful.py", "harmful:Harmful", "hear:harmful", "logmel,harmful:Harmful"])
-def test_reproduce_and_predict_run_nothing_that_data_names(text, harmful, named_by_data, tmp_path):
+def test_reproduce_and_predict_run_nothing_that_data_names(text, older, harmful, named_by_data, tmp_path):
     name, card, home, songs = named_by_data
     named = text.replace("{folder}", str(tmp_path))
-    record, probe = name(named)
-    with pytest.raises(UserError, match=r"the record .* says that its encoder is .*\n  bench reproduce .* --encoder "):
+    record, probe = name(named, older)
+    with pytest.raises(
+        UserError, match=r"the record .* says that its encoder .*yourself: bench reproduce .* --encoder "
+    ):
         reproduce(record, home=home, task=card)
-    with pytest.raises(UserError, match=r"(?s)the probe .* says that its encoder is .*\n  bench predict .* --encoder "):
+    with pytest.raises(
+        UserError, match=r"(?s)the probe .* says that its encoder .*yourself: bench predict .* --encoder "
+    ):
         predict(probe, songs, home=home)
     assert not harmful.exists()
 

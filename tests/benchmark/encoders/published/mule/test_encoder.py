@@ -142,7 +142,7 @@ class TestContract:
 
 class TestNames:
     def test_without_weights_the_message_is_the_command(self, tmp_path):
-        with pytest.raises(UserError, match=r"\n  bench encoders fetch musicset-ularge$"):
+        with pytest.raises(UserError, match=r"Fetch them with: bench encoders fetch musicset-ularge$"):
             resolve_one("musicset-ularge", tmp_path)
 
     @pytest.mark.parametrize("name", [*published.UNPUBLISHED, *published.ELSEWHERE])
