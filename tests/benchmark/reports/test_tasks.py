@@ -4,13 +4,19 @@ import re
 import pytest
 
 from benchmark.cli import reading as commands
+from benchmark.cli.tasks import PAGE, _show
 from benchmark.reports.encoders import format_encoder
 from benchmark.system.home import home_folder
 from results.record import RecordError
 
 
+def tasks(name, home=None):
+    """Print what ``bench tasks NAME`` does."""
+    _show(name, home, markdown=False, output=PAGE, check=False)
+
+
 def test_tasks_are_a_table_with_sizes(capsys):
-    commands.tasks("demo")
+    tasks("demo")
     out = capsys.readouterr().out
     row = next(line for line in out.splitlines() if line.startswith("demo_emotion"))
     assert "r2_valence, r2_arousal" in row
@@ -18,18 +24,18 @@ def test_tasks_are_a_table_with_sizes(capsys):
 
 
 def test_a_card_is_printed_with_its_labels_and_the_next_command(capsys, make_task):
-    commands.tasks("demo_key")
+    tasks("demo_key")
     out = capsys.readouterr().out
     assert "C major, Db major" in out
     assert "weighted_accuracy, accuracy (the first is the primary one)" in out
     assert "bench run --encoder logmel --task demo_key" in out
     card = make_task()
-    commands.tasks(str(card))
+    tasks(str(card))
     assert f"--task {card}" in capsys.readouterr().out
 
 
 def test_a_card_says_all_that_is_known_in_lines_that_fit(capsys, tmp_path):
-    commands.tasks("gs_key", home=tmp_path)
+    tasks("gs_key", home=tmp_path)
     out = capsys.readouterr().out
     card, citation = out.split("\nCitation:\n")
     assert max(map(len, card.splitlines())) <= 100
@@ -42,11 +48,11 @@ def test_a_card_says_all_that_is_known_in_lines_that_fit(capsys, tmp_path):
     assert re.search(r"^from: +annotations.txt of the MTG key set", card, re.M)
     assert len(re.findall(r"^  - ", card.split("Deviations, and what to know:")[1], re.M)) == 5
     assert citation.startswith("@inproceedings{knees2015two,\n")
-    commands.tasks("msd500", home=tmp_path)
+    tasks("msd500", home=tmp_path)
     out = capsys.readouterr().out
     assert re.search(r"^sizes: +not verified", out, re.M)
     assert re.search(r"^labels: +as in the annotations", out, re.M)
-    commands.tasks("nsynth_p", home=tmp_path)
+    tasks("nsynth_p", home=tmp_path)
     out = capsys.readouterr().out
     assert "289,205, valid 12,678, test 4,096 (not verified" in out
     assert re.search(r"^windows: +1 s every 1 s", out, re.M)
@@ -71,17 +77,17 @@ class TestWhatIsHere:
         return [root / "genres" / name for name in names]
 
     def test_annotations_and_then_audio(self, capsys, tmp_path, gtzan):
-        commands.tasks("gtzan", home=tmp_path)
+        tasks("gtzan", home=tmp_path)
         end = ending(capsys)
         assert "annotations: here, 930 items, as the card says" in end
         assert "audio: 0 of 930 files here" in end
         assert re.search(r"^Next: bench data (fetch|where) gtzan$", end, re.M)
         for path in gtzan[1:]:
             path.touch()
-        commands.tasks("gtzan", home=tmp_path)
+        tasks("gtzan", home=tmp_path)
         assert "audio: 929 of 930 files here" in ending(capsys)
         gtzan[0].touch()
-        commands.tasks("gtzan", home=tmp_path)
+        tasks("gtzan", home=tmp_path)
         end = ending(capsys)
         assert "audio: 930 of 930 files here" in end
         assert end.endswith("\nNext: bench run --encoder logmel --task gtzan\n")
@@ -89,11 +95,11 @@ class TestWhatIsHere:
     def test_other_counts_than_the_cards(self, capsys, tmp_path, gtzan):
         path = tmp_path / "collections" / "gtzan" / "test_filtered.txt"
         path.write_text("\n".join(path.read_text().split()[:-2]))
-        commands.tasks("gtzan", home=tmp_path)
+        tasks("gtzan", home=tmp_path)
         assert "this is not what the card says: 2 fewer in test" in " ".join(ending(capsys).split())
 
     def test_nothing(self, capsys, tmp_path):
-        commands.tasks("gs_key", home=tmp_path / "home")
+        tasks("gs_key", home=tmp_path / "home")
         end = ending(capsys)
         assert "annotations: not complete: " in end
         assert end.endswith("\nNext: bench data fetch gs_key\n")
@@ -101,20 +107,20 @@ class TestWhatIsHere:
 
     def test_a_folder_that_is_not_there(self, capsys, tmp_path):
         (tmp_path / "config.toml").write_text('[data]\ngtzan = "/nowhere/gtzan"\n')
-        commands.tasks("gtzan", home=tmp_path)
+        tasks("gtzan", home=tmp_path)
         end = ending(capsys)
         assert "/nowhere/gtzan" in end
         assert end.endswith("\nNext: bench data where gtzan\n")
 
     def test_a_manifest_of_ones_own(self, capsys, make_task):
         card = make_task()
-        commands.tasks(str(card))
+        tasks(str(card))
         end = ending(capsys)
         assert "is here" in " ".join(end.split())
         assert end.endswith(f"\nNext: bench run --encoder logmel --task {card}\n")
 
     def test_a_collection_that_is_rendered(self, capsys, tmp_path):
-        commands.tasks("demo_key", home=tmp_path)
+        tasks("demo_key", home=tmp_path)
         assert "nothing to fetch" in ending(capsys)
 
 
@@ -135,6 +141,6 @@ def test_an_encoder_is_printed_with_what_it_declares(capsys, tmp_path):
 
 
 def test_a_leaderboard_that_cannot_be_written_says_where(tmp_path):
-    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.md").mkdir()
     with pytest.raises(RecordError, match="cannot write"):
-        commands.leaderboard(tmp_path, tmp_path / "folder", check=False, show=False)
+        commands.leaderboard([tmp_path], tmp_path / "folder.md", check=False, show=False)

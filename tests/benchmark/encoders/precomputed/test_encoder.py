@@ -89,7 +89,7 @@ class TestChecked:
         matrix[[3, 17]] = row
         found = Precomputed(write(matrix))
         with pytest.raises(
-            UserError, match=rf"2 of the 30 embeddings .* {problem}[^\n]*:\n  t003\n  t017\n.*missing 2 "
+            UserError, match=rf"2 of the 30 embeddings .* {problem}.*missing 2 [^\n]*:\n  t003\n  t017$"
         ):
             checked(found, found.ids)
         assert len(checked(found, [one for one in found.ids if one not in ("t003", "t017")])) == 28
