@@ -91,6 +91,7 @@ TESTED_IN = {
     "tasks/collections/msd/tags": "tasks/collections/msd/test_collection.py",
     "tasks/sources/fetch": "tasks/sources/test_archives.py",
     "tasks/sources/state": "tasks/sources/test_download.py",
+    "results/sections/provenance": "benchmark/jobs/test_provenance.py",
 }
 
 

@@ -41,7 +41,7 @@ def select_items(task: Task, items: Items, options: Options, *, audio: bool = Tr
     """
     present = items
     missing: tuple[str, ...] = ()
-    if audio:
+    if audio and (task.has_reader or task.card.manifest is not None):  # what is rendered is rendered after this
         present, missing = present_items(
             task, items, allow_missing=options.allow_missing, home=options.home_folder, data_roots=options.data_roots
         )

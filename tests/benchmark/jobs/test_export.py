@@ -126,9 +126,8 @@ def test_the_one_probe_below_a_folder_is_found(bands, tmp_path):
         assert find_probe(above) == folder
     bands.name = "other"
     other = written(tmp_path / "out", job)
-    with pytest.raises(UserError, match=rf"(?s)2 probes: name one.*--probe {folder}.*--probe {other}") as error:
+    with pytest.raises(UserError, match=rf"(?s)2 probes: name one of them, --probe {folder}, or\n  {other}$"):
         find_probe(tmp_path / "out")
-    assert str(error.value).count("--probe") == 2
 
 
 def test_a_folder_without_a_probe_says_how_to_make_one(tmp_path):
