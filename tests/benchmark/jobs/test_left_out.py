@@ -118,7 +118,7 @@ def test_missing_audio_of_a_card_of_ones_own_is_left_out_where_that_is_allowed(m
         benchmark.run(bands, card, **places)
     message = str(error.value)
     assert "lacks 1 of 30 audio files, and --allow-missing is 0: see 'bench data verify " in message
-    assert f":\n  t004: {gone}" in message
+    assert f"\n  t004: {gone}" in message
     assert f"with 0 bytes, which counts as damaged: {card.parent / 'audio' / 't005.flac'}" in message
     assert "'bench data verify " in message
     record = benchmark.run(bands, card, **places, allow_missing=1, allow_damaged=1)
