@@ -124,7 +124,7 @@ def test_pages_that_cannot_be_understood_are_refused(text, line, what):
         ("made 2026-11-28T14:55:25+00:00", "made 2024-01-02 03:04:05"),
         ("in /tmp/a/b.json", "in /home/other/b.json"),
         ("key 7b334612edec3bbf", "key 0c789366da801c93"),
-        ("weights in …/encoders/x.pt", "weights in /root/.cache/encoders/x.pt"),
+        ("weights in …/encoders/x.pt", "weights in /home/me/.cache/encoders/x.pt"),
         ("Speed: …", "Speed: 0.2 s a second"),
         ("-0.175 to -0.025", "-0.127 to -0.007"),
         ("0.642–0.842", "0.650–0.850"),
