@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from tasks.own.audio_paths import AudioBelow, FoundAudio, is_audio_name
 from tasks.own.tables import Table
 from tasks.own.target_kinds import TargetKind, are_binary, kind_of, labels_of, number, separator_of, words
 from tasks.row_problems import rows_in_words
-from tasks.spelling import composed, visible
+from tasks.spelling import composed, did_you_mean, visible
 from tasks.split_names import SPLIT_NAMES, are_splits, split_named
 
 MOST = 0.9  # of the cells: from this share on, a column is what most of its cells are
@@ -144,8 +143,7 @@ def _refuse_unknown(table: Table, named: Named) -> None:
         raise TaskError("--target is empty: name a column")
     for option, name in asked:
         if composed(name) not in table.header:
-            near = difflib.get_close_matches(name, table.header, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(table.header[:20])}"
+            hint = did_you_mean(name, table.header, f"it has {', '.join(table.header[:20])}")
             raise TaskError(f"--{option} {name}: {table.path} has no such column; {hint}")
 
 

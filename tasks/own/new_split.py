@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from tasks.own.splitting import membership_of_numbers, split_groups
 from tasks.own.tables import Table
 from tasks.own.target_kinds import labels_of, number
 from tasks.row_problems import fold_alike, rows_in_words
-from tasks.spelling import composed, visible
+from tasks.spelling import composed, did_you_mean, visible
 from tasks.split_names import split_named
 
 #: Groups that each split has at least: of one alone no interval could be drawn.
@@ -175,8 +174,7 @@ def _refuse_missing(table: Table, card: TaskCard, by: str | None) -> None:
         )
     group = columns.group if by is None else composed(by)
     if group is not None and group not in table.header:
-        near = difflib.get_close_matches(group, table.header, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(table.header[:20])}"
+        hint = did_you_mean(group, table.header, f"it has {', '.join(table.header[:20])}")
         said = f"--by {by}: " if by is not None else f"the card {card.id!r} names the group {group!r}: "
         raise TaskError(f"{said}{table.path} has no such column; {hint}")
 
