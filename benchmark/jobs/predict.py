@@ -121,41 +121,6 @@ class Predictor:
         return Prediction(file.path, None, audio.seconds, audio.clipped, problem)
 
 
-def predict(
-    probe: Path,
-    files: Sequence[Path],
-    *,
-    encoder: str | Encoder | None = None,
-    home: Path | str | None = None,
-    device: str = "auto",
-    batch_size: int = 32,
-    workers: int | None = None,
-    report: Reporter | None = None,
-) -> tuple[ProbeCard, list[Prediction]]:
-    """Return the card of an exported probe and what it says of each of ``files``, in order. Nothing is stored.
-
-    Args:
-        probe: The folder that ``bench run --export`` wrote, or one above it that holds no other.
-        files: Audio files.
-        encoder: What names the encoder, or the encoder; as the probe says by default.
-        home: Data home, where fetched weights are.
-        device: ``cpu``, ``cuda``, ..., or ``auto``.
-        batch_size: Windows in a batch of the encoder.
-        workers: Decoding processes; by default none for one file, else as many as there are files or cores.
-        report: Is told what differs from the machine that trained the probe.
-
-    Raises:
-        UserError: No probe, an encoder that is not the one it was trained on, or no file is named. What is wrong with a
-            single file is in its prediction.
-    """
-    if not files:
-        raise UserError("no audio file was named: name files, folders, or a CSV with a column 'path'")
-    predictor = open_predictor(
-        probe, encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, report=report
-    )
-    return predictor.card, list(predictor.each(files))
-
-
 def open_predictor(
     probe: Path,
     *,
@@ -166,7 +131,16 @@ def open_predictor(
     workers: int | None = None,
     report: Reporter | None = None,
 ) -> Predictor:
-    """Return an exported probe with its encoder; see :func:`predict` for the arguments.
+    """Return an exported probe with its encoder.
+
+    Args:
+        probe: The folder that ``bench run --export`` wrote, or one above it that holds no other.
+        encoder: What names the encoder, or the encoder; as the probe says by default.
+        home: Data home, where fetched weights are.
+        device: ``cpu``, ``cuda``, ..., or ``auto``.
+        batch_size: Windows in a batch of the encoder.
+        workers: Decoding processes; by default none for one file, else as many as there are files or cores.
+        report: Is told what differs from the machine that trained the probe.
 
     Raises:
         UserError: No probe, or an encoder that is not the one it was trained on.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import soundfile
 
 from benchmark.encoders.base import Encoder
 from benchmark.jobs import protocols
+from benchmark.jobs.predict import Prediction, open_predictor
+from probes.export.card import ProbeCard
 from probes.protocol import Protocol
 
 RATE = 8000
@@ -130,6 +132,12 @@ def make_task(tmp_path: Path) -> TaskMaker:
         return card
 
     return make
+
+
+def predict(probe: Path, files: Sequence[Path], **chosen: Any) -> tuple[ProbeCard, list[Prediction]]:
+    """Return the card of an exported probe and what it says of each of ``files``, in order."""
+    predictor = open_predictor(probe, **chosen)
+    return predictor.card, list(predictor.each(files))
 
 
 class Layered(Bands):

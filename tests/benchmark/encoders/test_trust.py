@@ -13,9 +13,9 @@ from benchmark.encoders.registry import resolve_one
 from benchmark.encoders.spec import parse
 from benchmark.encoders.trust import code_in, refuse_code_of_data
 from benchmark.errors import UserError
-from benchmark.jobs.predict import predict
 from benchmark.jobs.reproduce import reproduce
 from results import store
+from tests.benchmark.conftest import predict
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 HARMFUL = """

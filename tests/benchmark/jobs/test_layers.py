@@ -8,8 +8,8 @@ import pytest
 import benchmark
 from benchmark.errors import UserError
 from benchmark.jobs import export, protocols, runner
-from benchmark.jobs.predict import predict
 from results import store
+from tests.benchmark.conftest import predict
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
 

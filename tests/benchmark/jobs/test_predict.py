@@ -8,14 +8,15 @@ import pytest
 import soundfile
 import typer
 
+import benchmark
 from benchmark.cli import reading as commands
 from benchmark.embeddings.space import space_of
 from benchmark.errors import UserError
 from benchmark.jobs import predict as module
-from benchmark.jobs.predict import predict
 from benchmark.reports.predictions import as_data, format_prediction, ranked
 from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export, load
 from probes.function import ProbeFunction
+from tests.benchmark.conftest import predict
 
 RATE = 8000
 ACTIVATIONS = {"multiclass": "softmax", "multilabel": "sigmoid", "regression": "identity"}
@@ -301,7 +302,7 @@ def test_a_layer_is_taken_from_the_row_of_all(bands, make_probe, songs):
 def test_arguments_that_make_no_sense_are_refused(bands, bands_probe, songs, change, message):
     arguments = {"probe": bands_probe, "files": songs[:1], "encoder": bands, **change}
     with pytest.raises(UserError, match=message):
-        predict(**arguments)
+        benchmark.predict(**arguments)
 
 
 def test_a_damaged_probe_is_the_users_to_mend(bands, bands_probe, songs):
@@ -583,8 +584,6 @@ def test_of_a_regression_there_are_neither_thresholds_nor_uncertainty(bands, mak
 
 
 def test_from_python_there_is_a_record_for_each_file(decided, songs, tmp_path):
-    import benchmark
-
     encoder = f"{tmp_path / 'mine.py'}:Loudness"
     found = benchmark.predict(decided, [songs[0], tmp_path / "nowhere.wav"], threshold="f1", encoder=encoder)
     assert [one.path for one in found] == [songs[0], tmp_path / "nowhere.wav"]
@@ -644,8 +643,9 @@ def test_a_numpy_encoder_needs_no_torch(make_probe, tmp_path, songs, bands):
 
     folder = make_probe(resolve_one("logmel"), np.zeros((resolve_one("logmel").dim, 2)), labels=("a", "b"))
     code = (
-        "import sys\nfrom pathlib import Path\nfrom benchmark.jobs.predict import predict\n"
-        "_, found = predict(Path(sys.argv[1]), [Path(sys.argv[2])])\nassert found[0].outputs.tolist() == [0.5, 0.5]\n"
+        "import sys\nfrom pathlib import Path\nfrom benchmark.jobs.predict import open_predictor\n"
+        "found = list(open_predictor(Path(sys.argv[1])).each([Path(sys.argv[2])]))\n"
+        "assert found[0].outputs.tolist() == [0.5, 0.5]\n"
         "assert not {'torch', 'onnx', 'optuna'} & set(sys.modules)\n"
     )
     done = subprocess.run(
