@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 HIGH_WATER = "VmHWM:"  # the line of Linux that says the largest resident set so far
+RESIDENT = "VmRSS:"  # the line that says the resident set now
+LOOK_SECONDS = 0.001  # between two looks at the resident set, where the peak cannot be forgotten
 
 
 @dataclass(frozen=True)
@@ -50,34 +53,84 @@ class Speed:
 
 def timed(call: Callable[[], object], batch: int, window_seconds: float, device: str) -> Speed:
     """Make one ``call`` of ``batch`` windows and return what it took; the caller has warmed up."""
-    before = _reset_peak(device)
-    started = time.perf_counter()
-    call()
-    seconds = time.perf_counter() - started
-    return Speed(batch, window_seconds, seconds, max(0, _peak(device) - before))
+    with _peak_of(device) as peak:
+        started = time.perf_counter()
+        call()
+        seconds = time.perf_counter() - started
+    return Speed(batch, window_seconds, seconds, max(0, peak.after - peak.before))
 
 
-def _reset_peak(device: str) -> int:
-    """Forget the peak so far where the system can, and return what is in use now (else the peak) in bytes."""
+@dataclass
+class _Peak:
+    """Bytes in use before a call, and at most during it."""
+
+    before: int
+    after: int = field(default=0)
+
+
+@contextmanager
+def _peak_of(device: str) -> Iterator[_Peak]:
+    """Measure the peak of a call: the system's own where it can be forgotten before, else by a look each millisecond."""
     if device.startswith("cuda"):
         cuda = sys.modules["torch"].cuda
         cuda.reset_peak_memory_stats(device)
-        return int(cuda.memory_allocated(device))
-    with suppress(OSError):  # not Linux, or not allowed: then only a new peak is seen
+        peak = _Peak(int(cuda.memory_allocated(device)))
+        yield peak
+        peak.after = int(cuda.max_memory_allocated(device))
+    elif _forget_peak():
+        peak = _Peak(_of_process(HIGH_WATER))
+        yield peak
+        peak.after = _of_process(HIGH_WATER)
+    elif _of_process(RESIDENT):
+        with _looked_at() as peak:
+            yield peak
+    else:
+        peak = _Peak(_largest())
+        yield peak
+        peak.after = _largest()
+
+
+def _forget_peak() -> bool:
+    """Forget the largest resident set so far, and return whether the system did: not Linux, or not allowed, if not."""
+    try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return _peak(device)
+    except OSError:
+        return False
+    return True
 
 
-def _peak(device: str) -> int:
-    if device.startswith("cuda"):
-        return int(sys.modules["torch"].cuda.max_memory_allocated(device))
+@contextmanager
+def _looked_at() -> Iterator[_Peak]:
+    peak = _Peak(_of_process(RESIDENT))
+    ended = threading.Event()
+
+    def look() -> None:
+        while not ended.wait(LOOK_SECONDS):
+            peak.after = max(peak.after, _of_process(RESIDENT))
+
+    thread = threading.Thread(target=look, name="peak of memory", daemon=True)
+    thread.start()
+    try:
+        yield peak
+    finally:
+        ended.set()
+        thread.join()
+        peak.after = max(peak.after, _of_process(RESIDENT))
+
+
+def _of_process(line_start: str) -> int:
+    """Return the bytes of a line of this process's status, 0 where Linux is not."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
     except OSError:
-        lines = []
-    for line in lines:
-        if line.startswith(HIGH_WATER):
-            return int(line.removeprefix(HIGH_WATER).split()[0]) * 1024
+        return 0
+    return next(
+        (int(line.removeprefix(line_start).split()[0]) * 1024 for line in lines if line.startswith(line_start)), 0
+    )
+
+
+def _largest() -> int:
+    """Return the largest resident set so far, where only that is known: it tells where a call makes a new one."""
     if sys.platform == "win32":
         return 0
     import resource
