@@ -70,7 +70,7 @@ class _Peak:
 
 @contextmanager
 def _peak_of(device: str) -> Iterator[_Peak]:
-    """Measure the peak of a call: the system's own where it can be forgotten before, else by a look each millisecond."""
+    """Measure the peak of a call: the system's where it can be forgotten before, else by a look each millisecond."""
     if device.startswith("cuda"):
         cuda = sys.modules["torch"].cuda
         cuda.reset_peak_memory_stats(device)
