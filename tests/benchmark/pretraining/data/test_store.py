@@ -275,3 +275,18 @@ class TestObjectStorage:
         monkeypatch.setattr(store, "import_module", missing)
         with pytest.raises(UserError, match=r"pip install .*\[pretrain\]"):
             open_store("s3://bucket/store", home=tmp_path)
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="such a device is of Unix")
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("check", ["changed", "all"])
+def test_a_link_to_what_never_ends_in_the_place_of_any_file_is_refused(given, check):
+    folder = Path(given.path)
+    for path in sorted(file for file in folder.iterdir() if file.suffix in (".npy", ".f16", ".json")):
+        held = path.rename(folder / "held")
+        path.symlink_to("/dev/zero")
+        with pytest.raises(UserError, match="is not finished" if path.suffix == ".json" else path.name):
+            open_store(folder, check=check)
+        path.unlink()
+        held.rename(path)
+    assert open_store(folder, check=check).tracks == len(LENGTHS)
