@@ -20,8 +20,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from results.partial import format_left_out, is_partial
 from results.paper_tables import PublishedValue
+from results.partial import format_left_out, is_partial
 from results.record import Record
 from results.sections.scores import Score
 from results.sources import Source, sources

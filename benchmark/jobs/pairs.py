@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmark.jobs.keys import SCORING_VERSION
+from benchmark.jobs.scoring import SCORING_VERSION
 from benchmark.system.home import home_folder
 from results.files import read_regular, replace_file
 from results.record import Record
