@@ -83,6 +83,7 @@ TESTED_IN = {
     "results/sections/inputs": "results/test_record.py",
     "results/sections/scores": "results/test_record.py",
     "results/sections/selection": "results/test_record.py",
+    "results/sources": "results/test_status.py",
     "results/text": "results/test_store.py",
     "tasks/metrics/functions": "tasks/metrics/test_scores.py",
     "tasks/errors": "tasks/test_registry.py",

@@ -89,7 +89,10 @@ LEFT = LeftOut(
         ({"encoder": {"id": "musicset-ularge?layer=3"}}, "other settings of the encoder: ?layer=3"),
         ({"score": {"seeds": [0.667]}}, "a single probe"),
         ({"score": {"question": "items"}}, "its interval is over items alone"),
-        ({"score": {"question": "items"}, "schema_version": 2}, "the record is of schema 2: its interval is over items"),
+        (
+            {"score": {"question": "items"}, "schema_version": 2},
+            "the record is of schema 2: its interval is over items",
+        ),
     ],
 )
 def test_what_is_not_comparable_is_never_reproduced(measured, changes: dict, reason: str) -> None:
