@@ -67,7 +67,7 @@ def generated(output: Path, content: str, command: str, source: str, *, check: b
         return
     differs = difference(output, content, command)
     if differs:
-        display(differs, end="")
+        display(differs, end="", whole=True)
         display(f"{output} is not what {source}: run '{command}'", error=True)
         raise typer.Exit(1)
     display(f"{output} is what {source}")

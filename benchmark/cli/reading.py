@@ -55,7 +55,8 @@ def compare(
             permutations=permutations,
             seed=seed,
             as_json=as_json,
-        )
+        ),
+        whole=as_json,
     )
 
 
@@ -92,7 +93,8 @@ def labels(
             published=published,
             fetch=fetch,
             as_json=as_json,
-        )
+        ),
+        whole=as_json,
     )
 
 
@@ -184,11 +186,11 @@ def predict(
     )
     for told in label(predictor, decision, named, output, report):
         out, error = printed.of(told)
-        display(out, end="")
+        display(out, end="", whole=as_json)
         if error:
             display(error, error=True)
     out, error = printed.end(output, len(named))
-    display(out, end="")
+    display(out, end="", whole=as_json)
     if error:
         display(error, error=True)
     if printed.problems:
@@ -226,7 +228,7 @@ def leaderboard(
     together = together_of(results)
     content = render(together.records, together.examples)
     if show and not check:
-        display(content, end="")
+        display(content, end="", whole=True)
     words = "".join(f" --results {folder}" for folder in results or ())
     command = f"bench leaderboard{words}" + ("" if output is None else f" -o {output}")
     generated(target, content, command, f"the records in {together.where} give", check=check)

@@ -48,7 +48,7 @@ def keys(
     from results.reference import render
 
     if output is None:
-        display(render(), end="")
+        display(render(), end="", whole=True)
         return
     refuse_no_markdown(output)
     generated(output, render(), f"bench results keys -o {output}", "the types of records give", check=check)

@@ -145,7 +145,7 @@ def format_states(items: Items, kind: Kind, states: Sequence[str]) -> str:
                 rows.append([split, name, *sums, int(of_class.sum())])
     if len(rows) > STATES_SHOWN:
         rows = [*rows[:STATES_SHOWN], [f"and {len(rows) - STATES_SHOWN} more", *[""] * (len(names) + 2)]]
-    return table(rows, ["split", "class", *names, "of"])
+    return table(rows, ["split", "class", *names, "of"], texts=("class",))
 
 
 def _decode_some(items: Items, rows: Sequence[int], everything: bool, states: dict[Path, str]) -> Iterator[Finding]:

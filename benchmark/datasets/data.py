@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -61,8 +62,10 @@ def format_collections(home: Path, data_roots: Sequence[str] = ()) -> str:
             continue
         size = f"{card.gigabytes:g}" if card.gigabytes else "?"
         rows.append([name, ids, *_state(card, tasks, home, data_roots), size, _clip(card.licence)])
-    text = table(rows, ["collection", "tasks", "annotations", "audio", "GB", "licence"])
-    return f"{text}\n\nData home {home}. Fetch one: bench data fetch TASK. Use what you own: bench data where TASK"
+    headers = ["collection", "tasks", "annotations", "audio", "GB", "licence"]
+    text = table(rows, headers, texts=("tasks", "annotations", "audio", "licence"), spare=("licence", "GB"))
+    more = "Fetch one: bench data fetch TASK. Its licence, and how to use what you own: bench data where TASK"
+    return f"{text}\n\nData home {home}. {more}"
 
 
 def fetch(
@@ -335,10 +338,9 @@ def _prevalence(audit: Audit) -> str:
     order = sorted(shares[first], key=lambda label: -shares[first][label])
     rows = [[label, *(f"{share[label]:.2%}" for share in shares.values())] for label in order]
     if len(rows) > 2 * LABELS_SHOWN:
-        rows[LABELS_SHOWN:-LABELS_SHOWN] = [["…", *[""] * len(shares)]]
-    return table(rows, ["label", *shares])
+        rows[LABELS_SHOWN:-LABELS_SHOWN] = [[f"and {len(rows) - 2 * LABELS_SHOWN:,} between", *[""] * len(shares)]]
+    return table(rows, ["label", *shares], texts=("label",))
 
 
 def _clip(text: str, width: int = 40) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+    return textwrap.shorten(text, width, placeholder=" …")

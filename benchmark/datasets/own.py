@@ -158,7 +158,8 @@ def format_counts(card: TaskCard, items: Items) -> str:
         rows.append(
             [f"groups ({card.columns.group if card.columns else ''})", *(f"{len(groups[s]):,}" for s in items.parts)]
         )
-    return format_table(rows, ["label" if KINDS[card.kind].has_labels else "", *items.parts])
+    first = "label" if KINDS[card.kind].has_labels else ""
+    return format_table(rows, [first, *items.parts], texts=(first,))
 
 
 def quoted(path: str | Path) -> str:

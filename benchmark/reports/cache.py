@@ -142,7 +142,8 @@ def format_spaces(home: Path) -> str:
         for space in spaces
     ]
     total = f"{len(spaces)} space(s), {decimal(sum(space.size for space in spaces))} in {home / FOLDER}"
-    return f"{table(rows, ['encoder', 'version', 'tracks', 'width', 'MB', 'changed', 'folder'])}\n\n{total}"
+    headers = ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]
+    return f"{table(rows, headers, texts=('encoder', 'changed'), spare=('folder', 'version', 'width'))}\n\n{total}"
 
 
 def verify(home: Path) -> Iterator[Finding]:

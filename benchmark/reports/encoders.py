@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
 from benchmark.system.home import home_folder
+from benchmark.system.tables import table
 
 if TYPE_CHECKING:
     from benchmark.encoders.base import Encoder
@@ -25,14 +26,12 @@ def catalogue(home: Path) -> str:
     Args:
         home: The data home, whose runs of pre-training are listed.
     """
-    from tabulate import tabulate
-
     from benchmark.catalogue import list_encoders
     from benchmark.encoders.registry import format_kinds
 
     rows = [[encoder.name, encoder.description] for encoder in list_encoders(home)]
     return (
-        tabulate(rows, ["encoder", "what it is"], tablefmt="simple", disable_numparse=True)
+        table(rows, ["encoder", "what it is"], texts=("what it is",))
         + f"\n\nAn encoder is named as\n{format_kinds()}"
         + "\n\nOne of them: bench encoders NAME. Its contract, speed and memory: bench encoders check NAME."
         + "\nYour own in ten lines: bench encoders new my_encoder.py"

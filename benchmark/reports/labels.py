@@ -24,6 +24,7 @@ from benchmark.reports.published_labels import (
 )
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Terminal
+from benchmark.system.tables import table as format_table
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
 from results import store
 from results.intervals import span
@@ -219,8 +220,6 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
     """Return the tables as Markdown; ``hint`` says how to get published scores that are not here."""
-    from tabulate import tabulate
-
     parts = [f"{record.name} on {record.task.id}, test" + (f", --limit {record.limit}" if record.limit else "")]
     for table in tables:
         models = [model for model in MODELS.values() if any(model in row.published for row in table.rows)]
@@ -235,7 +234,7 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
             for row in table.rows
         ]
         headers = ["label", "items", table.metric, "95 % interval", *models]
-        parts.append(tabulate(lines, headers, tablefmt="github", disable_numparse=True))
+        parts.append(format_table(lines, headers, texts=("label",), spare=models, markdown=True))
         parts += _notes(record, table, models)
     if record.format_unchecked:
         parts.append(f"{record.format_unchecked[0].upper()}{record.format_unchecked[1:]}.")

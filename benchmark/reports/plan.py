@@ -44,7 +44,9 @@ def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
             work += f", {job.subset.fraction:g} of train, repeat {job.subset.repeat}"
         to_embed = f"{len(fresh)}" if job.source.reads_audio else "given"
         rows.append([job.card.id, name, len(job.data.items), to_embed, f"{megabytes:.1f}", work])
-    parts = [table(rows, ["task", "encoder", "items", "to embed", "MB", "then"])]
+    parts = [
+        table(rows, ["task", "encoder", "items", "to embed", "MB", "then"], texts=("then",), spare=("MB", "items"))
+    ]
     if any(job.source.reads_audio for job in jobs):
         parts += ["", format_estimates(estimates(jobs, settings))]
     parts += format_deformations(jobs)
@@ -70,7 +72,8 @@ def format_estimates(spaces: Iterable[SpaceEstimate]) -> str:
         ]
         for space in spaces
     ]
-    lines = [table(rows, ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"])]
+    headers = ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]
+    lines = [table(rows, headers, texts=("windows", "about"), spare=("hours of audio", "cached", "windows", "tracks"))]
     for space in spaces:
         if space.to_embed:
             lengths = space.lengths.describe()

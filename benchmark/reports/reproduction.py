@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from benchmark.system.tables import table
+
 if TYPE_CHECKING:
     from benchmark.jobs.reproduce import Reproduction
 
 
 def format_reproduction(reproduction: Reproduction) -> str:
     """Return every score beside the recorded one, what differs between the runs, and the verdict."""
-    from tabulate import tabulate
-
     record = reproduction.record
     rows = [
         [
@@ -23,7 +23,7 @@ def format_reproduction(reproduction: Reproduction) -> str:
     headers = ["split", "metric", "recorded", "now", "worst seed", "difference", "seeds' noise", "verdict"]
     return "\n".join(
         [
-            tabulate(rows, headers, tablefmt="simple", disable_numparse=True),
+            table(rows, headers, spare=("worst seed", "seeds' noise")),
             "",
             *reproduction.circumstances,
             f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {reproduction.verdict}",

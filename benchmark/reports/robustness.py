@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from benchmark.audio.index import AudioIndex
 from benchmark.jobs.job import Job
 from benchmark.jobs.robustness import deformed_job, tracks_to_deform
+from benchmark.system.tables import table
 from results.record import Record
 
 
@@ -31,8 +32,6 @@ def format_deformations(jobs: Sequence[Job]) -> list[str]:
 
 def format_robustness(records: Sequence[Record]) -> str:
     """Return how scores moved under deformations, nothing if no record says; a drop is below zero where they fell."""
-    from tabulate import tabulate
-
     rows = [
         [
             record.name,
@@ -60,7 +59,7 @@ def format_robustness(records: Sequence[Record]) -> str:
         for view in record.robustness
         if view.clipped
     ]
-    return "\n".join([tabulate(rows, headers, tablefmt="simple", disable_numparse=True), *clipped])
+    return "\n".join([table(rows, headers, texts=("task",), spare=("clean", "deformed")), *clipped])
 
 
 def _signed(value: float) -> str:

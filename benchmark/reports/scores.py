@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from statistics import fmean
 
 from benchmark.jobs.remarks import remarks
 from benchmark.jobs.runner import Outcome
 from benchmark.reports.robustness import format_robustness
-from benchmark.system.tables import WIDTH, table
+from benchmark.system.tables import table
 from results.intervals import meaning, span
 
-NAMES = 3  # the first columns of scores: task, encoder, metric
+#: Columns of scores, and of learning curves, that a narrow terminal does without, the least needed first.
+SPARE = ("record", "std", "valid", "ridge", "items")
+SPARE_OF_CURVES = ("records", "ridge", "repeats", "items", "min–max")
 
 
 def format_outcomes(outcomes: Sequence[Outcome]) -> str:
@@ -51,7 +52,7 @@ def _scores(outcomes: Sequence[Outcome]) -> str:
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
     explained = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
-    parts = [table(rows, headers, NAMES), textwrap.fill(explained, WIDTH)]
+    parts = [table(rows, headers, spare=SPARE), explained]
     if lost:
         parts.append("! a ridge regression on the same embeddings does better, by more than the interval")
     parts += filter(None, [format_robustness([outcome.record for outcome in outcomes])])
@@ -91,4 +92,4 @@ def _curves(outcomes: Sequence[Outcome]) -> str:
     headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
     where = f"Records in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json"
-    return f"{table(rows, headers, NAMES)}\n\n{where}"
+    return f"{table(rows, headers, spare=SPARE_OF_CURVES)}\n\n{where}"

@@ -37,7 +37,8 @@ def format_tasks(name: str | None, home: Path) -> str:
         ]
         for info in map(info_of, tasks)
     ]
-    text = table(rows, ["task", "title", "kind", "metrics", "train / valid / test", "group"])
+    headers = ["task", "title", "kind", "metrics", "train / valid / test", "group"]
+    text = table(rows, headers, texts=("title", "metrics"), spare=("group", "train / valid / test", "kind"))
     more = "\n\nOne card: bench tasks ID. Your own data: bench run --encoder X --task path/to/card.toml"
     return text + (more if name is None else "")
 

@@ -1,12 +1,23 @@
-"""Tables: every cell as it is given, names wrapped and whole."""
+"""Tables: every cell as it is given; what a narrow terminal does without, and that it says so."""
 
 import pytest
 
-from benchmark.system.tables import LEAST, WIDTH, table
+from benchmark.system import tables
+from benchmark.system.tables import table
+from benchmark.system.terminal import shown_width
+
+HEADERS = ["task", "title", "test", "std"]
+ROW = ["demo_key", "keys of rendered songs", "0.123", "0.456"]
 
 
-def lines_of(*args):
-    return table(*args).splitlines()
+def lines_of(*args, **chosen):
+    return table(*args, **chosen).splitlines()
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return a function that makes stdout a terminal of so many columns."""
+    return lambda columns: monkeypatch.setattr(tables, "page_width", lambda: columns)
 
 
 def test_a_cell_stands_as_it_is_given():
@@ -19,23 +30,70 @@ def test_a_cell_stands_as_it_is_given():
 
 
 def test_without_rows_the_headers_stand():
-    assert lines_of([], ["task", "encoder"], 2) == ["task    encoder", "------  ---------"]
+    assert lines_of([], ["task", "encoder"]) == ["task    encoder", "------  ---------"]
 
 
-def test_as_wide_as_it_is_where_no_names_are_told():
-    assert lines_of([["x" * 200, "y"]], ["a", "b"])[2] == "x" * 200 + "  y"
+def test_a_pipe_gets_a_line_a_row_however_long():
+    assert lines_of([["x " * 200, "y"]], ["a", "b"], texts=["a"], spare=["b"])[2:] == [("x " * 200).strip() + "  y"]
 
 
-@pytest.mark.parametrize("widths", [(30, 30, 30), (200, 5, 5), (100, 100, 100)])
-def test_names_are_wrapped_to_the_width_and_whole(widths):
-    row = [letter * width for letter, width in zip("abc", widths, strict=True)]
-    rule, *lines = lines_of([[*row, "0.500"]], ["task", "encoder", "metric", "test"], 3)[1:]
-    assert max(map(len, [rule, *lines])) <= WIDTH
-    for name in row:
-        assert sum(line.count(name[0]) for line in lines) == len(name)
+def test_a_pipe_gets_markdown_where_it_is_asked_for():
+    assert lines_of([["demo", 1]], ["task", "n"], markdown=True)[0] == "| task   | n   |"
 
 
-def test_numbers_are_never_wrapped():
-    first, *_ = lines_of([["name" * 10, "9" * 150]], ["task", "test"], 1)[2:]
-    assert first.endswith("9" * 150)
-    assert first.startswith(("name" * 10)[:LEAST] + " ")
+def test_a_terminal_gets_no_markdown(terminal):
+    terminal(80)
+    assert lines_of([["demo", 1]], ["task", "n"], markdown=True)[0] == "task    n"
+
+
+def test_texts_are_folded_between_words_before_a_column_is_left_out(terminal):
+    terminal(36)
+    assert lines_of([ROW], HEADERS, texts=["title"], spare=["std"]) == [
+        "task      title         test   std",
+        "--------  ------------  -----  -----",
+        "demo_key  keys of       0.123  0.456",
+        "          rendered",
+        "          songs",
+    ]
+
+
+def test_columns_are_left_out_in_their_order_and_named(terminal):
+    terminal(27)
+    shown = lines_of([ROW], HEADERS, texts=["title"], spare=["std", "test"])
+    assert shown[0].split() == ["task", "title", "test"]
+    assert " ".join(shown[-3:]).split()[:4] == ["(no", "room", "for", "std:"]
+    terminal(20)
+    shown = " ".join(lines_of([ROW], HEADERS, texts=["title"], spare=["std", "test"]))
+    assert "(no room for test, std:" in " ".join(shown.split())
+    terminal(80)
+    assert "no room" not in table([ROW], HEADERS, texts=["title"], spare=["std", "test"])
+
+
+def test_any_cell_is_folded_before_the_table_becomes_lines(terminal):
+    terminal(34)
+    assert lines_of([["Gb major", "keys of songs", "a b c d e f g h"]], ["task", "title", "more"])[2].startswith(
+        "Gb major"
+    )
+
+
+def test_a_name_that_is_wider_than_the_page_makes_each_row_a_block(terminal):
+    terminal(40)
+    name = "hf:facebook/hubert-base-ls960?layer=7&precision=bf16"
+    assert lines_of([[name, "0.5"], ["logmel", "0.4"]], ["encoder", "test"], spare=["test"]) == [
+        "encoder:",
+        "  " + name,
+        "test: 0.5",
+        "",
+        "encoder: logmel",
+        "test: 0.4",
+    ]
+
+
+@pytest.mark.parametrize("columns", range(20, 90, 3))
+def test_no_line_is_wider_than_the_page_and_every_word_is_whole(terminal, columns):
+    terminal(columns)
+    rows = [ROW, ["demo_tags", "音楽 タグ付け and a few words more", "0.1", "-"]]
+    shown = table(rows, HEADERS, texts=["title"], spare=["std", "test"])
+    assert max(map(shown_width, shown.splitlines())) <= columns
+    words = {word for row in rows for cell in (row[0], row[1]) for word in cell.split()}
+    assert words <= set(shown.split())

@@ -1,0 +1,92 @@
+"""Every command that lists something, as a person sees it in terminals of 80 and 120 columns, and as a pipe gets it."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.system.terminal import shown_width
+from tests.pseudo_terminal import seen
+
+RECORDS = Path(__file__).parents[3] / "results"
+LISTINGS = {
+    "tasks": "tasks",
+    "one task": "tasks gs_key",
+    "encoders": "encoders",
+    "one encoder": "encoders logmel",
+    "data list": "data list",
+    "data where": "data where gtzan",
+    "data verify": "data verify demo_key",
+    "data audit": "data audit demo_key",
+    "cache": "cache ls",
+    "plan": "run -e logmel,mfcc,chroma -t demo --results {results} --dry-run",
+    "plan of work": "run -e logmel,mfcc -t demo --results {empty} --dry-run",
+    "labels": "labels demo_key logmel --results {results}",
+    "doctor": "doctor",
+}
+
+
+@pytest.fixture(scope="module")
+def words_of(demo_home, tmp_path_factory):
+    """Return the words of a command; the demo tasks of its home are rendered, and logmel's spaces are there."""
+    home, empty = demo_home, tmp_path_factory.mktemp("empty")
+    for name in ("logmel-0123456789abcdef", "musicset-ularge-0123456789abcdef"):
+        folder = home / "embeddings" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        encoder, _, key = name.rpartition("-")
+        (folder / "space.json").write_text(json.dumps({"encoder": encoder, "version": "1", "key": key, "width": 4}))
+
+    def words(listing):
+        text = LISTINGS[listing].format(results=RECORDS, empty=empty)
+        return [sys.executable, "-m", "benchmark", *text.split()], {"BENCH_HOME": str(home), "NO_COLOR": "1"}
+
+    return words
+
+
+def piped(command, environment):
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "COLUMNS": "40", **environment}, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("listing", LISTINGS)
+def test_no_line_is_wider_than_the_terminal_and_no_word_is_broken(words_of, listing):
+    command, environment = words_of(listing)
+    whole = piped(command, environment)
+    words = set(whole.split())
+    for columns in (80, 120):
+        shown = seen(command, columns, environment)
+        long = [line for line in shown.splitlines() if shown_width(line) > columns]
+        assert [line for line in long if len(line.split()) > 1 and not line.startswith("Next:")] == []
+        lines = [line for line in _without_notes(shown).splitlines() if not re.fullmatch(r"[- |:]+", line)]
+        broken = {word for line in lines for word in line.split()} - words
+        assert {word for word in broken if not re.search(r"\d\.\d", word)} == set()
+        left_out = re.findall(r"\(no room for ([^:]+):", " ".join(shown.split()))
+        if not left_out:  # every word of the whole table is there
+            rules = {word for word in words if set(word) <= set("-|:")}
+            assert {word for word in words - rules if not re.search(r"\d", word)} - set(shown.split()) == set()
+
+
+def _without_notes(shown):
+    """Return what is shown without the lines that say what was left out."""
+    return re.sub(r"\(no room for [^)]*\)", "", shown)
+
+
+@pytest.mark.parametrize("listing", ["tasks", "plan", "cache"])
+def test_a_pipe_gets_every_column_in_one_line_a_row(words_of, listing):
+    whole = piped(*words_of(listing))
+    assert "no room" not in whole
+    head = whole.splitlines()[0]
+    assert [name for name in ("group", "then", "folder") if name in head]
+
+
+def test_at_80_columns_the_table_of_tasks_says_what_it_lacks(words_of):
+    shown = seen(*words_of("tasks")[:1], 80, words_of("tasks")[1])
+    assert "(no room for train / valid / test, group:" in " ".join(shown.split())
+    assert re.findall(r"^(\w+)", shown, re.M).count("demo_key") == 1
