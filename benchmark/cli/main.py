@@ -22,6 +22,7 @@ from benchmark.cli.pretrain import pretrain_app
 from benchmark.cli.reading import reading_app
 from benchmark.cli.results import results_app
 from benchmark.cli.run import run_app
+from benchmark.cli.table import table_app
 from benchmark.cli.tasks import tasks_app
 from benchmark.errors import UserError, message_for_user
 from benchmark.system.terminal import display
@@ -51,6 +52,7 @@ app = typer.Typer(
 )
 app.add_typer(run_app)
 app.add_typer(reading_app)  # without a name: its commands stand beside run and embed
+app.add_typer(table_app)
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")

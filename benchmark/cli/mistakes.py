@@ -24,6 +24,7 @@ EXAMPLES: Mapping[str, str] = {
     "bench data verify": "bench data verify gtzan",
     "bench data where": "bench data where gtzan",
     "bench data audit": "bench data audit demo_key",
+    "bench table": "bench table -t demo --format latex",
     "bench cache": "bench cache ls",
     "bench results": "bench results verify",
     "bench encoders show": "bench encoders logmel",

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import typer
 
 from benchmark.errors import UserError
 from benchmark.system.finding import Finding
+from benchmark.system.home import examples_folder, results_folder
 from benchmark.system.terminal import display
 
 #: Endings of files that a page is written to; none is that of a pipe or a device.
 MARKDOWN = ("", ".md", ".markdown", ".txt")
+#: Folders below a results folder that hold what runs wrote.
+KEPT = ("runs", "curves", "studies")
 
 
 def show(findings: Iterable[Finding], problem: str = "") -> None:
@@ -44,6 +47,29 @@ def refuse_no_markdown(output: Path) -> None:
     """
     if output.suffix.lower() not in MARKDOWN:
         raise UserError(f"{output}: the page is Markdown: give a name that ends in .md, -o {output.with_suffix('.md')}")
+
+
+def refuse_results(output: Path, results: Sequence[Path] | None = None) -> None:
+    """Refuse to write a file among the records, studies and curves of a results folder, where it would displace one.
+
+    Raises:
+        UserError: It would lie there.
+    """
+    where = output.absolute().resolve()
+    for folder in (*(results or ()), results_folder(), *filter(None, [examples_folder()])):
+        kept = [(folder / name).absolute().resolve() for name in KEPT]
+        if any(where.is_relative_to(each) for each in kept):
+            raise UserError(f"{output} lies among the records of {folder}: name a place outside of it with -o")
+
+
+def write_or_print(text: str, output: Path | None) -> None:
+    """Write a text to a file, whole or not at all, and say so on stderr; print it where no file is named."""
+    if output is None:
+        display(text, end="")
+        return
+    from results.generated import write
+
+    display(f"{output} {'written' if write(output, text) else 'is up to date'}", error=True)
 
 
 def generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:

@@ -16,6 +16,7 @@ from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
+    from results.record import Record
     from results.together import Together
 
 reading_app = typer.Typer()
@@ -239,3 +240,11 @@ def together_of(results: list[Path] | None) -> Together:
     from results.together import read_together
 
     return read_together(results) if results else read_together([results_folder()], examples_folder())
+
+
+def curves_of(results: list[Path] | None) -> list[Record]:
+    """Return the points of learning curves below the folders that are named; by default as :func:`together_of`."""
+    from results import store
+
+    folders = results or [folder for folder in (results_folder(), examples_folder()) if folder is not None]
+    return [record for folder in folders for record in store.read_all(folder, curves=True) if record.curve is not None]
