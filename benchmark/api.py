@@ -12,6 +12,7 @@ from typing import Any
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.registry import resolve
 from benchmark.errors import BenchmarkWarning, UserError
+from benchmark.jobs.configuration import read_configuration
 from benchmark.jobs.options import Options, option_list
 from benchmark.jobs.remarks import remarks
 from benchmark.jobs.runner import UnfinishedError
@@ -26,13 +27,21 @@ from tasks.spelling import did_you_mean
 Progress = Callable[[str, float, float], None]
 
 
-def run(encoder: str | Encoder, task: str | Path, *, progress: Progress | None = None, **options: Any) -> Record:
+def run(
+    encoder: str | Encoder | None = None,
+    task: str | Path | None = None,
+    *,
+    config: str | Path | None = None,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
 
     Args:
         encoder: A name (``logmel``, ``file.py:Class``, ``hf:id?layer=7``, ``emb:features.npz``, ...; see
             :mod:`benchmark.encoders.spec`) or an :class:`~benchmark.Encoder` object.
         task: A task id or alias, or the path of a card.
+        config: A TOML file that names encoder, task and options, as ``bench run --config`` has; what is given wins.
         progress: Called with the title of a stage, how much is done, and how much there is.
         **options: Fields of :class:`benchmark.jobs.options.Options`, by name.
 
@@ -43,20 +52,21 @@ def run(encoder: str | Encoder, task: str | Path, *, progress: Progress | None =
     Warns:
         BenchmarkWarning: What a reader of the scores must know: a leak, items left out, a ridge that does better.
     """
-    encoders, tasks, choices = _named([encoder], [task], options)
+    encoders, tasks, choices = _named(_several(encoder), _several(task), config, options)
     if len(encoders) != 1 or len(tasks) != 1 or len(choices.subsets) != 1:
-        name = encoder if isinstance(encoder, str) else encoder.name
+        names, asked = ",".join(each.name for each in encoders), ",".join(each.card.id for each in tasks)
         raise UserError(
-            f"benchmark.run gives one record, and {name!r} on {str(task)!r} are "
+            f"benchmark.run gives one record, and {names!r} on {asked!r} are "
             f"{len(encoders) * len(tasks) * len(choices.subsets)}: benchmark.run_many gives several"
         )
     return _run(encoders, tasks, choices, progress)[0]
 
 
 def run_many(
-    encoders: str | Encoder | Sequence[str | Encoder],
-    tasks: str | Path | Sequence[str | Path],
+    encoders: str | Encoder | Sequence[str | Encoder] | None = None,
+    tasks: str | Path | Sequence[str | Path] | None = None,
     *,
+    config: str | Path | None = None,
     progress: Progress | None = None,
     **options: Any,
 ) -> list[Record]:
@@ -65,6 +75,7 @@ def run_many(
     Args:
         encoders: As for :func:`run`, one or several; a name may hold several, separated by commas.
         tasks: Likewise.
+        config: As for :func:`run`.
         progress: As for :func:`run`.
         **options: As for :func:`run`.
 
@@ -76,25 +87,40 @@ def run_many(
     Warns:
         BenchmarkWarning: As for :func:`run`.
     """
-    given = [encoders] if isinstance(encoders, str | Encoder) else encoders
-    names = [tasks] if isinstance(tasks, str | Path) else tasks
-    return _run(*_named(given, names, options), progress)
+    return _run(*_named(_several(encoders), _several(tasks), config, options), progress)
+
+
+def _several(names: Any) -> list[Any]:
+    """Return what is named, one or several or none, as a list."""
+    if names is None:
+        return []
+    return [names] if isinstance(names, str | Path | Encoder) else list(names)
 
 
 def _named(
-    encoders: Sequence[str | Encoder], tasks: Sequence[str | Path], options: Mapping[str, Any]
+    encoders: Sequence[str | Encoder],
+    tasks: Sequence[str | Path],
+    config: str | Path | None,
+    options: Mapping[str, Any],
 ) -> tuple[list[Encoder], list[Task], Options]:
     """Return the encoders and tasks that names stand for, and the options.
 
     Raises:
         TypeError: There is no such option.
-        UserError: There is no such encoder, or an option has no such value; so does ``TaskError`` for tasks.
+        UserError: There is no such encoder, none is named, or an option or the file ``config`` has no such value; so
+            does ``TaskError`` for tasks.
     """
     known = [option.name for option in option_list()]
     for name in options:
         if name not in known:
             hint = did_you_mean(name, known, f"it has {', '.join(known)}")
             raise TypeError(f"benchmark.run has no option {name!r}: {hint}")
+    if config is not None:
+        found = read_configuration(config)
+        encoders, tasks, options = encoders or found.encoders, tasks or found.tasks, {**found.chosen, **options}
+    for what, names, example in (("encoder", encoders, "logmel"), ("task", tasks, "demo_key")):
+        if not names:
+            raise UserError(f"no {what} is named: give one such as {example!r}, or a config that names one")
     choices = Options(**options)
     home, given = choices.home_folder, choices.encoder_args
     used = [encoder for name in encoders for encoder in resolve(name, home, choices.precision, given)]

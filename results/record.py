@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from results.files import is_plain_name
 from results.sections import Section
+from results.sections.configuration import ConfigurationSection
 from results.sections.inputs import (
     CurvePoint,
     DataSection,
@@ -47,9 +48,10 @@ class Record(Section):
     ``variant`` names the choices, other than the default ones, that change what is measured, joined by ``+``; it is
     part of the record's file name. ``folds`` holds every fold of a task that has folds, in order; ``probe`` and
     ``search`` are then those of the first one, and ``data`` counts each item once as train, valid and test.
-    ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in
-    records of schema 2. ``provenance`` is ``None`` in records that do not say how they were asked for. The digest of a
-    record's own content stands in its file beside these fields (:func:`results.digests.content_digests`).
+    ``predictions_sha256`` is of the file that ``predictions`` names; ``None`` in records of schema 2. ``provenance`` is
+    ``None`` in records that do not say how they were asked for, and ``configuration`` in those that do not hold every
+    choice. The digest of a record's own content stands in its file beside these fields
+    (:func:`results.digests.content_digests`).
     """
 
     schema_version: Literal[2, 3] = SCHEMA_VERSION
@@ -75,6 +77,7 @@ class Record(Section):
     folds: list[FoldSection] = Field(default_factory=list)
     predictions_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None
     provenance: ProvenanceSection | None = None
+    configuration: ConfigurationSection | None = None
 
     def __repr__(self) -> str:
         """Return the record in a line: its encoder, task and scores on test."""

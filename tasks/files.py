@@ -15,7 +15,7 @@ import re
 import stat
 import tomllib
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,6 +36,7 @@ AUDIO_SUFFIXES = frozenset({
     ".aifc", ".caf", ".m4a", ".mp4", ".aac", ".wma",
 })  # fmt: skip
 DOTS = 200  #: in a line of TOML, outside texts: a key of more parts takes time by the square
+BITS = 64  #: of a whole number in TOML, whose own bound it is
 MAGIC = b"\x93NUMPY"
 _TOML_TEXTS = re.compile(r'"(?:[^"\\\n]|\\.)*"|\'[^\'\n]*\'')
 _KINDS = {
@@ -129,17 +130,57 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     """Return what a TOML text holds.
 
     Raises:
-        TaskError: It is not valid, nested too deep, or holds a number of thousands of digits.
+        TaskError: It is not valid, nested too deep, or holds a number of thousands of digits or of more than 64 bits.
     """
     for number, line in enumerate(text.splitlines(), start=1):
         if line.count(".") > DOTS and _TOML_TEXTS.sub("", line).count(".") > DOTS:
             raise TaskError(f"{path}, line {number}: a key of more than {DOTS} parts")
     try:
-        return tomllib.loads(text)
+        found = tomllib.loads(text)
     except RecursionError:
         raise TaskError(f"{path} is not valid TOML: it is nested too deep") from None
     except ValueError as error:  # also of a number that is too long
         raise TaskError(f"{path} is not valid TOML: {str(error).partition('; use sys.')[0]}") from None
+    waiting: list[Any] = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, int) and value.bit_length() > BITS:  # in base 16 of any length, which nothing can print
+            raise TaskError(f"{path} is not valid TOML: it holds a whole number of more than {BITS} bits")
+        waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return found
+
+
+def toml_value(value: str | float | Sequence[str | float]) -> str:
+    r"""Return a text, a truth value, a number, or a list of such as TOML, in one line.
+
+    Characters that do not print are escaped, so that a terminal shows the very text that a parser reads.
+
+    >>> toml_value('say "a"\x7f'), toml_value((0.1, 1e-05)), toml_value(True)
+    ('"say \\"a\\"\\u007f"', '[0.1, 1e-05]', 'true')
+
+    Raises:
+        TaskError: A text is not valid Unicode, as a name of a file may be.
+    """
+    if isinstance(value, str):
+        return f'"{"".join(map(_toml_character, value))}"'
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int | float):
+        return repr(value)
+    return f"[{', '.join(map(toml_value, value))}]"
+
+
+def _toml_character(one: str) -> str:
+    if one in '"\\':
+        return f"\\{one}"
+    if one.isprintable():
+        return one
+    number = ord(one)
+    if 0xD800 <= number < 0xE000:
+        raise TaskError(
+            f"a text with the byte {number & 0xFF:#x} is not valid Unicode, and no TOML can hold it: rename it"
+        )
+    return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 
 
 def parse_json(text: str, path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> Any:

@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 import benchmark
-from benchmark.encoders.registry import resolve_one
+from benchmark.encoders.registry import resolve, resolve_one
+from benchmark.jobs.configuration import read_configuration
 from tasks import registry
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -25,7 +26,7 @@ def folder(tmp_path):
     for i in range(1, 7):
         tone = np.sin(np.arange(16000 * 4) * (0.05 if i % 2 else 0.5))
         soundfile.write(tmp_path / "audio" / f"{i:04d}.mp3", 0.3 * tone, 16000)
-    (tmp_path / "card.toml").write_text(block("toml"), encoding="utf-8")
+    (tmp_path / "card.toml").write_text(block("toml", "# card.toml"), encoding="utf-8")
     (tmp_path / "manifest.csv").write_text(block("csv"), encoding="utf-8")
     (tmp_path / "mine.py").write_text(block("python", "# mine.py"), encoding="utf-8")
     return tmp_path
@@ -46,6 +47,14 @@ def test_the_table_of_the_readme_is_printed_as_it_stands(monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["task", "encoder", "metric", "value", "low", "high"]
     assert any(line.split()[1:4] == ["demo_key", "chroma", "weighted_accuracy"] for line in lines)
+
+
+def test_the_options_of_the_readme_are_read_as_they_stand(tmp_path):
+    (tmp_path / "run.toml").write_text(block("toml", "# run.toml"), encoding="utf-8")
+    found = read_configuration(tmp_path / "run.toml")
+    assert [encoder.name for encoder in resolve(found.encoders)] == list(found.encoders)
+    assert [task.card.id for task in registry.find(found.tasks)] == list(found.tasks)
+    assert found.chosen == {"protocol": "quick", "seeds": 3}
 
 
 def test_every_task_and_encoder_that_the_readme_names_exists():

@@ -82,6 +82,7 @@ TESTED_IN = {
     "results/partial": "results/test_store.py",
     "results/notes": "benchmark/reports/test_score_table.py",
     "results/rerun": "results/test_store.py",
+    "results/sections/configuration": "benchmark/jobs/test_resolved.py",
     "results/sections/inputs": "results/test_record.py",
     "results/sections/scores": "results/test_record.py",
     "results/sections/selection": "results/test_record.py",

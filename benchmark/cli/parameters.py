@@ -54,6 +54,27 @@ TaskNames = Annotated[
 ]  # fmt: skip
 
 
+def _configured(context: typer.Context, path: Path | None) -> Path | None:
+    """Let what a file says stand in place of defaults: what the command line says wins."""
+    if path is not None and not context.resilient_parsing:
+        from benchmark.jobs.configuration import read_configuration
+
+        found = read_configuration(path)
+        named = {"encoder": list(found.encoders), "task": list(found.tasks)}
+        context.default_map = {**{name: texts for name, texts in named.items() if texts}, **found.chosen}
+    return path
+
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", is_eager=True, callback=_configured, metavar="FILE",
+        help="A TOML file of options, with encoder and task; paths in it are relative to it, and what the command line "
+        "says wins.",
+    ),
+]  # fmt: skip
+
+
 def with_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, which takes ``**chosen``, a parameter for each of the options ``names``, or for all of them.
 

@@ -112,9 +112,17 @@ def reproduce(
     search: Annotated[
         bool, typer.Option("--search", help="Search once more too: would another trial be chosen here?")
     ] = False,
+    print_config: Annotated[
+        bool, typer.Option("--print-config", help="Print its choices as a file for bench run --config, and stop.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
+    if print_config:
+        from benchmark.jobs.resolved import configuration_text
+
+        display(configuration_text(record), end="")
+        return
     from benchmark.jobs import reproduce as work
     from benchmark.reports.reproduction import format_reproduction
 

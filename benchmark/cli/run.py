@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from benchmark.cli.parameters import EncoderNames, TaskNames, with_options
+from benchmark.cli.parameters import ConfigFile, EncoderNames, TaskNames, with_options
 from benchmark.system.terminal import display
 
 run_app = typer.Typer()
@@ -17,6 +17,7 @@ run_app = typer.Typer()
 def run(
     encoder: EncoderNames,
     task: TaskNames,
+    config: ConfigFile = None,  # noqa: ARG001 - its callback has read it
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and stop.")] = False,
     **chosen: Any,
 ) -> None:
@@ -51,8 +52,13 @@ def run(
     "home", "data_roots", "limit", "allow_missing", "allow_damaged", "encoder_args", "precision", "own_windows", "seed",
     "device", "batch_size", "workers",
 )  # fmt: skip
-def embed(encoder: EncoderNames, task: TaskNames, **chosen: Any) -> None:
-    """Embed the audio of tasks into the cache, and stop there."""
+def embed(
+    encoder: EncoderNames,
+    task: TaskNames,
+    config: ConfigFile = None,  # noqa: ARG001 - its callback has read it
+    **chosen: Any,
+) -> None:
+    """Embed the audio of tasks into the cache, and stop there; of --config, what decides embeddings is used."""
     from benchmark.encoders.registry import resolve
     from benchmark.jobs.embed import embed as embed_jobs
     from benchmark.jobs.items import prepare

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, Literal
@@ -127,6 +127,26 @@ def split(text: str) -> list[str]:
     whole = bare if any(_names_a_file(path) for path in paths) else ""
     first, *others = text[len(whole) :].split(",")
     return [part.strip() for part in (whole + first, *others) if part.strip()]
+
+
+def with_paths(text: str, of_target: Callable[[Kind, str], str], of_value: Callable[[str], str]) -> str:
+    """Return one encoder text with the paths in it changed.
+
+    Args:
+        text: The text.
+        of_target: What stands in place of a target (without ``:Class``), given the encoder's kind and the target.
+        of_value: What stands in place of weights, or of the value of an option, whether or not it is a path.
+
+    Raises:
+        UserError: As :func:`parse`.
+    """
+    spec = parse(text)
+    scheme = f"{spec.kind}:" if spec.kind in SCHEMES else ""
+    file = FILE.fullmatch(spec.target) if spec.kind == "file" else None
+    target = file[1] if file else spec.target
+    after = spec.text[len(scheme) + len(target) :] if spec.weights is None else f"@{of_value(spec.weights)}"
+    query = "&".join(f"{key}={of_value(value)}" for key, value in spec.options.items())
+    return f"{scheme}{of_target(spec.kind, target)}{after}{query and f'?{query}'}"
 
 
 def parse_arguments(arguments: Mapping[str, object] | Sequence[str]) -> dict[str, str]:

@@ -20,6 +20,7 @@ from benchmark.jobs.keys import run_key
 from benchmark.jobs.left_out import tell
 from benchmark.jobs.near_duplicates import affordable, near_duplicates
 from benchmark.jobs.provenance import provenance_section, versions
+from benchmark.jobs.resolved import configuration_section
 from benchmark.jobs.robustness import deformed_splits, robustness
 from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.jobs.select import Selection, select
@@ -146,6 +147,7 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[Rec
         variant=variant,
         folds=evaluated.folds,
         provenance=provenance_section(job),
+        configuration=configuration_section(job),
     )
     record = records.signed(job.results, record)
     path, displaced = records.displace(job.results, record)

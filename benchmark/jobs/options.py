@@ -167,7 +167,7 @@ class Options:
 
     def __post_init__(self) -> None:
         for option in option_list():
-            _check(option, getattr(self, option.name))
+            check(option, getattr(self, option.name))
         if self.seed > LARGEST_SEED:
             raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
         refuse_unknown_device(self.device)
@@ -297,7 +297,12 @@ def option_list() -> tuple[Option, ...]:
     return tuple(options)
 
 
-def _check(option: Option, value: object) -> None:
+def check(option: Option, value: object) -> None:
+    """Refuse a number that is too small, or a text that is none of the choices.
+
+    Raises:
+        UserError: The message names the option and what it takes.
+    """
     least = option.flag.least
     if least is not None and isinstance(value, int) and value < least:
         raise UserError(f"{option.text} must be at least {least}, not {value}")

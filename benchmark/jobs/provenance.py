@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmark.audio.decode import pipeline_name
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.spec import FILE, parse
+from benchmark.encoders.spec import with_paths
 from benchmark.jobs.job import Job
 from benchmark.system.version import commit_of
 from results.sections.provenance import ProvenanceSection
@@ -38,20 +38,17 @@ def provenance_section(job: Job) -> ProvenanceSection:
 
 def encoder_text(encoder: Encoder, home: Path) -> str:
     """Return what named an encoder, without folders of this machine; the name of one that was given as an object."""
-    text = encoder.text
-    if not text:
+    if not encoder.text:
         return encoder.name
-    spec = parse(text)
-    target = spec.target
-    if spec.kind == "file":
-        file = FILE.fullmatch(target)
-        target = file[1] if file else target
-    if spec.kind in FILES or (spec.kind == "hf" and expanded(target).exists()) or Path(target).is_absolute():
-        text = text.replace(target, portable(target, home), 1)
-    for value in (spec.weights, *spec.options.values()):
-        if value and ("/" in value or "\\" in value) and "://" not in value:
-            text = text.replace(value, portable(value, home), 1)
-    return text
+
+    def of_target(kind: str, target: str) -> str:
+        is_path = kind in FILES or (kind == "hf" and expanded(target).exists()) or Path(target).is_absolute()
+        return portable(target, home) if is_path else target
+
+    def of_value(value: str) -> str:
+        return portable(value, home) if ("/" in value or "\\" in value) and "://" not in value else value
+
+    return with_paths(encoder.text, of_target, of_value)
 
 
 def task_text(task: Task, home: Path) -> str:

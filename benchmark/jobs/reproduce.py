@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from benchmark.embeddings.tracks import Damage
 from benchmark.encoders.registry import resolve
@@ -19,8 +19,9 @@ from benchmark.errors import UserError
 from benchmark.jobs.embed import embed
 from benchmark.jobs.items import needs_audio, prepare
 from benchmark.jobs.job import Job
-from benchmark.jobs.options import EmbedSettings, Options, Pruner, Sampler
+from benchmark.jobs.options import EmbedSettings, Options
 from benchmark.jobs.plan import plan_jobs
+from benchmark.jobs.resolved import configuration_of
 from benchmark.jobs.verdicts import Judged, Verdict, judge, machine_differences, version_differences, worst
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Silent
@@ -120,29 +121,12 @@ def _circumstances(record: Record, device: str, chosen: Sequence[str]) -> list[s
 
 
 def _options(record: Record, home: Path, data_roots: tuple[str, ...], device: str, workers: int | None) -> Options:
-    curve, search = record.curve, record.search
-    chosen_on_valid = search.layers is not None
+    """Return the record's choices, but for deformations, which are not scored once more, and the budget of trials."""
+    chosen = configuration_of(record).model_dump(exclude={"encoder", "task", "deform", "device", "trials", "seeds"})
     return Options(
-        home=home,
-        seed=record.seeds.search,
-        seeds=len(record.seeds.probes),
-        limit=record.limit,
-        device=device,
-        workers=workers,
-        overwrite="always",
-        allow_damaged=record.data.allow_damaged,
-        allow_missing=record.data.allow_missing,
+        **chosen, home=home, seeds=len(record.seeds.probes), device=device, workers=workers, overwrite="always",
         data_roots=data_roots,
-        own_windows=record.encoder.own_windows,
-        protocol=record.protocol,
-        precision=None if record.encoder.precision == "fp32" else record.encoder.precision,
-        sampler=cast(Sampler, search.sampler),  # options refuse what is none
-        pruner=cast(Pruner, search.pruner),
-        probe_precision=record.probe.precision,
-        layer=None if chosen_on_valid else record.probe.layer,
-        train_fraction=() if curve is None else (curve.fraction,),
-        repeats=1 if curve is None else max(1, curve.repeat + 1),
-    )
+    )  # fmt: skip
 
 
 def _job(record: Record, options: Options, encoder: str, task: str, report: Reporter) -> Job:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tasks.card import TaskCard
 from tasks.errors import TaskError
-from tasks.files import parse_toml
+from tasks.files import parse_toml, toml_value
 from tasks.kinds import KINDS, Kind
 
 WIDTH = 34  # columns before a comment
@@ -33,17 +33,6 @@ class CardDraft:
     targets: tuple[str, ...]
     group: str | None
     command: str
-
-
-def toml(value: str | tuple[str, ...]) -> str:
-    r"""Return a text, or a list of texts, as TOML.
-
-    >>> toml('say "a"\x7f'), toml(("a", "b"))
-    ('"say \\"a\\"\\u007f"', '["a", "b"]')
-    """
-    if isinstance(value, tuple):
-        return f"[{', '.join(map(toml, value))}]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def identifier(name: str) -> str:
@@ -108,7 +97,11 @@ def with_split(text: str, card: TaskCard, manifest: str, group: str | None, fold
     """
     assert card.columns is not None
     changed = re.sub(
-        rf"^(\s*manifest\s*=\s*){_STRING}", lambda found: found[1] + toml(manifest), text, count=1, flags=re.MULTILINE
+        rf"^(\s*manifest\s*=\s*){_STRING}",
+        lambda found: found[1] + toml_value(manifest),
+        text,
+        count=1,
+        flags=re.MULTILINE,
     )
     wanted = card.model_copy(update={"manifest": manifest})
     if group is not None and group != card.columns.group:
@@ -125,10 +118,10 @@ def with_split(text: str, card: TaskCard, manifest: str, group: str | None, fold
     except (ValueError, TaskError):
         same = False
     if not same:
-        more = f" and group = {toml(group)} to its columns" if group is not None else ""
-        more += f", and fold = {toml(fold)} in place of split" if fold is not None else ""
+        more = f" and group = {toml_value(group)} to its columns" if group is not None else ""
+        more += f", and fold = {toml_value(fold)} in place of split" if fold is not None else ""
         raise TaskError(
-            f"the card {card.id!r} has a form that is not changed here. Write manifest = {toml(manifest)}{more} "
+            f"the card {card.id!r} has a form that is not changed here. Write manifest = {toml_value(manifest)}{more} "
             "into it yourself"
         )
     return changed
@@ -136,7 +129,7 @@ def with_split(text: str, card: TaskCard, manifest: str, group: str | None, fold
 
 def _with_group(text: str, group: str, *, present: bool) -> str:
     """Return the text with another group column, in a table of its own or in an inline one."""
-    line = toml(group)
+    line = toml_value(group)
     inline = re.compile(r"^(\s*columns\s*=\s*\{)(.*)(\}[^}\n]*)$", re.MULTILINE)
     found = inline.search(text)
     start, end = (found.start(), found.end()) if found else _columns_table(text)
@@ -157,7 +150,7 @@ def _with_fold(text: str, fold: str) -> str:
     found = re.search(r"^(\s*columns\s*=\s*\{)(.*)(\}[^}\n]*)$", text, re.MULTILINE)
     start, end = (found.start(), found.end()) if found else _columns_table(text)
     part = text[start:end]
-    part = re.sub(rf"\b(?:split|fold)(\s*=\s*){_STRING}", lambda at: f"fold{at[1]}{toml(fold)}", part, count=1)
+    part = re.sub(rf"\b(?:split|fold)(\s*=\s*){_STRING}", lambda at: f"fold{at[1]}{toml_value(fold)}", part, count=1)
     part = re.sub(
         r"^(fold\s*=\s*\S+\s*#).*$", r"\1 each fold is test once, the next one validation", part, flags=re.MULTILINE
     )
@@ -170,5 +163,5 @@ def _columns_table(text: str) -> tuple[int, int]:
 
 
 def _line(key: str, value: str | tuple[str, ...], comment: str) -> str:
-    entry = f"{key} = {toml(value)}"
+    entry = f"{key} = {toml_value(value)}"
     return f"{entry:<{WIDTH}} # {comment}"

@@ -11,7 +11,18 @@ import pytest
 
 from tasks import files
 from tasks.errors import TaskError
-from tasks.files import check_npy, expanded, gunzip, load_npy, parse_json, parse_toml, read_bytes, read_text, resolved
+from tasks.files import (
+    check_npy,
+    expanded,
+    gunzip,
+    load_npy,
+    parse_json,
+    parse_toml,
+    read_bytes,
+    read_text,
+    resolved,
+    toml_value,
+)  # fmt: skip
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path):
@@ -72,6 +83,7 @@ def test_text_that_is_not_utf_8_is_named_with_its_line(tmp_path):
         ("a = " + "[" * 100_000, "nested too deep"),
         ("a = " + "{b=" * 100_000, "nested too deep"),
         ("a = " + "9" * 10_000, "not valid TOML: .*digits"),
+        ("a = [{b = 0x" + "f" * 10_000 + "}]", "not valid TOML: .*whole number of more than 64 bits"),
         (".".join("a" * 1000) + " = 1", "line 1: a key of more than 200 parts"),
         ("[" + ".".join(["'a b'"] * 1000) + "]", "line 1: a key of more than 200 parts"),
         ("a = ", "not valid TOML"),
@@ -84,6 +96,36 @@ def test_toml_that_would_take_the_machine_is_refused(tmp_path, text, words):
 
 def test_toml_is_read(tmp_path):
     assert parse_toml(f"a.b = 1\nc = '{'.' * 1000}'\n", tmp_path) == {"a": {"b": 1}, "c": "." * 1000}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        'a "b" \\ c',
+        "x\ty\n\x00\x7f\x1b[31m",
+        "Ödön 🎵 \u202e\U000e0001",
+        True,
+        False,
+        -3,
+        1e-05,
+        1e16,
+        [],
+        ["a", "b"],
+        [0.1, 1],
+    ],
+)
+def test_values_read_back_from_toml_as_they_were_and_obey_no_terminal(tmp_path, value):
+    text = toml_value(value)
+    assert text.isprintable()
+    found = parse_toml(f"a = {text}", tmp_path)["a"]
+    assert found == value
+    assert type(found) is type(value)
+
+
+def test_a_name_that_is_no_unicode_is_not_written_as_toml():
+    with pytest.raises(TaskError, match=r"the byte 0xff is not valid Unicode.*rename it"):
+        toml_value("a\udcff")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ written to ``RUN/recipe.toml``, which is a recipe again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import Any, Literal
@@ -16,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from benchmark.encoders.options import convert
 from benchmark.errors import UserError
 from tasks.errors import TaskError
-from tasks.files import SETTINGS, expanded, parse_toml, read_text
+from tasks.files import SETTINGS, expanded, parse_toml, read_text, toml_value
 from tasks.spelling import did_you_mean
 
 #: What may be changed when a run is resumed: nothing that decides the weights.
@@ -140,8 +139,7 @@ def _refuse_unknown(keys: Iterable[str], where: str) -> None:
 def as_toml(recipe: Recipe) -> str:
     """Return a recipe as a TOML file that :func:`load` reads back; what is ``None`` is left out."""
     values = recipe.model_dump()
-    # JSON's texts, numbers and booleans are TOML's too.
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items() if value is not None)
+    return "".join(f"{key} = {toml_value(value)}\n" for key, value in values.items() if value is not None)
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:

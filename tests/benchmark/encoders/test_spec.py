@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.encoders.spec import PLAIN, SCHEMES, parse, parse_arguments, split
+from benchmark.encoders.spec import PLAIN, SCHEMES, parse, parse_arguments, split, with_paths
 from benchmark.errors import UserError
 
 KEYS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_]{0,8}", fullmatch=True)
@@ -145,3 +145,18 @@ class TestSplit:
         folder.mkdir()
         (folder / "a, b.py").touch()
         assert split(text.format(folder)) == [text.format(folder)]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("logmel", "name<logmel>"),
+        ("mine.py:Mean?weights=w.pt&x=1", "file<mine.py>:Mean?weights=[w.pt]&x=[1]"),
+        ("onnx:onnx?sample_rate=8000", "onnx:onnx<onnx>?sample_rate=[8000]"),
+        ("hf:hf@main", "hf:hf<hf>@main"),
+        ("hear:some.module@/x/w.pt", "hear:hear<some.module>@[/x/w.pt]"),
+        ("pretrained:runs/a@500", "pretrained:pretrained<runs/a>@500"),
+    ],
+)
+def test_paths_of_a_text_are_changed_and_nothing_else(text, expected):
+    assert with_paths(text, lambda kind, target: f"{kind}<{target}>", lambda value: f"[{value}]") == expected

@@ -27,7 +27,7 @@ def help_of(command):
 class TestOneList:
     def test_benchmark_run_has_a_keyword_for_each_with_its_default(self):
         parameters = inspect.signature(benchmark.run).parameters
-        assert list(parameters) == ["encoder", "task", "progress", *NAMES]
+        assert list(parameters) == ["encoder", "task", "config", "progress", *NAMES]
         assert {name: parameters[name].default for name in NAMES} == {
             field.name: field.default for field in dataclasses.fields(Options)
         }

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from tasks.card import Columns, TaskCard, read_card
 from tasks.errors import TaskError
-from tasks.own.card_text import CardDraft, card_text, identifier, toml, with_split
+from tasks.files import toml_value
+from tasks.own.card_text import CardDraft, card_text, identifier, with_split
 
 
 def draft(**other):
@@ -55,7 +56,7 @@ def test_keys_in_comments_are_those_of_cards(tmp_path):
 
 @given(st.text(st.characters(codec="utf-8")))
 def test_any_text_is_toml(text):
-    assert tomllib.loads(f"x = {toml(text)}") == {"x": text}
+    assert tomllib.loads(f"x = {toml_value(text)}") == {"x": text}
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ def test_a_file_of_ones_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["tiny-simclr", "audioset-sup"])
 def test_a_resolved_recipe_reads_back_as_itself(tmp_path: Path, name: str) -> None:
-    recipe = load(name, ['licence=CC BY 4.0 "mine"', "seed=7"])
+    recipe = load(name, ['licence=CC BY 4.0 "mine" 🎵\x7f', "seed=7"])
     (tmp_path / "recipe.toml").write_text(as_toml(recipe), encoding="utf-8")
     assert load(str(tmp_path / "recipe.toml")) == recipe
 
