@@ -40,6 +40,16 @@ _HERE = "benchmark.reports.figures"
 #: The kinds of pictures, in the order in which a reader wants them.
 FIGURES: Mapping[str, Kind] = {
     "forest": Kind("Scores with intervals, beside published ones", f"{_HERE}.forest:forest"),
+    "significance": Kind("Which differences are larger than the noise", f"{_HERE}.significance:significance"),
+    "labels": Kind("Scores of each label", f"{_HERE}.labels:labels"),
+    "layers": Kind("Layers of the encoder", f"{_HERE}.layers:layers"),
+    "curve": Kind("Learning curves", f"{_HERE}.curve:curve"),
+    "robustness": Kind("Scores on deformed audio", f"{_HERE}.robustness:robustness"),
+    "search": Kind("The search for the probe", f"{_HERE}.search:search"),
+    "confusion": Kind("What is taken for what", f"{_HERE}.confusion:confusion"),
+    "calibration": Kind("Whether probabilities hold", f"{_HERE}.calibration:calibration"),
+    "hardest": Kind("The tracks that are most wrong", f"{_HERE}.hardest:hardest"),
+    "cost": Kind("What an encoder takes, and what it gives", f"{_HERE}.cost:cost"),
 }
 
 

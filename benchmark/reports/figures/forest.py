@@ -7,13 +7,12 @@ from typing import Any
 
 from benchmark.reports.figures.choice import Column, columns, label_of, other_metrics, remarks
 from benchmark.reports.figures.figure import Drawn, Figure, Request
-from benchmark.reports.figures.specs import Spec, data, number, rows_axis, spec, tooltip
+from benchmark.reports.figures.specs import VERTICAL, Spec, data, number, rows_axis, spec, tooltip
 from results import paper_tables
 from results.intervals import span
 from results.markdown import folded
 from results.together import Together
 
-VERTICAL = "M0,-1V1"  # a sign of Vega's, as a path in a square of two by two
 MEASURED, PUBLISHED, RIDGE, CONSTANT = "measured", "published", "ridge", "constant"
 SIGNS = {MEASURED: "circle", PUBLISHED: "diamond", RIDGE: VERTICAL, CONSTANT: "triangle-right"}
 
@@ -55,7 +54,7 @@ def _figure(column: Column) -> Figure:
         for model, printed in published_of(column.task, column.metric).items():
             source = f"McCallum et al. 2022{f', from its reference {printed.reference}' if printed.reference else ''}"
             rows.append({"encoder": folded(model), "what": PUBLISHED, "score": printed.value, "source": source})
-    frame = pd.DataFrame(rows, columns=["encoder", "what", "score", "low", "high", "source"])
+    frame: Any = pd.DataFrame(rows, columns=["encoder", "what", "score", "low", "high", "source"])
     best = max(column.records, key=lambda record: record.scores.test[column.metric].value)
     score = best.scores.test[column.metric]
     theirs = int((frame.what == PUBLISHED).sum())

@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from results.markdown import folded
 
@@ -21,7 +23,9 @@ Spec = dict[str, Any]
 
 SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 DIGITS = 5  # significant ones in the data of a picture
+VERTICAL = "M0,-1V1"  # a sign, as a path in a square of two by two
 WIDTH = 22  # letters of a name in one line beside a row
+IN_LEGEND = 17  # letters of each half of a name in a legend
 LINE = 13  # pixels that a line of such a name needs
 
 
@@ -68,20 +72,20 @@ def broken(name: str, width: int = WIDTH) -> list[str]:
     return [*lines, rest]
 
 
-def beside_rows(names: Sequence[str]) -> dict[str, list[str]]:
+def beside_rows(names: Sequence[str], width: int = WIDTH) -> dict[str, list[str]]:
     """Return the lines that stand beside a row, by name: at most two, the middle left out of a longer name.
 
     Names that would then be alike are given whole. The table beside a picture has all of them whole.
     """
-    whole = {name: broken(name) for name in names}
-    short = {name: lines if len(lines) <= 2 else _shortened(name) for name, lines in whole.items()}
+    whole = {name: broken(name, width) for name in names}
+    short = {name: lines if len(lines) <= 2 else _shortened(name, width) for name, lines in whole.items()}
     seen = Counter("\n".join(lines) for lines in short.values())
     return {name: lines if seen["\n".join(lines)] == 1 else whole[name] for name, lines in short.items()}
 
 
-def _shortened(name: str) -> list[str]:
+def _shortened(name: str, width: int) -> list[str]:
     """Return two lines of a longer name, with three dots for its middle."""
-    return [f"{name[: WIDTH - 1].rstrip()}…", name[-WIDTH:].lstrip()]
+    return [f"{name[: width - 1].rstrip()}…", name[-width:].lstrip()]
 
 
 def rows_axis(names: Sequence[str], field: str, *, step: int = 18, **axis: Any) -> tuple[Spec, Spec]:
@@ -124,11 +128,46 @@ def _unit(sign: str) -> str:
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 
-def number(field: str, title: str | None, *, zero: bool = False, log: bool = False, **axis: Any) -> Spec:
+def number(field: str, title: str | None, *, zero: bool = False, **axis: Any) -> Spec:
     """Return a channel of numbers."""
-    scale: Spec = {"type": "log", "nice": False} if log else {"zero": zero, "nice": False}
+    scale = {"zero": zero, "nice": False, "padding": 8}
     axis = {"tickCount": 5, "labelFlush": False, **axis}
-    return {"field": field, "type": "quantitative", "title": title, "scale": {**scale, "padding": 8}, "axis": axis}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def wide_number(field: str, title: str | None, values: Iterable[float], **axis: Any) -> Spec:
+    """Return a channel of numbers above zero, on a logarithmic scale with few ticks.
+
+    Args:
+        field: The field.
+        title: Of the axis.
+        values: The values that are drawn. Where one is zero, the scale is linear about zero.
+        axis: More of the axis.
+    """
+    known = [value for value in values if math.isfinite(value)]
+    positive = [value for value in known if value > 0]
+    scale: Spec = {"type": "log", "nice": False, "padding": 10}
+    ticks = decades(min(positive), max(positive)) if positive else [0.0]
+    if len(positive) < len(known):
+        scale = {"type": "symlog", "constant": min(positive, default=1.0), "nice": False, "padding": 10}
+        ticks = [0.0, *ticks]
+    axis = {"values": ticks, "format": "~s", "labelFlush": False, "labelOverlap": "greedy", **axis}
+    return {"field": field, "type": "quantitative", "title": title, "scale": scale, "axis": axis}
+
+
+def decades(low: float, high: float) -> list[float]:
+    """Return the ticks of a logarithmic axis: powers of ten, or between these too where there are few.
+
+    >>> decades(3.0, 700.0), decades(0.5, 3.0)
+    ([10.0, 100.0], [0.5, 1.0, 2.0])
+    """
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), tuple(np.arange(1.0, 10.0, 0.5).tolist())):
+        ticks = [float(f"{step * 10.0**power:.3g}") for power in range(first, last + 1) for step in steps]
+        within = [tick for tick in ticks if low <= tick <= high]
+        if len(within) >= 2:
+            return within
+    return [float(f"{low:.3g}")]
 
 
 def tooltip(**fields: str) -> list[Spec]:
@@ -152,16 +191,25 @@ def told_apart(field: str, names: Sequence[str], everybody: Sequence[str] | None
     names = [folded(name) for name in names]
     domain = [folded(name) for name in everybody or ()]
     domain = domain if set(names) <= set(domain) else names
-    widest = max(map(len, names), default=0)
-    legend = {
+    short = {name: "".join(lines) for name, lines in beside_rows(names, IN_LEGEND).items()}
+    widest = max(map(len, short.values()), default=0)
+    legend: Spec = {
         "orient": "bottom",
         "columns": 3 if widest <= 12 else 2 if widest <= WIDTH else 1,
         "labelLimit": 0,
         "title": None,
         "values": names,
+        "symbolDash": [1, 0],
+        "symbolStrokeWidth": 0,
     }
+    if any("…" in text for text in short.values()):
+        legend["labelExpr"] = f"{_lookup(short)}[datum.value]"
     channel = {"field": field, "type": "nominal", "scale": {"domain": domain}, "legend": legend}
     return {"color": channel, "shape": channel}
+
+
+#: Powers of ten as ``1e-5``, and zero as ``0``.
+POWERS = "datum.value === 0 ? '0' : format(datum.value, '~e')"
 
 
 def spec(description: str, content: Mapping[str, Any], values: Spec) -> Spec:
