@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.reports.figures.figure import Drawn, Request
+    from benchmark.system.progress import Reporter
     from results.together import Together
 
 
@@ -62,6 +63,7 @@ def figures_of(
     metric: str | None = None,
     home: Path | None = None,
     items: int = 20,
+    report: Reporter | None = None,
 ) -> Drawn:
     """Return the pictures of one kind of some records.
 
@@ -73,6 +75,7 @@ def figures_of(
         metric: ``None`` for the primary metric of each task, ``all`` for every one, else the name of one.
         home: The data home; ``None`` for the default one.
         items: How many of the hardest tracks are shown.
+        report: Where progress goes; nowhere without it.
 
     Raises:
         UserError: No such kind, task, encoder or metric.
@@ -91,7 +94,7 @@ def figures_of(
     if not some.records and not some.curves:
         return Drawn((), ("There is no record of these encoders on these tasks.",))
     refuse_unknown_metric(metric, some)
-    drawn = FIGURES[kind].load()(some, Request(metric, home, items))
+    drawn = FIGURES[kind].load()(some, Request(metric, home, items, report))
     if not drawn.figures and not drawn.notes:
         return replace(drawn, notes=(f"These records have nothing for a picture of the kind {kind}.",))
     return replace(drawn, notes=tuple(dict.fromkeys(drawn.notes)))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.system.progress import Reporter
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -55,8 +57,10 @@ class Request:
         metric: ``None`` for the primary metric of each task, ``all`` for every one, else a metric's name.
         home: The data home, where published scores by label and the audio of hardest tracks may lie.
         items: How many of the hardest tracks are shown.
+        report: Where progress goes; nowhere without it.
     """
 
     metric: str | None = None
     home: Path | None = None
     items: int = 20
+    report: Reporter | None = None
