@@ -64,5 +64,5 @@ def _read(descriptor: int, process: subprocess.Popen[bytes]) -> bytes:
     try:
         process.wait(max(0.1, end - time.monotonic()))
     except subprocess.TimeoutExpired:
-        raise TimeoutError(f"{process.args} did not end within {SECONDS} s") from None
+        raise TimeoutError(f"{process.args!r} did not end within {SECONDS} s") from None
     return b"".join(pieces)

@@ -44,10 +44,10 @@ def data_fetch(
     home: Home = None,
 ) -> None:
     """Fetch annotations, and audio where it can be downloaded; a second call continues where the first stopped."""
-    from benchmark.datasets import data
+    from benchmark.datasets.fetch import fetch
 
     show(
-        data.fetch(
+        fetch(
             task,
             home_folder(home),
             Terminal(),

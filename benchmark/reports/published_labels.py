@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import UserError
+from tasks.errors import TaskError
+from tasks.sources.by_hand import absent, by_hand
 from tasks.sources.card import Source
 from tasks.sources.download import fetch
 from tasks.sources.state import is_sound, target_of
@@ -148,8 +150,13 @@ def fetch_published(task: str, home: Path) -> None:
     files = files_of(task)
     if not files:
         raise UserError(f"no per-label scores were published for {task}: there are some for {_format_tasks()}")
-    for file in files:
-        fetch(file.source, home / FOLDER)
+    try:
+        for file in files:
+            fetch(file.source, home / FOLDER)
+    except TaskError as error:
+        sources = [file.source for file in files]
+        told = by_hand(absent(sources, home / FOLDER), f"bench labels {task} ENCODER, which finds them there")
+        raise TaskError(f"{error}\n{told}".rstrip()) from None
 
 
 def read_fetched(task: str, home: Path) -> dict[str, PublishedLabels]:

@@ -14,7 +14,7 @@ from tasks.sources.disk import not_written
 from tasks.sources.download import alone, fetch
 from tasks.sources.http import Progress
 from tasks.sources.locations import CollectionLocation, fetchable, join_folders
-from tasks.sources.state import identity_of, is_here, is_sound, is_unpacked, marker_of, target_of
+from tasks.sources.state import identity_of, is_here, is_sound, is_unpacked, marker_of, problem_of, target_of
 
 
 def pending(sources: Sequence[Source], root: Path, *, again: bool = False) -> list[list[Source]]:
@@ -28,19 +28,28 @@ def pending(sources: Sequence[Source], root: Path, *, again: bool = False) -> li
         root: The collection's root.
         again: Return also what was unpacked before.
     """
-    jobs: dict[str, list[Source]] = {}
-    for source in (source for source in sources if source.unpack is not None):
-        parts = parts_of(source, sources)
-        jobs[parts[0].file] = parts
-    parts_of_jobs = {part.file for parts in jobs.values() for part in parts}
-    jobs |= {source.file: [source] for source in sources if source.file not in parts_of_jobs}
     found = []
-    for parts in jobs.values():
+    for parts in archives_of(sources):
         archive = next((part for part in parts if part.unpack is not None), None)
         done = is_sound(parts[0], root) if archive is None else is_unpacked(archive, root) and not again
         if not done and all(part.urls or is_here(part, root) for part in parts):
             found.append(parts)
     return found
+
+
+def archives_of(sources: Sequence[Source]) -> list[list[Source]]:
+    """Return the parts of each archive, mostly one, and each plain file as a list of its own.
+
+    Raises:
+        TaskError: See :func:`parts_of`.
+    """
+    archives: dict[str, list[Source]] = {}
+    for source in (source for source in sources if source.unpack is not None):
+        parts = parts_of(source, sources)
+        archives[parts[0].file] = parts
+    in_archives = {part.file for parts in archives.values() for part in parts}
+    archives |= {source.file: [source] for source in sources if source.file not in in_archives}
+    return list(archives.values())
 
 
 def obtain(
@@ -68,6 +77,7 @@ def obtain(
     """
     done: list[Source] = []
     for parts in pending(sources, root, again=again):
+        refuse_other(parts, root)
         files = [fetch(part, root, progress=_of(part, progress)) for part in parts]
         archive = next((part for part in parts if part.unpack is not None), None)
         if archive is not None:
@@ -77,6 +87,17 @@ def obtain(
                     file.unlink(missing_ok=True)
         done += parts
     return done
+
+
+def refuse_other(sources: Sequence[Source], root: Path) -> None:
+    """Refuse large files that are here and not what they should be, as only fetched ones were held to their checksum.
+
+    Raises:
+        TaskError: The bytes of one are others.
+    """
+    for source in sources:
+        if is_sound(source, root) and (problem := problem_of(source, root)):
+            raise TaskError(f"{target_of(source, root)}: {problem}. Remove it, then run the same command again")
 
 
 def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:

