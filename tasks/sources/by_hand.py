@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tasks.sources.card import Source
-from tasks.sources.fetch import archives_of
+from tasks.sources.card import Source, archives_of
 from tasks.sources.state import is_sound, is_unpacked, target_of
 
 

@@ -7,8 +7,9 @@ A built-in collection is a module ``tasks/collections/<name>.py`` with ``items(c
 from __future__ import annotations
 
 import json
+import re
 import tomllib
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
@@ -77,3 +78,39 @@ def read_collection(name: str) -> CollectionCard:
         raise TaskError(f"there is no collection {name!r}") from None
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise TaskError(f"{path} is not valid: {error}") from None
+
+
+def archives_of(sources: Sequence[Source]) -> list[list[Source]]:
+    """Return the parts of each archive, mostly one, and each plain file as a list of its own.
+
+    Raises:
+        TaskError: See :func:`parts_of`.
+    """
+    archives: dict[str, list[Source]] = {}
+    for source in (source for source in sources if source.unpack is not None):
+        parts = parts_of(source, sources)
+        archives[parts[0].file] = parts
+    in_archives = {part.file for parts in archives.values() for part in parts}
+    archives |= {source.file: [source] for source in sources if source.file not in in_archives}
+    return list(archives.values())
+
+
+def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:
+    """Return the parts of a split archive in their order; ``source`` alone if it is not split.
+
+    Raises:
+        TaskError: A number between 1 and the last is missing.
+    """
+    if _part_number(source.file) is None:
+        return [source]
+    stem = source.file.rpartition(".")[0]
+    found = {_part_number(s.file): s for s in sources if s.file.rpartition(".")[0] == stem and _part_number(s.file)}
+    missing = [str(number) for number in range(1, len(found) + 1) if number not in found]
+    if missing:
+        raise TaskError(f"the parts of {stem} are not complete: part {', '.join(missing)} is missing from the card")
+    return [found[number] for number in range(1, len(found) + 1)]
+
+
+def _part_number(name: str) -> int | None:
+    found = re.search(r"\.(\d{3})$", name)
+    return int(found[1]) if found else None

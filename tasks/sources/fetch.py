@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.sources.archives import concatenate, unpack
-from tasks.sources.card import CollectionCard, Source
+from tasks.sources.card import CollectionCard, Source, archives_of
 from tasks.sources.disk import not_written
 from tasks.sources.download import alone, fetch
 from tasks.sources.http import Progress
@@ -35,21 +34,6 @@ def pending(sources: Sequence[Source], root: Path, *, again: bool = False) -> li
         if not done and all(part.urls or is_here(part, root) for part in parts):
             found.append(parts)
     return found
-
-
-def archives_of(sources: Sequence[Source]) -> list[list[Source]]:
-    """Return the parts of each archive, mostly one, and each plain file as a list of its own.
-
-    Raises:
-        TaskError: See :func:`parts_of`.
-    """
-    archives: dict[str, list[Source]] = {}
-    for source in (source for source in sources if source.unpack is not None):
-        parts = parts_of(source, sources)
-        archives[parts[0].file] = parts
-    in_archives = {part.file for parts in archives.values() for part in parts}
-    archives |= {source.file: [source] for source in sources if source.file not in in_archives}
-    return list(archives.values())
 
 
 def obtain(
@@ -100,22 +84,6 @@ def refuse_other(sources: Sequence[Source], root: Path) -> None:
             raise TaskError(f"{target_of(source, root)}: {problem}. Remove it, then run the same command again")
 
 
-def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:
-    """Return the parts of a split archive in their order; ``source`` alone if it is not split.
-
-    Raises:
-        TaskError: A number between 1 and the last is missing.
-    """
-    if _part_number(source.file) is None:
-        return [source]
-    stem = source.file.rpartition(".")[0]
-    found = {_part_number(s.file): s for s in sources if s.file.rpartition(".")[0] == stem and _part_number(s.file)}
-    missing = [str(number) for number in range(1, len(found) + 1) if number not in found]
-    if missing:
-        raise TaskError(f"the parts of {stem} are not complete: part {', '.join(missing)} is missing from the card")
-    return [found[number] for number in range(1, len(found) + 1)]
-
-
 def _unpack_source(
     source: Source, archives: Sequence[Path], root: Path, progress: Callable[[Source, int, int | None], None] | None
 ) -> None:
@@ -133,11 +101,6 @@ def _unpack_source(
             marker.write_text(json.dumps(identity_of(source)), encoding="utf-8")
         except OSError as error:
             raise not_written(error, marker) from None
-
-
-def _part_number(name: str) -> int | None:
-    found = re.search(r"\.(\d{3})$", name)
-    return int(found[1]) if found else None
 
 
 def _of(source: Source, progress: Callable[[Source, int, int | None], None] | None) -> Progress | None:

@@ -30,6 +30,12 @@ def test_counts_name_every_split_empty_ones_too():
     assert ITEMS.take(ITEMS.rows("valid")).counts() == {"train": 0, "valid": 1, "test": 0}
 
 
+def test_each_fold_is_test_once_and_the_next_one_validation():
+    items = dataclasses.replace(ITEMS, splits=("1", "2", "3", "2", "1"))
+    assert items.of_fold("1").splits == ("test", "valid", "train", "valid", "test")
+    assert items.of_fold("3").splits == ("valid", "train", "test", "train", "valid")
+
+
 @pytest.mark.parametrize("groups", [ITEMS.groups, None])
 def test_take_keeps_what_belongs_together_in_the_order_asked(groups):
     taken = dataclasses.replace(ITEMS, groups=groups).take(np.array([4, 0]))

@@ -81,6 +81,18 @@ class TestRecord:
         assert (score.clusters, score.clustered) == (20, True)
         assert score.low < score.value < score.high
 
+    def test_folds_of_several_sizes_count_by_their_items(self, make_vectors, places):
+        encoder, card = make_vectors(apart=1.5, group=True)
+        with_folds(card, lambda i: f"{min(i // 15, 2)}")  # of 15, 15 and 30 items
+        record = benchmark.run(encoder, card, **places, **FAST)
+        predictions = read_split(places["results"], record)
+        hits = [(output.argmax(1) == predictions.targets) for output in predictions.outputs]
+        assert {fold.counts["test"] for fold in record.folds} == {15, 30}
+        of_items = float(np.mean(hits))
+        of_folds = float(np.mean([fold.scores.test["accuracy"].value for fold in record.folds]))
+        assert abs(of_items - of_folds) > 1e-3  # else the two could not be told apart
+        assert record.scores.test["accuracy"].value == pytest.approx(of_items, abs=1e-12)
+
     @pytest.mark.parametrize("number", [0, 4])
     def test_a_fold_is_what_a_run_on_these_splits_is(self, record, folded, places, tmp_path, number):
         encoder, card = folded

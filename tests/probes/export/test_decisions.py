@@ -51,6 +51,20 @@ def test_valid_alone_decides_and_test_is_measured(kind, activation):
     )
 
 
+@pytest.mark.parametrize(("kind", "activation"), [("multiclass", "softmax"), ("multilabel", "sigmoid")])
+def test_thresholds_are_of_calibrated_probabilities(kind, activation):
+    splits = splits_of(kind)
+    part = calibration_of(kind, activation, LABELS, splits)
+    found = thresholds_of(kind, activation, LABELS, part, splits)
+    for split, (targets, outputs) in splits.items():
+        scores = scores_for_thresholds(kind, calibrated(part, activation, outputs))
+        positive = targets[:, None] == np.arange(3) if kind == "multiclass" else targets > 0
+        for name in ("f1", "precision>=0.6"):
+            rule = found.rules[name]
+            for i, (threshold, told) in enumerate(zip(rule.thresholds, getattr(rule, split), strict=True)):
+                assert told.recall == (scores[:, i] >= threshold)[positive[:, i]].mean()
+
+
 def test_classes_that_were_learned_one_by_one_become_shares_of_one():
     splits = splits_of("multiclass")
     one_by_one = {
