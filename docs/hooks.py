@@ -21,6 +21,7 @@ log = logging.getLogger("mkdocs.plugins.site")
 PAGES = {
     "README.md": "index.md",
     "leaderboard.md": "leaderboard.md",
+    "leaderboard-full.md": "leaderboard-full.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
@@ -49,7 +50,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 def on_page_content(html: str, page: Page, config: MkDocsConfig, files: Files) -> str:  # noqa: ARG001
     """Return the page with the names that docstrings mark by a role of Sphinx as code; scores are not broken."""
     text = ROLE.sub(r"<code>\1</code>", html)
-    return f'<div class="scores">{text}</div>' if page.file.src_uri == "leaderboard.md" else text
+    return f'<div class="scores">{text}</div>' if page.file.src_uri.startswith("leaderboard") else text
 
 
 def root_of(config: MkDocsConfig) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -72,28 +72,32 @@ def write_or_print(text: str, output: Path | None) -> None:
     display(f"{output} {'written' if write(output, text) else 'is up to date'}", error=True)
 
 
-def generated(output: Path, content: str, command: str, source: str, *, check: bool) -> None:
-    """Write a generated file, or say how it differs from its source.
+def generated(contents: Mapping[Path, str], command: str, source: str, *, check: bool) -> None:
+    """Write generated files, or say how they differ from their source.
 
     Args:
-        output: The file.
-        content: What it is to hold.
-        command: What writes it.
-        source: What it is made from, in words.
+        contents: What each file is to hold.
+        command: What writes them.
+        source: What they are made from, in words.
         check: Write nothing.
 
     Raises:
-        typer.Exit: With ``check``, the file holds something else.
+        typer.Exit: With ``check``, a file holds something else.
     """
     from results.generated import difference, write
 
-    if not check:
-        changed = write(output, content)
-        display(f"{output} {'written' if changed else 'is up to date'}", error=True)
-        return
-    differs = difference(output, content, command)
-    if differs:
-        display(differs, end="", whole=True)
-        display(f"{output} is not what {source}: run '{command}'", error=True)
+    stale = False
+    for output, content in contents.items():
+        if not check:
+            changed = write(output, content)
+            display(f"{output} {'written' if changed else 'is up to date'}", error=True)
+            continue
+        differs = difference(output, content, command)
+        if differs:
+            stale = True
+            display(differs, end="", whole=True)
+            display(f"{output} is not what {source}: run '{command}'", error=True)
+        else:
+            display(f"{output} is what {source}")
+    if stale:
         raise typer.Exit(1)
-    display(f"{output} is what {source}")

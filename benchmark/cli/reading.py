@@ -219,14 +219,20 @@ def doctor(home: Home = None) -> None:
 def leaderboard(
     results: SeveralResults = None,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The Markdown file (default: leaderboard.md).")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            help="The Markdown file (default: leaderboard.md); NAME-full.md beside it has all metrics.",
+        ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if the file is out of date.")] = False,
-    show: Annotated[bool, typer.Option("--print", help="Print it too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")] = False,
+    show: Annotated[bool, typer.Option("--print", help="Print our runs too, as wide as the terminal is.")] = False,
+    home: Home = None,
 ) -> None:
-    """Write the leaderboard from the records and the paper's tables."""
+    """Write the leaderboard from the records, with ranks of runs that a test separates, beside published scores."""
+    from benchmark.reports.leaderboard import pages_of, printed
     from benchmark.system.home import IN_CHECKOUT
-    from results.leaderboard import render
 
     own = results is None and examples_folder() is not None
     target = output or (IN_CHECKOUT if own else Path()) / "leaderboard.md"
@@ -235,12 +241,12 @@ def leaderboard(
         if not folder.is_dir():
             raise UserError(f"there is no results folder {folder}: give --results, or run something first")
     together = together_of(results)
-    content = render(together.records, together.examples)
+    pages = pages_of(together, home, target, Terminal())
     if show and not check:
-        display(content, end="", whole=True)
+        display(printed(pages), end="", whole=True)
     words = "".join(f" --results {folder}" for folder in results or ())
     command = f"bench leaderboard{words}" + ("" if output is None else f" -o {output}")
-    generated(target, content, command, f"the records in {together.where} give", check=check)
+    generated(pages.files, command, f"the records in {together.where} give", check=check)
 
 
 def together_of(results: list[Path] | None) -> Together:

@@ -51,4 +51,4 @@ def keys(
         display(render(), end="", whole=True)
         return
     refuse_no_markdown(output)
-    generated(output, render(), f"bench results keys -o {output}", "the types of records give", check=check)
+    generated({output: render()}, f"bench results keys -o {output}", "the types of records give", check=check)

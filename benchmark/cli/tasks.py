@@ -96,7 +96,7 @@ def _show(name: str | None, home: Path | None, *, markdown: bool, output: Path, 
         refuse_no_markdown(output)
         from benchmark.reports.tasks_page import render
 
-        generated(output, render(), "bench tasks --markdown", "the cards give", check=check)
+        generated({output: render()}, "bench tasks --markdown", "the cards give", check=check)
         return
     from benchmark.reports.tasks import format_tasks
     from benchmark.system.home import home_folder

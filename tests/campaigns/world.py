@@ -115,6 +115,7 @@ def state(name: str, folder: Path) -> dict[str, str]:
         found["probe"] = _digest((card.parent / "probe.safetensors").read_bytes())
     if name == "leaderboard":
         found["page"] = _digest((folder / "board.md").read_bytes())
+        found["page of all metrics"] = _digest((folder / "board-full.md").read_bytes())
     if name == "prune":
         found["left"] = _digest(
             sorted(str(path.relative_to(folder)) for path in (folder / "home/embeddings").iterdir())

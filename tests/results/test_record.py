@@ -71,4 +71,4 @@ def test_records_of_schema_2_are_read_with_what_they_do_not_say_left_open() -> N
 def test_predictions_and_tables_of_schema_2_are_read() -> None:
     for record in store.read_all(SCHEMA_2):
         assert len(read_split(SCHEMA_2, record).track_ids) == record.data.counts["test"]
-    assert "0.027" in leaderboard.render(store.read_all(SCHEMA_2))
+    assert "0.027" in leaderboard.render(store.read_all(SCHEMA_2)).full

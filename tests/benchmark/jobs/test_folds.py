@@ -126,7 +126,7 @@ class TestRecord:
         assert "given on vectors: each item is scored by the probe of its fold; accuracy by fold: 1: " in notes
         assert "given" in compare("given", "other", [], results=places["results"])
         assert "accuracy" in labels(str(path), None, results=places["results"])
-        assert "5 folds" in leaderboard.render(store.read_all(places["results"]))
+        assert "5 folds" in leaderboard.render(store.read_all(places["results"])).compact
 
 
 def begun(places):

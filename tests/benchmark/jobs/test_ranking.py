@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmark.jobs import ranking as module
+from benchmark.jobs import column as module
 from benchmark.jobs.ranking import rank_groups, rankings
 from benchmark.reports.compare import compare_records
 from benchmark.system.progress import Silent
@@ -126,8 +126,8 @@ def test_records_of_other_items_share_no_ranking(board):
     assert len(found.ranks) == 5
     assert all("other" not in (each.first, each.second) for each in found.separations)
     assert found.notes == (
-        "other has no rank: the task is not the same: its fingerprints differ (other items, targets or rules under the "
-        "same version).",
+        "no rank: other (the task is not the same: its fingerprints differ (other items, targets or rules under the "
+        "same version)).",
     )
 
 
@@ -136,7 +136,8 @@ def test_of_sets_that_are_equally_large_the_newer_version_is_ranked(tmp_path):
         save(tmp_path / "results", "keys", encoder, 1.0, task_version=version, task_fingerprint=str(version) * 64)
     found = ranked(tmp_path / "results", tmp_path)["keys"]
     assert sorted(found.ranks) == ["c", "d"]
-    assert len(found.notes) == 2
+    (note,) = found.notes
+    assert note.startswith("no rank: a, b (the task is not the same: its fingerprints differ (versions ")
 
 
 def test_partial_limited_and_curve_records_have_no_rank(board):
@@ -144,7 +145,7 @@ def test_partial_limited_and_curve_records_have_no_rank(board):
     save(board / "results", "keys", "sample", 4.0, items=200, limit=40)
     found = ranked(board / "results", board)["keys"]
     assert len(found.ranks) == 5
-    assert found.notes == ("part is partial: it has no rank.",)
+    assert found.notes == ("no rank: part (partial).",)
 
 
 def test_missing_and_altered_predictions_have_no_rank(board):
@@ -156,8 +157,8 @@ def test_missing_and_altered_predictions_have_no_rank(board):
     assert found.ranks == {"good": 1, "poor": 2, "worst": 2}
     assert len(found.separations) == 3
     assert found.notes == (
-        "best has no rank: its predictions are missing.",
-        "fair has no rank: its predictions are not those of its scores, or are damaged (bench results verify says more).",
+        "no rank: best (its predictions are missing).",
+        "no rank: fair (its predictions are damaged, or not those of its scores; bench results verify says more).",
     )
     assert str(board) not in "".join(found.notes)
 
@@ -166,7 +167,7 @@ def test_targets_that_differ_have_no_rank(board):
     save(board / "results", "keys", "zz", 4.0, items=199)
     found = ranked(board / "results", board)["keys"]
     assert "zz" not in found.ranks
-    assert found.notes[0].startswith("zz has no rank: test items differ: 1 only of the first (t199)")
+    assert found.notes[0].startswith("no rank: zz (test items differ: 1 only of the first (t199)")
 
 
 def test_a_metric_without_intervals_ranks_nothing(tmp_path):
@@ -175,7 +176,7 @@ def test_a_metric_without_intervals_ranks_nothing(tmp_path):
     found = ranked(tmp_path / "results", tmp_path)["tags"]
     assert found.ranks == {}
     assert [(each.p, each.low, each.separated) for each in found.separations] == [(None, None, False)]
-    assert found.notes == ("no rank: map is undefined without some one item or group of test, so no pair was tested.",)
+    assert found.notes == ("no rank: no pair was tested, as map is undefined without some one item or group of test.",)
     assert ranked(tmp_path / "results", tmp_path)["tags"] == found
 
 
@@ -197,7 +198,7 @@ def test_a_third_that_is_separated_from_neither_joins_two_and_it_is_said(tmp_pat
     assert [each.separated for each in found.separations] == [False, True, False]
     assert found.ranks == {"a": 1, "b": 1, "c": 1}
     assert found.notes == (
-        "separated, yet of one rank, as others of it lie between them or are separated from neither: a and c.",
+        "of one rank though separated, for others lie between that are not separated from them: a from c.",
     )
 
 

@@ -124,7 +124,7 @@ class TestRecords:
         run()
         run(protocol="quick")
         assert "given less given+quick" in compare("given", "given+quick", [], results=places["results"])
-        rows = set(re.findall(r"◆ ([a-z+]+)", leaderboard.render(store.read_all(places["results"]))))
+        rows = set(re.findall(r"◆ ([a-z+]+)", leaderboard.render(store.read_all(places["results"])).compact))
         assert rows == {"given", "given+quick"}
 
 
