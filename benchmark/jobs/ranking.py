@@ -11,9 +11,10 @@ What came of each pair is kept in the data home (:mod:`benchmark.jobs.pairs`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import combinations
 from pathlib import Path
 
@@ -106,14 +107,18 @@ def ranked(columns: Sequence[Column], report: Reporter) -> tuple[Ranking, ...]:
     total, done, found = sum(len(column.missing) for column in columns), 0, []
     with report.stage("Comparing runs", total, "pairs") if total else nullcontext(_still) as advance:
         for column in columns:
-            before, count = done, len(column.missing)
-            found.append(_ranking(column, column.compare(lambda number, before=before: advance(before + number))))
+            count = len(column.missing)
+            found.append(_ranking(column, column.compare(partial(_further, advance, done))))
             done += count
     return tuple(found)
 
 
 def _still(_: float) -> None:
     """Tell nothing."""
+
+
+def _further(advance: Callable[[float], None], before: int, number: int) -> None:
+    advance(before + number)
 
 
 def _ranking(column: Column, pairs: Mapping[Names, PairResult]) -> Ranking:
