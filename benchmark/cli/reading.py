@@ -24,41 +24,71 @@ reading_app = typer.Typer()
 
 @reading_app.command()
 def compare(
-    first: Annotated[
-        str,
+    named: Annotated[
+        list[str] | None,
         typer.Argument(
-            metavar="A", help="An encoder with records, by its id there.", autocompletion=completion.recorded
+            metavar="A B ...",
+            help="Encoders with records, by their ids there, or JSON files of records: two or more.",
+            autocompletion=completion.recorded,
         ),
-    ],
-    second: Annotated[str, typer.Argument(metavar="B", help="Another.", autocompletion=completion.recorded)],
+    ] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("-t", "--task", help="Tasks (default: all that both have).", autocompletion=completion.tasks),
+        typer.Option(
+            "-t", "--task", help="Tasks (default: all that two of them have).", autocompletion=completion.tasks
+        ),
     ] = None,
-    metric: Annotated[str | None, typer.Option(help="This metric alone (default: all).")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="This metric alone (default: all of two encoders, else the primary ones).")
+    ] = None,
     permutations: Annotated[
-        int | None, typer.Option(help="How many, for the test of these very probes (default: 2000).")
+        int | None, typer.Option(help="How many, for the test of two encoders' very probes (default: 2000).")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of permutations, and of how many items are dealt into blocks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Of two encoders: seed of permutations, and of how many items are dealt into blocks.")
+    ] = 0,
+    published: Annotated[
+        bool, typer.Option("--published", help="Hold records (default: of all encoders) against published scores.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     results: SeveralResults = None,
+    home: Home = None,
 ) -> None:
-    """Compare two encoders on saved predictions: difference, interval and p over items and seeds, Holm over tasks."""
-    from benchmark.reports import compare as comparisons
+    """Compare encoders on saved predictions: two in detail, more by who is separated from whom; Holm's correction.
 
-    display(
-        comparisons.compare(
-            first,
-            second,
-            task or [],
-            results=together_of(results),
-            metric=metric,
-            permutations=permutations,
-            seed=seed,
-            as_json=as_json,
-        ),
-        whole=as_json,
+    Two: difference, interval and p over items and seeds of each metric. More, or records: rank groups of each task.
+    """
+    names = named or []
+    if published:
+        from benchmark.reports.published import beside_published
+
+        shown = beside_published(names, task or [], together=together_of(results), metric=metric, as_json=as_json)
+        display(shown, whole=as_json)
+        return
+    if len(names) < 2:
+        raise UserError(
+            f"compare takes two encoders or more, {len(names)} given. For example: bench compare logmel chroma. "
+            "Or hold one against published scores: bench compare logmel --published"
+        )
+    if len(names) == 2 and not any(name.endswith(".json") for name in names):
+        from benchmark.reports import compare as comparisons
+
+        display(
+            comparisons.compare(
+                names[0], names[1], task or [], results=together_of(results), metric=metric, permutations=permutations,
+                seed=seed, as_json=as_json,
+            ),
+            whole=as_json,
+        )  # fmt: skip
+        return
+    if permutations is not None or seed:
+        raise UserError("--permutations and --seed are of a comparison of two encoders: leave them out, or name two")
+    from benchmark.reports.rank_groups import compare_all
+
+    shown = compare_all(
+        names, task or [], together=together_of(results), report=Terminal(), metric=metric, home=home, as_json=as_json
     )
+    display(shown, whole=as_json)
 
 
 @reading_app.command()
