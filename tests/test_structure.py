@@ -22,7 +22,6 @@ TESTED_IN = {
     "benchmark/cli/parameters": "benchmark/cli/test_main.py",
     "benchmark/cli/printing": "benchmark/datasets/test_data.py",
     "benchmark/cli/reading": "benchmark/cli/test_main.py",
-    "benchmark/cli/results": "benchmark/cli/test_main.py",
     "benchmark/cli/run": "benchmark/cli/test_main.py",
     "benchmark/embeddings/precheck": "benchmark/encoders/check/test_check.py",
     "benchmark/embeddings/rows": "benchmark/embeddings/test_precomputed.py",

@@ -26,7 +26,6 @@ EXAMPLES: Mapping[str, str] = {
     "bench data audit": "bench data audit demo_key",
     "bench table": "bench table -t demo --format latex",
     "bench cache": "bench cache ls",
-    "bench results": "bench results verify",
     "bench encoders show": "bench encoders logmel",
     "bench encoders check": "bench encoders check logmel",
     "bench encoders new": "bench encoders new mine.py",

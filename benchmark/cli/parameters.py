@@ -32,6 +32,7 @@ SeveralResults = Annotated[
     list[Path] | None,
     typer.Option("--results", help="Folder of the records; repeatable, to read those of several machines or people."),
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Device = Annotated[str, flag("device")]
 BatchSize = Annotated[int, flag("batch_size")]
 Workers = Annotated[int | None, flag("workers")]

@@ -286,9 +286,25 @@ def together_of(results: list[Path] | None) -> Together:
     return read_together(results) if results else read_together([results_folder()], examples_folder())
 
 
-def curves_of(results: list[Path] | None) -> list[Record]:
-    """Return the points of learning curves below the folders that are named; by default as :func:`together_of`."""
+def curves_of(results: list[Path] | None) -> list[tuple[Record, Path]]:
+    """Return the points of learning curves, each with its results folder; by default as :func:`together_of`."""
     from results import store
 
     folders = results or [folder for folder in (results_folder(), examples_folder()) if folder is not None]
-    return [record for folder in folders for record in store.read_all(folder, curves=True) if record.curve is not None]
+    return [
+        (record, folder)
+        for folder in folders
+        for record in store.read_all(folder, curves=True)
+        if record.curve is not None
+    ]
+
+
+def refuse_missing(results: list[Path] | None) -> None:
+    """Refuse a results folder that is named and is not there; the default one may be missing.
+
+    Raises:
+        UserError: There is none.
+    """
+    for folder in results or ():
+        if not folder.is_dir():
+            raise UserError(f"there is no results folder {folder}: give --results, or run something first")

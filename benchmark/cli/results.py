@@ -3,20 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from benchmark.cli.parameters import Results
+from benchmark.cli.parameters import AsJson, Results, SeveralResults
 from benchmark.cli.printing import generated, refuse_no_markdown, show
+from benchmark.cli.reading import curves_of, refuse_missing, together_of
+from benchmark.cli.table import Curves, RecordedEncoders, RecordedTasks
+from benchmark.errors import UserError
 from benchmark.system.terminal import display
 
-results_app = typer.Typer(help="Look after records and exported probes.")
+NONE_YET = "There are no records yet: bench run -e logmel -t demo_key makes one."
+
+results_app = typer.Typer(help="Print the scores of all records (results), or look after records and exported probes.")
 
 
-@results_app.callback()
-def results_group() -> None:
-    """Look after records and exported probes."""
+@results_app.callback(invoke_without_command=True)
+def listing(
+    context: typer.Context,
+    encoder: RecordedEncoders = None,
+    task: RecordedTasks = None,
+    metric: Annotated[str | None, typer.Option(help="This metric alone.")] = None,
+    split: Annotated[Literal["test", "valid", "all"], typer.Option(help="Of which split.")] = "test",
+    curves: Curves = False,
+    as_json: AsJson = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    results: SeveralResults = None,
+) -> None:
+    """Print the scores of all records, a row a record and metric, or look after records and exported probes."""
+    if context.invoked_subcommand is not None:
+        _refuse_stray(context)
+        return
+    if as_json and as_csv:
+        raise UserError("--json and --csv are two formats: give one of them")
+    from benchmark.reports import frame
+    from results import store
+
+    refuse_missing(results)
+    points = [(record, store.path_of(folder, record)) for record, folder in curves_of(results)] if curves else []
+    found, absent = frame.select(
+        together_of(results), curves=points, encoders=encoder or (), tasks=task or (), metric=metric, split=split
+    )
+    if absent:
+        display(f"tasks without a record: {', '.join(absent)}", error=True)
+    if as_json:
+        display(frame.as_json(found))
+    elif as_csv:
+        display(frame.as_csv(found), end="")
+    elif found.empty:
+        display(NONE_YET)
+    else:
+        display(frame.format_frame(found, frame.terminal_width()))
+
+
+def _refuse_stray(context: typer.Context) -> None:
+    """Refuse options of the listing that stand before a command, which would do nothing there.
+
+    Raises:
+        UserError: There are such.
+    """
+    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
+    if given:
+        command = f"bench results {context.invoked_subcommand}"
+        raise UserError(f"{command} has options of its own, behind its name ('{command} --help'): leave the others out")
 
 
 @results_app.command()

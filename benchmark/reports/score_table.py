@@ -169,9 +169,10 @@ def chosen_records(
     of_tasks = {record.task.id for record in records}
     absent = [task for task in ids if task not in of_tasks]
     if len(absent) == len(ids):
+        there = f", but of {', '.join(sorted(of_tasks))}" if of_tasks else ""
         raise UserError(
-            f"there is no record of {', '.join(absent)} in {where}, but of {', '.join(sorted(of_tasks))}. Make one: "
-            f"bench run -e ENCODER -t {absent[0]}"
+            f"there is no record of {', '.join(absent)} in {where}{there}. Make one: bench run -e ENCODER "
+            f"-t {absent[0]}"
         )
     place = {task: i for i, task in enumerate(ids)}
     chosen = [record for record in records if record.task.id in place and (not names or record.name in names)]

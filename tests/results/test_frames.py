@@ -70,6 +70,25 @@ def test_points_of_learning_curves_are_read_on_request(folder):
     assert set(zip(points.fraction, points.repeat, strict=True)) == {(0.1, 2)}
 
 
+def test_one_split_gives_a_row_a_record_and_metric(folder):
+    frame = load_results(folder, split="test")
+    assert frame.split.unique().tolist() == ["test"]
+    assert not frame.duplicated(["path", "metric"]).any()
+    assert len(frame) == len(load_results(folder, split="valid")) == len(load_results(folder)) / 2
+    with pytest.raises(ValueError, match="split 'train' is none of valid, test, all"):
+        load_results(folder, split="train")
+
+
+def test_the_published_score_and_the_status_stand_beside_those_of_test(tmp_path):
+    store.write(tmp_path, build_record(encoder="musicset-ularge", scores={"weighted_accuracy": 0.7}))
+    store.write(tmp_path, build_record(encoder="other"))
+    frame = load_results(tmp_path).set_index(["encoder", "split"])
+    assert frame.loc[("musicset-ularge", "test"), "published"] == 0.667
+    assert frame.loc[("musicset-ularge", "test"), "status"] in ("reproduced", "undecided", "off", "not comparable")
+    rest = frame.drop(("musicset-ularge", "test"))
+    assert rest[["published", "status"]].isna().all(axis=None)
+
+
 def test_several_folders_are_one_table(folder, tmp_path):
     second = tmp_path / "second"
     store.write(second, build_record(encoder="third"))

@@ -61,7 +61,7 @@ def test_no_list_follows_where_a_command_gives_it(capsys, words):
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("group", ["", "data", "cache", "results"])
+@pytest.mark.parametrize("group", ["", "data", "cache"])
 def test_a_group_alone_gives_an_example_first_and_its_commands(capsys, group):
     with pytest.raises(SystemExit) as ended:
         main(group.split())
