@@ -52,7 +52,7 @@ def select(
     """
     paths = {id(record): store.path_of(together.folder_of(record), record) for record in together.records}
     paths |= {id(record): path for record, path in curves}
-    records, absent = [*together.records, *(record for record, _ in curves)], []
+    records, absent = [*together.records, *(record for record, _ in curves)], list[str]()
     if encoders or tasks:
         records, absent = chosen_records(records, encoders, tasks, together.where)
     frame = frame_of(((record, paths[id(record)]) for record in records), split)
@@ -67,7 +67,7 @@ def select(
 
 def as_json(frame: pd.DataFrame) -> str:
     """Return the rows as a list of JSON objects, with null for what is missing."""
-    return json.dumps([_plain(row) for row in frame.to_dict("records")], indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(_plain(frame), indent=2, ensure_ascii=False, allow_nan=False)
 
 
 def as_csv(frame: pd.DataFrame) -> str:
@@ -80,15 +80,17 @@ def as_csv(frame: pd.DataFrame) -> str:
     return shown.to_csv(index=False, lineterminator="\n")
 
 
-def _plain(row: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in row.items():
-        if isinstance(value, tuple):
-            found[name] = list(value)
-            continue
-        is_missing = value is None or value != value or str(value) == "<NA>"  # NaN alone is unlike itself
-        found[name] = None if is_missing else int(value) if COLUMNS[name] == "Int64" else value
-    return found
+def _plain(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows with ``None`` for whatever is missing."""
+    return [{str(name): _value(str(name), value) for name, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _value(name: str, value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    if value is None or value != value or str(value) == "<NA>":  # NaN alone is unlike itself
+        return None
+    return int(value) if COLUMNS[name] == "Int64" else value
 
 
 def _number(name: str) -> Value:
@@ -151,7 +153,7 @@ def format_frame(frame: pd.DataFrame, width: int) -> str:
 
     Columns that are alike in all rows and say nothing (``part`` of whole runs, one split) stand in the last line.
     """
-    rows = [_plain(row) for row in frame.to_dict("records")]
+    rows = _plain(frame)
     texts = {name: [value(row) for row in rows] for name, value in SHOWN.items()}
     told = [f"{len({row[PATH_COLUMN] for row in rows})} record(s), {len(rows)} row(s)"]
     if len(set(texts["split"])) == 1:
