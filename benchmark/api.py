@@ -17,7 +17,8 @@ from benchmark.jobs.options import Options, option_list
 from benchmark.jobs.remarks import remarks
 from benchmark.jobs.runner import UnfinishedError
 from benchmark.jobs.runner import run_many as run_jobs
-from benchmark.system.progress import Advance
+from benchmark.system.notebook import Notebook, in_notebook
+from benchmark.system.progress import Advance, Reporter, Silent, Terminal
 from results.record import Record
 from tasks import registry
 from tasks.registry import Task
@@ -32,7 +33,7 @@ def run(
     task: str | Path | None = None,
     *,
     config: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> Record:
     """Evaluate one encoder on one task and return the record, which is also written below ``results``.
@@ -42,7 +43,8 @@ def run(
             :mod:`benchmark.encoders.spec`) or an :class:`~benchmark.Encoder` object.
         task: A task id or alias, or the path of a card.
         config: A TOML file that names encoder, task and options, as ``bench run --config`` has; what is given wins.
-        progress: Called with the title of a stage, how much is done, and how much there is.
+        progress: A function that is called with the title of a stage, how much is done, and how much there is; or
+            whether progress is shown, which by default it is in a notebook alone: one bar there, on stderr elsewhere.
         **options: Fields of :class:`benchmark.jobs.options.Options`, by name.
 
     Raises:
@@ -67,7 +69,7 @@ def run_many(
     tasks: str | Path | Sequence[str | Path] | None = None,
     *,
     config: str | Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     **options: Any,
 ) -> list[Record]:
     """Evaluate every encoder on every task and return the records, in the order of ``bench run``.
@@ -128,13 +130,17 @@ def _named(
 
 
 def _run(
-    encoders: Sequence[Encoder], tasks: Sequence[Task], choices: Options, progress: Progress | None
+    encoders: Sequence[Encoder], tasks: Sequence[Task], choices: Options, progress: Progress | bool | None
 ) -> list[Record]:
+    report = _reporter(progress)
     try:
-        outcomes = run_jobs(encoders, tasks, choices, _Calls(progress))
+        outcomes = run_jobs(encoders, tasks, choices, report)
     except UnfinishedError as error:
         _warn([outcome.record for outcome in error.outcomes])
         raise
+    finally:
+        if isinstance(report, Notebook):
+            report.close()
     records = [outcome.record for outcome in outcomes]
     _warn(records)
     return records
@@ -152,10 +158,19 @@ def _warn(records: Sequence[Record]) -> None:
             warnings.warn(note, BenchmarkWarning, stacklevel=4)
 
 
+def _reporter(progress: Progress | bool | None) -> Reporter:
+    """Return what tells the progress: a function that was given, a notebook, the terminal, or nothing."""
+    if callable(progress):
+        return _Calls(progress)
+    if progress is not False and in_notebook():
+        return Notebook()
+    return Terminal() if progress else Silent()
+
+
 class _Calls:
     """Hands the progress of a run to a function."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     @contextmanager
@@ -166,8 +181,7 @@ class _Calls:
         def advance(done: float, note: str = "", total: float | None = None) -> None:  # noqa: ARG001
             nonlocal whole
             whole = whole if total is None else total
-            if self._progress is not None:
-                self._progress(title, done, whole)
+            self._progress(title, done, whole)
 
         advance(0)
         yield advance

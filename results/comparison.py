@@ -9,6 +9,7 @@ from typing import Final, Literal
 import numpy as np
 from tabulate import tabulate
 
+from results import html
 from results.intervals import FEW_CLUSTERS
 from results.markdown import escaped
 from results.partial import format_left_out, is_partial
@@ -67,6 +68,18 @@ class Comparison(Section):
     seed: int
     rows: list[MetricDifference]
     notes: list[str]
+
+    def _repr_html_(self) -> str:
+        """Return the differences as a table, for notebooks."""
+        rows = [
+            (
+                row.task, row.metric, f"{row.first:.3f}", f"{row.second:.3f}", f"{row.difference:+.3f}",
+                _span(row.low, row.high), _p(row.p), _p(row.p_holm),
+            )
+            for row in self.rows
+        ]  # fmt: skip
+        headers = ("task", "metric", self.first, self.second, "difference", "95 % interval", "p", "p (Holm)")
+        return html.table(headers, rows, f"{self.first} less {self.second}", [self.family, *self.notes])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from results import html
 from results.files import is_plain_name
 from results.sections import Section
 from results.sections.configuration import ConfigurationSection
@@ -88,6 +89,37 @@ class Record(Section):
         return f"<Record {self.name} on {self.task.id}: {scores}>"
 
     __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """Return the scores as a table, for notebooks, with what sets the run apart."""
+        ridge = self.floors.ridge or {}
+        rows = [
+            (
+                metric,
+                f"{score.value:.3f}",
+                "-" if score.low is None or score.high is None else f"{score.low:.3f}–{score.high:.3f}",
+                "-" if score.std is None else f"{score.std:.3f}",
+                f"{self.scores.valid[metric].value:.3f}",
+                f"{ridge[metric].value:.3f}" if metric in ridge else "-",
+            )
+            for metric, score in self.scores.test.items()
+        ]
+        headers = ("metric", "test", "95 % interval", "std", "valid", "ridge")
+        return html.table(headers, rows, f"{self.name} on {self.task.title} ({self.task.id})", self._apart())
+
+    def _apart(self) -> list[str]:
+        """Return in words how many probes and items its scores are of, and of which part of the task, if not all."""
+        probes = len(self.seeds.probes)
+        said = [f"Means over {probes} probe{'s' * (probes != 1)}, {self.data.counts.get('test', 0):,} test items."]
+        if self.limit is not None:
+            said.append(f"A part of the task: --limit {self.limit}.")
+        if self.curve is not None:
+            said.append(f"A point of a learning curve: {self.curve.fraction:g} of train, repeat {self.curve.repeat}.")
+        if self.data.partial:
+            said.append("Partial: items of the task are missing or damaged.")
+        if self.floors.loses_to_ridge:
+            said.append(f"Below a ridge on the same embeddings in {', '.join(self.floors.loses_to_ridge)}.")
+        return said
 
     @property
     def name(self) -> str:

@@ -17,6 +17,7 @@ from benchmark.jobs.label_files import open_labels
 from benchmark.jobs.label_rows import BETWEEN, Columns, Row
 from benchmark.jobs.predict import Prediction, Predictor, open_predictor
 from benchmark.system.progress import Reporter, Silent
+from results import html
 from results.markdown import folded
 from tasks.kinds import KINDS
 
@@ -196,6 +197,15 @@ class FilePrediction:
     uncertainty: float | None = None
     clipped: bool = False
     problem: str = ""
+
+    def _repr_html_(self) -> str:
+        """Return the outputs as a table, for notebooks, the largest first."""
+        if self.outputs is None:
+            return html.table(("file", "problem"), [(self.path.name, self.problem)])
+        largest = sorted(self.outputs.items(), key=lambda item: -item[1])
+        rows = [(name, f"{value:.3f}", "yes" if name in self.labels else "") for name, value in largest[:SHOWN]]
+        rest = [f"{len(largest) - SHOWN} more."] if len(largest) > SHOWN else []
+        return html.table(("label", "output", "given"), rows, f"{self.path.name}, {self.seconds:.1f} s", rest)
 
 
 def predict(

@@ -14,22 +14,21 @@ from typing import Literal
 from benchmark.errors import UserError
 from benchmark.reports.compare import refuse_unknown, task_ids
 from benchmark.reports.table_look import DIGITS, Bold, Intervals
-from results import paper_tables
 from results.intervals import meaning
 from results.leaderboard import NEAR_BEST
 from results.notes import column_notes, encoder_notes, run_of
 from results.partial import is_partial
 from results.record import Record
+from results.sources import sources
 from results.together import Together, place_of
 from tasks.spelling import did_you_mean
 
 Column = tuple[str, str]
 """A task's id and a metric."""
 
-RowKind = Literal["run", "example", "published", "partial", "limited", "curve"]
+RowKind = Literal["published", "run", "example", "other protocol", "partial", "limited", "curve"]
 WHOLE: tuple[RowKind, ...] = ("published", "run", "example")  # those that are measured against each other
-ORDER: tuple[RowKind, ...] = (*WHOLE, "partial", "limited", "curve")
-PAPER = "McCallum et al. 2022"
+ORDER: tuple[RowKind, ...] = (*WHOLE, "other protocol", "partial", "limited", "curve")
 
 
 @dataclass(frozen=True)
@@ -132,6 +131,7 @@ def score_table(
     columns, lacking = _columns(chosen, metric, all_metrics=all_metrics)
     chosen = [record for record in chosen if record.task.id in {task for task, _ in columns}]
     rows = [*(_published(columns) if published else ()), *_rows(chosen, columns, together)]
+    rows.sort(key=lambda row: ORDER.index(row.kind))  # a stable sort: published rows keep their order
     best = {
         column: max((row.cells[column].value for row in rows if row.kind in WHOLE and column in row.cells), default=0.0)
         for column in columns
@@ -250,15 +250,19 @@ def _part(record: Record, together: Together) -> tuple[RowKind, str]:
 
 
 def _published(columns: Sequence[Column]) -> list[Row]:
-    """Return the paper's rows that have one of the columns, in its order."""
-    found: dict[str, dict[Column, Cell]] = {}
-    for name in paper_tables.TITLES:
-        table = paper_tables.table(name)
-        for (model, task, metric), printed in table.cells.items():
-            if (task, metric) in columns:
-                cell = Cell(printed.value, reference=printed.reference)
-                found.setdefault(model, {})[task, metric] = cell
-    return [Row(model, "published", cells, "published") for model, cells in found.items()]
+    """Return the published rows that have one of the columns, by source and in its order."""
+    rows = []
+    for source in sources():
+        found: dict[str, dict[Column, Cell]] = {}
+        for table in source.tables.values():
+            for (model, task, metric), printed in table.cells.items():
+                if (task, metric) in columns:
+                    cell = Cell(printed.value, reference=printed.reference)
+                    found.setdefault(model, {})[task, metric] = cell
+        kind: RowKind = "published" if source.protocol else "other protocol"
+        apart = "" if source.protocol else f", other protocol: {source.other}"
+        rows += [Row(model, kind, cells, f"published, {source.title}{apart}") for model, cells in found.items()]
+    return rows
 
 
 def _said(
@@ -275,13 +279,15 @@ def _said(
             f"Bold: {rule}. Rows are in the order of names; whether one encoder is better than another, a paired test "
             "says (bench compare)."
         )
-    if "published" in kinds:
+    if kinds & {"published", "other protocol"}:
         said.append(
-            f"Rows marked (published) are copied from Tables 3 and 4 of {PAPER}, without intervals; a number in square "
-            "brackets is a reference of that paper."
+            "Rows marked (published, ...) are copied from that source, without intervals; a number in square brackets "
+            "is a reference of its own."
         )
     elif published:
-        said.append(f"{PAPER} has none of these columns.")
+        said.append("None of these columns was published.")
+    if "other protocol" in kinds:
+        said.append("Rows of another protocol were not measured as ours are, and are not bold.")
     if "example" in kinds:
         said.append("Rows marked (example) came with the package.")
     if kinds & {"partial", "limited", "curve"}:

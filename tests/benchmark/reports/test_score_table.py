@@ -76,17 +76,29 @@ def test_examples_are_marked():
 def test_published_rows_stand_above_and_count_for_bold():
     table = score_table(together(of()), published=True)
     labels = [row.label for row in table.rows]
-    assert labels[-1] == "example"
-    assert "musicset-ularge (published)" in labels
     column = table.columns[0]
-    by_name = {row.encoder: row for row in table.rows}
-    assert by_name["musicset-ularge"].cells[column].value == 0.667
-    assert by_name["musicset-ularge"].cells[column].low is None
-    best = max(row.cells[column].value for row in table.rows if column in row.cells)
-    bold = [row.encoder for row in table.rows if column in row.cells and table.is_bold(row, column)]
-    assert bold == [row.encoder for row in table.rows if best - row.cells[column].value < 0.0101]
-    assert any("copied from Tables 3 and 4 of McCallum et al. 2022" in said for said in table.said)
-    assert "McCallum et al. 2022 has none of these columns." in score_table(together(of("own")), published=True).said
+    by_name = {row.label: row for row in table.rows}
+    ours = labels.index("example")
+    paper = "musicset-ularge (published, McCallum et al. 2022)"
+    assert labels.index(paper) < ours
+    assert by_name[paper].cells[column].value == 0.667
+    assert by_name[paper].cells[column].low is None
+    same = [row for row in table.rows if row.kind in ("published", "run")]
+    best = max(row.cells[column].value for row in same)
+    bold = [row.label for row in table.rows if table.is_bold(row, column)]
+    assert bold == [row.label for row in same if best - row.cells[column].value < 0.0101]
+    assert any("are copied from that source, without intervals" in said for said in table.said)
+    assert "None of these columns was published." in score_table(together(of("own")), published=True).said
+
+
+def test_rows_of_another_protocol_say_so_and_are_never_bold():
+    table = score_table(together(of(scores={"weighted_accuracy": 0.1})), published=True)
+    others = [row for row in table.rows if row.kind == "other protocol"]
+    assert others
+    assert table.rows.index(others[0]) > [row.label for row in table.rows].index("example")
+    assert all(", other protocol: MARBLE)" in row.label for row in others)
+    assert not any(table.is_bold(row, column) for row in others for column in row.cells)
+    assert "Rows of another protocol were not measured as ours are, and are not bold." in table.said
 
 
 @pytest.mark.parametrize(

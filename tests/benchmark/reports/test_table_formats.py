@@ -186,7 +186,7 @@ class TestData:
         found = json.loads(render(table_of(of(), curves=[point], published=True), "json", Look()))
         assert list(found) == ["schema_version", "split", "bold", "columns", "rows", "notes"]
         by_kind = {row["kind"]: row for row in found["rows"]}
-        assert set(by_kind) == {"published", "run", "curve"}
+        assert set(by_kind) == {"published", "other protocol", "run", "curve"}
         (cell,) = by_kind["run"]["cells"]
         assert (cell["value"], cell["low"], cell["high"], cell["std"]) == (0.7, 0.7 - 0.05, 0.75, 0.01)
         assert cell["seeds"] == [0.7 - 0.007, 0.707]
