@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from results import store
@@ -29,6 +29,7 @@ class Together:
         where: All folders in words.
         curves: The points of learning curves, where these were asked for. They have no place of their own among
             ``folders``.
+        curve_folders: Their folders, by place, fraction and repeat.
     """
 
     records: tuple[Record, ...]
@@ -36,10 +37,11 @@ class Together:
     examples: frozenset[Place] = frozenset()
     where: str = "the results folders"
     curves: tuple[Record, ...] = ()
+    curve_folders: Mapping[_Key, Path] = field(default_factory=dict)
 
     def folder_of(self, record: Record) -> Path:
-        """Return the results folder of one of the records."""
-        return self.folders[place_of(record)]
+        """Return the results folder of one of the records, or of the points of learning curves."""
+        return self.folders[place_of(record)] if record.curve is None else self.curve_folders[_key(record)]
 
 
 def read_together(folders: Sequence[Path], examples: Path | None = None, *, curves: bool = False) -> Together:
@@ -85,6 +87,7 @@ def read_together(folders: Sequence[Path], examples: Path | None = None, *, curv
         frozenset(place_of(found[key]) for key in shown if found[key].curve is None),
         where,
         tuple(record for record in records if record.curve is not None),
+        {key: folder for key, folder in places.items() if found[key].curve is not None},
     )
 
 

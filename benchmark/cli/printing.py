@@ -65,7 +65,7 @@ def refuse_results(output: Path, results: Sequence[Path] | None = None) -> None:
 def write_or_print(text: str, output: Path | None) -> None:
     """Write a text to a file, whole or not at all, and say so on stderr; print it where no file is named."""
     if output is None:
-        display(text, end="")
+        display(text, end="", whole=True)
         return
     from results.generated import write
 

@@ -16,7 +16,6 @@ from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
 
 if TYPE_CHECKING:
-    from results.record import Record
     from results.together import Together
 
 reading_app = typer.Typer()
@@ -279,24 +278,13 @@ def leaderboard(
     generated(pages.files, command, f"the records in {together.where} give", check=check)
 
 
-def together_of(results: list[Path] | None) -> Together:
+def together_of(results: list[Path] | None, *, curves: bool = False) -> Together:
     """Return the records of the folders that are named; by default one's own, in a checkout beside its examples."""
     from results.together import read_together
 
-    return read_together(results) if results else read_together([results_folder()], examples_folder())
-
-
-def curves_of(results: list[Path] | None) -> list[tuple[Record, Path]]:
-    """Return the points of learning curves, each with its results folder; by default as :func:`together_of`."""
-    from results import store
-
-    folders = results or [folder for folder in (results_folder(), examples_folder()) if folder is not None]
-    return [
-        (record, folder)
-        for folder in folders
-        for record in store.read_all(folder, curves=True)
-        if record.curve is not None
-    ]
+    if results:
+        return read_together(results, curves=curves)
+    return read_together([results_folder()], examples_folder(), curves=curves)
 
 
 def refuse_missing(results: list[Path] | None) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from benchmark.cli.parameters import AsJson, Results, SeveralResults
 from benchmark.cli.printing import generated, refuse_no_markdown, show
-from benchmark.cli.reading import curves_of, refuse_missing, together_of
+from benchmark.cli.reading import refuse_missing, together_of
 from benchmark.cli.table import Curves, RecordedEncoders, RecordedTasks
 from benchmark.errors import UserError
 from benchmark.system.terminal import display
@@ -38,23 +38,21 @@ def listing(
     if as_json and as_csv:
         raise UserError("--json and --csv are two formats: give one of them")
     from benchmark.reports import frame
-    from results import store
 
     refuse_missing(results)
-    points = [(record, store.path_of(folder, record)) for record, folder in curves_of(results)] if curves else []
     found, absent = frame.select(
-        together_of(results), curves=points, encoders=encoder or (), tasks=task or (), metric=metric, split=split
+        together_of(results, curves=curves), encoders=encoder or (), tasks=task or (), metric=metric, split=split
     )
     if absent:
         display(f"tasks without a record: {', '.join(absent)}", error=True)
     if as_json:
-        display(frame.as_json(found))
+        display(frame.as_json(found), whole=True)
     elif as_csv:
-        display(frame.as_csv(found), end="")
+        display(frame.as_csv(found), end="", whole=True)
     elif found.empty:
         display(NONE_YET)
     else:
-        display(frame.format_frame(found, frame.terminal_width()))
+        display(frame.format_frame(found))
 
 
 def _refuse_stray(context: typer.Context) -> None:

@@ -10,7 +10,7 @@ import typer
 from benchmark.cli import completion
 from benchmark.cli.parameters import SeveralResults
 from benchmark.cli.printing import refuse_results, write_or_print
-from benchmark.cli.reading import curves_of, refuse_missing, together_of
+from benchmark.cli.reading import refuse_missing, together_of
 from benchmark.reports.table_look import Bold, Format, Intervals, format_of, look_of
 
 table_app = typer.Typer()
@@ -65,10 +65,8 @@ def table(
     from benchmark.reports.table_formats import render
 
     refuse_missing(results)
-    together = together_of(results)
     found = score_table(
-        together,
-        curves=[record for record, _ in curves_of(results)] if curves else (),
+        together_of(results, curves=curves),
         encoders=encoder or (),
         tasks=task or (),
         metric=metric,

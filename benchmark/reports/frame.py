@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import json
-import shutil
-import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmark.errors import UserError
 from benchmark.reports.score_table import chosen_records
-from benchmark.system.tables import WIDTH, table
+from benchmark.system.tables import table
 from results import store
 from results.frames import COLUMNS, Split, frame_of
 from results.intervals import span
 from results.markdown import csv_cell
-from results.record import Record
 from results.together import Together
 from tasks.spelling import did_you_mean
 
 if TYPE_CHECKING:
     import pandas as pd
 
-NARROWEST: Final = 40  # columns of a terminal below which a table is not made narrower
-PATH_COLUMN: Final = "path"
 Value = Callable[[Mapping[str, Any]], str]
 
 
 def select(
     together: Together,
     *,
-    curves: Sequence[tuple[Record, Path]] = (),
     encoders: Sequence[str] = (),
     tasks: Sequence[str] = (),
     metric: str | None = None,
@@ -40,8 +33,7 @@ def select(
     """Return the rows that are asked for, and the tasks that were asked for and have no record.
 
     Args:
-        together: The records.
-        curves: Points of learning curves, with their files.
+        together: The records, with the points of learning curves if these were read.
         encoders: Names of rows, or globs; none for all.
         tasks: Ids, aliases, globs or groups; none for all.
         metric: Rows of this metric alone.
@@ -50,12 +42,10 @@ def select(
     Raises:
         UserError: A name that fits nothing.
     """
-    paths = {id(record): store.path_of(together.folder_of(record), record) for record in together.records}
-    paths |= {id(record): path for record, path in curves}
-    records, absent = [*together.records, *(record for record, _ in curves)], list[str]()
+    records, absent = [*together.records, *together.curves], list[str]()
     if encoders or tasks:
         records, absent = chosen_records(records, encoders, tasks, together.where)
-    frame = frame_of(((record, paths[id(record)]) for record in records), split)
+    frame = frame_of(((record, store.path_of(together.folder_of(record), record)) for record in records), split)
     if metric is not None:
         known = frame.metric.unique().tolist()
         if metric not in known and known:
@@ -113,71 +103,41 @@ def part_of(row: Mapping[str, Any]) -> str:
     return ", ".join(words)
 
 
-#: What a terminal shows, the most important first: as many as fit, in the order of :data:`PLACES`.
+#: What a terminal shows. What is of a part of its task says so in every row, unless all rows are of whole tasks.
 SHOWN: Final[Mapping[str, Value]] = {
     "task": _text("task"),
     "encoder": _text("name"),
     "metric": _text("metric"),
-    "value": _number("value"),
-    "part": lambda row: part_of(row) or "whole",
     "split": _text("split"),
+    "part": lambda row: part_of(row) or "whole",
+    "value": _number("value"),
     "95 % int.": lambda row: span(row["low"], row["high"]),
+    "std": _number("std"),
     "seeds": _text("seeds"),
     "ridge": _number("ridge"),
-    "items": _text("items"),
     "published": _number("published"),
     "status": _text("status"),
+    "items": _text("items"),
     "trials": _text("trials"),
     "protocol": _text("protocol"),
-    "std": _number("std"),
     "dim": _text("dim"),
     "created": lambda row: str(row["created"])[:10],
 }
-#: Columns that always stand there, since a number without them is not understood.
-ALWAYS: Final = ("task", "encoder", "metric", "value", "part", "split")
-NAMES: Final = ("task", "encoder", "metric")
-WRAPPED: Final = 24  # columns beyond which a name is wrapped, so that others have room
-PLACES: Final = (
-    "task", "encoder", "metric", "split", "part", "value", "95 % int.", "std", "seeds", "ridge", "published", "status",
-    "items", "trials", "protocol", "dim", "created",
-)  # fmt: skip
+#: What a narrow terminal may do without, the least needed first.
+SPARE: Final = ("created", "dim", "protocol", "trials", "items", "std", "ridge", "seeds", "status", "published")
 
 
-def terminal_width() -> int:
-    """Return the columns of the terminal (``$COLUMNS`` where that is set); of what is no terminal, 120."""
-    return shutil.get_terminal_size((WIDTH, 24)).columns
-
-
-def format_frame(frame: pd.DataFrame, width: int) -> str:
-    """Return the rows as a table of at most ``width`` columns, as far as what must be said of a number fits there.
-
-    Columns that are alike in all rows and say nothing (``part`` of whole runs, one split) stand in the last line.
-    """
+def format_frame(frame: pd.DataFrame) -> str:
+    """Return the rows as a table, as wide as the terminal; what is alike in all rows stands in the line below it."""
     rows = _plain(frame)
     texts = {name: [value(row) for row in rows] for name, value in SHOWN.items()}
-    told = [f"{len({row[PATH_COLUMN] for row in rows})} record(s), {len(rows)} row(s)"]
+    told = [f"{len({row['path'] for row in rows})} record(s), {len(rows)} row(s)"]
     if len(set(texts["split"])) == 1:
         told.append(f"split {texts.pop('split')[0]}")
     if set(texts["part"]) == {"whole"}:
         told.append("all of whole tasks")
         texts.pop("part")
-    texts = {name: cells for name, cells in texts.items() if name in ALWAYS or set(cells) != {"-"}}
-    chosen = [name for name in texts if name in ALWAYS]
-    for name in texts:
-        if name not in chosen and _width([*chosen, name], texts) <= max(width, NARROWEST):
-            chosen.append(name)
-    placed = [name for name in PLACES if name in chosen]
-    left = [name for name in texts if name not in chosen]
-    if left:
-        told.append(f"not shown for lack of room: {', '.join(left)}")
-    told.append("all columns: --csv or --json")
-    lines, room = zip(*(texts[name] for name in placed), strict=True), max(width, NARROWEST)
-    return f"{table(lines, placed, len(NAMES), width=room)}\n\n{textwrap.fill('; '.join(told), room)}"
-
-
-def _width(names: Sequence[str], texts: Mapping[str, Sequence[str]]) -> int:
-    """Return how wide a table of these columns is, with long names wrapped; tabulate pads a header by two."""
-    widths = [max([len(name) + 2, *map(len, texts[name])]) for name in names]
-    return (
-        sum(min(n, WRAPPED) if name in NAMES else n for name, n in zip(names, widths, strict=True)) + 2 * len(names) - 2
-    )
+    texts = {name: cells for name, cells in texts.items() if name not in SPARE or set(cells) != {"-"}}
+    lines = zip(*texts.values(), strict=True)
+    shown = table(lines, list(texts), texts=("part", "status"), spare=SPARE)
+    return f"{shown}\n\n{'; '.join(told)}. Every column: --csv or --json"

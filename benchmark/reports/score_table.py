@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -97,7 +97,6 @@ class ScoreTable:
 def score_table(
     together: Together,
     *,
-    curves: Iterable[Record] = (),
     encoders: Sequence[str] = (),
     tasks: Sequence[str] = (),
     metric: str | None = None,
@@ -108,8 +107,7 @@ def score_table(
     """Return the table of the records that are asked for.
 
     Args:
-        together: The records.
-        curves: Points of learning curves, for rows of their own.
+        together: The records; points of learning curves among them have rows of their own.
         encoders: Names of rows, or globs of them; none for all.
         tasks: Ids, aliases, globs or groups; none for all.
         metric: The metric of every column; by default the primary one of each task.
@@ -122,7 +120,7 @@ def score_table(
     """
     if metric is not None and all_metrics:
         raise UserError("--metric names one, --all-metrics takes every one: give one of them")
-    records = [*together.records, *curves]
+    records = [*together.records, *together.curves]
     if not records:
         raise UserError(
             f"there are no records in {together.where}: give --results, or run bench run -e ENCODER -t TASK"

@@ -27,6 +27,7 @@ LISTINGS = {
     "plan of work": "run -e logmel,mfcc -t demo --results {empty} --dry-run",
     "labels": "labels demo_key logmel --results {results}",
     "doctor": "doctor",
+    "results": "results --results {results}",
 }
 
 

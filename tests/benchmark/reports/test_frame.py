@@ -3,13 +3,15 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from benchmark.errors import UserError
 from benchmark.reports import frame
-from results.together import Together, place_of
+from benchmark.system import tables
+from results.together import Together, _key, place_of
 from tests.results.conftest import build_record
 
 TWO = {"weighted_accuracy": 0.7, "accuracy": 0.6}
@@ -17,7 +19,12 @@ POINT = {"fraction": 0.1, "repeat": 2, "seed": 5, "items": 92, "lost": []}
 
 
 def together(*records):
-    return Together(tuple(records), {place_of(record): Path("results") for record in records}, frozenset(), "results")
+    """Return records as if they were read from a folder."""
+    points = [record for record in records if record.curve is not None]
+    whole = [record for record in records if record.curve is None]
+    places = {place_of(record): Path("results") for record in whole}
+    folders = {_key(record): Path("results") for record in points}
+    return Together(tuple(whole), places, frozenset(), "results", tuple(points), folders)
 
 
 def rows_of(*records, **asked):
@@ -43,40 +50,39 @@ def test_rows_that_are_asked_for():
         rows_of(*records, metric="acuracy")
 
 
-@pytest.mark.parametrize("width", [0, 60, 80, 100, 120, 200])
-def test_no_line_is_wider_than_the_terminal(width):
+@pytest.fixture
+def page(monkeypatch):
+    """Return a function that sets the width of the terminal; a pipe has none."""
+    return lambda width: monkeypatch.setattr(tables, "page_width", lambda: width)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 120, 200, None])
+def test_no_line_is_wider_than_the_terminal(page, width):
+    page(width)
     records = [build_record(scores=TWO), build_record(encoder="other", trials=9)]
-    text = frame.format_frame(rows_of(*records), width)
-    assert max(map(len, text.splitlines())) <= max(width, 60)
-    assert "0.700" in text
-    assert ("0.650–0.750" in text) == (width >= 60)
+    table, _, told = frame.format_frame(rows_of(*records)).rpartition("\n\n")
+    assert max(map(len, table.splitlines())) <= (width or 200)
+    assert "0.700" in table
+    assert "0.650–0.750" in table
+    assert ("created" in table.splitlines()[0]) == (width in (120, 200, None))
+    assert "2 record(s), 3 row(s); split test; all of whole tasks" in told
 
 
-def test_a_long_name_is_wrapped_and_nothing_of_it_is_lost():
-    name = "hf:some-organisation/a-model-of-a-very-long-name-v1-330M?layer=7"
-    lines = frame.format_frame(rows_of(build_record(encoder=name)), 80).splitlines()
-    assert max(map(len, lines)) <= 80
-    start = lines[0].index("encoder")
-    column = [line[start : line.index("  ", start) if "  " in line[start:] else None] for line in lines[2:-2]]
-    assert "".join(part.strip() for part in column).startswith("hf:some-organisation/a-model-of-a-very-long-name")
+def test_columns_that_do_not_fit_are_named(page):
+    page(80)
+    text = " ".join(frame.format_frame(rows_of(build_record())).split())
+    assert re.search(r"\(no room for [^)]*created", text)
 
 
-def test_what_is_of_a_part_of_its_task_says_so_at_any_width():
+@pytest.mark.parametrize("width", [40, 80, 200, None])
+def test_what_is_of_a_part_of_its_task_says_so_at_any_width(page, width):
+    page(width)
     point = build_record(encoder="third", curve=POINT)
     limited, partial = build_record(limit=40), build_record(encoder="some", damaged=2)
-    found, _ = frame.select(together(build_record(), limited, partial), curves=[(point, Path("p.json"))])
-    for width in (40, 200):
-        text = frame.format_frame(found, width)
-        for words in ("whole", "limit 40", "partial", "0.1 of train, repeat 2"):
-            assert words in text
-    assert "all of whole tasks" in " ".join(frame.format_frame(rows_of(build_record()), 80).split())
-
-
-def test_columns_that_do_not_fit_are_named():
-    text = " ".join(frame.format_frame(rows_of(build_record()), 80).split())
-    assert "not shown for lack of room: " in text
-    assert "created" in text.partition("lack of room")[2]
-    assert "lack of room" not in frame.format_frame(rows_of(build_record()), 300)
+    text = " ".join(frame.format_frame(rows_of(build_record(), limited, partial, point)).split())
+    for words in ("whole", "limit 40", "partial", "0.1 of", "train,", "repeat 2"):
+        assert words in text
+    assert "all of whole tasks" not in text
 
 
 def test_json_is_plain():
@@ -100,6 +106,7 @@ def test_csv_holds_no_formula(name):
     assert row["seed_values"] == "0.693 0.707"
 
 
-def test_the_width_is_that_of_the_terminal(monkeypatch):
-    monkeypatch.setenv("COLUMNS", "97")
-    assert frame.terminal_width() == 97
+def test_a_point_of_a_curve_has_its_file():
+    (row,) = json.loads(frame.as_json(rows_of(build_record(curve=POINT))))
+    assert (row["fraction"], row["repeat"]) == (0.1, 2)
+    assert row["path"] == "results/curves/gs_key/example/fraction-0.1.repeat-2.json"

@@ -13,7 +13,9 @@ TWO = {"weighted_accuracy": 0.7, "accuracy": 0.6}
 
 
 def together(*records, examples=()):
-    return Together(tuple(records), {}, frozenset(map(place_of, examples)), "results")
+    points = tuple(record for record in records if record.curve is not None)
+    whole = tuple(record for record in records if record.curve is None)
+    return Together(whole, {}, frozenset(map(place_of, examples)), "results", points)
 
 
 def of(task="gs_key", encoder="example", scores=None, **changes):
@@ -48,7 +50,7 @@ def test_runs_of_a_part_stand_in_rows_of_their_own_and_are_never_bold():
     partial = of(encoder="some", damaged=2, scores={"weighted_accuracy": 0.99, "accuracy": 0.9})
     limited = of(limit=40, scores={"weighted_accuracy": 0.98, "accuracy": 0.9})
     point = of(curve=CURVE, scores={"weighted_accuracy": 0.97, "accuracy": 0.9})
-    table = score_table(together(of(), partial, limited), curves=[point])
+    table = score_table(together(of(), partial, limited, point))
     assert [(row.label, row.kind) for row in table.rows] == [
         ("example", "run"),
         ("some (partial)", "partial"),
