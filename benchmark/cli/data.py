@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from benchmark.cli import completion
-from benchmark.cli.parameters import DataRoots, Home
-from benchmark.cli.printing import show
+from benchmark.cli.parameters import AsJson, DataRoots, Home
+from benchmark.cli.printing import print_json, show
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
@@ -26,8 +26,13 @@ DataTask = Annotated[
 
 
 @data_app.command("list")
-def data_list(data_root: DataRoots = None, home: Home = None) -> None:
+def data_list(data_root: DataRoots = None, as_json: AsJson = False, home: Home = None) -> None:
     """List the collections: tasks, annotations and audio that are here, size, licence."""
+    if as_json:
+        from benchmark.datasets.listing import collection_states
+
+        print_json(collection_states(home_folder(home), data_root or ()))
+        return
     from benchmark.datasets import data
 
     display(data.format_collections(home_folder(home), data_root or ()))
@@ -66,6 +71,7 @@ def data_verify(
     annotations: Annotated[bool, typer.Option("--annotations", help="Only annotations: look at no audio.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="Decode all audio, and hash archives of audio.")] = False,
     data_root: DataRoots = None,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Check sources, counts and audio, and decode a sample of 20 files; exit 1 if something is wrong."""
@@ -74,7 +80,7 @@ def data_verify(
     findings = data.verify(
         task, home_folder(home), data_root or (), everything=everything, annotations_only=annotations
     )
-    show(findings, f"\n{{n}} problem(s). What belongs where: bench data where {task}")
+    show(findings, f"\n{{n}} problem(s). What belongs where: bench data where {task}", as_json=as_json)
 
 
 @data_app.command("split")
@@ -98,8 +104,13 @@ def data_split(
 
 
 @data_app.command("where")
-def data_where(task: DataTask, data_root: DataRoots = None, home: Home = None) -> None:
+def data_where(task: DataTask, data_root: DataRoots = None, as_json: AsJson = False, home: Home = None) -> None:
     """Print which files belong where, how to get them, and how to use audio that you own."""
+    if as_json:
+        from benchmark.datasets.listing import collection_states
+
+        print_json(collection_states(home_folder(home), data_root or (), task))
+        return
     from benchmark.datasets import data
 
     display(data.where(task, home_folder(home), data_root or ()))
@@ -119,6 +130,7 @@ def data_audit(
         typer.Option(min=0, max=2, help="With --encoder: the distance of near-duplicates (default: from the data)."),
     ] = None,
     data_root: DataRoots = None,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Print what splits share and how labels are spread; exit 1 on a leak that the card does not document."""
@@ -129,25 +141,30 @@ def data_audit(
         from benchmark.jobs import embedding_audit
 
         findings.append(embedding_audit.audit(encoder, task, where, data_root or (), Terminal(), threshold))
-    show(chain.from_iterable(findings), "{n} error(s)")
+    show(chain.from_iterable(findings), "{n} error(s)", as_json=as_json)
 
 
 @cache_app.command("ls")
-def cache_ls(home: Home = None) -> None:
+@cache_app.command("list", hidden=True)
+def cache_ls(as_json: AsJson = False, home: Home = None) -> None:
     """List cached embeddings: encoder, version, tracks, size, last use."""
     from benchmark.reports import cache
 
+    if as_json:
+        print_json(cache.space_facts(home_folder(home)))
+        return
     display(cache.format_spaces(home_folder(home)))
 
 
 @cache_app.command("verify")
-def cache_verify(home: Home = None) -> None:
+def cache_verify(as_json: AsJson = False, home: Home = None) -> None:
     """Read every shard, checksums included; set torn ones aside, so that they are made again."""
     from benchmark.reports import cache
 
     show(
         cache.verify(home_folder(home)),
         "The next run embeds their tracks again; 'bench cache prune --yes' removes the torn files.",
+        as_json=as_json,
     )
 
 

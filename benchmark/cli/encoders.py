@@ -9,7 +9,8 @@ import typer
 from typer.core import TyperGroup
 
 from benchmark.cli import completion
-from benchmark.cli.parameters import BatchSize, DataRoots, Device, EncoderArgs, Home
+from benchmark.cli.parameters import AsJson, BatchSize, DataRoots, Device, EncoderArgs, Home
+from benchmark.cli.printing import print_json, refuse_stray
 from benchmark.errors import UserError
 from benchmark.system.terminal import display
 
@@ -37,14 +38,22 @@ encoders_app = typer.Typer(
 
 
 @encoders_app.callback(invoke_without_command=True)
-def listing(context: typer.Context, home: Home = None) -> None:
+def listing(context: typer.Context, as_json: AsJson = False, home: Home = None) -> None:
     """List the encoders, print what one declares (encoders NAME), check one, or fetch weights."""
     context.obj = home
-    if context.invoked_subcommand is None:
-        from benchmark.reports.encoders import catalogue
-        from benchmark.system.home import home_folder
+    refuse_stray(context, "as_json")
+    if context.invoked_subcommand is not None:
+        return
+    from benchmark.system.home import home_folder
 
-        display(catalogue(home_folder(home)))
+    if as_json:
+        from benchmark.catalogue import list_encoders
+
+        print_json(list_encoders(home_folder(home)))
+        return
+    from benchmark.reports.encoders import catalogue
+
+    display(catalogue(home_folder(home)))
 
 
 @encoders_app.command("show")
@@ -52,14 +61,18 @@ def show(
     context: typer.Context,
     name: Name,
     extra: Annotated[str | None, typer.Argument(hidden=True)] = None,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Print what an encoder declares."""
-    from benchmark.reports.encoders import format_encoder
+    from benchmark.reports.encoders import declared, format_encoder
     from benchmark.system.home import home_folder
 
     if extra is not None:
         raise typer.BadParameter(f"{extra!r} is one argument too many: 'encoders NAME' shows one encoder")
+    if as_json:
+        print_json(declared(name, home_folder(home or context.obj)))
+        return
     display(format_encoder(name, home_folder(home or context.obj)))
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from benchmark.cli.parameters import DataRoots, Home, Workers
+from benchmark.cli.parameters import AsJson, DataRoots, Home, Workers
+from benchmark.cli.printing import print_json, refuse_stray
 from benchmark.system.terminal import display
 
 
@@ -29,12 +30,16 @@ pretrain_app = typer.Typer(
 
 
 @pretrain_app.callback(invoke_without_command=True)
-def listing(context: typer.Context) -> None:
+def listing(context: typer.Context, as_json: AsJson = False) -> None:
     """Train an encoder of your own: prepare a store of log-mels, then pretrain RECIPE --data STORE --out RUN."""
+    refuse_stray(context)
     if context.invoked_subcommand is None:
         from benchmark.pretraining.training import recipes
 
         every = {name: recipes.load(name) for name in recipes.names()}
+        if as_json:
+            print_json([{"name": name, **recipe.model_dump(mode="json")} for name, recipe in every.items()])
+            return
         width = max(len(name) for name in every)
         for name, recipe in every.items():
             display(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")

@@ -18,25 +18,60 @@ MARKDOWN = ("", ".md", ".markdown", ".txt")
 KEPT = ("runs", "curves", "studies")
 
 
-def show(findings: Iterable[Finding], problem: str = "") -> None:
-    """Print findings as they come; end with status 1 if any is an error.
+def show(findings: Iterable[Finding], problem: str = "", *, as_json: bool = False) -> None:
+    """Print findings as they come, or all of them as JSON; end with status 1 if any is an error.
 
     Args:
         findings: What is found.
         problem: The last line, on stderr, where there are errors; ``{n}`` in it is their number.
+        as_json: Print them as JSON.
 
     Raises:
         typer.Exit: There are errors.
     """
     errors = 0
-    for finding in findings:
-        display(finding.text)
-        errors += finding.is_error
+    if as_json:
+        from benchmark.system.json_text import findings_of
+
+        found = findings_of(findings)
+        print_json(found)
+        errors = found["errors"]
+    else:
+        for finding in findings:
+            display(finding.text)
+            errors += finding.is_error
     if not errors:
         return
     if problem:
         display(problem.replace("{n}", str(errors)), error=True)
     raise typer.Exit(1)
+
+
+def print_json(content: object) -> None:
+    """Print records as JSON; nothing else may go to stdout beside it."""
+    from benchmark.system.json_text import json_text
+
+    display(json_text(content), whole=True)
+
+
+def refuse_stray(context: typer.Context, *names: str) -> None:
+    """Refuse options of a listing that stand before one of its commands, where they would do nothing.
+
+    Args:
+        context: Of the listing.
+        names: The parameters that are refused; none for all of them.
+
+    Raises:
+        UserError: There are such.
+    """
+    if context.invoked_subcommand is None:
+        return
+    given = [
+        name for name in names or context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")
+    ]
+    if given:
+        command = f"{context.command_path} {context.invoked_subcommand}"
+        raise UserError(f"{command} has options of its own, behind its name ('{command} --help'): leave the others out")
 
 
 def refuse_no_markdown(output: Path) -> None:

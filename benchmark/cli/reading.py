@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from benchmark.cli import completion
-from benchmark.cli.parameters import BatchSize, DataRoots, Device, Home, SeveralResults, Workers
-from benchmark.cli.printing import generated, refuse_no_markdown
+from benchmark.cli.parameters import AsJson, BatchSize, DataRoots, Device, Home, SeveralResults, Workers
+from benchmark.cli.printing import generated, print_json, refuse_no_markdown
 from benchmark.errors import UserError
 from benchmark.system.home import examples_folder, results_folder
 from benchmark.system.progress import Terminal
@@ -49,7 +49,7 @@ def compare(
     published: Annotated[
         bool, typer.Option("--published", help="Hold records (default: of all encoders) against published scores.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     results: SeveralResults = None,
     home: Home = None,
 ) -> None:
@@ -106,7 +106,7 @@ def labels(
     fetch: Annotated[
         bool, typer.Option("--fetch", help="Download the paper's per-label scores (CC BY-NC 4.0).")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     results: SeveralResults = None,
     home: Home = None,
 ) -> None:
@@ -144,6 +144,7 @@ def reproduce(
     print_config: Annotated[
         bool, typer.Option("--print-config", help="Print its choices as a file for bench run --config, and stop.")
     ] = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
@@ -153,13 +154,16 @@ def reproduce(
         display(configuration_text(record), end="")
         return
     from benchmark.jobs import reproduce as work
-    from benchmark.reports.reproduction import format_reproduction
+    from benchmark.reports.reproduction import as_facts, format_reproduction
 
     reproduction = work.reproduce(
         record, home=home, encoder=encoder, task=task, data_roots=tuple(data_root or ()), device=device,
         workers=workers, search=search, report=Terminal(),
     )  # fmt: skip
-    display(format_reproduction(reproduction))
+    if as_json:
+        print_json(as_facts(reproduction))
+    else:
+        display(format_reproduction(reproduction))
     if reproduction.verdict == "other":
         raise typer.Exit(1)
 
@@ -192,7 +196,7 @@ def predict(
     device: Device = "auto",
     batch_size: BatchSize = 32,
     workers: Workers = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Print the labels that an exported probe gives your own files, or write them to a file."""
@@ -236,11 +240,14 @@ def predict(
 
 
 @reading_app.command()
-def doctor(home: Home = None) -> None:
+def doctor(as_json: AsJson = False, home: Home = None) -> None:
     """Say what this machine has, and what is slow here and why: a page that fits a bug report."""
-    from benchmark.reports.doctor import format_doctor
+    from benchmark.reports.doctor import examine, format_doctor
     from benchmark.system.home import home_folder
 
+    if as_json:
+        print_json(examine(home_folder(home)))
+        return
     display(format_doctor(home_folder(home)))
 
 

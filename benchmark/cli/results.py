@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from benchmark.cli.parameters import AsJson, Results, SeveralResults
-from benchmark.cli.printing import generated, refuse_no_markdown, show
+from benchmark.cli.printing import generated, refuse_no_markdown, refuse_stray, show
 from benchmark.cli.reading import refuse_missing, together_of
 from benchmark.cli.table import Curves, RecordedEncoders, RecordedTasks
 from benchmark.errors import UserError
@@ -32,8 +32,8 @@ def listing(
     results: SeveralResults = None,
 ) -> None:
     """Print the scores of all records, a row a record and metric, or look after records and exported probes."""
+    refuse_stray(context)
     if context.invoked_subcommand is not None:
-        _refuse_stray(context)
         return
     if as_json and as_csv:
         raise UserError("--json and --csv are two formats: give one of them")
@@ -55,18 +55,6 @@ def listing(
         display(frame.format_frame(found))
 
 
-def _refuse_stray(context: typer.Context) -> None:
-    """Refuse options of the listing that stand before a command, which would do nothing there.
-
-    Raises:
-        UserError: There are such.
-    """
-    given = [name for name in context.params if str(context.get_parameter_source(name)).endswith("COMMANDLINE")]
-    if given:
-        command = f"bench results {context.invoked_subcommand}"
-        raise UserError(f"{command} has options of its own, behind its name ('{command} --help'): leave the others out")
-
-
 @results_app.command()
 def verify(
     paths: Annotated[
@@ -76,13 +64,14 @@ def verify(
     sign: Annotated[
         bool, typer.Option("--sign", help="Say what differs, and sign it as it is now: for changes made on purpose.")
     ] = False,
+    as_json: AsJson = False,
     results: Results = None,
 ) -> None:
     """Check digests, and scores against saved predictions; exit 1 if anything differs."""
     from benchmark.reports import records
     from benchmark.system.home import results_folder
 
-    show(records.verify(paths or [], results_folder(results), sign=sign))
+    show(records.verify(paths or [], results_folder(results), sign=sign), as_json=as_json)
 
 
 @results_app.command()

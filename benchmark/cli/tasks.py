@@ -9,8 +9,9 @@ import typer
 
 from benchmark.cli import completion
 from benchmark.cli.encoders import ShowByDefault
-from benchmark.cli.parameters import Home
-from benchmark.cli.printing import generated, refuse_no_markdown
+from benchmark.cli.parameters import AsJson, Home
+from benchmark.cli.printing import generated, print_json, refuse_no_markdown, refuse_stray
+from benchmark.errors import UserError
 from benchmark.system.terminal import display
 
 tasks_app = typer.Typer(
@@ -29,13 +30,19 @@ COLUMN = "COLUMN"
 
 @tasks_app.callback(invoke_without_command=True)
 def listing(
-    context: typer.Context, markdown: Markdown = False, output: Output = PAGE, check: Check = False, home: Home = None
+    context: typer.Context,
+    markdown: Markdown = False,
+    output: Output = PAGE,
+    check: Check = False,
+    as_json: AsJson = False,
+    home: Home = None,
 ) -> None:
     """List the tasks, print one card (tasks NAME), or write one for data of your own (tasks new)."""
     context.obj = home
+    refuse_stray(context, "as_json")
     if context.invoked_subcommand is not None:
         return
-    _show(None, home, markdown=markdown, output=output, check=check)
+    _show(None, home, markdown=markdown, output=output, check=check, as_json=as_json)
 
 
 @tasks_app.command("show")
@@ -49,12 +56,13 @@ def show(
     markdown: Markdown = False,
     output: Output = PAGE,
     check: Check = False,
+    as_json: AsJson = False,
     home: Home = None,
 ) -> None:
     """Print one card with what is missing on this machine, or several as a list."""
     if extra is not None:
         raise typer.BadParameter(f"{extra!r} is one argument too many: 'tasks NAME' shows one task, or several as A,B")
-    _show(name, home or context.obj, markdown=markdown, output=output, check=check)
+    _show(name, home or context.obj, markdown=markdown, output=output, check=check, as_json=as_json)
 
 
 @tasks_app.command("new")
@@ -91,7 +99,14 @@ def new(
     display(new_card(source, output, named, root=root, allow_unlabelled=allow_unlabelled, overwrite=overwrite))
 
 
-def _show(name: str | None, home: Path | None, *, markdown: bool, output: Path, check: bool) -> None:
+def _show(name: str | None, home: Path | None, *, markdown: bool, output: Path, check: bool, as_json: bool) -> None:
+    if markdown and as_json:
+        raise UserError("--markdown and --json are two formats: give one of them")
+    if as_json:
+        from benchmark.catalogue import list_tasks
+
+        print_json(list_tasks("all" if name is None else name, home))
+        return
     if markdown:
         refuse_no_markdown(output)
         from benchmark.reports.tasks_page import render

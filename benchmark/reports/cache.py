@@ -7,8 +7,9 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -144,6 +145,14 @@ def format_spaces(home: Path) -> str:
     total = f"{len(spaces)} space(s), {decimal(sum(space.size for space in spaces))} in {home / FOLDER}"
     headers = ["encoder", "version", "tracks", "width", "MB", "changed", "folder"]
     return f"{table(rows, headers, texts=('encoder', 'changed'), spare=('folder', 'version', 'width'))}\n\n{total}"
+
+
+def space_facts(home: Path) -> list[dict[str, Any]]:
+    """Return the spaces below ``home`` for programs: sizes are bytes, times UTC."""
+    return [
+        {**vars(space), "changed": datetime.fromtimestamp(space.changed, UTC).isoformat(timespec="seconds")}
+        for space in cached_spaces(home)
+    ]
 
 
 def verify(home: Path) -> Iterator[Finding]:

@@ -52,6 +52,24 @@ def format_doctor(home: Path) -> str:
     )
 
 
+def examine(home: Path) -> dict[str, Any]:
+    """Return what :func:`format_doctor` tells, for programs; sizes are bytes, and what is not known is ``None``."""
+    machine, accelerators, room = hardware("cpu"), _accelerators(), _free(home)
+    return {
+        "bench": format_version(),
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.release()}",
+        "hardware": machine,
+        "gigaflops": _gigaflops(),
+        "memory_available": _available_bytes(),
+        "data_home_free": room,
+        "accelerators": accelerators,
+        "packages": {name: _version(name) for name in PACKAGES},
+        "extras": extras(),
+        "slow": warnings(machine, accelerators=accelerators, room=room),
+    }
+
+
 def extras() -> dict[str, str]:
     """Return each extra of the package with the versions of its packages, or what is missing of it."""
     try:
@@ -127,11 +145,15 @@ def _cores() -> str:
 
 
 def _available() -> str:
-    if sys.platform == "linux":
-        found = re.search(r"^MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
-        if found:
-            return f"{decimal(int(found[1]) * 1024)} of it available"
-    return "how much of it is available is not known"
+    found = _available_bytes()
+    return "how much of it is available is not known" if found is None else f"{decimal(found)} of it available"
+
+
+def _available_bytes() -> int | None:
+    if sys.platform != "linux":
+        return None
+    found = re.search(r"^MemAvailable:\s+(\d+)", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
+    return None if found is None else int(found[1]) * 1024
 
 
 def _free(home: Path) -> int | None:

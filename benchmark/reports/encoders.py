@@ -44,21 +44,13 @@ def format_encoder(name: str, home: Path) -> str:
     Raises:
         UserError: There is none, or it cannot be made.
     """
-    from benchmark.embeddings.space import space_of
     from benchmark.encoders.base import window_of
     from benchmark.encoders.precomputed.encoder import Precomputed
     from benchmark.encoders.published.weights import WEIGHTS
-    from benchmark.encoders.registry import resolve_one
-    from benchmark.system.stdout import stdout_to_stderr
 
-    encoder: Any = _unfetched(name, home)
-    fingerprint = ""
-    if encoder is None:
-        with stdout_to_stderr():
-            encoder = resolve_one(name, home)
-        if isinstance(encoder, Precomputed):
-            return format_given(encoder)
-        fingerprint = space_of(encoder, None, None).fingerprint
+    encoder, fingerprint = _opened(name, home)
+    if isinstance(encoder, Precomputed):
+        return format_given(encoder)
     lines = [encoder.name, "=" * len(encoder.name)]
     documentation = (encoder.__doc__ or "").strip()
     if documentation:
@@ -80,6 +72,55 @@ def format_encoder(name: str, home: Path) -> str:
     if not fingerprint:
         lines.append(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
     return "\n".join(lines)
+
+
+def declared(name: str, home: Path) -> dict[str, Any]:
+    """Return what the encoder ``name`` declares, for programs; of embeddings that were given much is ``None``.
+
+    Raises:
+        UserError: There is none, or it cannot be made.
+    """
+    from benchmark.encoders.precomputed.encoder import Precomputed
+
+    encoder, fingerprint = _opened(name, home)
+    given = isinstance(encoder, Precomputed)
+    documentation = "" if given else (encoder.__doc__ or "").strip()
+    return {
+        "name": encoder.name,
+        "description": documentation.splitlines()[0] if documentation else "",
+        "version": encoder.version,
+        "dim": encoder.dim,
+        "layers": [] if given else list(encoder.layers or ()),
+        "sample_rate": None if given else encoder.sample_rate,
+        "channels": None if given else encoder.channels,
+        "window_seconds": None if given else encoder.window_seconds,
+        "hop_seconds": None if given else encoder.hop_seconds,
+        "padding": None if given else encoder.padding,
+        "fingerprint": fingerprint or None,
+        "ready": bool(fingerprint),
+        "notes": [] if given else list(encoder.notes),
+    }
+
+
+def _opened(name: str, home: Path) -> tuple[Any, str]:
+    """Return an encoder and its fingerprint; of one without weights its class, and an empty text.
+
+    Raises:
+        UserError: There is none, or it cannot be made.
+    """
+    from benchmark.embeddings.space import space_of
+    from benchmark.encoders.precomputed.encoder import Precomputed
+    from benchmark.encoders.registry import resolve_one
+    from benchmark.system.stdout import stdout_to_stderr
+
+    encoder: Any = _unfetched(name, home)
+    if encoder is not None:
+        return encoder, ""
+    with stdout_to_stderr():
+        encoder = resolve_one(name, home)
+    if isinstance(encoder, Precomputed):
+        return encoder, encoder.fingerprint()
+    return encoder, space_of(encoder, None, None).fingerprint
 
 
 def _unfetched(name: str, home: Path) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.system.tables import table
 
@@ -29,3 +29,17 @@ def format_reproduction(reproduction: Reproduction) -> str:
             f"{record.name} on {record.task.id}, {len(record.seeds.probes)} seed(s): {reproduction.verdict}",
         ]
     )
+
+
+def as_facts(reproduction: Reproduction) -> dict[str, Any]:
+    """Return the same for programs: verdict, every score, and what differs between the runs, in words."""
+    record = reproduction.record
+    return {
+        "task": record.task.id,
+        "encoder": record.name,
+        "run_key": record.run_key,
+        "seeds": list(record.seeds.probes),
+        "verdict": reproduction.verdict,
+        "scores": [{**vars(score), "difference": score.difference} for score in reproduction.scores],
+        "circumstances": list(reproduction.circumstances),
+    }
