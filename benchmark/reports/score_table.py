@@ -15,7 +15,7 @@ from benchmark.errors import UserError
 from benchmark.reports.compare import refuse_unknown, task_ids
 from benchmark.reports.table_look import DIGITS, Bold, Intervals
 from results.intervals import meaning
-from results.leaderboard import NEAR_BEST
+from results.leaderboard.board import NEAR_BEST
 from results.notes import column_notes, encoder_notes, run_of
 from results.partial import is_partial
 from results.record import Record
