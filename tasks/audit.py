@@ -190,8 +190,8 @@ def _refuse_unknown(documented: Mapping[str, int], parts: Sequence[str]) -> None
     possible += [f"absent {part}" for part in parts]
     for name in documented:
         if name not in possible:
-            hint = did_you_mean(name, possible, f"it is one of {', '.join(possible)}")
-            raise TaskError(f"no audit has the fact {name!r}: {hint}")
+            hint = did_you_mean(name, possible, f"name one of {', '.join(possible)}")
+            raise TaskError(f"no audit has the fact {name!r}", hint)
 
 
 def _in_words(found: Audit, name: str, number: int) -> str:

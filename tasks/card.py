@@ -176,21 +176,28 @@ def read_card(path: Path) -> TaskCard:
         text = read_text(path, SETTINGS)
     except FileNotFoundError:
         raise TaskError(
-            f"no task card at {path}: check the path, or list the built-in ones with 'bench tasks'"
+            f"no task card at {path}", "check the path, or list the built-in ones with 'bench tasks'"
         ) from None
     except OSError as error:
-        raise TaskError(f"cannot read the task card {path}: {error}") from None
+        raise TaskError(f"cannot read the task card {path}: {error}", "let it be read, or name another card") from None
     data = parse_toml(text, path)
     try:
         # JSON mode takes lists for tuples and refuses to turn a number into a string or back.
         return TaskCard.model_validate_json(json.dumps(data, default=str), strict=True)
     except RecursionError:
-        raise TaskError(f"the task card {path} is not valid: it is nested too deep") from None
+        raise TaskError(
+            f"the task card {path} is not valid: it is nested too deep",
+            "write it with fewer tables within tables",
+        ) from None
     except ValidationError as error:
         errors = error.errors()
-        problems = "\n".join(dict.fromkeys(f"  {_explain(problem)}" for problem in errors[:SHOWN]))
-        problems += f"\n  … and {len(errors) - SHOWN} more" if len(errors) > SHOWN else ""
-        raise TaskError(f"the task card {path} is not valid:\n{problems}") from None
+        problems = list(dict.fromkeys(f"  {_explain(problem)}" for problem in errors[:SHOWN]))
+        problems += [f"  … and {len(errors) - SHOWN} more"] if len(errors) > SHOWN else []
+        raise TaskError(
+            f"the task card {path} is not valid",
+            "mend these keys, which docs/tasks.md explains",
+            problems,
+        ) from None
 
 
 def _explain(problem: object) -> str:

@@ -57,7 +57,10 @@ def expanded(path: str | Path) -> Path:
     try:
         return Path(path).expanduser()
     except RuntimeError:
-        raise TaskError(f"{path}: no home folder of {Path(path).parts[0]!r} is known on this machine") from None
+        raise TaskError(
+            f"{path}: no home folder of {Path(path).parts[0]!r} is known on this machine",
+            "write the folder out in full",
+        ) from None
 
 
 def resolved(path: Path) -> Path:
@@ -69,7 +72,10 @@ def resolved(path: Path) -> Path:
     try:
         return path.resolve()
     except (OSError, RuntimeError):  # the second up to Python 3.12
-        raise TaskError(f"{path} cannot be followed: a link on the way leads to itself") from None
+        raise TaskError(
+            f"{path} cannot be followed: a link on the way leads to itself",
+            "remove or mend that link (ls -l shows where it leads)",
+        ) from None
 
 
 def refuse_no_file(path: Path, limit: int | None = None) -> int:
@@ -82,12 +88,18 @@ def refuse_no_file(path: Path, limit: int | None = None) -> int:
     try:
         found = os.stat(path)  # noqa: PTH116, which may be patched for all readers at once
     except ValueError:
-        raise TaskError(f"{str(path)!r} is no name that a file can have") from None
+        raise TaskError(
+            f"{str(path)!r} is no name that a file can have",
+            "check how the name is written: it holds a character that no file system takes",
+        ) from None
     if not stat.S_ISREG(found.st_mode):
         what = _KINDS.get(stat.S_IFMT(found.st_mode), "no ordinary file")
-        raise TaskError(f"cannot read {path}: it is {what}, not a file")
+        raise TaskError(f"cannot read {path}: it is {what}, not a file", "name a file")
     if limit is not None and found.st_size > limit:
-        raise TaskError(f"cannot read {path}: it has {found.st_size:,} bytes, and such a file may have {limit:,}")
+        raise TaskError(
+            f"cannot read {path}: it has {found.st_size:,} bytes, and such a file may have {limit:,}",
+            "check that it is the file that is meant",
+        )
     return found.st_size
 
 
@@ -102,12 +114,18 @@ def read_bytes(path: Path, limit: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     with open(descriptor, "rb") as file:  # noqa: PTH123, of a descriptor that no pipe can hold up
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise TaskError(f"cannot read {path}: it is no file any more")
+            raise TaskError(
+                f"cannot read {path}: it is no file any more",
+                "run the same command again when nothing else writes there",
+            )
         content = file.read(size + 1)  # room for as much is made before it is read
         while len(content) <= limit and (more := file.read(BLOCK)):  # a file that grows, or does not say its size
             content += more
     if len(content) > limit:
-        raise TaskError(f"cannot read {path}: it has more than the {limit:,} bytes that such a file may have")
+        raise TaskError(
+            f"cannot read {path}: it has more than the {limit:,} bytes that such a file may have",
+            "check that it is the file that is meant",
+        )
     return content
 
 
@@ -123,7 +141,7 @@ def read_text(path: Path, limit: int) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise TaskError(f"{path} is not UTF-8 text ({error.reason} in line {line}): save it as UTF-8") from None
+        raise TaskError(f"{path} is not UTF-8 text ({error.reason} in line {line})", "save it as UTF-8") from None
 
 
 def parse_toml(text: str, path: Path) -> dict[str, Any]:
@@ -134,11 +152,16 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
     """
     for number, line in enumerate(text.splitlines(), start=1):
         if line.count(".") > DOTS and _TOML_TEXTS.sub("", line).count(".") > DOTS:
-            raise TaskError(f"{path}, line {number}: a key of more than {DOTS} parts")
+            raise TaskError(
+                f"{path}, line {number}: a key of more than {DOTS} parts",
+                "write fewer dots, or quote the text",
+            )
     try:
         found = tomllib.loads(text)
     except RecursionError:
-        raise TaskError(f"{path} is not valid TOML: it is nested too deep") from None
+        raise TaskError(
+            f"{path} is not valid TOML: it is nested too deep", "write it with fewer tables within tables"
+        ) from None
     except ValueError as error:  # also of a number that is too long
         raise TaskError(f"{path} is not valid TOML: {str(error).partition('; use sys.')[0]}") from None
     waiting: list[Any] = [found]
@@ -192,11 +215,17 @@ def parse_json(text: str, path: Path, hook: Callable[[dict[str, Any]], Any] | No
     try:
         return json.loads(text, object_hook=hook)
     except json.JSONDecodeError as error:
-        raise TaskError(f"{path}, line {error.lineno}: not JSON ({error.msg}): is the file truncated?") from None
+        raise TaskError(
+            f"{path}, line {error.lineno}: not JSON ({error.msg}): is the file truncated?",
+            "Get it again, or mend that line",
+        ) from None
     except RecursionError:
-        raise TaskError(f"{path} is not read: its JSON is nested too deep") from None
+        raise TaskError(f"{path} is not read: its JSON is nested too deep", "get the file again") from None
     except ValueError as error:
-        raise TaskError(f"{path} is not read: {str(error).partition('; use sys.')[0]}") from None
+        raise TaskError(
+            f"{path} is not read: {str(error).partition('; use sys.')[0]}",
+            "mend that number, or get the file again",
+        ) from None
 
 
 def gunzip(content: bytes, path: Path) -> bytes:
@@ -214,7 +243,10 @@ def gunzip(content: bytes, path: Path) -> bytes:
         part = member.decompress(rest, room + 1)
         room -= len(part)
         if room < 0:
-            raise TaskError(f"refusing {path}: {len(content):,} bytes that would become more than {limit:,} are a bomb")
+            raise TaskError(
+                f"refusing {path}: {len(content):,} bytes that would become more than {limit:,} are a bomb",
+                "get it again from where it was published",
+            )
         if not member.eof:
             raise EOFError("it ends before its end-of-stream mark")
         parts.append(part)
@@ -240,16 +272,21 @@ def check_npy(file: IO[bytes], size: int, what: str) -> None:
     except OSError:
         raise
     except Exception as error:  # what NumPy's reader of Python's syntax raises is not written down
-        raise TaskError(f"{what} is not a NumPy array of numbers or text ({str(error)[:200]})") from None
+        raise TaskError(
+            f"{what} is not a NumPy array of numbers or text ({str(error)[:200]})",
+            "save it again with numpy.save, or get it again",
+        ) from None
     held = size - file.tell()
     file.seek(0)
     if dtype.hasobject:
         raise TaskError(
-            f"{what} is not a NumPy array of numbers or text (it holds Python objects, which are never loaded)"
+            f"{what} is not a NumPy array of numbers or text (it holds Python objects, which are never loaded)",
+            "convert them, for instance with array.astype(str) or array.astype('float32'), and save it again",
         )
     if any(side < 0 for side in shape) or math.prod(shape) * max(dtype.itemsize, 1) > held:
         raise TaskError(
-            f"{what} is not a NumPy array of numbers or text (it says {shape} of {dtype}, and has {held:,} bytes)"
+            f"{what} is not a NumPy array of numbers or text (it says {shape} of {dtype}, and has {held:,} bytes)",
+            "it is cut off, or changed: get it again",
         )
 
 
@@ -264,4 +301,7 @@ def load_npy(content: bytes, what: str) -> np.ndarray:
     try:
         return np.lib.format.read_array(file, allow_pickle=False)
     except (ValueError, EOFError, OSError, MemoryError) as error:
-        raise TaskError(f"{what} is not a NumPy array of numbers or text ({error})") from None
+        raise TaskError(
+            f"{what} is not a NumPy array of numbers or text ({error})",
+            "save it again with numpy.save, or get it again",
+        ) from None

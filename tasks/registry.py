@@ -45,14 +45,14 @@ def collection_module(name: str) -> Any:
         TaskError: There is no such collection.
     """
     if not collection_exists(name):
-        raise TaskError(unknown_collection(name))
+        raise TaskError(f"unknown collection {name!r}", collection_meant(name))
     return importlib.import_module(f"tasks.collections.{name}")
 
 
-def unknown_collection(name: str) -> str:
-    """Return in words that there is no collection ``name``, and which there are."""
-    hint = did_you_mean(name.lower(), COLLECTIONS, f"there are {', '.join(COLLECTIONS)}")
-    return f"unknown collection {name!r}: {hint} (audio of your own is named by 'manifest')"
+def collection_meant(name: str) -> str:
+    """Return in words which collection was probably meant by ``name``, or which there are."""
+    hint = did_you_mean(name.lower(), COLLECTIONS, f"write one of {', '.join(COLLECTIONS)}")
+    return f"{hint} (audio of your own is named by 'manifest')"
 
 
 @dataclass(frozen=True)
@@ -123,8 +123,8 @@ class Task:
         if self.size_differences(items):
             advice = "mend the manifest or the card" if self.card.manifest else "remove that folder and run again"
             raise TaskError(
-                f"the task {self.card.id!r} should have {self.card.sizes} items, but {manifest} gives "
-                f"{items.counts()}: {advice}"
+                f"the task {self.card.id!r} should have {self.card.sizes} items, but {manifest} gives {items.counts()}",
+                advice,
             )
         return items
 
@@ -169,7 +169,10 @@ def builtin_tasks() -> Mapping[str, Task]:
     for path in sorted(folder.glob("*.toml")):
         card = read_card(path)
         if card.collection is None or not collection_exists(card.collection):
-            raise TaskError(f"{path}: unknown collection {card.collection!r}")
+            raise TaskError(
+                f"{path}: unknown collection {card.collection!r}",
+                f"{collection_meant(str(card.collection))}",
+            )
         cards[card.id] = Task(card, path)
     return cards
 
@@ -202,9 +205,12 @@ def find(names: str | Iterable[str], home: Path | None = None, data_roots: Seque
         for task in [_mirdata(name, home, data_roots)] if name.startswith("mirdata:") else _find_one(name):
             known = tasks.setdefault(task.card.id, task)
             if known.source != task.source:
-                raise TaskError(f"two cards have the id {task.card.id!r}: {known.source} and {task.source}")
+                raise TaskError(
+                    f"two cards have the id {task.card.id!r}: {known.source} and {task.source}",
+                    "leave one out, or change the id of one",
+                )
     if not tasks:
-        raise TaskError("no task was named: list them with 'bench tasks'")
+        raise TaskError("no task was named", "list them with 'bench tasks'")
     return list(tasks.values())
 
 
@@ -216,10 +222,10 @@ def _mirdata(name: str, home: Path | None, data_roots: Sequence[str]) -> Task:
     root = parse_data_roots(data_roots).get(collection)
     if root is None:
         if home is None:
-            raise TaskError(f"where {name!r} lies is not known: give --data-root {collection}=DIR")
+            raise TaskError(f"where {name!r} lies is not known", f"give --data-root {collection}=DIR")
         root = home / "collections" / collection
     if not root.is_dir():
-        raise TaskError(f"no data for {name!r} at {root}: put them there, or give --data-root {collection}=DIR")
+        raise TaskError(f"no data for {name!r} at {root}", f"put them there, or give --data-root {collection}=DIR")
     card, items = task_for(name, root)
     return Task(card, root, items)
 
@@ -229,10 +235,13 @@ def _find_one(name: str) -> list[Task]:
         path = resolved(as_on_disk([expanded(name)])[0])
         task = Task(read_card(path), path)
         if task.card.collection is not None and not collection_exists(task.card.collection):
-            raise TaskError(f"{path}: {unknown_collection(task.card.collection)}")
+            raise TaskError(
+                f"{path}: unknown collection {task.card.collection!r}",
+                f"{collection_meant(task.card.collection)}",
+            )
         builtin = builtin_tasks().get(task.card.id)
         if builtin is not None and builtin.source != path:
-            raise TaskError(f"{path}: {task.card.id!r} is the id of a built-in task: choose another id for the card")
+            raise TaskError(f"{path}: {task.card.id!r} is the id of a built-in task", "choose another id for the card")
         return [task]
     if name.lower().endswith(TABLES) or (os.sep in name and expanded(name).is_dir()):
         _refuse_no_card(name)
@@ -253,7 +262,7 @@ def _find_one(name: str) -> list[Task]:
             return matches
     known = [*tasks, *aliases, *by_group]
     hint = did_you_mean(key, known, "list them with 'bench tasks'", names=3, cutoff=0.5)
-    raise TaskError(f"no task, alias or group fits {name!r}: {hint} (the path of a card ends in .toml)")
+    raise TaskError(f"no task, alias or group fits {name!r}", f"{hint} (the path of a card ends in .toml)")
 
 
 def _refuse_no_card(name: str) -> None:
@@ -266,7 +275,7 @@ def _refuse_no_card(name: str) -> None:
     folder = path if path.is_dir() else path.parent
     what = "a folder" if path.is_dir() else "a table"
     if not path.exists():
-        raise TaskError(f"there is no file {name} (and a task is named by its card, a .toml file): check the path")
+        raise TaskError(f"there is no file {name} (and a task is named by its card, a .toml file)", "check the path")
     fits: list[Path] = []
     here: Iterable[Path] = () if path.is_dir() else Path().glob("*.toml")  # where 'bench tasks new' writes one
     for card in [*sorted(folder.glob("*.toml"))[:CARDS], *sorted(here)[:CARDS]]:
@@ -278,8 +287,8 @@ def _refuse_no_card(name: str) -> None:
             continue
     if fits:
         names = " or ".join(f"--task {shlex.quote(str(card))}" for card in fits[:3])
-        raise TaskError(f"{name} is {what}; a task is named by its card: {names}")
+        raise TaskError(f"{name} is {what}, and a task is named by its card", f"give {names}")
     raise TaskError(
-        f"{name} is {what}, and a task is named by its card, of which there is none beside it. Write one: "
-        f"bench tasks new {shlex.quote(name)}"
+        f"{name} is {what}, and a task is named by its card, of which there is none beside it",
+        f"Write one: bench tasks new {shlex.quote(name)}",
     )

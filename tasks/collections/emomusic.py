@@ -49,7 +49,10 @@ def items(card: TaskCard, root: Path) -> Items:
         ids.take(str(song.number), song.record)
     for target in card.targets:
         if target not in TARGETS:
-            raise TaskError(f"the card {card.id!r} predicts {target!r}; EmoMusic has {', '.join(TARGETS)}")
+            raise TaskError(
+                f"the card {card.id!r} predicts {target!r}, which EmoMusic does not have",
+                f"write one of {', '.join(TARGETS)} there",
+            )
     folder = choose_folder(root, ("clips_45seconds", "audio"), [f"{song.number}.mp3" for song in songs])
     return Items(
         tuple(ids.taken),
@@ -76,7 +79,7 @@ def _songs(root: Path) -> Iterable[Song]:
         return _from_jukemir(root / JUKEMIR)
     if (root / SONGS).exists():
         return _from_tables(root / SONGS, root / RATINGS)
-    raise TaskError(f"there are no annotations of EmoMusic in {root}: put {JUKEMIR} there, or {SONGS} and {RATINGS}")
+    raise TaskError(f"there are no annotations of EmoMusic in {root}", f"put {JUKEMIR} there, or {SONGS} and {RATINGS}")
 
 
 def _from_jukemir(path: Path) -> Iterator[Song]:
@@ -110,7 +113,10 @@ def _from_tables(songs_path: Path, ratings_path: Path) -> Iterator[Song]:
             raise record.error(f"the song {number} {fault}")
         yield _song(record, number, record.text("Artist"), record.text("Mediaeval 2013 set"), rated.pop(number))
     if rated:
-        raise TaskError(f"{ratings_path} rates {len(rated)} songs, such as {min(rated)}, that are not in {songs_path}")
+        raise TaskError(
+            f"{ratings_path} rates {len(rated)} songs, such as {min(rated)}, that are not in {songs_path}",
+            "fetch both again: bench data fetch emo",
+        )
 
 
 def _song(record: Record, number: int, artist: str, song_set: str, ratings: dict[str, float]) -> Song:

@@ -145,7 +145,8 @@ def _mtg_tracks(root: Path) -> Iterator[Track]:
         yield Track(number, _flat(key, record), found.pop(), credited[number], record)
     if missing:
         raise TaskError(
-            f"{root / KEYS} lacks {len(missing)} tracks, such as {min(missing)}, that are in {ARTISTS}: was it cut?"
+            f"{root / KEYS} lacks {len(missing)} tracks, such as {min(missing)}, that are in {ARTISTS}: was it cut?",
+            "Fetch it again: bench data fetch gs_key",
         )
 
 

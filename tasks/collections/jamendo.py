@@ -42,7 +42,10 @@ def items(card: TaskCard, root: Path) -> Items:
             in full.
     """
     if card.id not in TABLES or card.labels is None:
-        raise TaskError(f"the collection jamendo has the tasks {', '.join(TABLES)}, not {card.id!r}")
+        raise TaskError(
+            f"the collection jamendo has no task {card.id!r}",
+            f"write one of {', '.join(TABLES)} as id into the card",
+        )
     column = {label: i for i, label in enumerate(card.labels)}
     ids: list[str] = []
     artists: list[str] = []
@@ -71,7 +74,7 @@ def items(card: TaskCard, root: Path) -> Items:
             found.append([column[tag] for tag in row[5:]])
         problems.refuse()
         if split not in splits:
-            raise TaskError(f"{path} has no tracks: {ADVICE}")
+            raise TaskError(f"{path} has no tracks", ADVICE)
     targets = np.zeros((len(ids), len(column)), np.float32)
     targets[np.repeat(np.arange(len(ids)), [len(tags) for tags in found]), np.concatenate(found)] = 1
     audio = choose_folder(root.absolute(), ("audio",), FOLDERS)
@@ -115,7 +118,7 @@ def _rows(path: Path) -> Iterable[tuple[int, list[str]]]:
     rows = read_rows(path, "\t", ADVICE)
     line, header = next(rows)
     if header != HEADER:
-        raise TaskError(f"{path}, line {line}: the header should be {' '.join(HEADER)}, but is {header}: {ADVICE}")
+        raise TaskError(f"{path}, line {line}: the header should be {' '.join(HEADER)}, but is {header}", ADVICE)
     return rows
 
 

@@ -80,7 +80,8 @@ def _clips(root: Path, labels: tuple[str, ...]) -> Iterable[Clip]:
     if (root / TAGS).exists():
         return _from_tables(root / TAGS, root / CLIPS, labels)
     raise TaskError(
-        f"there are no annotations of MagnaTagATune in {root}: put {JUKEMIR} there, or {TAGS} together with {CLIPS}"
+        f"there are no annotations of MagnaTagATune in {root}",
+        f"put {JUKEMIR} there, or {TAGS} together with {CLIPS}",
     )
 
 

@@ -38,7 +38,10 @@ def items(card: TaskCard, root: Path) -> Items:
     index = label_indices(card)
     output = card.targets[0]
     if output not in LABEL_OF:
-        raise TaskError(f"the card {card.id!r} predicts {output!r}; NSynth has {', '.join(LABEL_OF)}")
+        raise TaskError(
+            f"the card {card.id!r} predicts {output!r}, which NSynth does not have",
+            f"write one of {', '.join(LABEL_OF)} there",
+        )
     label_of = LABEL_OF[output]
     ids = Ids()
     splits: list[str] = []

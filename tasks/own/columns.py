@@ -120,8 +120,11 @@ def roles_of(table: Table, named: Named, below: AudioBelow) -> Roles:
         unclear.append(str(error))
     if unclear:
         have = ", ".join(table.header[:20]) + (", …" if len(table.header) > 20 else "")
-        lines = "".join(f"\n  {text}" for text in unclear)
-        raise TaskError(f"{table.path} has the columns {have}. Not clear is:{lines}")
+        raise TaskError(
+            f"{table.path} has the columns {have}, and not all are clear",
+            "say what they are with the options named here",
+            [f"  {text}" for text in unclear],
+        )
     assert kind.kind is not None
     return Roles(audio, found, id_column, split, group, targets, kind.kind, kind, binary, told)
 
@@ -140,11 +143,11 @@ def _refuse_unknown(table: Table, named: Named) -> None:
     asked = [(option, name) for option, name in given.items() if name is not None]
     asked += [("target", name) for name in (target_columns(table, named.target) if named.target is not None else [])]
     if named.target is not None and not target_columns(table, named.target):
-        raise TaskError("--target is empty: name a column")
+        raise TaskError("--target is empty", "name a column")
     for option, name in asked:
         if composed(name) not in table.header:
-            hint = did_you_mean(name, table.header, f"it has {', '.join(table.header[:20])}")
-            raise TaskError(f"--{option} {name}: {table.path} has no such column; {hint}")
+            hint = did_you_mean(name, table.header, f"name one of {', '.join(table.header[:20])}")
+            raise TaskError(f"--{option} {name}: {table.path} has no such column", hint)
 
 
 def _audio(table: Table, named: Named, below: AudioBelow) -> tuple[str, FoundAudio, str]:
@@ -215,7 +218,7 @@ def _id(table: Table, named: Named, audio: str, taken: set[str | None]) -> tuple
     if named.id is not None:
         problem = _not_ids(table, named.id)
         if problem:
-            raise TaskError(f"--id {named.id}: {problem}. Name another column, or leave it out: ids are then made")
+            raise TaskError(f"--id {named.id}: {problem}", "Name another column, or leave it out: ids are then made")
         return named.id, f"{named.id}: as you say"
     fits = [
         name for name in table.header

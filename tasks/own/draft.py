@@ -107,8 +107,8 @@ def draft_of_table(path: Path, card: Path, command: str, named: Named, root: Pat
     different = sorted({label for of_row in labels for label in of_row})
     if KINDS[roles.kind].has_labels and not KINDS[roles.kind].several and len(different) < 2:
         raise TaskError(
-            f"every row of {path} has the same {roles.targets[0]}: there is nothing to tell apart. Name another column "
-            "with --target"
+            f"every row of {path} has the same {roles.targets[0]}: there is nothing to tell apart",
+            "Name another column with --target",
         )
     reasons = _why_rewritten(table, roles, labels)
     notes = [*_row_notes(table, roles, labels), *_label_notes(different)]
@@ -178,7 +178,8 @@ def _why_rewritten(table: Table, roles: Roles, labels: Sequence[Sequence[str]]) 
         reasons.append("numbers have a decimal comma")
     if KINDS[roles.kind].several and any("|" in label for of_row in labels for label in of_row):
         raise TaskError(
-            f"labels of {table.path} hold '|', which separates labels in a manifest: write another sign in them"
+            f"labels of {table.path} hold '|', which separates labels in a manifest",
+            "write another sign in them",
         )
     return reasons
 

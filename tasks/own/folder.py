@@ -59,13 +59,14 @@ def read_folder(folder: Path, allow_unlabelled: int = 0) -> LabelledFolder:
     found = [(path, path.relative_to(folder).parts) for path in all_files(folder)]
     sounds = [(path, parts) for path, parts in found if path.suffix.lower() in AUDIO_SUFFIXES]
     tables = [path for path, _ in found if path.suffix.lower() in TABLES]
-    hint = ""
+    hint = also = ""
     if tables:
-        hint = f". It has {tables[0].relative_to(folder)}: to take labels from that, bench tasks new '{tables[0]}'"
+        hint = f"Take the labels of {tables[0].relative_to(folder)}, if they are in that: bench tasks new '{tables[0]}'"
+        also = f", or take the labels of {tables[0].relative_to(folder)}: bench tasks new '{tables[0]}'"
     if not sounds:
         raise TaskError(
-            f"no audio file lies in {folder} or below it (looked for {', '.join(sorted(AUDIO_SUFFIXES))})"
-            + (hint or ". Name the folder that has a sub-folder of audio for each label")
+            f"no audio file lies in {folder} or below it (looked for {', '.join(sorted(AUDIO_SUFFIXES))})",
+            hint or "Name the folder that has a sub-folder of audio for each label",
         )
     by_split = _are_splits(folder, sorted({parts[0] for _, parts in sounds if len(parts) > 1}))
     depth = 2 if by_split else 1  # folders above a labelled file, at least
@@ -74,14 +75,14 @@ def read_folder(folder: Path, allow_unlabelled: int = 0) -> LabelledFolder:
     if not labelled:
         where = "the folders of the splits" if by_split else str(folder)
         raise TaskError(
-            f"all {len(sounds)} audio files lie in {where} itself: labels are the names of sub-folders"
-            + (hint or ". Put the files of each label into a folder of its name, or write a CSV with path,label")
+            f"all {len(sounds)} audio files lie in {where} itself: labels are the names of sub-folders",
+            hint or "Put the files of each label into a folder of its name, or write a CSV with path,label",
         )
     if len(bare) > allow_unlabelled:
         names = [str(path.relative_to(folder)) for path in bare]
         raise TaskError(
-            f"{len(bare)} audio file(s) lie beside the folders of labels, so that they have none: {_some(names)}. Move "
-            f"each into a folder of labels, or leave them out with --allow-unlabelled {len(bare)}" + hint
+            f"{len(bare)} audio file(s) lie beside the folders of labels, so that they have none: {_some(names)}",
+            f"Move each into a folder of labels, or leave them out with --allow-unlabelled {len(bare)}{also}",
         )
     files = tuple(
         LabelledFile(
@@ -96,8 +97,8 @@ def read_folder(folder: Path, allow_unlabelled: int = 0) -> LabelledFolder:
     counts = Counter(file.label for file in files)
     if len(counts) < 2:
         raise TaskError(
-            f"all {len(files)} files of {folder} have the label {next(iter(counts))!r}: a task needs two at least. "
-            "Name the folder whose sub-folders are the labels" + hint
+            f"all {len(files)} files of {folder} have the label {next(iter(counts))!r}: a task needs two at least",
+            f"Name the folder whose sub-folders are the labels{also}",
         )
     return LabelledFolder(files, _told(files, by_split), tuple(_notes(folder, found, bare, counts)))
 
@@ -114,8 +115,8 @@ def _are_splits(folder: Path, names: Sequence[str]) -> bool:
     if are_splits(known):
         others = [name for name in names if not split_named(name)]
         raise TaskError(
-            f"{folder} has the folders {', '.join(known)}, which are splits, beside {_some(others)}: splits or labels? "
-            "Leave only folders of splits there, with labels below them, or only labels; or rename a label"
+            f"{folder} has the folders {', '.join(known)}, which are splits, beside {_some(others)}: splits or labels?",
+            "Leave only folders of splits there, with labels below them, or only labels; or rename a label",
         )
     return False
 

@@ -50,8 +50,8 @@ def parse_shares(text: str) -> tuple[float, float, float]:
     total = sum(shares)
     if len(shares) != 3 or not all(share > 0 for share in shares) or not (abs(total - 1) < 1e-6 or total == 100):
         raise TaskError(
-            f"--shares {text}: it takes the shares of train, valid and test, three numbers above 0 whose sum is 1, "
-            "such as 0.8,0.1,0.1"
+            f"--shares {text}: these are no shares of train, valid and test",
+            "give three numbers above 0 whose sum is 1, such as 0.8,0.1,0.1",
         )
     train, valid, test = (share / total for share in shares)
     return train, valid, test
@@ -98,8 +98,9 @@ def new_split(
         needed = ", ".join(f"{split} {LEAST[split]}" for split in wanted)
         raise TaskError(
             f"{card.id} cannot be split: it has {number_of} {what}{' in train' if present else ''}, and "
-            f"{sum(LEAST[split] for split in wanted)} are the least ({needed}). Add items"
-            + (" of other groups, or split by a column of more groups: --by COLUMN" if group is not None else "")
+            f"{sum(LEAST[split] for split in wanted)} are the least ({needed})",
+            "Add items"
+            + (" of other groups, or split by a column of more groups: --by COLUMN" if group is not None else ""),
         ) from None
     splits = list(present) or [""] * len(units)
     for row, part in zip(rows, parts, strict=True):
@@ -130,7 +131,8 @@ def new_folds(table: Table, card: TaskCard, by: str | None, folds: int, seed: in
     assert columns is not None
     if folds < FEWEST_FOLDS:
         raise TaskError(
-            f"--folds {folds}: a task needs {FEWEST_FOLDS} at least, one for test, one for validation, one to train on"
+            f"--folds {folds}: one is for test, one for validation, one to train on",
+            f"give {FEWEST_FOLDS} at least",
         )
     group = columns.group if by is None else composed(by)
     _refuse_missing(table, card, by)
@@ -144,7 +146,8 @@ def new_folds(table: Table, card: TaskCard, by: str | None, folds: int, seed: in
     except TaskError:
         raise TaskError(
             f"{card.id} cannot be dealt into {folds} folds: it has {len(set(units))} {what}, and {least * folds} are "
-            "the least, two for each. Name fewer folds, or a column of more groups: --by COLUMN"
+            "the least, two for each",
+            "Name fewer folds, or a column of more groups: --by COLUMN",
         ) from None
     name = free_name("fold", table.header)
     notes = _notes(merged, group, "folds")
@@ -170,13 +173,14 @@ def _refuse_missing(table: Table, card: TaskCard, by: str | None) -> None:
     if missing:
         raise TaskError(
             f"the manifest {table.path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; it "
-            f"has {', '.join(table.header[:20])}. Mend the card, or write a new one: bench tasks new {table.path.name}"
+            f"has {', '.join(table.header[:20])}",
+            f"Mend the card, or write a new one: bench tasks new {table.path.name}",
         )
     group = columns.group if by is None else composed(by)
     if group is not None and group not in table.header:
-        hint = did_you_mean(group, table.header, f"it has {', '.join(table.header[:20])}")
+        hint = did_you_mean(group, table.header, f"name one of {', '.join(table.header[:20])}")
         said = f"--by {by}: " if by is not None else f"the card {card.id!r} names the group {group!r}: "
-        raise TaskError(f"{said}{table.path} has no such column; {hint}")
+        raise TaskError(f"{said}{table.path} has no such column", hint)
 
 
 def _present(table: Table, card: TaskCard, *, anew: bool) -> list[str]:
@@ -194,15 +198,16 @@ def _present(table: Table, card: TaskCard, *, anew: bool) -> list[str]:
         odd = [row for row, split in zip(table.numbers, found, strict=True) if not split]
         why = f"{cells[found.index('')]!r} in {rows_in_words(odd)} is no split" if odd else "it has no train"
         raise TaskError(
-            f"the column {name!r} of {table.path} is no split that can be completed: {why}. Mend it, or make a new "
-            "split of all items with --overwrite"
+            f"the column {name!r} of {table.path} is no split that can be completed: {why}",
+            "Mend it, or make a new split of all items with --overwrite",
         )
     counts = Counter(found)
     if set(counts) == set(SPLITS):
         told = ", ".join(f"{split} {counts[split]}" for split in SPLITS)
         raise TaskError(
-            f"{table.path} has a split already ({told}). Run it as it is, or make another with --overwrite: its "
-            "numbers cannot be compared with those of the present one"
+            f"{table.path} has a split already ({told})",
+            "Run it as it is, or make another with --overwrite: its numbers cannot be compared with those of the "
+            "present one",
         )
     return [] if set(counts) == {"train"} else found
 
@@ -232,15 +237,22 @@ def _membership(table: Table, card: TaskCard) -> np.ndarray:
         problems += [(row, f"label {label!r} is not in the card's labels") for label in held if label not in known]
     _refuse_rows(table, problems)
     if not kind.several and len(labels) < 2:
-        raise TaskError(f"all items of {card.id!r} are of one class: there is nothing to tell apart, nor to split by")
+        raise TaskError(
+            f"all items of {card.id!r} are of one class: there is nothing to tell apart, nor to split by",
+            f"Add items of another class to {table.path}",
+        )
     encoded = KINDS[card.kind].encode(names, labels)
     return kind.membership(encoded, len(labels))
 
 
 def _refuse_rows(table: Table, problems: Sequence[tuple[int, str]]) -> None:
     if problems:
-        lines = "\n".join(f"  {line}" for line in fold_alike(problems)[:20])
-        raise TaskError(f"{table.path} cannot be split as it is; mend these rows:\n{lines}")
+        lines = [f"  {line}" for line in fold_alike(problems)[:20]]
+        raise TaskError(
+            f"{table.path} cannot be split as it is",
+            "mend these rows",
+            lines,
+        )
 
 
 def _refuse_empty(table: Table, group: str | None) -> None:
@@ -249,8 +261,8 @@ def _refuse_empty(table: Table, group: str | None) -> None:
     empty = [row for row, cell in zip(table.numbers, table.column(group), strict=True) if not visible(cell)]
     if empty:
         raise TaskError(
-            f"{table.path} cannot be split by {group!r}, which is empty in {rows_in_words(empty)}: fill these cells, "
-            "or split by another column"
+            f"{table.path} cannot be split by {group!r}, which is empty in {rows_in_words(empty)}",
+            "fill these cells, or split by another column",
         )
 
 
@@ -283,7 +295,8 @@ def _refuse_unseen(card: TaskCard, member: np.ndarray, splits: Sequence[str], wh
     if unseen:
         raise TaskError(
             f"{card.id} cannot be split: {unseen} label(s) would be in valid or test and not in train, for there are "
-            f"too few {what} of them. Add items, join rare labels, or split by another column"
+            f"too few {what} of them",
+            "Add items, join rare labels, or split by another column",
         )
 
 

@@ -54,7 +54,10 @@ def split_groups(
     units = int(unit_of.max()) + 1 if len(unit_of) else 0
     least = [1] * len(shares) if least is None else list(least)
     if units < sum(least):
-        raise TaskError(f"there are {units} groups, and {sum(least)} are needed ({', '.join(map(str, least))})")
+        raise TaskError(
+            f"there are {units} groups, and {sum(least)} are needed ({', '.join(map(str, least))})",
+            "give more groups, or name fewer parts",
+        )
     size = np.bincount(unit_of, minlength=units).astype(float)
     held = np.zeros((units, member.shape[1]))
     np.add.at(held, unit_of, member.astype(float))

@@ -68,26 +68,29 @@ def read_table(path: Path) -> Table:
     if first.strip().casefold().startswith("sep=") and len(first.strip()) == 5:  # Excel's own hint
         given, text = first.strip()[4], rest
     if text.lstrip()[:1] in ("{", "["):
-        raise TaskError(f"{path} is JSON, not a table: write it as CSV, a row an item, with a first row of names")
+        raise TaskError(f"{path} is JSON, not a table", "write it as CSV, a row an item, with a first row of names")
     separator = given or _separator(text)
     header, rows, numbers = _parse(path, text, separator, 2 if given else 1)
     if not any(header):
-        raise TaskError(f"{path} has no header: its first row has to name the columns, such as path,label")
+        raise TaskError(
+            f"{path} has no header",
+            "write the names of the columns, such as path,label, into its first row",
+        )
     if len(header) == 1:
         raise TaskError(
-            f"{path} has one column ({header[0][:80]}): a table needs two at least, for audio files and for labels. "
-            f"Cells may be separated by {', '.join(SEPARATORS.values())}"
+            f"{path} has one column ({header[0][:80]})",
+            f"write two at least, for audio files and for labels, separated by {', '.join(SEPARATORS.values())}",
         )
     if any(Path(name).suffix.lower() in AUDIO_SUFFIXES for name in header):
         raise TaskError(
-            f"{path} has no header: its first row is data ({', '.join(header)[:80]}). Write a row of names above it, "
-            "such as path,label"
+            f"{path} has no header: its first row is data ({', '.join(header)[:80]})",
+            "Write a row of names above it, such as path,label",
         )
     twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
     if twice:
-        raise TaskError(f"{path} has the column(s) {', '.join(twice)} more than once: give each a name of its own")
+        raise TaskError(f"{path} has the column(s) {', '.join(twice)} more than once", "give each a name of its own")
     if not rows:
-        raise TaskError(f"{path} has a header and no rows: write a row for each audio file below it")
+        raise TaskError(f"{path} has a header and no rows", "write a row for each audio file below it")
     names = tuple(name or f"(column {place})" for place, name in enumerate(header, start=1))
     return Table(path, names, tuple(rows), tuple(numbers), separator, separator == "," and encoded and not given)
 
@@ -97,14 +100,17 @@ def _text(path: Path) -> tuple[str, bool]:
     try:
         content = read_bytes(path, TABLE)
     except FileNotFoundError:
-        raise TaskError(f"there is no file or folder {path}: check the path") from None
+        raise TaskError(f"there is no file or folder {path}", "check the path") from None
     except OSError as error:
-        raise TaskError(f"cannot read {path}: {error.strerror or error}") from None
+        raise TaskError(
+            f"cannot read {path}: {error.strerror or error}", "let it be read, or name another file"
+        ) from None
     for start, what in BINARY.items():
         if content.startswith(start):
             raise TaskError(
-                f"{path} is {what}, not text: save it as CSV UTF-8 (in a spreadsheet: File, Save As), then run: "
-                f"bench tasks new {path.with_suffix('.csv').name}"
+                f"{path} is {what}, not text",
+                "save it as CSV UTF-8 (in a spreadsheet: File, Save As), then run: bench tasks new "
+                f"{path.with_suffix('.csv').name}",
             )
     if content.startswith(UTF16):
         return content.decode("utf-16", errors="replace"), False
@@ -113,8 +119,8 @@ def _text(path: Path) -> tuple[str, bool]:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise TaskError(
-            f"{path} is not UTF-8 text ({error.reason} in line {line}): save it as CSV UTF-8 (in a spreadsheet: File, "
-            "Save As), and run the same command again"
+            f"{path} is not UTF-8 text ({error.reason} in line {line})",
+            "save it as CSV UTF-8 (in a spreadsheet: File, Save As), and run the same command again",
         ) from None
 
 
@@ -150,11 +156,11 @@ def _parse(path: Path, text: str, separator: str, first: int) -> tuple[list[str]
             rows.append(tuple(cell.strip() for cell in cells))
             numbers.append(number)
     except csv.Error as error:
-        raise TaskError(f"cannot read {path}, row {number + 1}: {error}. Mend the quotes of that row") from None
+        raise TaskError(f"cannot read {path}, row {number + 1}: {error}", "Mend the quotes of that row") from None
     if problems and len(header) > 1:
-        raise TaskError(_in_lines(f"{path} has rows of other lengths than its header; mend them:", problems))
+        raise TaskError(f"{path} has rows of other lengths than its header", "mend them", _lines(problems))
     return header, rows, numbers
 
 
-def _in_lines(first: str, problems: Sequence[tuple[int, str]]) -> str:
-    return "\n".join([first, *(f"  {line}" for line in fold_alike(problems))])
+def _lines(problems: Sequence[tuple[int, str]]) -> list[str]:
+    return [f"  {line}" for line in fold_alike(problems)]

@@ -52,7 +52,10 @@ def read_manifest(path: Path, card: TaskCard, *, audio: bool = True) -> Items:
     """
     columns = card.columns
     if columns is None:
-        raise TaskError(f"the card {card.id!r} names no columns, so no manifest can be read for it")
+        raise TaskError(
+            f"the card {card.id!r} names no columns, so no manifest can be read for it",
+            "write a table [columns] into it; docs/tasks.md has one",
+        )
     rows = _read_rows(path, card, columns)
     problems: list[tuple[int, str]] = []
     ids: dict[str, int] = {}
@@ -138,9 +141,14 @@ def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
     try:
         text = read_text(path, TABLE)
     except FileNotFoundError:
-        raise TaskError(f"no manifest at {path}: check 'manifest' in the card, which is relative to the card") from None
+        raise TaskError(
+            f"no manifest at {path}", "check 'manifest' in the card, which is relative to the card"
+        ) from None
     except OSError as error:
-        raise TaskError(f"cannot read the manifest {path}: {error}") from None
+        raise TaskError(
+            f"cannot read the manifest {path}: {error}",
+            "let it be read, or name another as 'manifest' in the card",
+        ) from None
     reader = csv.reader(io.StringIO(text, newline=""), strict=True, skipinitialspace=True)
     rows: list[Row] = []
     problems: list[tuple[int, str]] = []
@@ -148,23 +156,28 @@ def _read_rows(path: Path, card: TaskCard, columns: Columns) -> list[Row]:
     try:
         header = [composed(name.strip()) for name in next(reader, [])]
         if not any(header):
-            raise TaskError(f"the manifest {path} has no header: its first row names the columns")
+            raise TaskError(f"the manifest {path} has no header", "write the names of the columns into its first row")
         places = _places(path, header, card, columns)
         number = 1
         for number, cells in enumerate(reader, start=2):
             if not any(cell.strip() for cell in cells):
                 continue
             if len(rows) == ROWS:
-                raise TaskError(f"the manifest {path} has more than {ROWS:,} rows")
+                raise TaskError(
+                    f"the manifest {path} has more than {ROWS:,} rows",
+                    "split it into several, with a card for each",
+                )
             if len(cells) == len(header):
                 rows.append((number, {name: cells[place].strip() for name, place in places.items()}))
             elif len(problems) <= FAULTS:
                 problems.append((number, f"{len(cells)} cells where the header has {len(header)}"))
     except csv.Error as error:
-        raise TaskError(f"cannot read the manifest {path}, row {number + 1}: {error}") from None
+        raise TaskError(
+            f"cannot read the manifest {path}, row {number + 1}: {error}", "Mend the quotes of that row"
+        ) from None
     _refuse(path, problems)
     if not rows:
-        raise TaskError(f"the manifest {path} has no rows")
+        raise TaskError(f"the manifest {path} has no rows", "write a row for each item below its header")
     return rows
 
 
@@ -182,16 +195,20 @@ def _places(path: Path, header: Sequence[str], card: TaskCard, columns: Columns)
         _refuse_other_separator(path, header)
         if missing == [columns.split]:
             raise TaskError(
-                f"the manifest {path} has no column {columns.split!r}, which says what is train, valid and test: make "
-                "a split with bench data split CARD (and --by COLUMN, where items of one artist belong together)"
+                f"the manifest {path} has no column {columns.split!r}, which says what is train, valid and test",
+                "make a split with bench data split CARD (and --by COLUMN, where items of one artist belong together)",
             )
         raise TaskError(
-            f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; "
-            f"it has {', '.join(header[:SHOWN])}{', …' if len(header) > SHOWN else ''}"
+            f"the manifest {path} lacks the column(s) {', '.join(missing)} that the card {card.id!r} names; it has "
+            f"{', '.join(header[:SHOWN])}{', …' if len(header) > SHOWN else ''}",
+            "Mend the names in the card, or the manifest's header",
         )
     twice = [name for name in dict.fromkeys(wanted) if header.count(name) > 1]
     if twice:
-        raise TaskError(f"the manifest {path} has the column(s) {', '.join(twice)} more than once")
+        raise TaskError(
+            f"the manifest {path} has the column(s) {', '.join(twice)} more than once",
+            "rename or remove all but one of each",
+        )
     return {name: header.index(name) for name in wanted}
 
 
@@ -201,8 +218,8 @@ def _refuse_other_separator(path: Path, header: Sequence[str]) -> None:
         parts = sum(cell.count(sign) for cell in header)
         if parts and parts >= len(header):
             raise TaskError(
-                f"the cells of {path} are separated by {name}, and those of a manifest by commas. This writes a card "
-                f"and a manifest for it: bench tasks new {path.name} -o new.toml"
+                f"the cells of {path} are separated by {name}, and those of a manifest by commas",
+                f"write a card and a manifest for it: bench tasks new {path.name} -o new.toml",
             )
 
 
@@ -377,4 +394,4 @@ def _refuse(path: Path, problems: Sequence[tuple[int, str]], notes: Sequence[str
     if len(told) > SHOWN:
         lines.append(f"  … and {len(told) - SHOWN} more")
     lines += [f"  (not a problem: {note})" for note in notes[:SHOWN]]
-    raise TaskError(f"the manifest {path} cannot be used as it is:\n" + "\n".join(lines))
+    raise TaskError(f"the manifest {path} cannot be used as it is", "mend these rows", lines)

@@ -102,7 +102,10 @@ def loader_of(name: str) -> str:
 def _parse(name: str) -> tuple[str, str]:
     parts = name.split(":")
     if len(parts) != 3 or parts[0] != "mirdata" or not all(parts):
-        raise TaskError(f"{name!r} is not of the form mirdata:<loader>:<attribute>, such as mirdata:tinysol:pitch")
+        raise TaskError(
+            f"{name!r} is not of the form mirdata:<loader>:<attribute>",
+            "write it such as mirdata:tinysol:pitch",
+        )
     return parts[1], parts[2]
 
 
@@ -111,11 +114,11 @@ def _library(loader: str) -> Any:
     try:
         mirdata = importlib.import_module("mirdata")
     except ImportError as error:
-        raise TaskError(f"mirdata cannot be imported ({error}): install it with 'pip install mirdata'") from None
+        raise TaskError(f"mirdata cannot be imported ({error})", "install it with 'pip install mirdata'") from None
     known = mirdata.list_datasets()
     if loader not in known:
-        hint = did_you_mean(loader, known, f"it has {', '.join(sorted(known))}", names=3)
-        raise TaskError(f"mirdata has no loader {loader!r}: {hint}")
+        hint = did_you_mean(loader, known, f"name one of {', '.join(sorted(known))}", names=3)
+        raise TaskError(f"mirdata has no loader {loader!r}", hint)
     return mirdata
 
 
@@ -125,7 +128,7 @@ def _dataset(loader: str, root: Path) -> Any:
     name = Path(dataset.index_path).name
     here = [root / name] if (root / name).is_file() else sorted(root.glob("*index*.json"))
     if len(here) > 1:
-        raise TaskError(f"{root} has {len(here)} index files and none is called {name}: leave one")
+        raise TaskError(f"{root} has {len(here)} index files and none is called {name}", "leave one")
     if here:
         dataset.index_path = str(here[0])
     return dataset
@@ -137,16 +140,20 @@ def _tracks(dataset: Any, loader: str) -> dict[str, Any]:
     except FileNotFoundError as error:
         name = Path(dataset.index_path).name
         raise TaskError(
-            f"the mirdata loader {loader!r} finds no file at {error.filename or dataset.index_path}: put the index "
-            f"{name} into {dataset.data_home}, or let mirdata download it: "
-            f"mirdata.initialize({loader!r}).download(['index'])"
+            f"the mirdata loader {loader!r} finds no file at {error.filename or dataset.index_path}",
+            f"put the index {name} into {dataset.data_home}, or let mirdata download it: "
+            f"mirdata.initialize({loader!r}).download(['index'])",
         ) from None
     except Exception as error:
         raise TaskError(
-            f"mirdata cannot list the tracks of {loader!r} in {dataset.index_path}: {_say(error)}"
+            f"mirdata cannot list the tracks of {loader!r} in {dataset.index_path}: {_say(error)}",
+            f"Get the index again: mirdata.initialize({loader!r}).download(['index'])",
         ) from None
     if not tracks:
-        raise TaskError(f"the index {dataset.index_path} of the mirdata loader {loader!r} has no tracks")
+        raise TaskError(
+            f"the index {dataset.index_path} of the mirdata loader {loader!r} has no tracks",
+            f"get it again: mirdata.initialize({loader!r}).download(['index'])",
+        )
     return tracks
 
 
@@ -167,10 +174,8 @@ def _attributes(track: Any) -> list[str]:
 def _check_attribute(loader: str, attribute: str, track: Any) -> None:
     known = _attributes(track)
     if attribute not in known:
-        hint = did_you_mean(attribute, known, "choose another:", names=3, cutoff=0.5)
-        raise TaskError(
-            f"the mirdata loader {loader!r} has no attribute {attribute!r}: {hint} it has {', '.join(known)}"
-        )
+        hint = did_you_mean(attribute, known, f"choose one of {', '.join(known)}", names=3, cutoff=0.5)
+        raise TaskError(f"the mirdata loader {loader!r} has no attribute {attribute!r}", hint)
 
 
 def _get(track: Any, attribute: str, loader: str) -> Any:
@@ -178,7 +183,8 @@ def _get(track: Any, attribute: str, loader: str) -> Any:
         return getattr(track, attribute)
     except Exception as error:
         raise TaskError(
-            f"mirdata cannot read {attribute!r} of track {track.track_id!r} of {loader!r}: {_say(error)}"
+            f"mirdata cannot read {attribute!r} of track {track.track_id!r} of {loader!r}: {_say(error)}",
+            f"See what is damaged or missing: mirdata.initialize({loader!r}, data_home=...).validate()",
         ) from None
 
 
@@ -192,7 +198,10 @@ def _own_splits(dataset: Any, loader: str, tracks: Mapping[str, Any]) -> tuple[d
         try:
             named = [(track_id, part) for part, ids in dataset.get_track_splits().items() for track_id in ids]
         except Exception as error:
-            raise TaskError(f"mirdata cannot read the splits of {loader!r}: {_say(error)}") from None
+            raise TaskError(
+                f"mirdata cannot read the splits of {loader!r}: {_say(error)}",
+                f"See what is damaged or missing: mirdata.initialize({loader!r}, data_home=...).validate()",
+            ) from None
         source = "get_track_splits()"
     elif source is not None:
         named = [(track_id, _get(track, source, loader)) for track_id, track in tracks.items()]
@@ -205,11 +214,15 @@ def _own_splits(dataset: Any, loader: str, tracks: Mapping[str, Any]) -> tuple[d
     splits: dict[str, str] = {}
     for track_id, part in named:
         if splits.setdefault(track_id, PARTS[str(part).lower()]) != PARTS[str(part).lower()]:
-            raise TaskError(f"the mirdata loader {loader!r} has the track {track_id!r} in two splits")
+            raise TaskError(
+                f"the mirdata loader {loader!r} has the track {track_id!r} in two splits",
+                "this is a fault of the loader: write a card and a manifest of your own",
+            )
     strangers = [track_id for track_id in splits if track_id not in tracks]
     if strangers:
         raise TaskError(
-            f"{len(strangers)} tracks in the splits of {loader!r} are not in its index: {strangers[0]!r}, …"
+            f"{len(strangers)} tracks in the splits of {loader!r} are not in its index: {strangers[0]!r}, …",
+            f"Get both in one version: mirdata.initialize({loader!r}, data_home=...).download()",
         )
     spare = len(tracks) - len(splits)
     notes = [f"{spare} of {len(tracks)} tracks are in no split of the loader, and are not used."] if spare else []
@@ -241,15 +254,15 @@ def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]
     if missing:
         raise TaskError(
             f"{attribute!r} of the mirdata loader {loader!r} has no value for {len(missing)} of {len(ids)} tracks "
-            f"({', '.join(missing[:SHOWN])}{', …' if len(missing) > SHOWN else ''}): no track is left out silently; "
-            f"take these out of a copy of the index in the data's folder, or choose another attribute"
+            f"({', '.join(missing[:SHOWN])}{', …' if len(missing) > SHOWN else ''}): no track is left out silently",
+            "Take these out of a copy of the index in the data's folder, or choose another attribute",
         )
     what = f"{attribute!r} of the mirdata loader {loader!r}"
     flat = [part for v in values for part in (v if isinstance(v, list | tuple | set) else [v])]
     several = any(isinstance(v, list | tuple | set) for v in values)
     odd = next((v for v in flat if not isinstance(v, str) and not _is_real(v)), None)
     if odd is not None:
-        raise TaskError(f"{what} holds {type(odd).__name__}, not labels or numbers")
+        raise TaskError(f"{what} holds {type(odd).__name__}, not labels or numbers", "choose another attribute")
     whole = all(isinstance(v, numbers.Integral | np.bool_) for v in flat)
     if not several and not whole and all(_is_real(v) for v in flat):
         return "regression", [[] for _ in values]
@@ -257,13 +270,16 @@ def _kind(loader: str, attribute: str, ids: Sequence[str], values: Sequence[Any]
     names = [list(dict.fromkeys(composed(str(part).strip()) for part in parts)) for parts in lists]
     bad = [name for parts in names for name in parts if not name or (several and "|" in name)]
     if bad:
-        raise TaskError(f"{what} has the label {bad[0]!r}, which no card can hold")
+        raise TaskError(
+            f"{what} has the label {bad[0]!r}, which no card can hold",
+            "choose another attribute, or write a card and a manifest of your own",
+        )
     holder = {name: track for track, parts in zip(reversed(ids), reversed(names), strict=True) for name in parts}
     for clash in clashes(dict.fromkeys(name for parts in names for name in parts), notes=True):
         raise TaskError(
             f"{what} has the labels {clash.first!r} (track {holder[clash.first]}) and {clash.second!r} (track "
-            f"{holder[clash.second]}), which {clash.why}: they would be two classes. Write a card and a manifest of "
-            "your own, in which they are one, or which says distinct_labels = true"
+            f"{holder[clash.second]}), which {clash.why}: they would be two classes",
+            "Write a card and a manifest of your own, in which they are one, or which says distinct_labels = true",
         )
     return "multilabel" if several else "multiclass", names
 
@@ -281,13 +297,19 @@ def _targets(card: TaskCard, values: Sequence[Any], found: Sequence[Sequence[str
 def _check_splits(card: TaskCard, parts: Sequence[str], targets: np.ndarray) -> None:
     empty = [split for split in SPLITS if split not in parts]
     if empty:
-        raise TaskError(f"the task {card.id!r} has no track in {' and '.join(empty)}: it needs train, valid and test")
+        raise TaskError(
+            f"the task {card.id!r} has no track in {' and '.join(empty)}: it needs train, valid and test",
+            "it needs train, valid and test; choose another loader, or write a card and a manifest of your own",
+        )
     if card.labels is None:
         return
     member = KINDS[card.kind].membership(targets, len(card.labels))
     unseen = [card.labels[i] for i in np.flatnonzero(~member[np.array(parts) == "train"].any(axis=0))]
     if unseen:
-        raise TaskError(f"{card.id!r}: {len(unseen)} labels are never in train, such as {unseen[0]!r}")
+        raise TaskError(
+            f"{card.id!r}: {len(unseen)} labels are never in train, such as {unseen[0]!r}",
+            "choose another attribute, or write a card and a manifest of your own",
+        )
 
 
 def _card(
@@ -331,5 +353,8 @@ def _audio(track: Any, loader: str, root: Path) -> Path:
     names = ["audio_path", *sorted(name for name in vars(track) if name.endswith("_path") and "audio" in name)]
     path = next((value for name in names if (value := getattr(track, name, None))), None)
     if path is None:
-        raise TaskError(f"the mirdata loader {loader!r} has no audio for the track {track.track_id!r}")
+        raise TaskError(
+            f"the mirdata loader {loader!r} has no audio for the track {track.track_id!r}",
+            "take it out of a copy of the index in the data's folder",
+        )
     return (root.absolute() / path).absolute()

@@ -35,7 +35,10 @@ def deal(
     place = {g: int.from_bytes(hashlib.sha256(f"{SEED}|{g}".encode()).digest()[:8], "big") / 2**64 for g in set(groups)}
     order = sorted(place, key=lambda group: (place[group], group))
     if len(order) < len(shares):
-        raise TaskError(f"{len(order)} groups of tracks cannot be dealt out to {', '.join(shares)}: each needs one")
+        raise TaskError(
+            f"{len(order)} groups of tracks cannot be dealt out to {', '.join(shares)}, of which each needs one",
+            "Choose a loader with more tracks or artists, or write a card and a manifest of your own",
+        )
     owned: dict[str, set[str]] = {group: set() for group in order}
     for group, names in zip(groups, labels, strict=True):
         owned[group].update(names)

@@ -83,7 +83,7 @@ def read_list(path: Path) -> list[str]:
     """
     found = _parse(path, read_bytes(path))
     if not isinstance(found, list) or not all(isinstance(value, str | bytes) for value in found):
-        raise TaskError(f"{path} should be the pickle of a list of strings")
+        raise TaskError(f"{path} should be the pickle of a list of strings", "download it again")
     text = _Texts(path)
     return [text(value) for value in found]
 
@@ -106,7 +106,7 @@ def read_strings(path: Path, wanted: Container[str] | None = None) -> dict[str, 
         return {text(key): text(value) for key, value in pairs if _kept(key, wanted)}
     found = _parse(path, data)
     if not isinstance(found, dict) or not all(_is_name(k) and _is_name(v) for k, v in found.items()):
-        raise TaskError(f"{path} should be the pickle of a dictionary from strings to strings")
+        raise TaskError(f"{path} should be the pickle of a dictionary from strings to strings", "download it again")
     return {text(key): text(value) for key, value in found.items() if _kept(key, wanted)}
 
 
@@ -120,7 +120,7 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
     """
     found = _parse(path, read_bytes(path))
     if not isinstance(found, dict) or not all(isinstance(key, str | bytes) for key in found):
-        raise TaskError(f"{path} should be the pickle of a dictionary from strings to vectors")
+        raise TaskError(f"{path} should be the pickle of a dictionary from strings to vectors", "download it again")
     text = _Texts(path)
     keys = [text(key) for key in found]
     vectors = np.empty((len(keys), length), np.float32)
@@ -129,10 +129,15 @@ def read_vectors(path: Path, length: int) -> tuple[list[str], np.ndarray]:
             with np.errstate(over="ignore"):  # what is infinite is refused below
                 vectors[i] = _vector(value, length)
         except (TypeError, ValueError, OverflowError) as error:
-            raise TaskError(f"{path}: the vector of {keys[i]!r} cannot be used: {error}") from None
+            raise TaskError(
+                f"{path}: the vector of {keys[i]!r} cannot be used: {error}", "Download the file again"
+            ) from None
     odd = np.flatnonzero(((vectors != 0) & (vectors != 1)).any(axis=1))
     if len(odd):
-        raise TaskError(f"{path}: the vector of {keys[odd[0]]!r} holds other values than 0 and 1 ({len(odd)} do)")
+        raise TaskError(
+            f"{path}: the vector of {keys[odd[0]]!r} holds other values than 0 and 1 ({len(odd)} do)",
+            "download the file again",
+        )
     return keys, vectors
 
 
@@ -172,7 +177,7 @@ class _Texts:
         try:
             return self.known.setdefault(value, self.known.get(value) or composed(value.decode("utf-8")))
         except UnicodeDecodeError:
-            raise TaskError(f"{self.path}: {value[:SHOWN]!r} is not UTF-8 text") from None
+            raise TaskError(f"{self.path}: {value[:SHOWN]!r} is not UTF-8 text", "download the file again") from None
 
 
 def _parse(path: Path, data: bytes) -> Any:
@@ -180,7 +185,8 @@ def _parse(path: Path, data: bytes) -> Any:
         return parse(data)
     except RefusedPickleError as error:
         raise TaskError(
-            f"{path} is not read ({error}): it is damaged, or holds more than plain data; download it again"
+            f"{path} is not read ({error}), since it is damaged, or holds more than plain data",
+            "download it again",
         ) from None
 
 

@@ -32,7 +32,7 @@ PAGE = re.compile(
     rb"(?:\xef\xbb\xbf)?\s*(?:<!--.*?-->\s*)?<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE | re.DOTALL
 )
 LFS = b"version https://git-lfs"
-AGAIN = "delete it and fetch it again"
+AGAIN = "delete the file and fetch it again"
 SHOWN = 10
 LONGEST = 500  # characters of a problem that are shown
 
@@ -51,9 +51,9 @@ class Record:
     where: str
     cells: Mapping[str, Any]
 
-    def error(self, what: str) -> TaskError:
-        """Return an error that names this place."""
-        return TaskError(f"{self.path}, {self.where}: {what}")
+    def error(self, what: str, do: str = AGAIN) -> TaskError:
+        """Return an error that names this place, and says what to do."""
+        return TaskError(f"{self.path}, {self.where}: {what}", do)
 
     def value(self, *names: str) -> Any:
         """Return the value under nested ``names``."""
@@ -116,7 +116,10 @@ def read_bytes(path: Path, advice: str = "") -> bytes:
         advice = advice or "put it there (the card of its collection says where it comes from)"
         raise NoAnnotationsError(path, advice) from None
     except OSError as error:
-        raise TaskError(f"cannot read the annotation file {path}: {error}") from None
+        raise TaskError(
+            f"cannot read the annotation file {path}: {error}",
+            "let it be read, or put another in its place",
+        ) from None
     _refuse_no_data(path, content, advice or AGAIN)
     return content
 
@@ -133,18 +136,18 @@ def read_text(path: Path, advice: str = "") -> str:
         try:
             content = gunzip(content, path)
         except (EOFError, OSError, zlib.error) as error:
-            raise TaskError(f"{path} is truncated or damaged ({error}): {advice}") from None
+            raise TaskError(f"{path} is truncated or damaged ({error})", advice) from None
         _refuse_no_data(path, content, advice)
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise TaskError(f"{path}, line 1: this is UTF-16, not UTF-8: save it as UTF-8, or {advice}")
+        raise TaskError(f"{path}, line 1: this is UTF-16, not UTF-8", f"save it as UTF-8, or {advice}")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise TaskError(f"{path}, line {line}: this is not UTF-8 text ({error.reason}): {advice}") from None
+        raise TaskError(f"{path}, line {line}: this is not UTF-8 text ({error.reason})", advice) from None
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise TaskError(f"{path}, line {line}: this is binary data, not text: {advice}")
+        raise TaskError(f"{path}, line {line}: this is binary data, not text", advice)
     return composed(text)
 
 
@@ -168,19 +171,20 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[R
             if header.count(column) != 1:
                 fault = "is there twice" if column in header else "is missing"
                 shown = ", ".join(map(repr, header[:12])) + (", …" if len(header) > 12 else "")
-                raise TaskError(f"{path}, line 1: the column {column!r} {fault}; the header has {shown}")
+                raise TaskError(f"{path}, line 1: the column {column!r} {fault}; the header has {shown}", AGAIN)
         places = [(column, header.index(column)) for column in columns]
         for row in reader:
             if len(row) != len(header):
                 if not any(cell.strip() for cell in row):
                     continue
                 raise TaskError(
-                    f"{path}, line {reader.line_num}: {len(row)} cells where the header has {len(header)}: "
-                    "is the file truncated?"
+                    f"{path}, line {reader.line_num}: {len(row)} cells where the header has {len(header)}: is the "
+                    "file truncated?",
+                    AGAIN.capitalize(),
                 )
             yield Record(path, f"line {reader.line_num}", {column: row[place].strip() for column, place in places})
     except csv.Error as error:
-        raise TaskError(f"{path}, line {reader.line_num}: {error}") from None
+        raise TaskError(f"{path}, line {reader.line_num}: {error}", AGAIN) from None
 
 
 def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -> dict[str, Any]:
@@ -191,7 +195,7 @@ def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
     """
     data = parse_json(read_text(path), path, hook)
     if not isinstance(data, dict):
-        raise TaskError(f"{path}, line 1: a JSON object by id was expected, not {type(data).__name__}")
+        raise TaskError(f"{path}, line 1: a JSON object by id was expected, not {type(data).__name__}", AGAIN)
     return data
 
 
@@ -211,7 +215,10 @@ def label_indices(card: TaskCard) -> dict[str, int]:
         TaskError: The card names no labels.
     """
     if card.labels is None:
-        raise TaskError(f"the card {card.id!r} must name its labels: the collection {card.collection!r} has many")
+        raise TaskError(
+            f"the card {card.id!r} names no labels, and the collection {card.collection!r} has many",
+            "write those that are meant as labels = [...] into the card",
+        )
     return {label: index for index, label in enumerate(card.labels)}
 
 
@@ -237,7 +244,8 @@ def read_rows(path: Path, delimiter: str, advice: str = "") -> Iterator[tuple[in
     advice = advice or AGAIN
     if not text.endswith("\n"):
         raise TaskError(
-            f"{path}, line {text.count(chr(10)) + 1}: the file ends within a line, so it is cut off: {advice}"
+            f"{path}, line {text.count(chr(10)) + 1}: the file ends within a line, so it is cut off",
+            advice,
         )
     lines = io.StringIO(text, newline="")
     if delimiter == "\t":
@@ -248,11 +256,11 @@ def read_rows(path: Path, delimiter: str, advice: str = "") -> Iterator[tuple[in
     try:
         for row in reader:
             if not row:
-                raise TaskError(f"{path}, line {reader.line_num}: an empty line: {advice}")
+                raise TaskError(f"{path}, line {reader.line_num}: an empty line", advice)
             yield line, row
             line = reader.line_num + 1
     except csv.Error as error:
-        raise TaskError(f"{path}, line {line}: {error}: {advice}") from None
+        raise TaskError(f"{path}, line {line}: {error}", advice) from None
 
 
 def load_array(path: Path, advice: str = "") -> np.ndarray:
@@ -265,7 +273,7 @@ def load_array(path: Path, advice: str = "") -> np.ndarray:
     try:
         return load_npy(content, str(path))
     except TaskError as error:
-        raise TaskError(f"{error}: {advice or AGAIN}") from None
+        raise TaskError(error.what, advice or AGAIN) from None
 
 
 def load_binary(path: Path, shape: tuple[int | None, int | None], advice: str = "") -> np.ndarray:
@@ -277,12 +285,15 @@ def load_binary(path: Path, shape: tuple[int | None, int | None], advice: str = 
     values = load_array(path, advice)
     want = " x ".join("any" if size is None else str(size) for size in shape)
     if values.ndim != 2 or any(size not in (None, got) for size, got in zip(shape, values.shape, strict=True)):
-        raise TaskError(f"{path} should be a {want} matrix, but has the shape {values.shape}")
+        raise TaskError(f"{path} should be a {want} matrix, but has the shape {values.shape}", f"{advice or AGAIN}")
     if values.dtype.kind not in "biuf":
-        raise TaskError(f"{path} should hold numbers, but holds {values.dtype}")
+        raise TaskError(f"{path} should hold numbers, but holds {values.dtype}", f"{advice or AGAIN}")
     odd = np.flatnonzero(((values != 0) & (values != 1)).any(axis=1))
     if len(odd):
-        raise TaskError(f"{path}, row {odd[0]} (the first is 0): {len(odd)} row(s) hold other values than 0 and 1")
+        raise TaskError(
+            f"{path}, row {odd[0]} (the first is 0): {len(odd)} row(s) hold other values than 0 and 1",
+            f"{advice or AGAIN}",
+        )
     return values.astype(np.float32)
 
 
@@ -304,7 +315,7 @@ class Problems:
         """Raise a `TaskError` that names the file and the problems, if there are any."""
         if self.count:
             more = [f"  … and {self.count - SHOWN} more"] if self.count > SHOWN else []
-            raise TaskError(f"{self.path} cannot be used as it is:\n" + "\n".join(self.first + more))
+            raise TaskError(f"{self.path} cannot be used as it is", f"mend these lines, or {AGAIN}", self.first + more)
 
 
 def refuse(path: Path, problems: Iterable[tuple[int, str]]) -> None:
@@ -333,10 +344,14 @@ def check_ids(path: Path, ids: list[str], is_id: Callable[[str], object], what: 
 
 def _refuse_no_data(path: Path, content: bytes, advice: str) -> None:
     if not content.removeprefix(b"\xef\xbb\xbf").strip():
-        raise TaskError(f"{path} is empty: {advice}")
+        raise TaskError(f"{path} is empty", advice)
     if PAGE.match(content[:2000]):
-        raise TaskError(f"{path}, line 1: this is a web page, not the file: the server refused the download; {advice}")
+        raise TaskError(
+            f"{path}, line 1: this is a web page, not the file, since the server refused the download",
+            advice,
+        )
     if content.startswith(LFS):
         raise TaskError(
-            f"{path}, line 1: this is a Git LFS pointer, not the file: fetch it with 'git lfs pull', or {advice}"
+            f"{path}, line 1: this is a Git LFS pointer, not the file",
+            f"fetch it with 'git lfs pull', or {advice}",
         )

@@ -30,6 +30,7 @@ MEMBERS = 5_000_000
 MANY, SMALLEST = 10_000, 200  # of more members, each takes so many bytes of the archive: audio and annotations do
 LONGEST_HEADER = 1 << 20  # bytes of a header that only says how the next member is called
 BLOCK = 1 << 20
+AGAIN = "remove it and fetch it again"
 DAMAGED = (tarfile.TarError, zipfile.BadZipFile, zlib.error, LZMAError, EOFError)
 
 
@@ -42,7 +43,7 @@ class _TarInfo(tarfile.TarInfo):
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:  # where tarfile lets subclasses in
         if self.type in self.NAMING and not 0 <= self.size <= LONGEST_HEADER:
-            raise TaskError(f"refusing {tar.name!s}: a header of {self.size:,} bytes, which no name takes")
+            raise TaskError(f"refusing {tar.name!s}: a header of {self.size:,} bytes, which no name takes", AGAIN)
         return super()._proc_member(tar)  # type: ignore[misc]
 
 
@@ -106,16 +107,20 @@ def unpack(archive: Path, to: Path, *, progress: Progress | None = None) -> int:
             shutil.rmtree(scratch, ignore_errors=True)
     except DAMAGED as error:
         raise TaskError(
-            f"the archive {archive} is damaged ({error or type(error).__name__}): remove it and fetch it again"
+            f"the archive {archive} is damaged ({error or type(error).__name__})",
+            AGAIN,
         ) from None
     except NotImplementedError as error:
-        raise TaskError(f"cannot unpack {archive}: {error}") from None
+        raise TaskError(
+            f"cannot unpack {archive}: {error}",
+            "Unpack it yourself into the folder that 'bench data where' names",
+        ) from None
     except RecursionError:
-        raise TaskError(f"refusing {archive}: headers within headers, a thousand deep") from None
+        raise TaskError(f"refusing {archive}: headers within headers, a thousand deep", AGAIN) from None
     except (ValueError, OverflowError) as error:
         if isinstance(error, TaskError):
             raise
-        raise TaskError(f"the archive {archive} is damaged ({error}): remove it and fetch it again") from None
+        raise TaskError(f"the archive {archive} is damaged ({error})", AGAIN) from None
     except OSError as error:
         raise not_written(error, to) from None
     return len(names)
@@ -131,7 +136,7 @@ def _announced(archive: Path, to: Path) -> int | None:
     elif _is_tar(archive):
         total = _announced_by_tar(archive)
     else:
-        raise TaskError(f"{archive} is neither a zip nor a tar archive: remove it and fetch it again")
+        raise TaskError(f"{archive} is neither a zip nor a tar archive", AGAIN)
     _refuse_bomb(archive, total or 0, own)
     refuse_if_full(to, own if total is None else total, f"what {archive.name} holds")
     return total
@@ -160,16 +165,17 @@ def _announced_by_tar(archive: Path) -> int | None:
 
 def _refuse_bomb(archive: Path, total: int, own: int) -> None:
     if total > max(FLOOR, RATIO * own):
-        raise TaskError(f"refusing {archive}: {own} bytes that claim to hold {total} are a bomb")
+        raise TaskError(f"refusing {archive}: {own} bytes that claim to hold {total} are a bomb", AGAIN)
 
 
 def _refuse_many(archive: Path, members: int, held: int) -> None:
     """Refuse tens of thousands of members for which the archive has next to no bytes: each costs a file on the disk."""
     if members > MEMBERS:
-        raise TaskError(f"refusing {archive}: it holds more than {MEMBERS} files")
+        raise TaskError(f"refusing {archive}: it holds more than {MEMBERS} files", AGAIN)
     if members > MANY and held < SMALLEST * members:
         raise TaskError(
-            f"refusing {archive}: it holds {members:,} files or more in {held:,} bytes, so that most are empty"
+            f"refusing {archive}: it holds {members:,} files or more in {held:,} bytes, so that most are empty",
+            AGAIN,
         )
 
 
@@ -182,7 +188,7 @@ def _write(archive: Path, scratch: Path, total: int | None, progress: Progress |
         name = _checked_name(archive, member.name)
         above = {str(parent) for parent in PurePosixPath(name).parents} - {"."}
         if name in names or name in folders or any(folder in names for folder in above):
-            raise TaskError(f"refusing {archive}: it holds {name!r} twice")
+            raise TaskError(f"refusing {archive}: it holds {name!r} twice", AGAIN)
         names[name] = None
         claimed += member.size
         _refuse_bomb(archive, claimed, own)
@@ -202,10 +208,13 @@ def _write(archive: Path, scratch: Path, total: int | None, progress: Progress |
                 if progress is not None:
                     progress(written + found, total)
         if found != member.size:
-            raise TaskError(f"refusing {archive}: {name!r} is not of the {member.size} bytes that it claims")
+            raise TaskError(
+                f"refusing {archive}: {name!r} is not of the {member.size} bytes that it claims",
+                AGAIN,
+            )
         written += found
     if not names:
-        raise TaskError(f"the archive {archive} holds no files: remove it and fetch it again")
+        raise TaskError(f"the archive {archive} holds no files", AGAIN)
     return list(names)
 
 
@@ -224,9 +233,9 @@ def _zip_members(archive: Path, file: zipfile.ZipFile) -> Iterator[_Member]:
     for info in file.infolist():
         kind = stat.S_IFMT(info.external_attr >> 16)
         if info.flag_bits & 1:
-            raise TaskError(f"refusing {archive}: {info.filename!r} is encrypted")
+            raise TaskError(f"refusing {archive}: {info.filename!r} is encrypted", AGAIN)
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise TaskError(f"refusing {archive}: {info.filename!r} is a {_kind_of_mode(kind)}")
+            raise TaskError(f"refusing {archive}: {info.filename!r} is a {_kind_of_mode(kind)}", AGAIN)
         if info.is_dir() or kind == stat.S_IFDIR:
             _checked_name(archive, info.filename)
             continue
@@ -245,13 +254,13 @@ def _tar_members(archive: Path, file: tarfile.TarFile) -> Iterator[_Member]:
             continue
         if not info.isreg():
             kind = "link" if info.issym() or info.islnk() else "device"
-            raise TaskError(f"refusing {archive}: {info.name!r} is a {kind}")
+            raise TaskError(f"refusing {archive}: {info.name!r} is a {kind}", AGAIN)
         _checked_name(archive, info.name)
         if hasattr(tarfile, "data_filter"):
             try:
                 tarfile.data_filter(info, str(archive.parent))
             except tarfile.FilterError as error:
-                raise TaskError(f"refusing {archive}: {error}") from None
+                raise TaskError(f"refusing {archive}: {error}", AGAIN) from None
         yield _Member(info.name, info.size, lambda info=info: _extracted(file, info))  # type: ignore[misc]
 
 
@@ -282,7 +291,7 @@ def _checked_name(archive: Path, name: str) -> str:
     elif max(len(os.fsencode(part)) for part in parts) > LONGEST_PART or len(os.fsencode(plain)) > LONGEST_NAME:
         why = "is too long"
     if why:
-        raise TaskError(f"refusing {archive}: the name {name[:200]!r} {why}")
+        raise TaskError(f"refusing {archive}: the name {name[:200]!r} {why}", AGAIN)
     return "/".join(parts)
 
 
@@ -298,7 +307,7 @@ def _place(names: Sequence[str], scratch: Path, to: Path) -> None:
         target = to / name
         if target.parent not in made:
             if not resolved(target.parent).is_relative_to(base):
-                raise TaskError(f"{target.parent} is a link that leads out of {to}: remove it, then unpack again")
+                raise TaskError(f"{target.parent} is a link that leads out of {to}", "remove it, then unpack again")
             target.parent.mkdir(parents=True, exist_ok=True)
             made.add(target.parent)
         (scratch / name).replace(target)

@@ -22,8 +22,8 @@ def refuse_if_full(folder: Path, needed: int, what: str) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise TaskError(
-            f"no room for {what}: it needs {decimal(needed)} in {folder}, but {decimal(free)} are free. Make "
-            "room there, or choose another data home, then run the same command again"
+            f"no room for {what}: it needs {decimal(needed)} in {folder}, but {decimal(free)} are free",
+            "Make room there, or choose another data home, then run the same command again",
         )
 
 
@@ -36,10 +36,10 @@ def not_written(error: OSError, path: Path) -> TaskError:
     """
     if error.errno in NO_SPACE:
         return TaskError(
-            f"the disk is full: {path} could not be written. Make room, then run the same command again: it continues "
-            "from there"
+            f"the disk is full: {path} could not be written",
+            "Make room, then run the same command again: it continues from there",
         )
     return TaskError(
-        f"cannot write {error.filename or path}: {error.strerror or error}. Let it be written, or choose another data "
-        "home"
+        f"cannot write {error.filename or path}: {error.strerror or error}",
+        "Let it be written, or choose another data home",
     )

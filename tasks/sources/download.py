@@ -37,11 +37,14 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
     if is_sound(source, root):
         return target
     if not source.urls:
-        note = f" {source.note}" if source.note else ""
-        raise TaskError(f"{source.file} cannot be downloaded: put it at {target}.{note}")
+        note = f". {source.note}" if source.note else ""
+        raise TaskError(f"{source.file} cannot be downloaded", f"put it at {target}{note}")
     part, failures = target.with_name(target.name + ".part"), []
     if not resolved(target.parent).is_relative_to(resolved(root)):
-        raise TaskError(f"{target.parent} is a link that leads out of {root}: nothing is written there")
+        raise TaskError(
+            f"{target.parent} is a link that leads out of {root}: nothing is written there",
+            "name another folder, or remove that link",
+        )
     with alone(target):
         if is_sound(source, root):  # another process was faster
             return target
@@ -55,9 +58,13 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
             else:
                 _put(part, target)
                 return target
-    kept = f"\nWhat arrived is kept: the same command continues from {part}" if part.exists() else ""
-    note = f"\n{source.note}" if source.note else ""
-    raise TaskError(f"cannot fetch {source.file}: no mirror gave it:\n" + "\n".join(failures) + note + kept)
+    kept = f", which continues from {part}" if part.exists() else ""
+    note = f" ({source.note})" if source.note else ""
+    raise TaskError(
+        f"cannot fetch {source.file}: no mirror gave it",
+        f"Run the same command again{kept}, or put the file at {target}{note}",
+        failures,
+    )
 
 
 @contextmanager
@@ -75,7 +82,7 @@ def alone(target: Path) -> Iterator[None]:
         lock = FileLock(str(path))
         lock.acquire(timeout=LOCK_SECONDS)
     except Timeout:
-        raise TaskError(f"another process is at work on {target}: wait for it, or end it") from None
+        raise TaskError(f"another process is at work on {target}", "wait for it, or end it") from None
     except OSError as error:
         raise not_written(error, target) from None
     try:

@@ -133,12 +133,16 @@ def fetch_annotations(
     elif place.read_only:
         return []  # all are there, or the place would have another folder for them
     done: list[Source] = []
-    failures = []
+    failures: list[TaskError] = []
     for parts in pending(sources, place.annotations, again=again):
         try:
             done += obtain(parts, place.annotations, again=again, progress=progress)
         except TaskError as error:  # a collection's tasks need different files: one dead link must not stop all
-            failures.append(str(error))
+            failures.append(error)
     if failures:
-        raise TaskError("\n".join(failures))
+        raise TaskError(
+            f"{len(failures)} of the annotations of {collection.name} cannot be fetched",
+            "the others are here; do what each line says",
+            [line for error in failures for line in str(error).splitlines()],
+        )
     return done

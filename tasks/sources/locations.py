@@ -77,7 +77,10 @@ def location_of(collection: CollectionCard, home: Path, data_roots: Sequence[str
         shut = denied(root)
         problem = f"cannot be looked for: the folder {shut} may not be read" if shut else "is not there"
         problem = "is not a folder" if os.path.lexists(root) else problem
-        raise TaskError(f"the folder {root} of the collection {collection.name!r} {problem} (named by {origin})")
+        raise TaskError(
+            f"the folder {root} of the collection {collection.name!r} {problem}",
+            f"name one that is there ({origin} names this one)",
+        )
     # What an archive of annotations held cannot be told from outside: it is unpacked into the data home.
     if all(source.unpack is None and is_here(source, root) for source in fetchable(collection)):
         return CollectionLocation(collection.name, root, root, True, origin)
@@ -98,12 +101,19 @@ def items_of(card: TaskCard, collection: CollectionCard, place: CollectionLocati
     try:
         items = module.items(card, place.annotations)
     except OSError as error:
-        raise TaskError(f"cannot read {error.filename or place.root}: {error.strerror or error}") from None
+        raise TaskError(
+            f"cannot read {error.filename or place.root}: {error.strerror or error}",
+            f"let it be read, or name another folder with --data-root {place.collection}=DIR",
+        ) from None
     except TaskError as error:
         command = _other_folder(error, place) or _next_command(card, collection, place, str(error))
         if not command:
             raise
-        raise TaskError(f"{error}\n{command}") from None
+        raise TaskError(
+            error.what,
+            error.do if error.rows else f"{error.do}\n{command}",
+            (*error.rows, command) if error.rows else (),
+        ) from None
     _refuse_other_kind(card, items)
     return replace(items, audio=as_on_disk(items.audio, place.annotations))
 
@@ -126,12 +136,18 @@ def parse_data_roots(values: Iterable[str]) -> dict[str, Path]:
         name, sign, folder = value.partition("=")
         name = _collections_of_tasks().get(name.strip(), name.strip())
         if not sign or not name or not folder.strip():
-            raise TaskError(f"--data-root takes COLLECTION=DIR, such as gtzan=/data/gtzan, not {value!r}")
+            raise TaskError(
+                f"--data-root {value!r} names no collection and folder",
+                "give COLLECTION=DIR, such as gtzan=/data/gtzan",
+            )
         problem = _unknown(name)
         if problem:
-            raise TaskError(f"--data-root {value}: {problem}")
+            raise TaskError(f"--data-root {value}: there is no collection {name!r}", problem)
         if name in roots:
-            raise TaskError(f"--data-root names the collection {name!r} twice: {roots[name]} and {folder}")
+            raise TaskError(
+                f"--data-root names the collection {name!r} twice: {roots[name]} and {folder}",
+                "leave one out",
+            )
         roots[name] = expanded(folder.strip()).absolute()
     return roots
 
@@ -150,22 +166,26 @@ def read_config(home: Path) -> dict[str, Path]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise TaskError(f"cannot read {path}: {error.strerror or error}") from None
+        raise TaskError(
+            f"cannot read {path}: {error.strerror or error}", "let it be read, or name another --home"
+        ) from None
     config = parse_toml(text, path)
     for key in config:
         if key not in TABLES:
-            hint = did_you_mean(key, TABLES, f"it may have {' and '.join(f'[{table}]' for table in TABLES)}")
-            raise TaskError(f"{_line(path, text, key)}: unknown key {key!r}; {hint}")
+            hint = did_you_mean(key, TABLES, f"write {' or '.join(f'[{table}]' for table in TABLES)}")
+            raise TaskError(f"{_line(path, text, key)}: unknown key {key!r}", hint)
     data = config.get("data", {})
     if not isinstance(data, Mapping):
-        raise TaskError(f'{_line(path, text, "data")}: data is a table of folders: write [data], then gtzan = "/path"')
+        raise TaskError(
+            f"{_line(path, text, 'data')}: data is no table of folders", 'write [data], then gtzan = "/path"'
+        )
     roots = {}
     for name, folder in data.items():
-        problem = _unknown(name)
-        if not problem and (not isinstance(folder, str) or not folder.strip()):
-            problem = f"data.{name} is {folder!r}, not the path of a folder in quotes"
-        if problem:
-            raise TaskError(f"{_line(path, text, name)}: {problem}")
+        problem, remedy = f"there is no collection {name!r}", _unknown(name)
+        if not remedy and (not isinstance(folder, str) or not folder.strip()):
+            problem, remedy = f"data.{name} is {folder!r}", "write the path of a folder in quotes"
+        if remedy:
+            raise TaskError(f"{_line(path, text, name)}: {problem}", remedy)
         roots[name] = (home / expanded(folder.strip())).absolute()
     return roots
 
@@ -241,7 +261,10 @@ def _refuse_other_kind(card: TaskCard, items: Items) -> None:
     binary = bool(np.isin(items.targets[:1000], (0, 1)).all())
     of_numbers = card.labels is None and items.labels == card.targets
     if not fits or kind.has_labels == of_numbers or (kind.has_labels and kind.several and not binary):
-        raise TaskError(f"the card {card.id!r} is of the kind {card.kind!r}, which {card.collection!r} does not give")
+        raise TaskError(
+            f"the card {card.id!r} is of the kind {card.kind!r}, which {card.collection!r} does not give",
+            "write the kind of a built-in card of that collection ('bench tasks' lists them)",
+        )
 
 
 def _other_folder(error: TaskError, place: CollectionLocation) -> str:
@@ -292,8 +315,8 @@ def join_folders(place: CollectionLocation, collection: CollectionCard) -> None:
         _link(place.root, joined)
     except OSError as error:
         raise TaskError(
-            f"cannot join {place.root} with its annotations in {joined}: {error.strerror or error}. Put these "
-            f"annotations into {place.root} yourself ('bench data where' names them)"
+            f"cannot join {place.root} with its annotations in {joined}: {error.strerror or error}",
+            f"Put these annotations into {place.root} yourself ('bench data where' names them)",
         ) from None
 
 
@@ -341,12 +364,11 @@ def _collections_of_tasks() -> Mapping[str, str]:
 
 
 def _unknown(name: str) -> str:
-    """Return what is wrong with the name of a collection, or nothing."""
+    """Return what was probably meant where there is no collection of this name, else nothing."""
     known = known_collections()
     if name in known or name.startswith("mirdata_"):
         return ""
-    hint = did_you_mean(name.lower(), known, f"there are {', '.join(known)}", cutoff=0.5)
-    return f"there is no collection {name!r}; {hint}"
+    return did_you_mean(name.lower(), known, f"name one of {', '.join(known)}", cutoff=0.5)
 
 
 def _line(path: Path, text: str, key: str) -> str:

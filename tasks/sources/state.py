@@ -45,7 +45,7 @@ def target_of(source: Source, root: Path) -> Path:
     """
     parts = PurePosixPath(source.file).parts
     if not parts or source.file.startswith("/") or ".." in parts or "\\" in source.file or "\0" in source.file:
-        raise TaskError(f"the source {source.file!r} does not lie below its collection's root: mend its card")
+        raise TaskError(f"the source {source.file!r} does not lie below its collection's root", "mend its card")
     return root.joinpath(*parts)
 
 

@@ -180,8 +180,8 @@ def prepare(home: Path, progress: Callable[[int, int], None] | None = None) -> P
         _put(scratch, folder)
     except (OSError, soundfile.SoundFileError) as error:
         raise TaskError(
-            f"the demo collection cannot be rendered to {folder}: {error}. "
-            "Make room there or let it be written, or choose another home folder, then run again."
+            f"the demo collection cannot be rendered to {folder}: {error}",
+            "Make room there or let it be written, or choose another home folder, then run again.",
         ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

@@ -79,6 +79,6 @@ def _replace(path: Path, write: Callable[[Path], object]) -> None:
 
 def _unwritable(folder: Path, error: Exception) -> TaskError:
     return TaskError(
-        f"the demo collection cannot be rendered to {folder}: {error}. "
-        "Make room there or let it be written, or choose another home folder, then run again."
+        f"the demo collection cannot be rendered to {folder}: {error}",
+        "Make room there or let it be written, or choose another home folder, then run again.",
     )

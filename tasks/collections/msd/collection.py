@@ -34,7 +34,10 @@ def items(card: TaskCard, root: Path) -> Items:
             and what to do.
     """
     if card.id not in READERS:
-        raise TaskError(f"the collection msd has the tasks {', '.join(READERS)}, not {card.id!r}")
+        raise TaskError(
+            f"the collection msd has no task {card.id!r}",
+            f"write one of {', '.join(READERS)} as id into the card",
+        )
     tagged = READERS[card.id](card, root)
     return Items(
         tuple(tagged.track_ids),

@@ -35,9 +35,9 @@ def audio_paths(root: Path, track_ids: Sequence[str]) -> tuple[Path, ...]:
         known = {track: root / "audio" / paths[number] for track, number in numbers.items() if number in paths}
     else:
         raise TaskError(
-            f"nothing in {root} says where the audio of a track lies: put {TO_7DIGITAL} and {TO_PATH} there (from "
-            f"jongpillee/music_dataset_split, folder MSD_split) with the clips below audio/, or write {LIST} with the "
-            f"columns track_id,path, one row a track"
+            f"nothing in {root} says where the audio of a track lies",
+            f"put {TO_7DIGITAL} and {TO_PATH} there (from jongpillee/music_dataset_split, folder MSD_split) with the "
+            f"clips below audio/, or write {LIST} with the columns track_id,path, one row a track",
         )
     fallback = root / "audio"
     return tuple(known.get(track) or fallback / f"{track}.mp3" for track in track_ids)
@@ -47,7 +47,7 @@ def _listed(path: Path) -> dict[str, str]:
     rows = read_rows(path, ",", "its first row is track_id,path and each line has an end")
     _, header = next(rows)
     if not {"track_id", "path"} <= set(header):
-        raise TaskError(f"{path}, line 1: the columns should be track_id,path, but are {','.join(header)}")
+        raise TaskError(f"{path}, line 1: the columns are {','.join(header)}", "write track_id,path there")
     track, audio = header.index("track_id"), header.index("path")
     found: dict[str, str] = {}
     ids: list[str] = []

@@ -47,20 +47,29 @@ def read_msds(card: TaskCard, root: Path) -> Tagged:
     ids = read_list(train)
     check_ids(train, ids, TRACK.fullmatch, FORM)
     if len(ids) <= MSDS_TRAIN:
-        raise TaskError(f"{train} has {len(ids)} tracks, but the first {MSDS_TRAIN} are train and the rest valid")
+        raise TaskError(
+            f"{train} has {len(ids)} tracks, but the first {MSDS_TRAIN} are train and the rest valid",
+            f"copy the files of the published split there again ('bench data where {card.id}' names them)",
+        )
     splits = ["train"] * MSDS_TRAIN + ["valid"] * (len(ids) - MSDS_TRAIN)
     held_out = read_list(test)
     check_ids(test, held_out, TRACK.fullmatch, FORM)
     both = set(ids).intersection(held_out)
     if both:
-        raise TaskError(f"{test}: {len(both)} tracks are also in {train.name}, such as {min(both)}")
+        raise TaskError(
+            f"{test}: {len(both)} tracks are also in {train.name}, such as {min(both)}",
+            f"copy the files of the published split there again ('bench data where {card.id}' names them)",
+        )
     ids, splits = ids + held_out, splits + ["test"] * len(held_out)
     vectors = folder / "msd_id_to_tag_vector.cP"
     keys, values = read_vectors(vectors, len(labels))
     row = {key: i for i, key in enumerate(keys)}
     bare = [track for track in ids if track not in row]
     if bare:
-        raise TaskError(f"{vectors} has no labels for {len(bare)} of {len(ids)} tracks, such as {bare[0]}")
+        raise TaskError(
+            f"{vectors} has no labels for {len(bare)} of {len(ids)} tracks, such as {bare[0]}",
+            f"copy the files of the published split there again ('bench data where {card.id}' names them)",
+        )
     targets = values[[row[track] for track in ids]]
     if (root / "choi").is_dir():
         _compare_with_choi(root / "choi", vectors, held_out, targets[-len(held_out) :])
@@ -79,12 +88,16 @@ def _compare_with_choi(folder: Path, vectors: Path, ids: list[str], targets: np.
     known = choi_test_labels(folder, targets.shape[1])
     bare = [track for track in ids if track not in known]
     if bare:
-        raise TaskError(f"{folder / 'test_x_msd_id.txt'} lacks {len(bare)} test tracks of msds, such as {bare[0]}")
+        raise TaskError(
+            f"{folder / 'test_x_msd_id.txt'} lacks {len(bare)} test tracks of msds, such as {bare[0]}",
+            "copy the files of the published split there again ('bench data where msds' names them)",
+        )
     differ = np.flatnonzero((np.stack([known[track] for track in ids]) != targets).any(axis=1))
     if len(differ):
         raise TaskError(
             f"{vectors} and {folder / 'test_y.npy'} disagree about the labels of {len(differ)} of {len(ids)} test "
-            f"tracks, such as {ids[differ[0]]}: download both again, or remove {folder} to continue without comparing"
+            f"tracks, such as {ids[differ[0]]}",
+            f"download both again, or remove {folder} to continue without comparing",
         )
 
 
@@ -126,11 +139,14 @@ def read_cleaned(card: TaskCard, root: Path) -> Tagged:
 def _texts(path: Path, advice: str) -> list[str]:
     values = load_array(path, advice)
     if values.ndim != 1 or values.dtype.kind not in "US":
-        raise TaskError(f"{path} should be a list of texts, but is {values.dtype} of the shape {values.shape}")
+        raise TaskError(
+            f"{path} should be a list of texts, but is {values.dtype} of the shape {values.shape}",
+            advice,
+        )
     try:
         return [composed(value) for value in values.astype(str).tolist()]
     except UnicodeDecodeError as error:
-        raise TaskError(f"{path} holds text that is not ASCII ({error}): {advice}") from None
+        raise TaskError(f"{path} holds text that is not ASCII ({error})", advice) from None
 
 
 def read_mumu(card: TaskCard, root: Path) -> Tagged:
@@ -143,8 +159,8 @@ def read_mumu(card: TaskCard, root: Path) -> Tagged:
     lists = sorted((folder / "splits").glob("items_index_train_*.tsv"))
     if len(lists) != 1:
         raise TaskError(
-            f"{folder / 'splits'} should have one items_index_train_<name>.tsv, but has {len(lists)}: copy the "
-            f"folder 'splits' of the MuMu data for the ISMIR experiments there (see the card of {card.id})"
+            f"{folder / 'splits'} should have one items_index_train_<name>.tsv, but has {len(lists)}",
+            f"copy the folder 'splits' of the MuMu data for the ISMIR experiments there (see the card of {card.id})",
         )
     name = lists[0].stem.removeprefix("items_index_train_")
     path = folder / "splits" / f"genre_labels_{name}.tsv"
@@ -173,16 +189,22 @@ def read_mumu(card: TaskCard, root: Path) -> Tagged:
         problems.refuse()
     spare = [album for album in tracks if album not in owner]
     if spare:
-        raise TaskError(f"{table} has {len(spare)} albums that are in no split, such as {spare[0]!r}")
+        raise TaskError(
+            f"{table} has {len(spare)} albums that are in no split, such as {spare[0]!r}",
+            f"copy the folder 'splits' of the same release there ('bench data where {card.id}' says which)",
+        )
     return Tagged(ids, splits, [groups[track] for track in ids], np.stack(targets), labels)
 
 
 def _tracks_of_albums(path: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
-    rows = read_rows(path, ",", "it is in the MuMu archive on Zenodo")
+    rows = read_rows(path, ",", "get it again from the MuMu archive on Zenodo")
     _, header = next(rows)
     missing = [name for name in ("amazon_id", "MSD_track_id") if name not in header]
     if missing:
-        raise TaskError(f"{path}, line 1: there is no column {' or '.join(missing)}, only {', '.join(header)}")
+        raise TaskError(
+            f"{path}, line 1: there is no column {' or '.join(missing)}, only {', '.join(header)}",
+            "download it again ('bench data where mumu' says where from)",
+        )
     album, track = header.index("amazon_id"), header.index("MSD_track_id")
     artist = header.index("artist_mbid") if "artist_mbid" in header else None
     tracks: dict[str, list[str]] = {}
@@ -229,11 +251,14 @@ def read_amm(card: TaskCard, root: Path) -> Tagged:
     )
     tracks, artists = _column(rows, TRACK), _column(rows, ARTIST)
     if tracks is None:
-        raise TaskError(f"{path} has no column in which every row holds {FORM}")
+        raise TaskError(
+            f"{path} has no column in which every row holds {FORM}",
+            "copy the metadata.csv of fdlm/listening-moods there again",
+        )
     check_ids(path, tracks, TRACK.fullmatch, FORM, line=rows[0][0])
     moods = folder / "mood_target.npy"
     if not moods.is_file():
-        raise TaskError(f"no file at {moods}: {HOW_TO_BUILD_MOODS}")
+        raise TaskError(f"no file at {moods}", HOW_TO_BUILD_MOODS)
     targets = load_binary(moods, (len(tracks), len(labels)), HOW_TO_BUILD_MOODS)
     order: list[int] = []
     splits: list[str] = []
@@ -242,7 +267,10 @@ def read_amm(card: TaskCard, root: Path) -> Tagged:
         path = folder / f"{part}_idx.npy"
         numbers = load_array(path)
         if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-            raise TaskError(f"{path} should be a list of whole numbers, but is {numbers.dtype} {numbers.shape}")
+            raise TaskError(
+                f"{path} should be a list of whole numbers, but is {numbers.dtype} {numbers.shape}",
+                "copy the file of fdlm/listening-moods there again",
+            )
         problems = Problems(path)
         for i, number in enumerate(numbers.tolist()):
             if not 0 <= number < len(tracks):
@@ -269,9 +297,15 @@ def _column(rows: list[tuple[int, list[str]]], form: re.Pattern[str]) -> list[st
 def _labels(card: TaskCard, names: list[str], path: Path) -> tuple[str, ...]:
     """Return the labels of a file, which must be those of the card if it names any."""
     if len(set(names)) < len(names) or not names:
-        raise TaskError(f"{path} should name every label once")
+        raise TaskError(
+            f"{path} should name every label once",
+            f"copy the published file there again ('bench data where {card.id}' says where from)",
+        )
     if card.labels is not None and tuple(names) != card.labels:
         at = next((i for i, (a, b) in enumerate(zip(names, card.labels, strict=False)) if a != b), None)
         what = f"label {at + 1} is {names[at]!r}, not {card.labels[at]!r}" if at is not None else f"{len(names)} labels"
-        raise TaskError(f"{path} does not have the {len(card.labels)} labels of {card.id}: {what}")
+        raise TaskError(
+            f"{path} does not have the {len(card.labels)} labels of {card.id}: {what}",
+            f"Copy the published file there again ('bench data where {card.id}' says where from)",
+        )
     return tuple(names)
