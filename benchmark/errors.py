@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+from tasks.errors import message
+
 
 class UserError(Exception):
     """Something that the caller can mend. The message says what happened, to which file or track, and what to do.
+
+    Attributes:
+        what: What happened, to which file or track.
+        do: What to do next: a command, an option, the file to mend. Behind a capital it is a sentence of its own, else
+            it follows a colon.
+        rows: What the two are about, a line each, where that is more than one thing.
 
     ``for_user`` marks it, as it marks the errors of the packages that benchmark is built on: of such an error the
     command line prints the message, without a traceback.
     """
 
     for_user = True
+
+    def __init__(self, what: str, do: str = "", rows: Iterable[str] = ()) -> None:
+        self.what, self.do, self.rows = what, do, tuple(rows)
+        super().__init__(what, do, self.rows)
+
+    def __str__(self) -> str:
+        return message(self.what, self.do, self.rows)
 
 
 class BenchmarkWarning(UserWarning):

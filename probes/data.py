@@ -18,9 +18,21 @@ SMALLEST = 1 / float(np.finfo(np.float32).max)  # of which float32 has no invers
 
 
 class LeakError(ValueError):
-    """A sealed (test) item, or one item twice, stands among what selection would see."""
+    """A sealed (test) item, or one item twice, stands among what selection would see.
+
+    Attributes:
+        what: What happened, to which items.
+        do: What to do next.
+    """
 
     for_user = True  # the command line prints the message alone
+
+    def __init__(self, what: str, do: str = "") -> None:
+        self.what, self.do = what, do
+        super().__init__(what, do)
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.do}" if self.do else self.what
 
 
 @dataclass(frozen=True)
@@ -70,12 +82,18 @@ class TrainValid:
         for name, split in (("train", self.train), ("valid", self.valid)):
             leaked = sorted(self.sealed.intersection(split.ids))
             if leaked:
-                raise LeakError(f"{len(leaked)} test item(s) in {name}, among them {', '.join(leaked[:5])}")
+                raise LeakError(
+                    f"{len(leaked)} test item(s) in {name}, among them {', '.join(leaked[:5])}",
+                    "give each item one split",
+                )
             if len(set(split.ids)) < len(split.ids):
-                raise LeakError(f"an id occurs twice in {name}")
+                raise LeakError(f"an id occurs twice in {name}", "give every item an id of its own")
         shared = sorted(set(self.train.ids).intersection(self.valid.ids))
         if shared:
-            raise LeakError(f"{len(shared)} item(s) in both train and valid, among them {', '.join(shared[:5])}")
+            raise LeakError(
+                f"{len(shared)} item(s) in both train and valid, among them {', '.join(shared[:5])}",
+                "give each item one split",
+            )
 
 
 def blocks(embeddings: np.ndarray, rows: int = BLOCK_ROWS) -> Iterator[tuple[int, np.ndarray]]:

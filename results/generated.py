@@ -21,7 +21,10 @@ def write(target: Path, content: str) -> bool:
             return False
         replace_file(target, data)
     except OSError as error:
-        raise RecordError(f"cannot write {target}: {error.strerror or error}") from None
+        raise RecordError(
+            f"cannot write {target}: {error.strerror or error}",
+            "let it be written, or name another place with -o",
+        ) from None
     return True
 
 

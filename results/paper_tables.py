@@ -75,19 +75,33 @@ def parse(text: str, title: str, source: str) -> PublishedTable:
     lines = csv.reader(io.StringIO(text, newline=""))
     header = tuple(next(lines, ()))
     if header != _FIELDS:
-        raise RecordError(f"{source}, line 1: the columns are {', '.join(header)}, not {', '.join(_FIELDS)}.")
+        raise RecordError(
+            f"{source}, line 1: the columns are {', '.join(header)}, not {', '.join(_FIELDS)}",
+            f"write {','.join(_FIELDS)} there",
+        )
     cells: dict[tuple[str, str, str], PublishedValue] = {}
     for line in lines:
         where = f"{source}, line {lines.line_num}"
         if len(line) != len(_FIELDS) or not all(line[:4]):
-            raise RecordError(f"{where}: {line} is not model, task, metric, value and reference.")
+            raise RecordError(
+                f"{where}: {line} is not one row of the table",
+                "write model, task, metric, value and reference",
+            )
         model, task, metric, number, reference = line
         if not re.fullmatch(r"-?[01]\.\d+", number) or float(number) > 1:
-            raise RecordError(f"{where}: the value {number!r} is not a decimal number up to 1.")
+            raise RecordError(
+                f"{where}: the value {number!r} is not a decimal number up to 1", "write it such as 0.873"
+            )
         if not re.fullmatch(r"(\d+[*†]?)?", reference):
-            raise RecordError(f"{where}: the reference {reference!r} is not a number with a mark as printed.")
+            raise RecordError(
+                f"{where}: the reference {reference!r} is not a number with a mark as printed",
+                "write the number with the mark that is printed, such as 23 or 23*",
+            )
         if (model, task, metric) in cells:
-            raise RecordError(f"{where}: {model}, {task}, {metric} stands in the file twice.")
+            raise RecordError(
+                f"{where}: {model}, {task}, {metric} stands in the file twice",
+                "leave one of the two lines",
+            )
         cells[model, task, metric] = PublishedValue(float(number), reference)
     return PublishedTable(
         title=title,

@@ -52,8 +52,8 @@ def read_split(results: Path, record: Record, split: str = "test") -> Prediction
     path = store.predictions_path(results, record)
     if not path.is_file():
         raise RecordError(
-            f"{path}, the predictions of {record.encoder.id} on {record.task.id}, is not there. Restore it, or compute "
-            f"it again: {rerun(record)}"
+            f"{path}, the predictions of {record.encoder.id} on {record.task.id}, is not there",
+            f"Restore it, or compute it again: {rerun(record)}",
         )
     table = store.read_predictions(results, record)
     try:
@@ -72,10 +72,10 @@ def read_split(results: Path, record: Record, split: str = "test") -> Prediction
         )
         ids = tuple(table["track_id"].to_pylist())
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise RecordError(_malformed(path, record, str(error))) from error
+        raise _malformed(path, record, str(error)) from error
     if not outputs or not ids or len(set(ids)) < len(ids):
         problem = "no outputs" if not outputs else f"no items of {split}" if not ids else "an id that stands twice"
-        raise RecordError(_malformed(path, record, problem))
+        raise _malformed(path, record, problem)
     grouped = all(group is not None for group in groups)
     return Predictions(ids, tuple(groups) if grouped else None, wanted, outputs, labels)
 
@@ -85,8 +85,8 @@ def _columns(values: object, width: int) -> np.ndarray:
     return np.asarray(values.flatten(), np.float32).reshape(-1, width)  # type: ignore[attr-defined]
 
 
-def _malformed(path: Path, record: Record, problem: str) -> str:
-    return (
-        f"{path} does not hold the predictions of {record.encoder.id} on {record.task.id} ({problem}). Restore it, or "
-        f"compute it again: {rerun(record)}"
+def _malformed(path: Path, record: Record, problem: str) -> RecordError:
+    return RecordError(
+        f"{path} does not hold the predictions of {record.encoder.id} on {record.task.id} ({problem})",
+        f"Restore it, or compute it again: {rerun(record)}",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -162,6 +163,23 @@ class Record(Section):
 
 
 class RecordError(ValueError):
-    """A record or a results folder that cannot be read or written as it is. The message is written for the user."""
+    """A record or a results folder that cannot be read or written as it is. The message is written for the user.
+
+    Attributes:
+        what: What happened, to which file or item.
+        do: What to do next. Behind a capital it is a sentence of its own, else it follows a colon.
+        rows: What the two are about, a line each, where that is more than one thing.
+    """
 
     for_user = True  # the command line prints the message alone
+
+    def __init__(self, what: str, do: str = "", rows: Iterable[str] = ()) -> None:
+        self.what, self.do, self.rows = what, do, tuple(rows)
+        super().__init__(what, do, self.rows)
+
+    def __str__(self) -> str:
+        stop = "" if self.what.endswith((".", "?", "!", ":")) else "." if self.do[:1].isupper() else ":"
+        text = f"{self.what}{stop} {self.do}" if self.do else self.what
+        if not self.rows:
+            return text
+        return "\n".join([text if text.endswith((".", ":", "?", ")")) else f"{text}:", *self.rows])

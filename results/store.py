@@ -54,7 +54,7 @@ def slug(name: str) -> str:
         RecordError: the id is empty.
     """
     if not name.strip():
-        raise RecordError("An encoder or task id is empty, so its record has no file name. Give it an id.")
+        raise RecordError("An encoder or task id is empty, so its record has no file name", "Give it an id.")
     # ".limit-" separates the id from a limit in the names of limited runs, so no id may hold it.
     safe = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).replace(".limit-", "-limit-").strip("-.")[:SLUG_LENGTH]
     if safe == name:
@@ -112,7 +112,8 @@ def displace(results: Path, record: Record) -> tuple[Path, Path | None]:
     if not is_plain_name(record.predictions):
         raise RecordError(
             f"Record of {record.encoder.id} on {record.task.id}: predictions is {record.predictions!r}, not the name "
-            "of a file in the record's own folder. Pass the name that write_predictions returns."
+            "of a file in the record's own folder",
+            "Pass the name that write_predictions returns.",
         )
     data = text.encode(signed(results, record), path)
     lock = results / path.relative_to(results).parts[0] / ".lock"
@@ -123,10 +124,11 @@ def displace(results: Path, record: Record) -> tuple[Path, Path | None]:
             replace_file(path, data)
     except Timeout as error:
         raise RecordError(
-            f"{path} was not written: another run has held {lock} for {LOCK_SECONDS:.0f} s. Wait for it and repeat."
+            f"{path} was not written: another run has held {lock} for {LOCK_SECONDS:.0f} s",
+            "Wait for it and repeat.",
         ) from error
     except OSError as error:
-        raise RecordError(_unwritable(path, error)) from error
+        raise _unwritable(path, error) from error
     return path, displaced
 
 
@@ -175,7 +177,7 @@ def write_predictions(
             path = path.with_name(f"{path.stem}-{file_digest(data)[:8]}.parquet")
         replace_file(path, data)
     except OSError as error:
-        raise RecordError(_unwritable(path, error)) from error
+        raise _unwritable(path, error) from error
     return path.name
 
 
@@ -195,14 +197,14 @@ def read_predictions(results: Path, record: Record) -> pyarrow.Table:
         data = read_regular(path)
         if record.predictions_sha256 not in (None, file_digest(data)):
             raise RecordError(
-                f"{what} is not the file that its record was written with: its sha256 differs. Restore it, or {again}; "
-                f"if it was changed on purpose, {sign!r} says what differs and signs it anew"
+                f"{what} is not the file that its record was written with: its sha256 differs",
+                f"Restore it, or {again}; if it was changed on purpose, {sign!r} says what differs and signs it anew",
             )
         return read_table(data)
     except FileNotFoundError as error:
-        raise RecordError(f"{what} is not there. Restore it, or {again}") from error
+        raise RecordError(f"{what} is not there", f"Restore it, or {again}") from error
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise RecordError(f"{what} cannot be read ({error}). Restore it, or {again}") from error
+        raise RecordError(f"{what} cannot be read ({error})", f"Restore it, or {again}") from error
 
 
 def read(path: Path) -> Record:
@@ -240,14 +242,14 @@ def refuse_other_file(path: Path) -> None:
         card = next((each for each in inside if each.name == "probe.json"), None)
         what = f"{path} is a folder, not the JSON file of a record"
         if card is not None:
-            raise RecordError(f"{what}: it holds an exported probe, which 'bench predict --probe {path} FILE' uses")
+            raise RecordError(f"{what}: it holds an exported probe", f"use it with: bench predict --probe {path} FILE")
         name = inside[0] if inside else path / "TASK" / "ENCODER.json"
-        raise RecordError(f"{what}: name one, such as {name}")
+        raise RecordError(what, f"name one, such as {name}")
     if path.suffix != ".json" and path.is_file():
         beside = sorted(path.parent.glob("*.json"))
         mine = [each for each in beside if path.name.startswith(f"{each.stem}.")] or beside
         name = mine[0] if mine else Path("results/runs/TASK/ENCODER.json")
-        raise RecordError(f"{path} is not the JSON file of a record: name one, such as {name}")
+        raise RecordError(f"{path} is not the JSON file of a record", f"name one, such as {name}")
 
 
 def _text(path: Path) -> str:
@@ -255,9 +257,9 @@ def _text(path: Path) -> str:
     try:
         return read_regular(path).decode("utf-8")
     except FileNotFoundError as error:
-        raise RecordError(f"{path} is not there. Make it with: {command_of(path, None)}") from error
+        raise RecordError(f"{path} is not there", f"Make it with: {command_of(path, None)}") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecordError(f"{path} cannot be read: {error}. {advice(path, None)}") from error
+        raise RecordError(f"{path} cannot be read: {error}", advice(path, None)) from error
 
 
 def read_all(results: Path, *, curves: bool = False) -> list[Record]:
@@ -275,17 +277,17 @@ def read_all(results: Path, *, curves: bool = False) -> list[Record]:
         expected = path_of(results, record)
         if path != expected:
             raise RecordError(
-                f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}. "
-                "Move it there or delete it."
+                f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}",
+                "Move it there or delete it.",
             )
         records.append(record)
     return sorted(records, key=lambda record: (record.task.id, record.name, record.limit or 0))
 
 
-def _unwritable(path: Path, error: OSError) -> str:
-    return (
-        f"{path} was not written: {error.strerror or error}. Make room, or give another --results, and run the same "
-        "command again: the embeddings are kept."
+def _unwritable(path: Path, error: OSError) -> RecordError:
+    return RecordError(
+        f"{path} was not written: {error.strerror or error}",
+        "Make room, or give another --results, and run the same command again: the embeddings are kept.",
     )
 
 
@@ -297,8 +299,8 @@ def _stem(encoder: str, limit: int | None, variant: str) -> str:
 def _check_key(run_key: str) -> None:
     if not re.fullmatch(rf"[0-9a-f]{{{KEY_LENGTH},}}", run_key):
         raise RecordError(
-            f"run_key {run_key!r} is not {KEY_LENGTH} or more lower-case hex digits, so it cannot name a file. "
-            "Use the hex digest of a hash."
+            f"run_key {run_key!r} is not {KEY_LENGTH} or more lower-case hex digits, so it cannot name a file",
+            "Use the hex digest of a hash.",
         )
 
 

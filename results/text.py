@@ -24,8 +24,8 @@ def encode(record: Record, path: Path) -> bytes:
     content = record.model_dump(warnings=False)  # what is wrong, _decode refuses
     for field in _not_finite(content):
         raise RecordError(
-            f"{path} was not written: field {field} is NaN or infinite, which JSON cannot hold. Look for constant "
-            "labels or a diverged probe in this run."
+            f"{path} was not written: field {field} is NaN or infinite, which JSON cannot hold",
+            "Look for constant labels or a diverged probe in this run.",
         )
     content["sha256"] = content_digests(json.loads(json.dumps(content, allow_nan=False)))
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -46,13 +46,13 @@ def decode(text: str, path: Path, *, checked: bool = True) -> Record:
     try:
         content = json.loads(text, parse_constant=refuse)
     except (ValueError, RecursionError) as error:
-        raise RecordError(f"{path} is not whole JSON: {error}. {advice(path, None)}") from error
+        raise RecordError(f"{path} is not whole JSON: {error}", advice(path, None)) from error
     version = content.get("schema_version") if isinstance(content, dict) else None
     if version not in READ_VERSIONS or isinstance(version, bool | float):
         raise RecordError(
             f"{path}: field schema_version is {version!r}, and this version of the package reads "
-            f"{' and '.join(map(str, READ_VERSIONS))}. "
-            f"Install the version that wrote it. {advice(path, content)}"
+            f"{' and '.join(map(str, READ_VERSIONS))}",
+            f"Install the version that wrote it. {advice(path, content)}",
         )
     digests = content.pop("sha256", None)
     try:
@@ -60,14 +60,14 @@ def decode(text: str, path: Path, *, checked: bool = True) -> Record:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path}: field {field}: {first['msg']}. {advice(path, content)}") from error
+        raise RecordError(f"{path}: field {field}: {first['msg']}", advice(path, content)) from error
     for field in _not_finite(content):  # 1e999 is JSON, and infinite
-        raise RecordError(f"{path}: field {field} is not a finite number. {advice(path, content)}")
+        raise RecordError(f"{path}: field {field} is not a finite number", advice(path, content))
     if checked and (differ := _changed(content, digests)):
         sign = shlex.join(["bench", "results", "verify", "--sign", str(path)])
         raise RecordError(
-            f"{path} is not as it was written: its sha256 do not fit {', '.join(differ)}. If it was changed on "
-            f"purpose, {sign!r} signs it anew. Else: {advice(path, content)}"
+            f"{path} is not as it was written: its sha256 do not fit {', '.join(differ)}",
+            f"If it was changed on purpose, {sign!r} signs it anew. Else: {advice(path, content)}",
         )
     return record
 

@@ -69,8 +69,9 @@ def read_together(folders: Sequence[Path], examples: Path | None = None, *, curv
                 clashes.append(f"  {record.name} on {record.task.id}: {one} and {other}")
     if clashes:
         raise RecordError(
-            f"{len(clashes)} record(s) clash, being different runs of one encoder on one task: leave one --results "
-            "out, or move the records that are not wanted away:\n" + "\n".join(clashes)
+            f"{len(clashes)} record(s) clash, being different runs of one encoder on one task",
+            "leave one --results out, or move the records that are not wanted away",
+            clashes,
         )
     shown = set()
     if examples is not None:
