@@ -178,7 +178,7 @@ class RecordError(ValueError):
         super().__init__(what, do, self.rows)
 
     def __str__(self) -> str:
-        stop = "" if self.what.endswith((".", "?", "!", ":")) else "." if self.do[:1].isupper() else ":"
+        stop = "" if self.what.endswith((".", "?", "!", ":", "…")) else "." if self.do[:1].isupper() else ":"
         text = f"{self.what}{stop} {self.do}" if self.do else self.what
         if not self.rows:
             return text

@@ -36,7 +36,7 @@ class NoAnnotationsError(TaskError):
 
 def message(what: str, do: str, rows: Sequence[str] = ()) -> str:
     """Return what an error says: what happened, what to do next, and the rows that they are about."""
-    stop = "" if what.endswith((".", "?", "!", ":")) else "." if do[:1].isupper() else ":"
+    stop = "" if what.endswith((".", "?", "!", ":", "…")) else "." if do[:1].isupper() else ":"
     text = f"{what}{stop if do else ''}{'' if do[:1].isspace() else ' '}{do}".rstrip()
     if not rows:
         return text

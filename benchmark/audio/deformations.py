@@ -108,7 +108,7 @@ def parse(text: str) -> tuple[Deformation, ...]:
     for entry in text.split(","):
         deformation = _parse_one(entry.strip())
         if deformation in deformations:
-            raise UserError(f"--deform names {deformation.text} twice")
+            raise UserError(f"--deform names {deformation.text} twice", "leave one out")
         deformations.append(deformation)
     return tuple(deformations)
 
@@ -117,26 +117,27 @@ def _parse_one(entry: str) -> Deformation:
     name, equals, _ = entry.partition("=")
     kind = next((kind for kind in VERSIONS if kind == name.strip().lower()), None)
     if kind is None:
-        hint = did_you_mean(name.strip().lower(), VERSIONS, f"they are written as {EXAMPLES}", cutoff=0.5)
-        raise UserError(f"--deform knows no deformation {name.strip()!r}: {hint}")
+        hint = did_you_mean(name.strip().lower(), VERSIONS, f"write one of {EXAMPLES}", cutoff=0.5)
+        raise UserError(f"--deform knows no deformation {name.strip()!r}", hint)
     unit = _UNITS[kind]
     example = next(example for example in EXAMPLES.split(",") if example.startswith(kind))
     match = ENTRY.fullmatch(entry)
     if not equals or match is None:
-        raise UserError(f"--deform {entry}: it is written as {example}")
+        raise UserError(f"--deform {entry}: this is no deformation with its amount", f"write it as {example}")
     worth = unit.worth.get(match[3].lower())
     if worth is None:
         units = " or ".join(unit_worth for unit_worth in unit.worth if unit_worth)
         what = f"the unit {match[3]!r}" if match[3] else "an amount without a unit"
-        raise UserError(f"--deform {entry}: {kind} does not take {what}, but {units}: {example}")
+        raise UserError(f"--deform {entry}: {kind} does not take {what}", f"give {units}: {example}")
     amount = float(match[2]) * worth + 0.0  # no negative zero
     if not unit.least <= amount <= unit.most:
         raise UserError(
-            f"--deform {entry}: {kind} is from {unit.least:g} to {unit.most:g} {unit.name}, such as {example}"
+            f"--deform {entry}: this is out of range",
+            f"give {kind} from {unit.least:g} to {unit.most:g} {unit.name}, such as {example}",
         )
     legal = sorted({rate for rates in BIT_RATES.values() for rate in rates})
     if kind == "mp3" and amount not in legal:
-        raise UserError(f"--deform {entry}: an MP3 has one of the bit rates {', '.join(map(str, legal))} k")
+        raise UserError(f"--deform {entry}: no MP3 has this bit rate", f"give one of {', '.join(map(str, legal))} k")
     return Deformation(kind, amount, VERSIONS[kind])
 
 
@@ -223,8 +224,8 @@ def through_mp3(samples: Floats, rate: int, bit_rate: int) -> Floats:
         )  # fmt: skip
     except (ValueError, TypeError, soundfile.LibsndfileError) as error:
         raise UserError(
-            f"--deform mp3={bit_rate}k: libsndfile {soundfile.__libsndfile_version__} writes no such MP3 ({error}). "
-            "Install soundfile 0.13 or newer, or leave it out"
+            f"--deform mp3={bit_rate}k: libsndfile {soundfile.__libsndfile_version__} writes no such MP3 ({error})",
+            "Install soundfile 0.13 or newer, or leave it out",
         ) from None
     file.seek(0)
     decoded, _ = soundfile.read(file, dtype="float32", always_2d=True)

@@ -24,7 +24,8 @@ def files_below(folder: Path, above: frozenset[tuple[int, int]] = frozenset()) -
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise UserError(
-            f"cannot look into {folder}: {error.strerror or error}. Let it be read, or name other folders"
+            f"cannot look into {folder}: {error.strerror or error}",
+            "Let it be read, or name other folders",
         ) from None
     here = (stat.st_dev, stat.st_ino)
     if here in above:

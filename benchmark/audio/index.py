@@ -192,8 +192,8 @@ class AudioIndex:
             replace_file(path, parquet_bytes(table))
         except OSError as error:
             raise UserError(
-                f"cannot write to {self.folder}: {error.strerror or error}. What was embedded before is kept: "
-                "make room and run the same command again"
+                f"cannot write to {self.folder}: {error.strerror or error}. What was embedded before is kept",
+                "make room and run the same command again",
             ) from error
         if merging:  # only what was read: another process may have added files since
             for file in self._files:

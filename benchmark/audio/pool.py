@@ -148,8 +148,8 @@ class DecodingPool:
                 self._forget(process)
                 reason = f"the last one ended with status {process.returncode} before it began"
         raise UserError(
-            f"no decoding process can be started: {reason} (is memory short?). What was finished is kept: run the same "
-            "command again with fewer --workers; --workers 0 decodes without processes"
+            f"no decoding process can be started: {reason} (is memory short?). What was finished is kept",
+            "run the same command again with fewer --workers; --workers 0 decodes without processes",
         )
 
     def _forget(self, process: subprocess.Popen[bytes]) -> None:

@@ -64,8 +64,8 @@ class Spool:
                 self._write()
             except OSError as error:
                 raise UserError(
-                    f"cannot keep a long track in {self._where()} while it is embedded: {error.strerror or error}. "
-                    "Make room there and run the same command again; finished tracks are kept"
+                    f"cannot keep a long track in {self._where()} while it is embedded: {error.strerror or error}",
+                    "Make room there and run the same command again; finished tracks are kept",
                 ) from error
 
     def samples(self) -> np.ndarray:

@@ -62,7 +62,8 @@ class BatchEncoding:
             if not np.isfinite(rows).all():
                 raise UserError(
                     f"the encoder {self._encoder.name!r} gave an embedding that is not finite for the track "
-                    f"{track.track_id!r} ({folded(str(track.path))}): fix the encoder; finished tracks are kept"
+                    f"{track.track_id!r} ({folded(str(track.path))})",
+                    "fix the encoder; finished tracks are kept",
                 )
         return [rows.mean(axis=0, dtype=np.float64).astype(np.float32) for rows in embeddings]
 
@@ -102,11 +103,14 @@ class BatchEncoding:
         if isinstance(error, HungError):  # its message names the tracks
             return error
         where = f"on {_where(tracks)}" + (" in one batch, though on none of them alone," if len(tracks) > 1 else "")
-        if isinstance(error, OutputError | UserError):
-            what = f"{'' if isinstance(error, OutputError) else 'says: '}{error}"
-        else:
-            what = f"raised {said_by(error)} (finished tracks are kept)"
-        return UserError(f"the encoder {self._encoder.name!r} {where} {what}")
+        who, again = (
+            f"the encoder {self._encoder.name!r} {where}",
+            "and run the same command again: finished tracks are kept",
+        )
+        if isinstance(error, UserError):
+            return UserError(f"{who} says: {error.what}", error.do, error.rows)
+        what = str(error) if isinstance(error, OutputError) else f"raised {said_by(error)}"
+        return UserError(f"{who} {what}", f"Mend the encoder, {again}")
 
 
 def _where(tracks: Sequence[TrackWindows]) -> str:

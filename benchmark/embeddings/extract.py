@@ -147,7 +147,8 @@ def _extract(
                     rows.clear()
                     raise UserError(
                         f"the encoder {encoder.name!r} is not what it was before it ran, so its embeddings cannot be "
-                        "keyed: load weights in __init__, and name counters and the like in not_in_fingerprint"
+                        "keyed",
+                        "load weights in __init__, and name counters and the like in not_in_fingerprint",
                     )
                 done.embedded += len(group)
                 done.audio_seconds += sum(item.audio.seconds for item in group)

@@ -128,10 +128,12 @@ def fit(
             with fit_in_time(encoder.name) as note_progress:
                 encoder.fit(windows())
         except (Exception, SystemExit) as error:
-            reason = str(error) if isinstance(error, UserError) else f"fit() raised {said_by(error)}"
-            raise UserError(f"{what}: {reason}. Nothing was embedded with it") from error
+            reason, do = f"fit() raised {said_by(error)}", "Mend fit(), and run the same command again"
+            if isinstance(error, UserError):
+                reason, do = error.what, error.do
+            raise UserError(f"{what}: {reason}", f"{do.removesuffix('.')}. Nothing was embedded with it") from error
     if changed:
-        raise UserError(f"{what}: its audio changed while the run was under way. Run the same command again")
+        raise UserError(f"{what}: its audio changed while the run was under way", "Run the same command again")
     _same_state(encoder, folder, what)
 
 
@@ -147,10 +149,11 @@ def _same_state(encoder: Encoder, folder: Path, what: str) -> None:
     if before is not None and shards(folder):
         raise UserError(
             f"{what}: fit() left another state than when the embeddings in {folder} were made, though audio and order "
-            "are the same. Make fit() deterministic (seed it, fix its number of threads), or delete them with "
-            f"'bench cache prune --encoder {encoder.name} --yes'"
+            "are the same",
+            "Make fit() deterministic (seed it, fix its number of threads), or delete them with 'bench cache prune "
+            f"--encoder {encoder.name} --yes'",
         )
     try:
         replace_file(file, (json.dumps({"state": state}) + "\n").encode())
     except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror or error}. Make room and run again") from error
+        raise UserError(f"cannot write to {folder}: {error.strerror or error}", "Make room and run again") from error

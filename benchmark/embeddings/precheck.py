@@ -37,10 +37,12 @@ def check_before(
     fingerprint = encoder.fingerprint() if encoder.fitted else space.fingerprint
     result = check(encoder, device, windows=space.windows, fingerprint=fingerprint, fit=False, seconds=CHECK_SECONDS)
     if result.failures:
-        lines = "\n".join(f"  {failure.rule}: {failure.numbers}" for failure in result.failures)
+        lines = [f"  {failure.rule}: {failure.numbers}" for failure in result.failures]
         raise UserError(
             f"the encoder {encoder.name!r} breaks {len(result.failures)} of {len(result.findings)} rules, so none of "
-            f"{tracks:,} tracks was embedded: mend what follows ('bench encoders check' shows every rule)\n{lines}"
+            f"{tracks:,} tracks was embedded",
+            "mend what follows ('bench encoders check' shows every rule)",
+            lines,
         )
     if result.left_out and say is not None:
         say(

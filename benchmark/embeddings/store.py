@@ -134,7 +134,8 @@ class EmbeddingStore:
         except OSError as error:
             raise UserError(
                 f"cannot write embeddings to {self.folder}: {error.strerror or error}. What was embedded before is "
-                "kept: make room (see 'bench cache ls' and 'bench cache prune') and run the same command again"
+                "kept",
+                "make room (see 'bench cache ls' and 'bench cache prune') and run the same command again",
             ) from error
         return path
 
@@ -162,13 +163,14 @@ class EmbeddingStore:
             try:
                 _, values = read_shard(path, ("key", "embedding"), self.space.width)
             except FileNotFoundError:
-                raise UserError(f"{path} is gone: run the same command again to embed its tracks again") from None
+                raise UserError(f"{path} is gone", "run the same command again to embed its tracks again") from None
             except TornError as error:
                 set_aside(path)
                 self._places.clear()
                 self._seen.clear()
                 raise UserError(
-                    f"{path} is torn ({error}): set aside. Run the same command again to embed its tracks again"
+                    f"{path} is torn ({error}) and was set aside",
+                    "run the same command again to embed its tracks again",
                 ) from None
             to, rows = zip(*pairs, strict=True)
             out[list(to)] = values[list(rows), columns]
@@ -231,7 +233,10 @@ def read_shard(path: Path, columns: Sequence[str], width: int | None) -> list[An
         raise
     except (OSError, KeyError, ValueError, pa.ArrowException) as error:
         if isinstance(error, OSError) and error.errno is not None:  # Arrow's own findings have no number
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot read {path}: {error.strerror or error}",
+                "let it be read and run the same command again, or embed its tracks again with another --home",
+            ) from error
         raise TornError(str(error).splitlines()[0]) from None
     return arrays
 

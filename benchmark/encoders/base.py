@@ -106,7 +106,10 @@ class Encoder:
         Returns:
             Finite floats [B, dim], or [B, L, dim] with ``layers``, or [B, T, dim] (frames, averaged by the harness).
         """
-        raise UserError(f"the encoder {type(self).__name__} has no embed(waveforms) method: define it")
+        raise UserError(
+            f"the encoder {type(self).__name__} has no embed(waveforms) method",
+            "define it ('bench encoders new mine.py' writes an example)",
+        )
 
     def fit(self, waveforms: Iterator[np.ndarray]) -> None:  # noqa: ARG002 - the name is the contract
         """Take statistics of a training split; only called, and then needed, with ``fitted = True``.
@@ -120,7 +123,7 @@ class Encoder:
                 [channels, samples] in [-1, 1] at ``sample_rate``, yours to write into. Audio is decoded meanwhile, so
                 take running sums and do not keep it all.
         """
-        raise UserError(f"the encoder {type(self).__name__} has no fit(waveforms) method: define it")
+        raise UserError(f"the encoder {type(self).__name__} has no fit(waveforms) method", "define it")
 
     def to(self, device: str) -> None:
         """Move the weights to ``device``: the modules among the attributes (in lists too), or the encoder itself."""
@@ -137,7 +140,7 @@ class Encoder:
             UserError: It has no choice: an encoder computes in float32 unless it says otherwise.
         """
         if precision != "fp32":
-            raise UserError(f"the encoder {self.name!r} computes in fp32 only: leave --precision out")
+            raise UserError(f"the encoder {self.name!r} computes in fp32 only", "leave --precision out")
         return self
 
     def for_window(self, seconds: float) -> Encoder:  # noqa: ARG002 - the name is the contract
@@ -191,6 +194,6 @@ def copy_of(encoder: Encoder) -> Encoder:
         return copy.deepcopy(encoder)
     except Exception as error:
         raise UserError(
-            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied "
-            f"({said_by(error)}): define __deepcopy__, or load what cannot be copied in fit()"
+            f"the encoder {encoder.name!r} is fitted for each task and cannot be copied ({said_by(error)})",
+            "define __deepcopy__, or load what cannot be copied in fit()",
         ) from error

@@ -71,21 +71,24 @@ def check_declarations(encoder: Encoder) -> None:
     what = f"the encoder {type(encoder).__name__}"
     for name in ("name", "sample_rate", "dim"):
         if getattr(encoder, name, None) is None:
-            raise UserError(f"{what} does not declare {name}")
+            raise UserError(
+                f"{what} does not declare {name}",
+                "write it into the class ('bench encoders new mine.py' writes an example)",
+            )
     for name in (*WHOLE_NUMBERS, *SECONDS, "channels", "fitted"):
         _make_plain(encoder, name, what)
     for names, is_valid, expected in RULES:
         for name in names:
             value = getattr(encoder, name)
             if not is_valid(value):
-                raise UserError(f"{what} declares {name} = {value!r}: it must be {expected}")
+                raise UserError(f"{what} declares {name} = {value!r}", f"make it {expected}")
     for name, allowed in CHOICES.items():
         value = getattr(encoder, name)
         # True is 1 and 1.0 is too, but neither is a number of channels.
         if value not in allowed or type(value) is not type(allowed[0]):
-            raise UserError(f"{what} declares {name} = {value!r}: it must be one of {allowed}")
+            raise UserError(f"{what} declares {name} = {value!r}", f"make it one of {allowed}")
     if encoder.fitted and type(encoder).fit is Encoder.fit:
-        raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method: define it")
+        raise UserError(f"{what} declares fitted = True and has no fit(waveforms) method", "define it")
     check_rate(encoder.sample_rate, f"{what} declares sample_rate = {encoder.sample_rate}")
     check_width(encoder.dim, len(encoder.layers or ("",)), f"{what} declares dim = {encoder.dim}")
     check_windows(
@@ -108,7 +111,7 @@ def check_rate(rate: int, prefix: str) -> None:
     if low <= rate <= high:
         return
     meant = f" (was {rate * 1000:,} meant, {rate} kHz?)" if low <= rate * 1000 <= high else ""
-    raise UserError(f"{prefix}: a sample rate is in Hz, from {low:,} to {high:,}{meant}")
+    raise UserError(f"{prefix}: this is no sample rate", f"write it in Hz, from {low:,} to {high:,}{meant}")
 
 
 def check_width(dim: int, layers: int, prefix: str) -> None:
@@ -123,9 +126,12 @@ def check_width(dim: int, layers: int, prefix: str) -> None:
         UserError: D is above :data:`MOST_DIM`, or L * D above :data:`MOST_WIDTH`.
     """
     if dim > MOST_DIM:
-        raise UserError(f"{prefix}: an embedding has at most {MOST_DIM:,} numbers; average over time first")
+        raise UserError(f"{prefix}: an embedding has at most {MOST_DIM:,} numbers", "average over time first")
     if dim * layers > MOST_WIDTH:
-        raise UserError(f"{prefix} in each of {layers} layers: at most {MOST_WIDTH:,} numbers of a track are kept")
+        raise UserError(
+            f"{prefix} in each of {layers} layers: at most {MOST_WIDTH:,} numbers of a track are kept",
+            "give fewer layers, or average over time first",
+        )
 
 
 def check_windows(
@@ -151,7 +157,7 @@ def check_windows(
         if value is not None and not least <= value <= most:
             none = "" if name == "minimum_seconds" else "; None takes whole tracks, of any length"
             bounds = f"from {least:g} to {most:,g}{none}{_thousandth(value, most)}"
-            raise UserError(f"{prefix}{name} = {value:g}: it is in seconds, {bounds}")
+            raise UserError(f"{prefix}{name} = {value:g}", f"write it in seconds, {bounds}")
     if hop is None:
         return
     least, most = LEAST_HOP, math.inf
@@ -160,8 +166,8 @@ def check_windows(
     if not least <= hop <= most:
         beside = "" if window is None else f" for windows of {window:g} s"
         raise UserError(
-            f"{prefix}hop_seconds = {hop:g}: it is in seconds, from {least:g} to {most:g}{beside}"
-            f"{_thousandth(hop, most)}"
+            f"{prefix}hop_seconds = {hop:g}",
+            f"write it in seconds, from {least:g} to {most:g}{beside}{_thousandth(hop, most)}",
         )
 
 
@@ -177,5 +183,6 @@ def _make_plain(encoder: Encoder, name: str, what: str) -> None:
             setattr(encoder, name, value.item())
         except AttributeError:  # a property
             raise UserError(
-                f"{what} declares {name} = {value!r}, a number of numpy: return {value.item()!r} instead"
+                f"{what} declares {name} = {value!r}, a number of numpy",
+                f"return {value.item()!r} instead",
             ) from None

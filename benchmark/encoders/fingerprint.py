@@ -218,9 +218,10 @@ def describe(value: Any, where: str) -> Any:
         return [describe(item, where) for item in value]
     raise UserError(
         f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
-        "safely: define fingerprint() in the encoder, keep the file it was loaded from in a pathlib.Path attribute, "
-        "whose content is hashed, and name this attribute in not_in_fingerprint; or only the latter, if it changes no "
-        "number"
+        "safely",
+        "define fingerprint() in the encoder, keep the file it was loaded from in a pathlib.Path attribute, whose "
+        "content is hashed, and name this attribute in not_in_fingerprint; or only the latter, if it changes no "
+        "number",
     )
 
 

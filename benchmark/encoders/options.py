@@ -39,9 +39,9 @@ def refuse_unknown(options: Iterable[str], allowed: Iterable[str], encoder: str)
     for key in options:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise UserError(f"the encoder {encoder!r} has no option {key!r}{hint}: {takes}")
+            hint = f"did you mean {near[0]!r}? " if near else ""
+            takes = f"{'It' if near else 'it'} takes {', '.join(known)}" if known else "leave it out, it takes none"
+            raise UserError(f"the encoder {encoder!r} has no option {key!r}", f"{hint}{takes}")
 
 
 def text_of(value: object) -> str:
@@ -70,7 +70,7 @@ def convert(text: str, kind: Any, where: str) -> Any:
     try:
         return _converted(text, kind)
     except ValueError:
-        raise UserError(f"{where} is {text!r}, not {_in_words(kind)}") from None
+        raise UserError(f"{where} is {text!r}", f"give {_in_words(kind)}") from None
 
 
 def constructor_options(made_by: Callable[..., Any], options: Mapping[str, str], encoder: str) -> dict[str, Any]:
@@ -101,8 +101,8 @@ def constructor_options(made_by: Callable[..., Any], options: Mapping[str, str],
     lacking = [name for name in takes if name not in options and takes[name].default is inspect.Parameter.empty]
     if lacking:
         raise UserError(
-            f"the encoder {encoder!r} needs {' and '.join(lacking)}: give "
-            + " ".join(f"--encoder-arg {name}=..." for name in lacking)
+            f"the encoder {encoder!r} needs {' and '.join(lacking)}",
+            "give " + " ".join(f"--encoder-arg {name}=..." for name in lacking),
         )
     converted = {}
     for key, text in options.items():
@@ -126,7 +126,9 @@ def as_variant(encoder: Encoder, options: Mapping[str, Any]) -> Encoder:
         try:
             encoder.name = variant_name(encoder.name, shown)
         except AttributeError:
-            raise UserError(f"the name of {cls.__name__} cannot be set: include {', '.join(options)} in it") from None
+            raise UserError(
+                f"the name of {cls.__name__} cannot be set", f"include {', '.join(options)} in it"
+            ) from None
     state = json.dumps({key: describe(value, key) for key, value in options.items()}, sort_keys=True)
 
     def fingerprint(self: Encoder) -> str:

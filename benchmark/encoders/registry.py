@@ -117,23 +117,23 @@ def resolve(
     for want in requests:
         for encoder in _encoders(want, home, options):
             if not isinstance(encoder, Encoder):
-                raise UserError(f"{encoder!r} is no encoder: give a name, or an object of a subclass of Encoder")
+                raise UserError(f"{encoder!r} is no encoder", "give a name, or an object of a subclass of Encoder")
             if not isinstance(getattr(encoder, "name", None), str):
-                raise UserError(f"the encoder {type(encoder).__name__} does not declare name: give it one, a text")
+                raise UserError(f"the encoder {type(encoder).__name__} does not declare name", "give it one, a text")
             used = encoder if precision is None else encoder.with_precision(precision)
             used.text = encoder.text
             first = encoders.setdefault(used.name, used)
             if first is not used and first.fingerprint() != used.fingerprint():
-                raise UserError(f"two different encoders have the name {used.name!r}: rename one of them")
+                raise UserError(f"two different encoders have the name {used.name!r}", "rename one of them")
     if not encoders:
-        raise UserError("no encoder was named: list the built-in ones with 'bench encoders'")
+        raise UserError("no encoder was named", "list the built-in ones with 'bench encoders'")
     return list(encoders.values())
 
 
 def _encoders(want: str | Encoder, home: Path | None, options: Mapping[str, str]) -> Iterator[Encoder]:
     if not isinstance(want, str):
         if options:
-            raise UserError("options go to encoders that are named: give an object its options when you make it")
+            raise UserError("options go to encoders that are named", "give an object its options when you make it")
         yield want
         return
     parts = split(want)
@@ -145,7 +145,9 @@ def _encoders(want: str | Encoder, home: Path | None, options: Mapping[str, str]
         except UnknownEncoderError as error:
             if any("?" in before for before in parts[:i]):
                 raise UserError(
-                    f"{error}. A comma separates encoders: give an option whose value holds one as --encoder-arg K=V"
+                    error.what,
+                    f"{error.do}. A comma separates encoders: give an option whose value holds one as --encoder-arg "
+                    "K=V",
                 ) from None
             raise
 
@@ -189,7 +191,10 @@ def _open(spec: EncoderSpec, home: Path) -> Encoder:
         spec.check_options(())
         return open_keras(expanded(target), home)
     if not _is_there(OPENERS[spec.kind]):
-        raise UserError(f"this version cannot open {spec.text!r}: it has no encoders of the kind {spec.kind}:")
+        raise UserError(
+            f"this version cannot open {spec.text!r}: it has no encoders of the kind {spec.kind}:",
+            "see those it has with: bench encoders",
+        )
     return _opened(OPENERS[spec.kind], spec, home)
 
 
@@ -209,8 +214,8 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 
     refuse_unpublished(name)
     near = _near(name, brought)
-    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "it is no file either."
-    raise UnknownEncoderError(f"no encoder is called {name!r}: {hint} {LISTED}")
+    hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "it is no file either;"
+    raise UnknownEncoderError(f"no encoder is called {name!r}", f"{hint} {LISTED}")
 
 
 def _near(name: str, brought: Iterable[str]) -> list[str]:
@@ -253,8 +258,8 @@ def entry_points() -> dict[str, EntryPoint]:
         first = points.setdefault(point.name, point)
         if first.value != point.value:
             raise UserError(
-                f"two installed packages bring an encoder {point.name!r}: {first.value} and {point.value}. "
-                "Uninstall one, or name one as module:Class"
+                f"two installed packages bring an encoder {point.name!r}: {first.value} and {point.value}",
+                "Uninstall one, or name one as module:Class",
             )
     return points
 
@@ -264,9 +269,15 @@ def _brought(point: EntryPoint, spec: EncoderSpec) -> Encoder:
     try:
         made_by = point.load()
     except Exception as error:  # whatever the package does when it is imported
-        raise UserError(f"the encoder {point.name!r} ({point.value}) cannot be imported: {said_by(error)}") from error
+        raise UserError(
+            f"the encoder {point.name!r} ({point.value}) cannot be imported: {said_by(error)}",
+            "Mend or uninstall the package that brings it",
+        ) from error
     if not callable(made_by):
-        raise UserError(f"the encoder {point.name!r} ({point.value}) is {made_by!r}, neither a class nor a function")
+        raise UserError(
+            f"the encoder {point.name!r} ({point.value}) is {made_by!r}",
+            "make it a class or a function in the package that brings it",
+        )
     return _instance(made_by, spec)
 
 
@@ -289,9 +300,15 @@ def _opened(target: str, spec: EncoderSpec, home: Path) -> Encoder:
 def _needs(error: ModuleNotFoundError, spec: EncoderSpec) -> UserError:
     package = (error.name or "").split(".")[0]
     if package == "benchmark":
-        return UserError(f"this version has no encoder {spec.text!r} ({error})")
-    way = f":\n  {install_command(EXTRAS[package])}" if package in EXTRAS else ""
-    return UserError(f"the encoder {spec.text!r} needs the package {package!r}, which is not installed ({error}){way}")
+        return UserError(
+            f"this version has no encoder {spec.text!r} ({error})",
+            "see those it has with: bench encoders",
+        )
+    way = install_command(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
+    return UserError(
+        f"the encoder {spec.text!r} needs the package {package!r}, which is not installed ({error})",
+        f"install it:\n  {way}",
+    )
 
 
 def _is_there(target: str) -> bool:
@@ -305,26 +322,29 @@ def _is_there(target: str) -> bool:
 def _load(target: str) -> type:
     module_name, _, cls = target.partition(":")
     near = difflib.get_close_matches(module_name.lower(), OPENERS, n=1, cutoff=0.6)
-    meant = f" (did you mean {f'{near[0]}:{cls}'!r}?)" if near else ""
+    meant = f"did you mean {f'{near[0]}:{cls}'!r}? " if near else ""
     if cls and not cls.isidentifier():  # a hub id, a path
         raise UnknownEncoderError(
-            f"there is no kind of encoder {module_name + ':'!r}{meant}: the kinds are "
-            f"{', '.join(f'{scheme}:' for scheme in SCHEMES)}, module:Class and file.py:Class. {LISTED}"
+            f"there is no kind of encoder {module_name + ':'!r}",
+            f"{meant}the kinds are {', '.join(f'{scheme}:' for scheme in SCHEMES)}, module:Class and file.py:Class. "
+            f"{LISTED}",
         )
     try:
         with importable(str(Path.cwd()), module_name):
             module = importlib.import_module(module_name)
     except Exception as error:  # whatever the module does when it is imported
         unknown = isinstance(error, ModuleNotFoundError) and error.name in (module_name, module_name.partition(".")[0])
-        hint = (meant or ". It must be installed, or lie in the current folder") if unknown else ""
-        raise UserError(f"cannot import the encoder {target!r}: {said_by(error)}{hint}") from error
+        hint = (meant.strip() or "Install it, or run the command in the folder that holds it") if unknown else ""
+        raise UserError(
+            f"cannot import the encoder {target!r}: {said_by(error)}", hint or f"Mend the module {module_name}"
+        ) from error
     return _class_in(module, cls, target)
 
 
 def _module_from(path: Path) -> ModuleType:
     path = resolved(expanded(path))
     if not path.is_file():
-        raise UserError(f"no encoder file at {path}")
+        raise UserError(f"no encoder file at {path}", f"check the path, or write one: bench encoders new {path.name}")
     name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -336,7 +356,10 @@ def _module_from(path: Path) -> ModuleType:
             exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
-        raise UserError(f"the encoder file {path} fails to load: {said_by(error)}") from error
+        raise UserError(
+            f"the encoder file {path} fails to load: {said_by(error)}",
+            "Mend it (bench --debug shows where)",
+        ) from error
     return module
 
 
@@ -349,10 +372,16 @@ def _class_in(module: ModuleType, cls: str, name: str) -> type:
     if cls:
         named = getattr(module, cls, None)
         if not isinstance(named, type) or not issubclass(named, Encoder):
-            raise UserError(f"{name!r}: there is no Encoder class {cls!r}; it has {', '.join(classes) or 'none'}")
+            raise UserError(
+                f"{name!r}: there is no Encoder class {cls!r}",
+                f"name one that it has: {', '.join(classes) or 'none'}",
+            )
         return named
     if len(classes) != 1:
-        raise UserError(f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)}): name one as {name}:Class")
+        raise UserError(
+            f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)})",
+            f"name one as {name}:Class",
+        )
     return next(iter(classes.values()))
 
 
@@ -366,7 +395,10 @@ def _instance(made_by: Callable[..., Any], spec: EncoderSpec) -> Encoder:
     except ModuleNotFoundError as error:
         raise _needs(error, spec) from error
     except Exception as error:
-        raise UserError(f"the encoder {spec.text!r} cannot be made: {said_by(error)}") from error
+        raise UserError(
+            f"the encoder {spec.text!r} cannot be made: {said_by(error)}",
+            "Mend its __init__, or its options (bench --debug shows where)",
+        ) from error
     if not isinstance(encoder, Encoder):
-        raise UserError(f"{spec.text!r} makes {encoder!r}, which is no encoder: return an Encoder")
+        raise UserError(f"{spec.text!r} makes {encoder!r}, which is no encoder", "return an Encoder")
     return as_variant(encoder, options) if options else encoder

@@ -100,14 +100,15 @@ def parse(text: str, arguments: Mapping[str, str] | None = None) -> EncoderSpec:
     for key, value in (arguments or {}).items():
         if options.setdefault(key, value) != value:
             raise UserError(
-                f"the encoder {text!r} has {key}={options[key]}, but --encoder-arg says {key}={value}: leave one out"
+                f"the encoder {text!r} has {key}={options[key]}, but --encoder-arg says {key}={value}",
+                "leave one out",
             )
     frozen = MappingProxyType(options)
     scheme, colon, rest = bare.partition(":")
     if colon and scheme in SCHEMES:
         target, at = _at(scheme, rest)
         if not target.strip():
-            raise UserError(f"nothing follows {scheme + ':'!r} in {text!r}; write for instance {SCHEMES[scheme][0]}")
+            raise UserError(f"nothing follows {scheme + ':'!r} in {text!r}", f"write for instance {SCHEMES[scheme][0]}")
         spec = EncoderSpec(bare, typing.cast(Kind, scheme), target, options=frozen)
         if at is None:
             return spec
@@ -162,14 +163,14 @@ def parse_arguments(arguments: Mapping[str, object] | Sequence[str]) -> dict[str
         for argument in [arguments] if isinstance(arguments, str) else arguments:
             match = OPTION.fullmatch(argument)
             if match is None:
-                raise UserError(f"--encoder-arg {argument!r} is not KEY=VALUE, such as layer=7")
+                raise UserError(f"--encoder-arg {argument!r} is not KEY=VALUE", "write it such as layer=7")
             pairs.append((match[1], match[2]))
     options: dict[str, str] = {}
     for key, value in pairs:
         if not re.fullmatch(KEY, key):
-            raise UserError(f"{key!r} cannot be the name of an encoder's option: use letters, digits and _")
+            raise UserError(f"{key!r} cannot be the name of an encoder's option", "use letters, digits and _")
         if options.setdefault(key, value) != value:
-            raise UserError(f"--encoder-arg says {key}={options[key]} and {key}={value}: leave one out")
+            raise UserError(f"--encoder-arg says {key}={options[key]} and {key}={value}", "leave one out")
     return options
 
 
@@ -179,13 +180,16 @@ def _without_query(text: str, *, strict: bool = True) -> tuple[str, dict[str, st
     if match is None:
         if strict and "?" in text and not _names_a_file(text):
             bare, _, query = text.partition("?")
-            raise UserError(f"{query!r} after {bare!r} is not KEY=VALUE&KEY2=VALUE2, such as {bare}?layer=7")
+            raise UserError(
+                f"{query!r} after {bare!r} is not KEY=VALUE&KEY2=VALUE2",
+                f"write it such as {bare}?layer=7",
+            )
         return text, {}
     options: dict[str, str] = {}
     for pair in match[1].split("&"):
         key, _, value = pair.partition("=")
         if options.setdefault(key, value) != value:
-            raise UserError(f"the encoder {text!r} says {key}={options[key]} and {key}={value}: leave one out")
+            raise UserError(f"the encoder {text!r} says {key}={options[key]} and {key}={value}", "leave one out")
     return text[: match.start()], options
 
 
@@ -207,5 +211,8 @@ def _at(scheme: str, rest: str) -> tuple[str, str | None]:
     # A module's name holds no @, but the path of its weights may; a folder's path may, but a revision does not.
     target, _, at = rest.partition("@") if scheme == "hear" else rest.rpartition("@")
     if not at.strip():
-        raise UserError(f"nothing follows the @ in {f'{scheme}:{rest}'!r}: name the {AFTER_AT[scheme]}, or leave @ out")
+        raise UserError(
+            f"nothing follows the @ in {f'{scheme}:{rest}'!r}",
+            f"name the {AFTER_AT[scheme]}, or leave @ out",
+        )
     return target, at

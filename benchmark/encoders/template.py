@@ -32,7 +32,7 @@ def source(stem: str) -> str:
     words = re.findall(r"[A-Za-z0-9]+", stem)
     cls = "".join(word[0].upper() + word[1:] for word in words).lstrip("0123456789")
     if not cls:
-        raise UserError(f"no class can be named after {stem!r}: take a name with letters, such as my_encoder.py")
+        raise UserError(f"no class can be named after {stem!r}", "take a name with letters, such as my_encoder.py")
     return TEMPLATE.format(cls=cls[0].upper() + cls[1:], name="-".join(words).lower())
 
 
@@ -43,12 +43,14 @@ def write(path: Path) -> None:
         UserError: It is no Python file, is there already, or cannot be written.
     """
     if path.suffix != ".py":
-        raise UserError(f"{path} is no Python file: name one such as my_encoder.py")
+        raise UserError(f"{path} is no Python file", "name one such as my_encoder.py")
     text = source(path.stem)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise UserError(f"{path} is there already: choose another name") from None
+        raise UserError(f"{path} is there already", "choose another name") from None
     except OSError as error:
-        raise UserError(f"cannot write {path}: {error.strerror or error}") from None
+        raise UserError(
+            f"cannot write {path}: {error.strerror or error}", "let it be written, or name another place"
+        ) from None

@@ -90,10 +90,10 @@ class TimeLimit:
         self._slowest = max(self._slowest, (time.perf_counter() - started) / max(seconds, 0.1))
 
     def _sentence(self, what: str, limit: float) -> str:
-        return f"the encoder {self._encoder!r} did not answer within {limit:,.0f} s on {what}: {_ADVICE}"
+        return f"the encoder {self._encoder!r} did not answer within {limit:,.0f} s on {what}"
 
 
-_ADVICE = f"does it hang? Where it only takes long, say so with {VARIABLE}=SECONDS (0: no limit)."
+_ADVICE = f"Does it hang? Where it only takes long, say so with {VARIABLE}=SECONDS (0: no limit)."
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def fit_in_time(encoder: str) -> Iterator[Callable[[], None]]:
         UserError: The environment variable holds no number of seconds.
     """
     limit = _at_least(FITTING)
-    sentence = f"fit() of the encoder {encoder!r} took no window for {limit:,.0f} s and did not come back: {_ADVICE}"
+    sentence = f"fit() of the encoder {encoder!r} took no window for {limit:,.0f} s and did not come back"
     call = _Call(limit, sentence)
     if math.isinf(limit):
         yield call.note_progress
@@ -126,7 +126,7 @@ def open_in_time(encoder: str) -> Iterator[None]:
     if math.isinf(limit) or _moved() is None:
         yield
         return
-    sentence = f"opening the encoder {encoder!r} continued for {limit:,.0f} s without reading or writing: {_ADVICE}"
+    sentence = f"opening the encoder {encoder!r} continued for {limit:,.0f} s without reading or writing"
     with _Call(limit, sentence, moved=_moved).kept():
         yield
 
@@ -162,12 +162,12 @@ class _Call:
             yield
         except KeyboardInterrupt:
             if self.late:
-                raise HungError(f"{self.sentence} It was interrupted{self._unharmed}") from None
+                raise HungError(f"{self.sentence}. It was interrupted{self._unharmed}", _ADVICE) from None
             raise
         finally:
             self.end()
         if self.late:  # it caught the interruption, or came back at that very moment
-            raise HungError(f"{self.sentence} It was interrupted{self._unharmed}")
+            raise HungError(f"{self.sentence}. It was interrupted{self._unharmed}", _ADVICE)
 
     def note_progress(self) -> None:
         """Say that there is progress: the time begins anew."""
@@ -221,7 +221,7 @@ class _Call:
 
     def _end_process(self) -> None:
         if not self._in_main:  # the process is somebody else's program: it has to decide
-            _say(f"bench: {self.sentence} It does not react, so its thread is left waiting")
+            _say(f"bench: {self.sentence}. {_ADVICE} It does not react, so its thread is left waiting")
             return
         unharmed = self._unharmed
         try:
@@ -229,7 +229,7 @@ class _Call:
                 self._keep()
         except BaseException as error:  # the process ends in any case
             unharmed += f", but for the last ones ({error})"
-        _say(f"bench: {self.sentence} It does not react to an interruption, so this process ends{unharmed}")
+        _say(f"bench: {self.sentence}. {_ADVICE} It does not react to an interruption, so this process ends{unharmed}")
         os._exit(HUNG)
 
 
@@ -263,5 +263,5 @@ def _asked() -> float | None:
     except ValueError:
         seconds = -1.0
     if not seconds >= 0:
-        raise UserError(f"{VARIABLE} is {text!r}: it must be a number of seconds, or 0 for no limit")
+        raise UserError(f"{VARIABLE} is {text!r}", "set it to a number of seconds, or to 0 for no limit")
     return seconds or math.inf

@@ -55,7 +55,8 @@ def unchanged_defaults(who: str) -> Iterator[None]:
     if changed:
         raise UserError(
             f"{who} changes {' and '.join(changed)} for all of this process, where other encoders and the probes are "
-            "computed too: give dtypes to its tensors, or cast in embed"
+            "computed too",
+            "give dtypes to its tensors, or cast in embed",
         )
 
 

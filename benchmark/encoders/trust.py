@@ -47,6 +47,6 @@ def refuse_code_of_data(text: str, where: str, command: str) -> None:
         what = code_in(parse(part))
         if what is not None:
             raise UserError(
-                f"{where} says that its encoder is {part!r}, which would run {what}. Nothing was run: {IS_CODE}. Look "
-                f"at it; if you trust it, name it yourself: {command} --encoder {shlex.quote(part)}"
+                f"{where} says that its encoder is {part!r}, which would run {what}. Nothing was run: {IS_CODE}",
+                f"Look at it; if you trust it, name it yourself: {command} --encoder {shlex.quote(part)}",
             )

@@ -46,9 +46,9 @@ def read_metadata(path: Path) -> dict[str, str]:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
     except FileNotFoundError as error:
-        raise UserError(f"there is no file {path}") from error
+        raise UserError(f"there is no file {path}", "check the path") from error
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} is not a whole safetensors file ({error}): convert or train it again") from error
+        raise UserError(f"{path} is not a whole safetensors file ({error})", "convert or train it again") from error
 
 
 def read_configuration(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -94,7 +94,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
     if DIGEST in metadata and metadata[DIGEST] != content_digest(tensors, metadata):
         raise UserError(
-            f"{path} is not as it was written: its digest differs, so it was changed since. Delete it, "
-            "and fetch, convert or export it again"
+            f"{path} is not as it was written: its digest differs, so it was changed since",
+            "Delete it, and fetch, convert or export it again",
         )
     return tensors

@@ -26,7 +26,8 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
     if not (minimum or 0.0) <= (seconds or minimum or 0.0) <= (float("inf") if most is None else most):
         raise UserError(
             f"the encoder {encoder.name!r} declares a window of {seconds} s, but a minimum of {minimum} s and a "
-            f"maximum of {most} s"
+            f"maximum of {most} s",
+            "make it lie between the two",
         )
     if window_seconds is not None:
         shortest = seconds if minimum is None and seconds is not None else (minimum or 0.0)
@@ -34,7 +35,8 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
         if not shortest <= window_seconds <= longest:
             raise WindowError(
                 f"the task asks for windows of {window_seconds:g} s, but the encoder {encoder.name!r} takes "
-                f"{shortest:g} to {longest:g} s: choose another encoder for it"
+                f"{shortest:g} to {longest:g} s",
+                "choose another encoder for it",
             )
         check_windows(window_seconds, hop_seconds, None, None, "the task asks for ")
         seconds, hop = window_seconds, hop_seconds
@@ -46,7 +48,7 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
     least = window if minimum is None else min(window, round(minimum * rate))
     if window < 1 or step < 1 or least < 0:
         raise UserError(
-            f"the encoder {encoder.name!r} has a window of {seconds} s and a hop of {hop} s at {rate} Hz: "
-            "both must be at least one sample"
+            f"the encoder {encoder.name!r} has a window of {seconds} s and a hop of {hop} s at {rate} Hz",
+            "make both at least one sample",
         )
     return WindowRule(window, step, least, encoder.padding)

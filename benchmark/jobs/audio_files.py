@@ -107,12 +107,12 @@ def _paths(source: Path, rows: Iterator[Record], column: str) -> list[Path]:
     for row in rows:
         name = row.text(column)
         if not name:
-            raise row.error(f"the column {column!r} is empty: name the file, or take the row out")
+            raise row.error(f"the column {column!r} is empty", "name the file, or take the row out")
         file = source.parent / name
         try:
             found.append(find(file) or file)
         except AmbiguousNameError as error:
-            raise row.error(str(error)) from None
+            raise row.error(error.what, error.do) from None
     if not found:
         raise UserError(f"{source} names no file: it needs a row for each, below the column 'path'")
     return found

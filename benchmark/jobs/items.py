@@ -196,7 +196,7 @@ def _rows_with_embedding(
             + f", and --allow-missing is {allowed}",
             missing,
             encoder.listing(f"missing-{task}"),
-            f": add them, or leave them out with --allow-missing {total} (the record will name them, and the "
+            f"add them, or leave them out with --allow-missing {total} (the record will name them, and the "
             "leaderboard will keep it apart)",
         )
     surplus = len(encoder.ids) - int(has.sum())

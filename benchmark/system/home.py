@@ -41,7 +41,7 @@ def refuse_unwritable(folder: Path, option: str) -> None:
         with tempfile.NamedTemporaryFile(dir=there, prefix=".writable-"):
             pass
     except OSError as error:
-        raise UserError(f"{option} {folder} cannot be written ({error.strerror or error}): choose another") from None
+        raise UserError(f"{option} {folder} cannot be written ({error.strerror or error})", "choose another") from None
 
 
 def home_folder(given: Path | str | None = None) -> Path:

@@ -174,8 +174,10 @@ def _attributes(track: Any) -> list[str]:
 def _check_attribute(loader: str, attribute: str, track: Any) -> None:
     known = _attributes(track)
     if attribute not in known:
-        hint = did_you_mean(attribute, known, f"choose one of {', '.join(known)}", names=3, cutoff=0.5)
-        raise TaskError(f"the mirdata loader {loader!r} has no attribute {attribute!r}", hint)
+        hint = did_you_mean(attribute, known, "choose another:", names=3, cutoff=0.5)
+        raise TaskError(
+            f"the mirdata loader {loader!r} has no attribute {attribute!r}", f"{hint} it has {', '.join(known)}"
+        )
 
 
 def _get(track: Any, attribute: str, loader: str) -> Any:

@@ -123,7 +123,7 @@ class TestFindings:
     def test_a_fact_that_does_not_exist(self, leaky):
         with pytest.raises(TaskError, match="did you mean 'groups train/test'"):
             findings(leaky, {"group train/test": 1})
-        with pytest.raises(TaskError, match="it is one of"):
+        with pytest.raises(TaskError, match="name one of"):
             findings(leaky, {"?": 1})
 
 

@@ -204,7 +204,7 @@ def test_a_card_of_a_built_in_collection_may_be_ones_own(mine):
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("nowhere", "there are demo, emomusic"),
+        ("nowhere", "write one of demo, emomusic"),
         ("gtzann", "did you mean 'gtzan'"),
         *(
             (name, "")

@@ -53,7 +53,10 @@ def reopened(named: Named, count: int, samples: int) -> Reopened:
         file = Path(folder) / ANSWER
         if done.returncode != 0 or not file.is_file():
             lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
-            raise UserError(f"a second opening, in a process of its own, failed: {lines[-1][-SAID:]}")
+            raise UserError(
+                f"a second opening, in a process of its own, failed: {lines[-1][-SAID:]}",
+                "mend what the encoder needs when it is opened anew",
+            )
         with np.load(file, allow_pickle=False) as arrays:
             return Reopened(str(arrays["fingerprint"]), arrays["rows"])
 

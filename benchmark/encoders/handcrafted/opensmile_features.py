@@ -49,11 +49,11 @@ class OpenSmile(Encoder):
             UserError: There is no such set, or the package opensmile is not installed.
         """
         if feature_set not in FEATURE_SETS:
-            raise UserError(f"opensmile has no feature_set {feature_set!r}: take one of {', '.join(FEATURE_SETS)}")
+            raise UserError(f"opensmile has no feature_set {feature_set!r}", f"take one of {', '.join(FEATURE_SETS)}")
         if importlib.util.find_spec("opensmile") is None:
             raise UserError(
-                "the encoder 'opensmile' needs the package opensmile (for non-commercial use):\n"
-                f"  {install_command('opensmile')}"
+                "the encoder 'opensmile' needs the package opensmile (for non-commercial use)",
+                f"install it:\n  {install_command('opensmile')}",
             )
         from importlib.metadata import version
 

@@ -47,15 +47,21 @@ def windows_of(
     hop, least = spec.option("hop", float), spec.option("minimum", float)
     for key, value in (("window", length), ("hop", hop), ("minimum", least)):
         if value is not None and not 0 < value < float("inf"):
-            raise UserError(f"the encoder {spec.text!r} has {key}={value:g}: it must be seconds above 0")
+            raise UserError(f"the encoder {spec.text!r} has {key}={value:g}", "give seconds above 0")
     if length is None and hop is not None:
-        raise UserError(f"the encoder {spec.text!r} takes whole tracks, so hop={hop:g} has no meaning: leave it out")
+        raise UserError(f"the encoder {spec.text!r} takes whole tracks, so hop={hop:g} has no meaning", "leave it out")
     if maximum is not None and length is not None and length > maximum:
-        raise UserError(f"the encoder {spec.text!r} takes at most {maximum:g} s, not window={length:g}")
+        raise UserError(
+            f"the encoder {spec.text!r} takes at most {maximum:g} s, not window={length:g}",
+            "give a shorter window",
+        )
     if least is None:
         least = minimum if minimum is None or length is None else min(minimum, length)
     elif length is not None and least > length:
-        raise UserError(f"the encoder {spec.text!r} has minimum={least:g}, above its window of {length:g} s")
+        raise UserError(
+            f"the encoder {spec.text!r} has minimum={least:g}, above its window of {length:g} s",
+            "give a smaller minimum, or a longer window",
+        )
     check_windows(length, hop, least, None, f"the encoder {spec.text!r} has ")
     return Windows(length, hop, least)
 
@@ -81,7 +87,7 @@ def existing_file(spec: EncoderSpec, path: str, what: str) -> Path:
     """
     file = expanded(path)
     if not file.is_file():
-        raise UserError(f"no {what} at {file}, which the encoder {spec.text!r} names")
+        raise UserError(f"no {what} at {file}, which the encoder {spec.text!r} names", "check the path")
     return file
 
 

@@ -71,10 +71,16 @@ class Hear(Encoder):
             with printing_aside(), importable(self._folder):
                 model = self._module.load_model(*arguments)
         except Exception as error:  # whatever the module does
-            hint = "" if weights else f"; where it needs weights, name them as {self._text}@PATH"
-            raise UserError(f"load_model of {self._text!r} raised {said_by(error)}{hint}") from error
+            hint = "" if weights else f"where it needs weights, name them as {self._text}@PATH"
+            raise UserError(
+                f"load_model of {self._text!r} raised {said_by(error)}",
+                hint or "mend the module, or name other weights behind the @",
+            ) from error
         if not is_module(model) and any("tensorflow" in base.__module__ for base in type(model).__mro__):
-            raise UserError(f"{self._text!r} gives a TensorFlow model, and this benchmark runs torch: write a plug-in")
+            raise UserError(
+                f"{self._text!r} gives a TensorFlow model, and this benchmark runs torch",
+                "write a plug-in ('bench encoders new')",
+            )
         return model.eval() if is_module(model) else model
 
     def _number(self, name: str) -> int:
@@ -84,7 +90,10 @@ class Hear(Encoder):
         except (TypeError, ValueError):
             number = 0
         if number < 1 or number != value:
-            raise UserError(f"the model of {self._text!r} has {name} = {value!r}: HEAR wants a whole number above 0")
+            raise UserError(
+                f"the model of {self._text!r} has {name} = {value!r}",
+                "make it a whole number above 0, as HEAR wants",
+            )
         if name == "sample_rate":
             check_rate(number, f"the model of {self._text!r} has sample_rate = {number}")
         return number
@@ -119,8 +128,8 @@ class Hear(Encoder):
             answer = self._module.get_timestamp_embeddings(audio, self._model)
         if not isinstance(answer, tuple | list) or len(answer) != 2:
             raise UserError(
-                f"get_timestamp_embeddings of {self._text!r} returned a {type(answer).__name__}: HEAR wants the "
-                "embeddings and their timestamps"
+                f"get_timestamp_embeddings of {self._text!r} returned a {type(answer).__name__}",
+                "return the embeddings and their timestamps, as HEAR wants",
             )
         return answer[0]
 
@@ -141,8 +150,8 @@ def open_hear(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one s
             module = importlib.import_module(spec.target)
     except Exception as error:  # whatever the module does when it is imported
         raise UserError(
-            f"cannot import the HEAR module {spec.target!r}: {said_by(error)}. It must be "
-            "installed, or lie in the current folder"
+            f"cannot import the HEAR module {spec.target!r}: {said_by(error)}",
+            "Install it, or run the command in the folder that holds it",
         ) from error
     return Hear(spec, module, weights, folder)
 
@@ -160,12 +169,12 @@ def _embedding(spec: EncoderSpec, module: ModuleType) -> Kind:
     there = [kind for kind, name in functions.items() if callable(getattr(module, name, None))]
     if not callable(getattr(module, "load_model", None)) or not there:
         raise UserError(
-            f"the module {spec.target!r} is no HEAR module: it must have load_model, and get_scene_embeddings or "
-            "get_timestamp_embeddings"
+            f"the module {spec.target!r} is no HEAR module",
+            "give it load_model, and get_scene_embeddings or get_timestamp_embeddings",
         )
     kind: Kind = spec.option("embedding", Literal["scene", "timestamps"], there[0])
     if kind not in there:
-        raise UserError(f"the module {spec.target!r} has no {functions[kind]}: leave embedding={kind} out")
+        raise UserError(f"the module {spec.target!r} has no {functions[kind]}", f"leave embedding={kind} out")
     return kind
 
 

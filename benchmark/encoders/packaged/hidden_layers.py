@@ -63,16 +63,20 @@ def find_stack(model: Any, layers: int, where: str | None, who: str) -> Stack:
         if len(fitting) != 1:
             candidates = ", ".join(f"{name} ({len(modules)})" for name, modules in lists.items())
             raise UserError(
-                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {candidates or 'none'}. "
-                "Name one with layers_at=PATH"
+                f"cannot tell where the {layers} layers of {who} are: its lists of modules are {candidates or 'none'}",
+                "Name one with layers_at=PATH",
             )
         where = fitting[0]
     if where not in lists:
-        raise UserError(f"{who} has no list of layers at {where!r}; it has {', '.join(lists) or 'none'}")
+        raise UserError(
+            f"{who} has no list of layers at {where!r}",
+            f"name one that it has with layers_at=PATH: {', '.join(lists) or 'none'}",
+        )
     if len(lists[where]) != layers:
         raise UserError(
             f"{who} has {len(lists[where])} layers at {where}, but its configuration says {layers}: this version of "
-            "transformers builds it differently from its authors"
+            "transformers builds it differently from its authors",
+            "Install the version of transformers that its config.json names, or leave layers_at out",
         )
     owner, _, _ = where.rpartition(".")
     return Stack(where, model.get_submodule(owner), list(lists[where]))
@@ -113,7 +117,8 @@ def captured_layers(stack: Stack, wanted: Sequence[int], keep: Callable[[Any], A
         if not shape or hidden.shape != shape[0]:
             raise UserError(
                 f"the module around {stack.where} gives {list(hidden.shape)}, not what its last layer gives "
-                f"({list(shape[0]) if shape else 'it never ran'}): name the right layers with layers_at=PATH"
+                f"({list(shape[0]) if shape else 'it never ran'})",
+                "name the right layers with layers_at=PATH",
             )
         note(last, hidden)
 
@@ -137,7 +142,8 @@ def check_layer_outputs(outputs: LayerOutputs, stack: Stack, who: str) -> None:
         once = sum(times == 1 for times in outputs.times.values())
         raise UserError(
             f"{who} gave {once} of its {expected} layers (the {len(stack.layers)} of {stack.where}, and their input): "
-            "it does not run each of them once, so no layer can be told from another"
+            "it does not run each of them once, so no layer can be told from another",
+            "Leave layer out, which takes its output alone",
         )
 
 
@@ -151,5 +157,8 @@ def hidden_in(output: Any) -> Any:
     if isinstance(hidden, tuple | list):
         hidden = hidden[0]
     if getattr(hidden, "ndim", 0) != 3:
-        raise UserError(f"a layer gave a {type(output).__name__} without hidden states [batch, frames, width]")
+        raise UserError(
+            f"a layer gave a {type(output).__name__} without hidden states [batch, frames, width]",
+            "name the right layers with layers_at=PATH",
+        )
     return hidden

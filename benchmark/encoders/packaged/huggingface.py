@@ -82,7 +82,10 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
     if commit is not None:  # a branch may move between two downloads
         pins = {"revision": commit}
     if not raw:
-        raise UserError(f"{who} has no config.json, so transformers cannot build it: write a plug-in for its package")
+        raise UserError(
+            f"{who} has no config.json, so transformers cannot build it",
+            "write a plug-in for its package ('bench encoders new')",
+        )
     _refuse_kernels(raw, who)
     source = _Source(location, local, who, pins, _trusted(spec, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
@@ -108,14 +111,18 @@ def _transformers(spec: EncoderSpec) -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise UserError(f"the encoder {spec.text!r} needs transformers ({error}):\n  {install_command('hf')}") from None
+        raise UserError(
+            f"the encoder {spec.text!r} needs transformers ({error})",
+            f"install it:\n  {install_command('hf')}",
+        ) from None
     try:
         transformers.PreTrainedModel  # noqa: B018 - imported at first use
     except (OSError, RuntimeError, ImportError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"transformers cannot be imported here ({reason}). A torchaudio or torchcodec built for another torch does "
-            "this; nothing here needs either: pip uninstall torchaudio torchcodec torchvision"
+            f"transformers cannot be imported here ({reason}): a torchaudio or torchcodec built for another torch "
+            "does this, and nothing here needs either",
+            "uninstall them: pip uninstall torchaudio torchcodec torchvision",
         ) from error
     return transformers
 
@@ -125,10 +132,13 @@ def _place(spec: EncoderSpec) -> tuple[str, bool]:
     folder = expanded(spec.target)
     if folder.is_dir():
         if spec.revision is not None:
-            raise UserError(f"{spec.target} is a folder, which has no revision: leave @{spec.revision} out")
+            raise UserError(f"{spec.target} is a folder, which has no revision", f"leave @{spec.revision} out")
         return str(folder), True
     if not re.fullmatch(r"[\w.-]+(/[\w.-]+)?", spec.target) or spec.target.startswith("."):
-        raise UserError(f"no folder at {folder}, and {spec.target!r} is no hub id such as facebook/hubert-base-ls960")
+        raise UserError(
+            f"no folder at {folder}, and {spec.target!r} is no hub id",
+            "check the path, or give an id such as facebook/hubert-base-ls960",
+        )
     return spec.target, False
 
 
@@ -143,25 +153,27 @@ def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: 
     is_known = raw.get("model_type") in transformers.CONFIG_MAPPING
     if not code:
         if allowed:
-            raise UserError(f"{who} comes without code of its own: leave remote_code out")
+            raise UserError(f"{who} comes without code of its own", "leave remote_code out")
         if not is_known:
             raise UserError(
                 f"{who} is of the type {raw.get('model_type')!r}, which transformers {transformers.__version__} does "
-                "not know, and comes without code: write a plug-in for its package ('bench encoders new')"
+                "not know, and comes without code",
+                "write a plug-in for its package ('bench encoders new')",
             )
         return False
     if not allowed:
         if is_known:
             return False
         raise UserError(
-            f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}. Read "
-            f"it; then allow it with remote_code=1 and the full commit, as {spec.kind}:ID@COMMIT?remote_code=1"
+            f"{who} needs code that comes with it ({', '.join(sorted(map(str, code.values())))}), and {IS_CODE}",
+            f"Read it; then allow it with remote_code=1 and the full commit, as {spec.kind}:ID@COMMIT?remote_code=1",
         )
     _refuse_foreign(code, who)
     if not local and not COMMIT.fullmatch(spec.revision or ""):
         raise UserError(
-            f"{who} would run code from the hub that can change any day: pin it by the full commit (40 hex digits), as "
-            f"hf:{spec.target}@COMMIT?remote_code=1, or name a folder that you downloaded"
+            f"{who} would run code from the hub that can change any day",
+            f"pin it by the full commit (40 hex digits), as hf:{spec.target}@COMMIT?remote_code=1, or name a folder "
+            "that you downloaded",
         )
     return True
 
@@ -179,7 +191,11 @@ def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) ->
     if not any(there):
         if family is Wave or issubclass(family, Codec):
             return None
-        raise UserError(f"{source.who} has no preprocessor_config.json, without which its input is not known")
+        raise UserError(
+            f"{source.who} has no preprocessor_config.json, without which its input is not known",
+            "download the file of the model that it was made from into the folder, or write a plug-in ('bench "
+            "encoders new')",
+        )
     if source.remote:
         for file in filter(None, there):
             _refuse_foreign_code(file, source.who)
@@ -199,7 +215,7 @@ def _refuse_unreadable(folder: Path, who: str) -> None:
         for file in sorted(file for pattern in READ for file in folder.glob(pattern)):
             read_description(file)
     except (OSError, ValueError) as error:
-        raise UserError(f"{who} cannot be opened: {error}. Download or save the model again") from None
+        raise UserError(f"{who} cannot be opened: {error}", "Download or save the model again") from None
 
 
 def _refuse_foreign(code: dict[str, Any], who: str) -> None:
@@ -207,7 +223,8 @@ def _refuse_foreign(code: dict[str, Any], who: str) -> None:
     if any("--" in str(where) for where in code.values()):
         raise UserError(
             f"{who} takes its code from another repository ({', '.join(map(str, code.values()))}), which no revision "
-            "of this one pins: download both into one folder and name that"
+            "of this one pins",
+            "download both into one folder and name that",
         )
 
 
@@ -220,8 +237,8 @@ def _refuse_kernels(raw: Any, who: str) -> None:
         named = [value, *(value.values() if isinstance(value, dict) else ())] if key.endswith("_implementation") else []
         if any(isinstance(text, str) and "/" in text for text in named):
             raise UserError(
-                f"{who} asks in its configuration for code from the hub ({key}: {value}), which no commit of it pins: "
-                "download it into a folder, look at that, and take the key out of its config.json"
+                f"{who} asks in its configuration for code from the hub ({key}: {value}), which no commit of it pins",
+                "download it into a folder, look at that, and take the key out of its config.json",
             )
         _refuse_kernels(value, who)
 
@@ -231,7 +248,7 @@ def _refuse_foreign_code(file: str, who: str) -> None:
     try:
         raw = parse_json(read_text(Path(file), DESCRIPTION), Path(file))
     except (OSError, TaskError) as error:
-        raise UserError(f"{who} cannot be opened: {error}") from error
+        raise UserError(f"{who} cannot be opened: {error}", "Download or save the model again") from error
     for part in (raw, *raw.values()) if isinstance(raw, dict) else ():
         if isinstance(part, dict) and isinstance(code := part.get("auto_map"), dict):
             _refuse_foreign(code, who)
@@ -246,7 +263,10 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
     elif config.model_type.startswith("musicgen"):
         config = config.audio_encoder
         if config.model_type != "encodec":
-            raise UserError(f"{source.who} has a codec of type {config.model_type!r}, not encodec: write a plug-in")
+            raise UserError(
+                f"{source.who} has a codec of type {config.model_type!r}, not encodec",
+                "write a plug-in ('bench encoders new')",
+            )
         made_by = transformers.EncodecModel
         options = {"config": config, "key_mapping": {r"^audio_encoder\.": ""}}
     if made_by is transformers.AutoModel:
@@ -268,7 +288,8 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
     if missing:
         raise UserError(
             f"the weights of {source.who} lack {len(missing)} tensor(s) of {type(model).__name__}, which would be "
-            f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}. Is it a model of another kind?"
+            f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}",
+            "Name a model of this kind, or write a plug-in for it ('bench encoders new')",
         )
     with _explained(source.who, source.place, source.pins.get("revision")):
         restore(model, computed, source.who)
@@ -350,29 +371,36 @@ def _explained(who: str, location: str, revision: str | None) -> Iterator[None]:
         raise
     except Exception as error:  # OSError, ValueError, and what remote code raises
         text = " ".join(str(error).split())
-        raise UserError(f"{who} cannot be opened: {_way_out(text, location, revision)}") from error
+        reason, do = _way_out(text, location, revision)
+        raise UserError(f"{who} cannot be opened: {reason}", do) from error
 
 
-def _way_out(text: str, location: str, revision: str | None) -> str:
+def _way_out(text: str, location: str, revision: str | None) -> tuple[str, str]:
+    """Return in words why a model of the hub cannot be opened, and what to do."""
     at = f" --revision {revision}" if revision else ""
     if "gated" in text.lower():
-        return f"it is gated. Accept its terms at https://huggingface.co/{location}, then log in: hf auth login"
+        return "it is gated", f"Accept its terms at https://huggingface.co/{location}, then log in: hf auth login"
     if "not a valid model identifier" in text or "valid repository name" in text:
-        return "the hub has no such model, or it is private: check the id, or log in with: hf auth login"
+        return "the hub has no such model, or it is private", "check the id, or log in with: hf auth login"
     if "file named config.json" in text:
-        return "it has no config.json, so transformers cannot build it: write a plug-in for its own package"
+        return (
+            "it has no config.json, so transformers cannot build it",
+            "write a plug-in for its own package ('bench encoders new')",
+        )
     if "not a valid git identifier" in text:
-        return f"it has no revision {revision!r}: check it on its page"
+        return f"it has no revision {revision!r}", f"see those it has: https://huggingface.co/{location}/commits/main"
     if "couldn't connect" in text or "ffline" in text:
         if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
             return (
-                "HF_HUB_OFFLINE is set and it is not in the hub's cache here. Where there is a network: hf download "
-                f"{location}{at}; or unset HF_HUB_OFFLINE, or name a folder with its files"
+                "HF_HUB_OFFLINE is set and it is not in the hub's cache here",
+                f"Where there is a network: hf download {location}{at}; or unset HF_HUB_OFFLINE, or name a folder with "
+                "its files",
             )
         return (
-            f"the hub cannot be reached and it is not in the cache. Try again, or name a folder with its files ({text})"
+            f"the hub cannot be reached and it is not in the cache ({text})",
+            "Try again, or name a folder with its files",
         )
-    return text[:500]
+    return text[:500], "Download or save the model again, or write a plug-in for it ('bench encoders new')"
 
 
 @contextmanager

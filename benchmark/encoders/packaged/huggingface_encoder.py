@@ -94,9 +94,9 @@ class HuggingFace(Encoder):
         )
         asked_rate = spec.option("sample_rate", int)
         if own_rate is None and asked_rate is None:
-            raise UserError(f"{self._who} does not give its sample rate: give sample_rate=, such as 24000")
+            raise UserError(f"{self._who} does not give its sample rate", "give sample_rate=, such as 24000")
         if None not in (own_rate, asked_rate) and own_rate != asked_rate:
-            raise UserError(f"{self._who} takes audio at {own_rate} Hz, not {asked_rate}: leave sample_rate out")
+            raise UserError(f"{self._who} takes audio at {own_rate} Hz, not {asked_rate}", "leave sample_rate out")
         rate = int(asked_rate if own_rate is None else own_rate)
         check_rate(rate, f"{self._who} has sample_rate={rate}")
         return rate
@@ -107,18 +107,24 @@ class HuggingFace(Encoder):
     def _width(self) -> int:
         width = getattr(self._config, "hidden_size", None)
         if not isinstance(width, int):
-            raise UserError(f"the configuration of {self._who} has no hidden_size, so its width is not known")
+            raise UserError(
+                f"the configuration of {self._who} has no hidden_size, so its width is not known",
+                "write it into its config.json",
+            )
         return width
 
     def _set_layers(self, spec: EncoderSpec) -> None:
         layer: int | str = spec.option("layer", int | Literal["last", "all"], "last")
         if not self.has_layers:
             if layer != "last" or "layers_at" in spec.options:
-                raise UserError(f"{self._who} gives one embedding, without layers to choose from: leave layer out")
+                raise UserError(f"{self._who} gives one embedding, without layers to choose from", "leave layer out")
             return
         count = getattr(self._config, "num_hidden_layers", None)
         if not isinstance(count, int):
-            raise UserError(f"the configuration of {self._who} has no num_hidden_layers, so they cannot be counted")
+            raise UserError(
+                f"the configuration of {self._who} has no num_hidden_layers, so they cannot be counted",
+                "write it into its config.json, or leave layer out",
+            )
         where = spec.option("layers_at", str, self.layers_at)
         self._stack = find_stack(self._model, count, where, self._who)
         if layer == "all":
@@ -126,7 +132,7 @@ class HuggingFace(Encoder):
             return
         number = count if layer == "last" else int(layer)
         if not 0 <= number <= count:
-            raise UserError(f"{self._who} has layers 0 (the input of the first) to {count}, not {layer}")
+            raise UserError(f"{self._who} has no layer {layer}", f"give one from 0 (the input of the first) to {count}")
         self._wanted = (number,)
 
     def fingerprint(self) -> str:
@@ -160,8 +166,8 @@ class HuggingFace(Encoder):
         def keep(hidden: Any) -> Any:
             if hidden.shape[2] != width:
                 raise UserError(
-                    f"a layer of {self._who} is {hidden.shape[2]} wide, but its configuration says {width}: name the "
-                    "right layers with layers_at=PATH"
+                    f"a layer of {self._who} is {hidden.shape[2]} wide, but its configuration says {width}",
+                    "name the right layers with layers_at=PATH",
                 )
             return self.pooled(self.heard(hidden, audible))
 

@@ -37,11 +37,12 @@ class Wave(HuggingFace):
         chosen = spec.option("normalize", bool)
         if own is None and chosen is None:
             raise UserError(
-                f"{self._who} has no preprocessor_config.json that says whether waveforms are brought to zero mean and "
-                "unit variance: give normalize=1 or normalize=0"
+                f"{self._who} has no preprocessor_config.json that says whether waveforms are brought to zero mean "
+                "and unit variance",
+                "give normalize=1 or normalize=0",
             )
         if own is not None and chosen is not None and bool(own) != chosen:
-            raise UserError(f"the extractor of {self._who} says do_normalize={own}: leave normalize out")
+            raise UserError(f"the extractor of {self._who} says do_normalize={own}", "leave normalize out")
         self._normalize = bool(chosen if own is None else own)
         self._content += f" {self._normalize}"
 
@@ -157,7 +158,10 @@ class Clap(HuggingFace):
         import torch
 
         if waveforms.shape[-1] > self._extractor.nb_max_samples:
-            raise UserError(f"{self._who} takes at most {self._longest():g} s: it would crop the rest at random")
+            raise UserError(
+                f"{self._who} takes at most {self._longest():g} s: it would crop the rest at random",
+                f"Give a shorter window, such as window={self._longest():g}",
+            )
         features = self.extracted(waveforms)["input_features"].float().to(waveforms.device)
         longer = torch.zeros(len(features), 1, dtype=torch.bool, device=waveforms.device)
         return {"input_features": features, "is_longer": longer}
@@ -235,7 +239,7 @@ def family_of(model_type: str, remote: bool, who: str) -> type[HuggingFace]:
     family = FAMILIES.get(model_type)
     if family is None:
         raise UserError(
-            f"{who} is a model of type {model_type!r}, which no family here covers: it may be one of "
-            f"{', '.join(sorted(FAMILIES))}; for another, write a plug-in ('bench encoders new')"
+            f"{who} is a model of type {model_type!r}, which no family here covers",
+            f"name one of {', '.join(sorted(FAMILIES))}, or write a plug-in ('bench encoders new')",
         )
     return family

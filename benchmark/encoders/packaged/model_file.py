@@ -52,8 +52,9 @@ class ModelFile(Encoder):
         """
         if "sample_rate" not in spec.options:
             raise UserError(
-                f"the encoder {spec.text!r} needs sample_rate=: the file does not give the sample rate of its "
-                f"model, and at a wrong one every embedding would be wrong. Write {spec.text}?sample_rate=16000"
+                f"the encoder {spec.text!r} needs sample_rate=: the file does not give the sample rate of its model, "
+                "and at a wrong one every embedding would be wrong",
+                f"Write {spec.text}?sample_rate=16000",
             )
         self.sample_rate = spec.option("sample_rate", int)
         check_rate(self.sample_rate, f"the encoder {spec.text!r} has sample_rate={self.sample_rate}")
@@ -71,13 +72,14 @@ class ModelFile(Encoder):
         fixed = None if samples is None else samples / self.sample_rate
         if fixed is not None and not WINDOWS[0] <= fixed <= WINDOWS[1]:
             raise UserError(
-                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
-                "Hz, which is no window of audio: does it take a waveform, and is sample_rate right?"
+                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} Hz, "
+                "which is no window of audio",
+                "check that it takes a waveform, and that sample_rate is right",
             )
         if fixed is None and "window" not in spec.options:
             raise UserError(
-                f"the encoder {spec.text!r} needs window=: how many seconds one input holds, such as window=3, or "
-                "window=track for whole tracks"
+                f"the encoder {spec.text!r} needs window=",
+                "say how many seconds one input holds, such as window=3, or window=track for whole tracks",
             )
         windows: Windows = windows_of(spec, fixed, None)
         if samples is not None and (
@@ -86,8 +88,8 @@ class ModelFile(Encoder):
             or windows.minimum not in (None, windows.seconds)
         ):
             raise UserError(
-                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} "
-                f"Hz: leave window and minimum out, or export it with a dynamic length (or is sample_rate wrong?)"
+                f"the encoder {spec.text!r} takes exactly {samples} samples, {fixed:g} s at {self.sample_rate} Hz",
+                "leave window and minimum out, or export it with a dynamic length (or is sample_rate wrong?)",
             )
         self.window_seconds, self.hop_seconds = windows.seconds, windows.hop
         self.minimum_seconds = windows.minimum if windows.seconds is not None else windows.minimum or 0.0
@@ -113,12 +115,18 @@ class ModelFile(Encoder):
         layout = spec.option("layout", Literal["bn", "bcn", "bnc"])
         if layout is not None:
             if layout not in layouts:
-                raise UserError(f"the encoder {spec.text!r} takes layout {' or '.join(layouts)}, not {layout!r}")
+                raise UserError(
+                    f"the encoder {spec.text!r} does not take layout={layout}",
+                    f"give {' or '.join(layouts)}",
+                )
             layouts = (layout,)
         if self.channels == 2:
             layouts = [layout for layout in layouts if layout != "bn"]
             if not layouts:
-                raise UserError(f"the encoder {spec.text!r} takes [batch, samples]: it has no place for channels=2")
+                raise UserError(
+                    f"the encoder {spec.text!r} takes [batch, samples], which has no place for channels=2",
+                    "leave channels out, or export it with [batch, channels, samples]",
+                )
         noise = _noise(self)
         tried: dict[Layout, tuple[bool, np.ndarray]] = {}
         refused: dict[str, str] = {}
@@ -129,13 +137,16 @@ class ModelFile(Encoder):
                 refused[layout] = str(error)
         if not tried:
             reasons = "; ".join(f"as {layout}: {reason}" for layout, reason in refused.items())
-            raise UserError(f"the encoder {spec.text!r} failed on {noise.shape[2]} samples of noise. {reasons}")
+            raise UserError(
+                f"the encoder {spec.text!r} failed on {noise.shape[2]} samples of noise. {reasons}",
+                "export it so that it takes a waveform, or say what it takes with sample_rate, window and channels",
+            )
         first, (one_by_one, answer) = next(iter(tried.items()))
         for layout, (_, other) in tried.items():
             if _pooled(other).shape != _pooled(answer).shape or not _close(_pooled(other), _pooled(answer)):
                 raise UserError(
-                    f"the encoder {spec.text!r} takes its input as {first} and as {layout}, with different "
-                    f"answers: say which is meant with layout={first} or layout={layout}"
+                    f"the encoder {spec.text!r} takes its input as {first} and as {layout}, with different answers",
+                    f"say which is meant with layout={first} or layout={layout}",
                 )
         self.layout: Layout = first
         self.one_by_one, self.dim = one_by_one, answer.shape[-1]
@@ -156,7 +167,8 @@ class ModelFile(Encoder):
             other = "middle" if self.frames == "last" else "last"
             raise UserError(
                 f"the encoder {spec.text!r} answers {list(answer.shape)} to {noise.shape[2]} samples and "
-                f"{list(shorter.shape)} to fewer: its width must not go with the length. Say frames={other}"
+                f"{list(shorter.shape)} to fewer: its width must not go with the length",
+                f"Say frames={other}",
             )
 
     def _try(

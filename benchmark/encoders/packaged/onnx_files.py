@@ -57,13 +57,15 @@ def files_of_weights(file: Path) -> list[Path]:
                 with memoryview(data) as view, suppress(WireError):
                     _find(view, "model", 0, named)
     except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
+        raise UserError(
+            f"cannot read {file}: {error.strerror or error}", "let it be read, or name another file"
+        ) from error
     files = {file.parent / _inside(name, file): None for name in named}
     for side_file in files:
         if not side_file.is_file():
             raise UserError(
-                f"{file} keeps weights in {side_file.relative_to(file.parent).as_posix()!r}, which is not there: put "
-                "both into one folder"
+                f"{file} keeps weights in {side_file.relative_to(file.parent).as_posix()!r}, which is not there",
+                "put both into one folder",
             )
     return sorted(files)
 
@@ -74,8 +76,8 @@ def _inside(name: str, file: Path) -> PurePosixPath:
     leaves = path.is_absolute() or ".." in path.parts or "\\" in name or bool(PureWindowsPath(name).drive)
     if leaves or not path.parts or "\0" in name:
         raise UserError(
-            f"{file} says that its weights are in {name!r}, outside its folder, and is not opened. Export the model "
-            "with its weights beside it, or in the file itself"
+            f"{file} says that its weights are in {name!r}, outside its folder, and is not opened",
+            "Export the model with its weights beside it, or in the file itself",
         )
     return path
 

@@ -45,12 +45,15 @@ class OnnxModel(ModelFile):
         given = _named(spec, self._session.get_inputs(), "input")
         self.input_name = given.name
         if given.type != "tensor(float)":
-            raise UserError(f"the encoder {spec.text!r} takes {given.type}, not float32: export it for that")
+            raise UserError(f"the encoder {spec.text!r} takes {given.type}, not float32", "export it for that")
         self.output_name = _named(spec, self._session.get_outputs(), "output").name
         layouts, batch, channels, samples = _shape(spec, given.shape)
         if channels is not None:
             if "channels" in spec.options and self.channels != channels:
-                raise UserError(f"the encoder {spec.text!r} takes {channels} channel(s), not {self.channels}")
+                raise UserError(
+                    f"the encoder {spec.text!r} takes {channels} channel(s), not {self.channels}",
+                    f"say channels={channels}",
+                )
             self.channels = 2 if channels == 2 else 1
         self.set_windows(spec, samples)
         import onnxruntime
@@ -102,7 +105,8 @@ def open_onnx(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one s
         import onnxruntime  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"the encoder {spec.text!r} needs onnxruntime ({error}):\n  {install_command('onnx')}"
+            f"the encoder {spec.text!r} needs onnxruntime ({error})",
+            f"install it:\n  {install_command('onnx')}",
         ) from None
     return OnnxModel(spec, file)
 
@@ -118,16 +122,18 @@ def _session(spec: EncoderSpec | None, file: Path, device: str) -> Any:
     if device != "cpu":
         kind, _, index = device.partition(":")
         if kind != "cuda" or CUDA not in onnxruntime.get_available_providers():
-            raise UserError(f"onnxruntime cannot use {device!r} here: install onnxruntime-gpu, or use --device cpu")
+            raise UserError(f"onnxruntime cannot use {device!r} here", "install onnxruntime-gpu, or use --device cpu")
         providers.insert(0, (CUDA, {"device_id": index or "0", "use_tf32": "0"}))
     try:
         session = onnxruntime.InferenceSession(str(file), options, providers=providers)
     except Exception as error:  # its exceptions have no common class of their own
         reason = str(error).strip().splitlines()[0]
         what = spec.text if spec else file.name
-        raise UserError(f"{file} cannot be opened as the ONNX model {what!r}: {reason}") from error
+        raise UserError(
+            f"{file} cannot be opened as the ONNX model {what!r}: {reason}", "Export or download it again"
+        ) from error
     if device != "cpu" and session.get_providers()[0] != CUDA:  # it falls back to the CPU with a mere warning
-        raise UserError(f"onnxruntime found a GPU but could not start on it ({device}): use --device cpu")
+        raise UserError(f"onnxruntime found a GPU but could not start on it ({device})", "use --device cpu")
     return session
 
 
@@ -136,15 +142,18 @@ def _named(spec: EncoderSpec, candidates: list[Any], what: str) -> Any:
     listed = ", ".join(f"{node.name} {node.shape}" for node in candidates)
     wanted = spec.options.get(what)
     if what == "input" and len(candidates) > 1 and wanted is None:
-        raise UserError(f"the encoder {spec.text!r} has several inputs, and takes one waveform: {listed}")
+        raise UserError(
+            f"the encoder {spec.text!r} has several inputs: {listed}",
+            "Export it with one, which takes the waveform",
+        )
     if wanted is None and len(candidates) > 1:
-        raise UserError(f"the encoder {spec.text!r} has several outputs: choose with output=NAME among {listed}")
+        raise UserError(f"the encoder {spec.text!r} has several outputs", f"choose with output=NAME among {listed}")
     chosen = next((node for node in candidates if wanted in (None, node.name)), None)
     if chosen is None:
-        raise UserError(f"the encoder {spec.text!r} has no {what} {wanted!r}: it has {listed}")
+        raise UserError(f"the encoder {spec.text!r} has no {what} {wanted!r}", f"choose among {listed}")
     if what == "input" and len(candidates) > 1:
         rest = ", ".join(node.name for node in candidates if node is not chosen)
-        raise UserError(f"the encoder {spec.text!r} wants {rest} beside the waveform: export it without")
+        raise UserError(f"the encoder {spec.text!r} wants {rest} beside the waveform", "export it without")
     return chosen
 
 
@@ -156,12 +165,14 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
     if layouts is None:
         raise UserError(
             f"the encoder {spec.text!r} takes {shape}: an encoder takes waveforms [batch, samples] or [batch, "
-            "channels, samples]. Export it with its front end"
+            "channels, samples]",
+            "Export it with its front end",
         )
     sizes = [size if isinstance(size, int) and size > 0 else None for size in shape]
     if sizes[0] not in (None, 1):
         raise UserError(
-            f"the encoder {spec.text!r} takes batches of exactly {sizes[0]}: export it with a dynamic batch or 1"
+            f"the encoder {spec.text!r} takes batches of exactly {sizes[0]}",
+            "export it with a dynamic batch or 1",
         )
     if len(sizes) == 2:
         return layouts, sizes[0], None, sizes[1]
@@ -175,7 +186,10 @@ def _shape(spec: EncoderSpec, shape: list[Any] | None) -> tuple[tuple[Layout, ..
         layouts = ("bcn",)
     channels, samples = (sizes[1], sizes[2]) if layouts == ("bcn",) else (sizes[2], sizes[1])
     if channels not in (None, 1, 2):
-        raise UserError(f"the encoder {spec.text!r} takes {shape}, which is neither mono nor stereo waveforms")
+        raise UserError(
+            f"the encoder {spec.text!r} takes {shape}, which is neither mono nor stereo waveforms",
+            "export it so that it takes one or two channels",
+        )
     return layouts, sizes[0], channels, samples
 
 

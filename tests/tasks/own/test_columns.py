@@ -113,7 +113,7 @@ def test_labels_of_columns_of_0_and_1(roles, tmp_path):
         (
             rows("path,genre", WAV, MOOD),
             {"target": "gnre"},
-            "--target gnre: {path} has no such column; did you mean 'genre'?",
+            "--target gnre: {path} has no such column: did you mean 'genre'?",
         ),
         (rows("path,genre", WAV, MOOD), {"target": " "}, "--target is empty"),
         (rows("path,genre", WAV, MOOD), {"id": "genre"}, "'calm' stands in rows 2 and 4"),

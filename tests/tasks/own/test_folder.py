@@ -56,7 +56,7 @@ def test_labels_may_be_numbers(folder):
     ("names", "words"),
     [
         (["notes.txt"], "no audio file lies in"),
-        (["a/notes.txt", "a/labels.csv"], "to take labels from that, bench tasks new '{folder}/a/labels.csv'"),
+        (["a/notes.txt", "a/labels.csv"], "if they are in that: bench tasks new '{folder}/a/labels.csv'"),
         (["1.wav", "2.wav"], "labels are the names of sub-folders"),
         (["1.wav", "t.csv"], "bench tasks new '{folder}/t.csv'"),
         (["a/1.wav", "a/2.wav"], "have the label 'a': a task needs two at least"),

@@ -660,4 +660,4 @@ def test_rows_and_problems_are_bounded(read, refusal, monkeypatch):
 
 def test_a_header_of_many_columns_is_not_repeated(refusal):
     header = ",".join(f"c{i}" for i in range(10_000))
-    assert refusal([header, ",".join(["x"] * 10_000)]).endswith("c19, …")
+    assert refusal([header, ",".join(["x"] * 10_000)]).partition(" Mend the names")[0].endswith("c19, …")

@@ -174,7 +174,7 @@ class TestJoined:
         def obtain(wanted, root, **_):
             asked.append(wanted[0].file)
             if wanted[0].file == "b.txt":
-                raise TaskError("b is gone")
+                raise TaskError("b is gone", "ask for it")
             return list(wanted)
 
         monkeypatch.setattr(fetch, "obtain", obtain)
@@ -231,13 +231,13 @@ class TestNextCommand:
 
         def told(complaint, *sources, data_roots=()):
             def refuse(card, root):
-                raise TaskError(complaint)
+                raise TaskError(complaint, "bring it")
 
             monkeypatch.setattr(sys.modules["tasks.collections.fake"], "items", refuse)
             card = FAKE.model_copy(update={"sources": sources})
             with pytest.raises(TaskError) as error:
                 items_of(CARD, card, location_of(card, home, data_roots))
-            return str(error.value).removeprefix(complaint)
+            return str(error.value).removeprefix(f"{complaint}: bring it")
 
         return told
 
@@ -298,7 +298,7 @@ class TestDataRoots:
         with pytest.raises(TaskError, match="COLLECTION=DIR"):
             parse_data_roots([value])
 
-    @pytest.mark.parametrize(("name", "hint"), [("gtzn", "did you mean 'gtzan'"), ("zzz", "there are fake, gtzan")])
+    @pytest.mark.parametrize(("name", "hint"), [("gtzn", "did you mean 'gtzan'"), ("zzz", "name one of fake, gtzan")])
     def test_an_unknown_collection(self, name, hint):
         with pytest.raises(TaskError, match=hint):
             parse_data_roots([f"{name}=x"])
@@ -320,15 +320,15 @@ class TestConfig:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ('\n[data]\ngtzn = "/x"', r"config\.toml, line 3: .*'gtzn'; did you mean 'gtzan'\?"),
-            ('[data]\n"fake" = 3', r"line 2: data\.fake is 3, not the path"),
+            ('\n[data]\ngtzn = "/x"', r"config\.toml, line 3: .*'gtzn': did you mean 'gtzan'\?"),
+            ('[data]\n"fake" = 3', r"line 2: data\.fake is 3: write the path"),
             ('data.fake = ""', r"line 1: data\.fake is ''"),
-            ("data = 3", "line 1: data is a table"),
-            ('# comment\n[dta]\nfake = "x"', r"line 2: unknown key 'dta'; did you mean 'data'\?"),
+            ("data = 3", "line 1: data is no table"),
+            ('# comment\n[dta]\nfake = "x"', r"line 2: unknown key 'dta': did you mean 'data'\?"),
             ('[data.gtzan]\nroot = "x"', r"line 1: data\.gtzan is {'root': 'x'}"),
-            ("[[data]]", "line 1: data is a table"),
+            ("[[data]]", "line 1: data is no table"),
             ("[data]\nfake = /x", r"not valid TOML: .*line 2"),
-            ("colour = 1", r"line 1: unknown key 'colour'; it may have \[data\]"),
+            ("colour = 1", r"line 1: unknown key 'colour': write \[data\]"),
         ],
     )
     def test_mistakes(self, home, text, problem):

@@ -64,14 +64,15 @@ def convert(source: Path, destination: Path, config: NetworkConfig = ULARGE) -> 
     try:
         save(network, destination, metadata)
     except OSError as error:
-        raise UserError(unwritable(destination, error)) from error
+        raise unwritable(destination, error) from error
 
 
-def unwritable(destination: Path, error: OSError) -> str:
+def unwritable(destination: Path, error: OSError) -> UserError:
     """Return why converted weights are not there, and what to do."""
-    return (
+    return UserError(
         f"the converted weights cannot be written to {destination}: {error.strerror or error}. What was fetched is "
-        "kept: make room and run the same command again"
+        "kept",
+        "make room and run the same command again",
     )
 
 
@@ -100,8 +101,9 @@ def read_keras(path: Path, config: NetworkConfig = ULARGE) -> SlowFastNFNet:
         _fill(network, state)
     except MismatchError as mismatch:
         raise UserError(
-            f"{path} is not a checkpoint of this network: {mismatch}. "
-            "Expected is the .keras file that its authors publish (about 251 MB): download it again"
+            f"{path} is not a checkpoint of this network: {mismatch}. Expected is the .keras file that its authors "
+            "publish (about 251 MB)",
+            "download it again",
         ) from mismatch
     return network
 
@@ -129,7 +131,7 @@ def load(path: Path) -> SlowFastNFNet:
         network = _empty(_configuration(metadata))
         _fill(network, state)
     except MismatchError as mismatch:
-        raise UserError(f"{path} cannot be loaded: {mismatch}. Convert or train it again") from mismatch
+        raise UserError(f"{path} cannot be loaded: {mismatch}", "Convert or train it again") from mismatch
     return network
 
 
@@ -174,7 +176,7 @@ def _bytes_of(network: SlowFastNFNet) -> int:
 def _members(path: Path, size: int) -> tuple[Layer, bytes]:
     """Return config.json and model.weights.h5 of a .keras file whose tensors take ``size`` bytes."""
     if not path.is_file():
-        raise UserError(f"there is no file {path}")
+        raise UserError(f"there is no file {path}", "check the path")
     if not zipfile.is_zipfile(path):
         with path.open("rb") as file:
             start = file.read(64).lstrip()

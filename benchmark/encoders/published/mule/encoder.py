@@ -65,7 +65,7 @@ class Mule(Encoder):
             self._checksum = read_metadata(weights)["source_sha256"]
         except (OSError, KeyError, ValueError) as error:
             raise UserError(
-                f"{weights} does not hold converted weights ({error}): fetch or convert them again"
+                f"{weights} does not hold converted weights ({error})", "fetch or convert them again"
             ) from error
         self._network: FoldedNetwork | None = None
         self._device = "cpu"

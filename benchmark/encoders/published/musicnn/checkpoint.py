@@ -54,10 +54,12 @@ def read_checkpoint(index: Path, data: Path, wanted: Callable[[str], bool]) -> d
         entries = {name: entry for name, entry in _entries(content) if wanted(name)}
         return _tensors(entries, data)
     except OSError as error:
-        raise UserError(f"the checkpoint {index} cannot be read: {error.strerror or error}: fetch it again") from error
+        raise UserError(
+            f"the checkpoint {index} cannot be read: {error.strerror or error}", "fetch it again"
+        ) from error
     except _DamagedError as error:
         raise UserError(
-            f"{index} with {data.name} is not a whole TensorFlow checkpoint: {error}. Fetch it again"
+            f"{index} with {data.name} is not a whole TensorFlow checkpoint: {error}", "Fetch it again"
         ) from error
 
 

@@ -30,14 +30,20 @@ def convert(index: Path, data: Path, destination: Path, config: MusicnnConfig = 
     try:
         network = _filled(parameters_from(tensors, config), config)
     except KeyError as error:
-        raise UserError(f"{index} is not a checkpoint of MusiCNN: it has no variable {error.args[0]}") from error
+        raise UserError(
+            f"{index} is not a checkpoint of MusiCNN: it has no variable {error.args[0]}",
+            "fetch it again with 'bench encoders fetch'",
+        ) from error
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"{index} is not a checkpoint of MusiCNN: {error}") from error
+        raise UserError(
+            f"{index} is not a checkpoint of MusiCNN: {error}",
+            "Fetch it again with 'bench encoders fetch'",
+        ) from error
     digest = hashlib.sha256(index.read_bytes() + data.read_bytes()).hexdigest()
     try:
         save(network, destination, digest)
     except OSError as error:
-        raise UserError(unwritable(destination, error)) from error
+        raise unwritable(destination, error) from error
 
 
 def save(network: Musicnn, path: Path, source_sha256: str) -> None:
@@ -65,14 +71,20 @@ def read_checksum(path: Path) -> tuple[str, MusicnnConfig]:
     kind_and_version = (metadata.get("kind"), metadata.get("format_version"))
     if kind_and_version != (KIND, FORMAT_VERSION):
         expected = (KIND, FORMAT_VERSION)
-        raise UserError(f"{path} cannot be loaded: its kind and version are {kind_and_version}, expected {expected}")
+        raise UserError(
+            f"{path} cannot be loaded: its kind and version are {kind_and_version}, expected {expected}",
+            "delete it and fetch it again with 'bench encoders fetch'",
+        )
     try:
         stored = read_configuration(metadata)
         stored["timbral"] = tuple(tuple(size) for size in stored["timbral"])
         stored["temporal"] = tuple(stored["temporal"])
         return metadata["source_sha256"], MusicnnConfig(**stored)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} cannot be loaded: what it says of itself cannot be used ({error!r})") from error
+        raise UserError(
+            f"{path} cannot be loaded: what it says of itself cannot be used ({error!r})",
+            "delete it and fetch it again with 'bench encoders fetch'",
+        ) from error
 
 
 def load(path: Path) -> Musicnn:
@@ -85,7 +97,10 @@ def load(path: Path) -> Musicnn:
     try:
         return _filled(read_tensors(path), config)
     except (ValueError, RuntimeError) as error:
-        raise UserError(f"{path} cannot be loaded ({error}): delete it and fetch it again") from error
+        raise UserError(
+            f"{path} cannot be loaded ({error})",
+            "delete it and fetch it again with 'bench encoders fetch'",
+        ) from error
 
 
 def _filled(state: dict[str, torch.Tensor], config: MusicnnConfig) -> Musicnn:

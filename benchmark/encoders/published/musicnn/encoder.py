@@ -58,7 +58,7 @@ class MusicnnEncoder(Encoder):
             UserError: The file is not such weights, or there is no such layer.
         """
         if layer not in LAYERS:
-            raise UserError(f"MusiCNN has no layer {layer!r}: take one of {', '.join(LAYERS)}")
+            raise UserError(f"MusiCNN has no layer {layer!r}", f"take one of {', '.join(LAYERS)}")
         self.name = name if layer == DEFAULT_LAYER else f"{name}?layer={layer}"
         self.weights, self.layer = weights, layer
         self.checksum, config = read_checksum(weights)
