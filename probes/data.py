@@ -12,27 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from probes.errors import ProbeError
+
 BLOCK_ROWS = 8192
 CONSTANT, NOISE = 1e-6, 1e-12
 SMALLEST = 1 / float(np.finfo(np.float32).max)  # of which float32 has no inverse
 
 
-class LeakError(ValueError):
-    """A sealed (test) item, or one item twice, stands among what selection would see.
-
-    Attributes:
-        what: What happened, to which items.
-        do: What to do next.
-    """
-
-    for_user = True  # the command line prints the message alone
-
-    def __init__(self, what: str, do: str = "") -> None:
-        self.what, self.do = what, do
-        super().__init__(what, do)
-
-    def __str__(self) -> str:
-        return f"{self.what}: {self.do}" if self.do else self.what
+class LeakError(ProbeError):
+    """A sealed (test) item, or one item twice, stands among what selection would see."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
+from probes.errors import ProbeError
 from probes.kinds import KINDS, Kind, Loss
 
 #: Changes whenever training would give other numbers for the same arrays, settings and seed.
@@ -28,7 +29,7 @@ PROTOCOLS = ("paper", "quick", "open", "jukemir")
 PUBLISHED = "published:"
 
 
-class ProtocolError(ValueError):
+class ProtocolError(ProbeError):
     """No such protocol, or it has nothing for this task. The message is written for the user."""
 
 
@@ -179,7 +180,8 @@ class Protocol:
         """
         if self.grid is None:
             raise ProtocolError(
-                f"the protocol {self.name!r} has no grid for this task: --sampler grid goes with --protocol jukemir"
+                f"the protocol {self.name!r} has no grid for this task",
+                "give --sampler grid with --protocol jukemir",
             )
         rates, decays = self.grid
         axes = (self.standardise, self.hidden, self.batch_size, rates, self.dropout, decays)
@@ -215,8 +217,8 @@ def protocol_for(
         return _published_protocol(name, task)
     if name not in PROTOCOLS:
         near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(PROTOCOLS)} and published:MODEL"
-        raise ProtocolError(f"no protocol is called {name!r}: {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else f"name one of {', '.join(PROTOCOLS)} and published:MODEL"
+        raise ProtocolError(f"no protocol is called {name!r}", hint)
     data = _data()
     section = next((section for section in (task, *groups) if section in data["paper"]), "default")
     merged = {**data["paper"]["default"], **data["paper"][section]}
@@ -262,12 +264,15 @@ def _published_protocol(name: str, task: str) -> Protocol:
     models = list(dict.fromkeys(row["model"] for row in rows))
     if model not in models:
         near = difflib.get_close_matches(model, models, n=1)
-        hint = f"did you mean {PUBLISHED}{near[0]}?" if near else f"there are {', '.join(models)}"
-        raise ProtocolError(f"no probe settings of a model {model!r} were published: {hint}")
+        hint = f"did you mean {PUBLISHED}{near[0]}?" if near else f"name one of {', '.join(models)}"
+        raise ProtocolError(f"no probe settings of a model {model!r} were published", hint)
     row = next((row for row in rows if (row["task"], row["model"]) == (task, model)), None)
     if row is None:
         tasks = ", ".join(dict.fromkeys(row["task"] for row in rows))
-        raise ProtocolError(f"{name} has no settings for the task {task!r}: they exist for {tasks}")
+        raise ProtocolError(
+            f"{name} has no settings for the task {task!r}",
+            f"leave --protocol out here, or run it on {tasks}",
+        )
     settings = _settings_of(row)
     return Protocol(
         name=name,

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydantic import ValidationError
 
+from probes.errors import ProbeError
 from probes.export.card import SIGNED_SINCE, EncoderPart, ProbeCard, TaskPart
 from probes.export.onnx_graph import onnx_graph
 from probes.function import ProbeFunction
@@ -36,7 +37,7 @@ WEIGHTS, GRAPH, CARD, PAGE = "probe.safetensors", "probe.onnx", "probe.json", "R
 LARGEST_CARD, LARGEST_WEIGHTS = 2**26, 2**32
 
 
-class ProbeFileError(ValueError):
+class ProbeFileError(ProbeError):
     """A probe that cannot be written, or files that are no probe. The message is written for the user."""
 
 
@@ -47,7 +48,10 @@ def require_onnx() -> None:
         ProbeFileError: The package ``onnx`` is not installed.
     """
     if find_spec("onnx") is None:
-        raise ProbeFileError("a probe is exported with the package onnx, which is not installed (the extra [export])")
+        raise ProbeFileError(
+            "a probe is exported with the package onnx, which is not installed",
+            "install it: pip install onnx",
+        )
 
 
 def refuse_occupied(directory: Path, task: str, encoder: str) -> None:
@@ -63,15 +67,17 @@ def refuse_occupied(directory: Path, task: str, encoder: str) -> None:
             card = read_card(directory)
         except ProbeFileError as error:
             raise ProbeFileError(
-                f"{directory} holds something else than a probe and is not replaced: choose another folder ({error})"
+                f"{directory} holds something else than a probe ({error.what}) and is not replaced",
+                "choose another folder",
             ) from None
         if (card.task.id, card.encoder.id) != (task, encoder):
             raise ProbeFileError(
                 f"{directory} holds the probe of {card.encoder.id} on {card.task.id}, which that of {encoder} on "
-                f"{task} does not replace: choose another folder"
+                f"{task} does not replace",
+                "choose another folder",
             )
     elif directory.exists() or directory.is_symlink():
-        raise ProbeFileError(f"{directory} is a file: choose a folder")
+        raise ProbeFileError(f"{directory} is a file", "choose a folder")
 
 
 def export(probe: ProbeFunction, card: ProbeCard, directory: Path, page: str = "") -> Path:
@@ -91,7 +97,8 @@ def export(probe: ProbeFunction, card: ProbeCard, directory: Path, page: str = "
     if card.activation != probe.activation or len(card.labels) != probe.outputs:
         raise ProbeFileError(
             f"a probe of {probe.outputs} outputs ({probe.activation}) is not one of {len(card.labels)} labels "
-            f"({card.activation})"
+            f"({card.activation})",
+            "export it with the labels that it was trained on",
         )
     refuse_occupied(directory, card.task.id, card.encoder.id)
     from safetensors.numpy import save
@@ -118,7 +125,10 @@ def export(probe: ProbeFunction, card: ProbeCard, directory: Path, page: str = "
                 old.rename(directory)
             raise
     except OSError as error:
-        raise ProbeFileError(f"cannot write the probe to {directory}: {error.strerror or error}") from error
+        raise ProbeFileError(
+            f"cannot write the probe to {directory}: {error.strerror or error}",
+            "Make room or let it be written, and run the same command again",
+        ) from error
     finally:
         shutil.rmtree(new, ignore_errors=True)
         if directory.exists():
@@ -139,19 +149,30 @@ def load(directory: Path) -> tuple[ProbeFunction, ProbeCard]:
     try:
         data = _read(path, LARGEST_WEIGHTS)
     except FileNotFoundError:
-        raise ProbeFileError(f"{directory} has a {CARD} but no {WEIGHTS}: export the probe again") from None
+        raise ProbeFileError(
+            f"{directory} has a {CARD} but no {WEIGHTS}",
+            "export the probe again with 'bench run --export'",
+        ) from None
     except OSError as error:
-        raise ProbeFileError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ProbeFileError(
+            f"{path} cannot be read: {error.strerror or error}",
+            "let it be read, or export the probe again with 'bench run --export'",
+        ) from None
     if card.checked and card.digests.get(WEIGHTS) != _digest(data):
-        raise ProbeFileError(_changed(path, directory))
+        raise _changed(path, directory)
     try:
         tensors = tensors_of(data)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise ProbeFileError(f"{path} cannot be read: {error}") from None
+        raise ProbeFileError(
+            f"{path} cannot be read: {error}", "Export the probe again with 'bench run --export'"
+        ) from None
     try:
         return _probe_of(tensors, card), card
     except ValueError as error:
-        raise ProbeFileError(f"{path} holds no probe that fits its {CARD}: {error}") from None
+        raise ProbeFileError(
+            f"{path} holds no probe that fits its {CARD}: {error}",
+            "Export the probe again with 'bench run --export'",
+        ) from None
 
 
 def read_card(directory: Path, *, checked: bool = True) -> ProbeCard:
@@ -166,17 +187,29 @@ def read_card(directory: Path, *, checked: bool = True) -> ProbeCard:
         digest = content.pop("sha256", None) if isinstance(content, dict) else None
         card = ProbeCard.model_validate_json(json.dumps(content), strict=True)
     except (FileNotFoundError, NotADirectoryError):
-        raise ProbeFileError(f"no probe at {directory}: there is no {CARD} in it") from None
+        raise ProbeFileError(
+            f"no probe at {directory}: there is no {CARD} in it",
+            "name the folder of one, or write one with 'bench run --export'",
+        ) from None
     except OSError as error:
-        raise ProbeFileError(f"{path} cannot be read: {error.strerror or error}") from None
+        raise ProbeFileError(
+            f"{path} cannot be read: {error.strerror or error}",
+            "let it be read, or export the probe again with 'bench run --export'",
+        ) from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
-        raise ProbeFileError(f"{path} is no card of a probe: {f'{where}: ' if where else ''}{first['msg']}") from None
+        raise ProbeFileError(
+            f"{path} is no card of a probe: {f'{where}: ' if where else ''}{first['msg']}",
+            "Export the probe again with 'bench run --export'",
+        ) from None
     except (ValueError, RecursionError) as error:
-        raise ProbeFileError(f"{path} is no card of a probe: {error}") from None
+        raise ProbeFileError(
+            f"{path} is no card of a probe: {error}",
+            "Export the probe again with 'bench run --export'",
+        ) from None
     if checked and (card.checked or digest is not None) and digest != content_digest(content):
-        raise ProbeFileError(_changed(path, directory))
+        raise _changed(path, directory)
     return card
 
 
@@ -221,11 +254,11 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _changed(path: Path, directory: Path) -> str:
+def _changed(path: Path, directory: Path) -> ProbeFileError:
     sign = shlex.join(["bench", "results", "verify", "--sign", str(directory)])
-    return (
-        f"{path} is not as it was written: its sha256 differs. Export the probe again, or, if it was changed on "
-        f"purpose, sign it again: {sign}"
+    return ProbeFileError(
+        f"{path} is not as it was written: its sha256 differs",
+        f"Export the probe again, or, if it was changed on purpose, sign it again: {sign}",
     )
 
 

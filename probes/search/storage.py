@@ -29,6 +29,7 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError, Update
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from probes.errors import ProbeError
 from probes.search.journal import Journal, JournalLock, mend
 
 #: In a database, a process leaves the time so often, and is gone when it was silent for so long.
@@ -47,7 +48,7 @@ WORKER, BEATING = "worker", "beating"
 Result = TypeVar("Result")
 
 
-class StorageError(ValueError):
+class StorageError(ProbeError):
     """A storage that cannot be opened, or fails in the middle of a search. The message is written for the user."""
 
 
@@ -59,7 +60,7 @@ class SearchStudy:
         worker: This process's mark on its trials.
     """
 
-    def __init__(self, study: optuna.Study, folder: Path | None, failed: Callable[[Exception], str]) -> None:
+    def __init__(self, study: optuna.Study, folder: Path | None, failed: Callable[[Exception], StorageError]) -> None:
         self.study, self._folder, self._failed = study, folder, failed
         self.worker = uuid.uuid4().hex
         self._unclaimed: dict[int, float] = {}
@@ -79,7 +80,7 @@ class SearchStudy:
         try:
             lock.acquire()
         except OSError as error:
-            raise StorageError(self._failed(error)) from error
+            raise self._failed(error) from error
         try:
             yield
         finally:
@@ -127,7 +128,7 @@ class SearchStudy:
         except Timeout:
             return False
         except OSError as error:
-            raise StorageError(self._failed(error)) from error
+            raise self._failed(error) from error
 
 
 @contextmanager
@@ -144,7 +145,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
         StorageError: The storage, or the study in it, cannot be opened, or fails later on.
     """
 
-    def failed(error: Exception) -> str:
+    def failed(error: Exception) -> StorageError:
         return _failed(storage, folder, name, error)
 
     optuna.logging.set_verbosity(logging.ERROR)  # its warnings speak of how it samples, not of what a user could mend
@@ -181,7 +182,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 worker_lock = FileLock(locks / f"{search.worker}.worker")
                 worker_lock.acquire()
         except Exception as error:  # whatever the database's driver, Optuna or the disk raises
-            raise StorageError(_unopened(storage, folder, name, error)) from error
+            raise _unopened(storage, folder, name, error) from error
     if storage is not None or folder is not None:  # memory does not fail
         _watch(opened, failed)
     try:
@@ -195,7 +196,7 @@ def open_study(storage: str | None, folder: Path | None, name: str) -> Iterator[
                 Path(worker_lock.lock_file).parent.rmdir()
 
 
-def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
+def _watch(storage: BaseStorage, failed: Callable[[Exception], StorageError]) -> None:
     """Let whatever the methods of an open ``storage`` raise be a :class:`StorageError` that says what ``failed``."""
 
     def watched(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -206,7 +207,7 @@ def _watch(storage: BaseStorage, failed: Callable[[Exception], str]) -> None:
             except (StorageError, UpdateFinishedTrialError, DuplicatedStudyError):
                 raise
             except Exception as error:  # whatever the database's driver or the disk raises
-                raise StorageError(failed(error)) from error
+                raise failed(error) from error
 
         return call
 
@@ -231,30 +232,34 @@ def _again(call: Callable[[], Result], transient: Sequence[str]) -> Result:
         time.sleep(random.SystemRandom().uniform(0.02, 0.2))  # not the seeded one, which is the user's
 
 
-def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
+def _unopened(storage: str | None, folder: Path | None, name: str, error: Exception) -> StorageError:
     """Return what went wrong at the opening in words, and what to do."""
     reason = _reason(error)
     if storage is not None:
-        return _without_password(
-            f"the storage {storage!r} cannot be opened ({reason}). Give --storage a URL that Optuna knows, such as "
-            "sqlite:///search.db, or leave it out"
+        return StorageError(
+            _without_password(f"the storage {storage!r} cannot be opened ({reason})"),
+            "Give --storage a URL that Optuna knows, such as sqlite:///search.db, or leave it out",
         )
     if folder is None:
-        return f"the search cannot be started in memory ({reason})"
+        return StorageError(
+            f"the search cannot be started in memory ({reason})",
+            "run the same command again, on a machine with more memory if it is short",
+        )
     path = folder / f"{name}.journal"
-    return (
-        f"the search in {path} cannot be opened ({reason}). Make sure that there is room and that it may be written, "
-        "and run the same command again; delete this file to start the search again"
+    return StorageError(
+        f"the search in {path} cannot be opened ({reason})",
+        "Make sure that there is room and that it may be written, and run the same command again; delete this file to "
+        "start the search again",
     )
 
 
-def _failed(storage: str | None, folder: Path | None, name: str, error: Exception) -> str:
+def _failed(storage: str | None, folder: Path | None, name: str, error: Exception) -> StorageError:
     """Return what went wrong in the middle of a search in words, and what to do."""
     place = f"the storage {storage!r}" if storage is not None else f"the search in {Path(folder or '') / name}.journal"
-    return _without_password(
-        f"{place} failed in the middle ({_reason(error)}). Finished trials are kept. Make sure that it can be reached "
-        "and written and that there is room, and run the same command again: it continues from there (with --overwrite "
-        "always it starts again)"
+    return StorageError(
+        _without_password(f"{place} failed in the middle ({_reason(error)}). Finished trials are kept"),
+        "Make sure that it can be reached and written and that there is room, and run the same command again: it "
+        "continues from there (with --overwrite always it starts again)",
     )
 
 
