@@ -93,7 +93,7 @@ def fetch(
     from benchmark.system.progress import Terminal
 
     if name is None:
-        raise UserError(f"name the encoder: bench encoders fetch NAME, one of {', '.join(WEIGHTS)}")
+        raise UserError("no encoder was named", f"give one of {', '.join(WEIGHTS)}: bench encoders fetch NAME")
     where, report = home_folder(home or context.obj), Terminal()
     if name in WEIGHTS and not is_fetched(name, where):
         report.say(WEIGHTS[name].licence)

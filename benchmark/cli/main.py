@@ -79,7 +79,7 @@ def options(
     from benchmark.system.progress import told
 
     if verbose and quiet:
-        raise UserError("--verbose and --quiet contradict each other: leave one out")
+        raise UserError("--verbose and --quiet contradict each other", "leave one out")
     context.with_resource(told("quiet" if quiet else "verbose" if verbose else "normal"))
 
 

@@ -81,7 +81,10 @@ def refuse_no_markdown(output: Path) -> None:
         UserError: The name ends in something else.
     """
     if output.suffix.lower() not in MARKDOWN:
-        raise UserError(f"{output}: the page is Markdown: give a name that ends in .md, -o {output.with_suffix('.md')}")
+        raise UserError(
+            f"{output}: the page is Markdown",
+            f"give a name that ends in .md, -o {output.with_suffix('.md')}",
+        )
 
 
 def refuse_results(output: Path, results: Sequence[Path] | None = None) -> None:

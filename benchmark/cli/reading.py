@@ -275,7 +275,10 @@ def leaderboard(
     refuse_no_markdown(target)
     for folder in results or ([] if own else [results_folder()]):
         if not folder.is_dir():
-            raise UserError(f"there is no results folder {folder}: give --results, or run something first")
+            raise UserError(
+                f"there is no results folder {folder}",
+                "give --results, or run something first: bench run -e logmel -t demo_key",
+            )
     together = together_of(results)
     pages = pages_of(together, home, target, Terminal())
     if show and not check:

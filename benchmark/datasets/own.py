@@ -46,30 +46,34 @@ def new_card(
         TaskError: The source cannot be used, or it is not clear what its columns are.
     """
     if output.suffix != ".toml":
-        raise UserError(f"--output {output}: the file of a card ends in .toml, such as {output.with_suffix('.toml')}")
+        raise UserError(
+            f"--output {output}: the file of a card ends in .toml",
+            f"write it such as {output.with_suffix('.toml')}",
+        )
     command = f"bench tasks new {quoted(source.name)}"
     if source.is_dir():
         given = [f"--{option}" for option, value in vars(named).items() if value is not None]
         if given or root is not None:
             raise UserError(
-                f"{', '.join(given or ['--root'])}: {source} is a folder, whose sub-folders are the labels; these "
-                "options are for the columns of a table"
+                f"{', '.join(given or ['--root'])}: {source} is a folder, whose sub-folders are the labels",
+                "leave these options out: they are for the columns of a table",
             )
         draft = draft_of_folder(source, output, command, allow_unlabelled)
     else:
         if root is not None and not root.is_dir():
-            raise UserError(f"--root {root}: there is no such folder. Name the folder below which the audio lies")
+            raise UserError(f"--root {root}: there is no such folder", "Name the folder below which the audio lies")
         draft = draft_of_table(source, output, command, named, root)
     if draft.manifest is not None and draft.manifest_path.exists() and _same(draft.manifest_path, source):
         raise UserError(
-            f"{draft.manifest_path} would be written over the source itself: give the card another name with --output"
+            f"{draft.manifest_path} would be written over the source itself",
+            "give the card another name with --output",
         )
     there = [path for path in (output, draft.manifest_path) if path.exists() and path != source]
     there = there if draft.manifest is not None else [path for path in there if path == output]
     if there and not overwrite:
         raise UserError(
-            f"{' and '.join(map(str, there))} {'is' if len(there) == 1 else 'are'} there already: name another "
-            "card with --output, or write anew with --overwrite"
+            f"{' and '.join(map(str, there))} {'is' if len(there) == 1 else 'are'} there already",
+            "name another card with --output, or write anew with --overwrite",
         )
     written = [output]
     if draft.manifest is not None:
@@ -91,17 +95,17 @@ def split_card(
     found = registry.find(card_path)
     if len(found) != 1 or found[0].card.manifest is None:
         raise UserError(
-            f"{card_path} has the split of its publishers, which is kept: bench data split is for a card of your own "
-            "with a manifest (bench tasks new SOURCE writes one)"
+            f"{card_path} has the split of its publishers, which is kept",
+            "give a card of your own with a manifest: bench tasks new SOURCE writes one",
         )
     if folds is not None and shares is not None:
-        raise UserError("--shares are those of train, valid and test, and folds have one size: give one of the two")
+        raise UserError("--shares are those of train, valid and test, and folds have one size", "give one of the two")
     task, parsed = found[0], parse_shares(shares or SHARES)
     path, card, source = task.source, task.card, task.manifest
     if folds is None and card.columns is not None and card.columns.split is None:
         raise UserError(
-            f'{card_path} names folds ({card.columns.fold!r}), each of which is test once: write split = "split" in '
-            "place of fold in its columns, if one split is wanted"
+            f"{card_path} names folds ({card.columns.fold!r}), each of which is test once",
+            'write split = "split" in place of fold in its columns, if one split is wanted',
         )
     _refuse_absent(source, card)
     table, name = read_table(source), None
@@ -111,7 +115,7 @@ def split_card(
         split, name = new_folds(table, card, by, folds, seed)
     target = split_beside(source, "split" if folds is None else "folds")
     if target.exists() and not overwrite:
-        raise UserError(f"{_short(target)} is there already: --overwrite writes it anew")
+        raise UserError(f"{_short(target)} is there already", "write it anew with --overwrite")
     named = str(PurePosixPath(card.manifest or "").with_name(target.name))
     text = with_split(read_text(path, SETTINGS), card, named, by, name)
     _write(target, split.manifest)
@@ -125,7 +129,11 @@ def split_card(
     try:
         items = read_manifest(target, changed, audio=False)
     except TaskError as error:
-        raise UserError("\n".join([*lines, f"Before a run, mend this: {error}"])) from None
+        raise UserError(
+            lines[0],
+            "Before a run, mend this",
+            [*lines[1:], str(error)],
+        ) from None
     lines += ["", format_counts(changed, items)]
     lines += [f"warning: {text}" for text in (*thin_splits(items, changed.kind), *absent_labels(items, changed.kind))]
     return "\n".join([*lines, f"Next: bench run -e logmel -t {quoted(card_path)}"])
@@ -183,7 +191,10 @@ def _told(source: Path, output: Path, draft: Draft, written: list[Path]) -> str:
 
 def _refuse_absent(manifest: Path, card: TaskCard) -> None:
     if not manifest.is_file():
-        raise UserError(f"no manifest at {manifest}: check 'manifest' in the card {card.id!r}, relative to the card")
+        raise UserError(
+            f"no manifest at {manifest}",
+            f"mend 'manifest' in the card {card.id!r}, which is relative to the card",
+        )
 
 
 def _short(path: Path) -> str:
@@ -202,9 +213,11 @@ def _write(path: Path, text: str) -> None:
     except UnicodeEncodeError as error:
         name = text[max(0, error.start - 30) : error.start + 10].encode("utf-8", "backslashreplace").decode()
         raise UserError(
-            f"{path} cannot be written: a file name is no valid Unicode (near {name!r}). Rename that file"
+            f"{path} cannot be written: a file name is no valid Unicode (near {name!r})",
+            "Rename that file",
         ) from None
     except OSError as error:
         raise UserError(
-            f"cannot write {path}: {error.strerror or error}. Let it be written, or name another place with --output"
+            f"cannot write {path}: {error.strerror or error}",
+            "Let it be written, or name another place with --output",
         ) from None

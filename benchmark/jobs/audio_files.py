@@ -54,11 +54,12 @@ def _meant(name: Path | str, report: Reporter) -> Sequence[Path]:
         if path.suffix.lower() in MANIFESTS:
             if not path.exists():
                 raise UserError(
-                    f"there is no manifest {path}: name a CSV with a column 'path', a folder, or audio files"
+                    f"there is no manifest {path}",
+                    "name a CSV with a column 'path', a folder, or audio files",
                 )
             return _of_manifest(path)
     except TaskError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do, error.rows) from None
     return [path]
 
 
@@ -72,8 +73,8 @@ def _of_folder(folder: Path, report: Reporter) -> list[Path]:
     if not audio:
         holds = f"none of its {len(others)} files has a suffix of audio ({aside})" if others else "it holds no file"
         raise UserError(
-            f"no audio in {folder}: {holds}. Suffixes of audio are {suffixes}; name a file of another suffix itself, "
-            "or another folder"
+            f"no audio in {folder}: {holds}. Suffixes of audio are {suffixes}",
+            "Name a file of another suffix itself, or another folder",
         )
     if others:
         report.say(
@@ -96,7 +97,8 @@ def _of_manifest(path: Path) -> Sequence[Path]:
     column = next((name for name in COLUMNS if name in header), None)
     if column is None:
         raise UserError(
-            f"{path} has no column of paths: its header has {', '.join(map(repr, header[:12]))}. Call the column 'path'"
+            f"{path} has no column of paths: its header has {', '.join(map(repr, header[:12]))}",
+            "Call the column 'path'",
         )
     return _paths(path, read_table(path, [column], separator), column)
 
@@ -114,5 +116,5 @@ def _paths(source: Path, rows: Iterator[Record], column: str) -> list[Path]:
         except AmbiguousNameError as error:
             raise row.error(error.what, error.do) from None
     if not found:
-        raise UserError(f"{source} names no file: it needs a row for each, below the column 'path'")
+        raise UserError(f"{source} names no file", "write a row for each, below the column 'path'")
     return found

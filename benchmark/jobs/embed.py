@@ -191,10 +191,10 @@ def _refuse_damage(
         f"{damage.path}: {damage.problem} ({_recovered(damage)}{places[damage.path]})" for damage in worst.values()
     ]
     raise UserError(
-        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}: mend or replace the files and run again, or "
-        f"leave them out with --allow-damaged {len(lines)} (the record will name them).\n"
-        + "\n".join(shown(lines, home / "damaged.txt"))
-        + "\nNo probe was trained; every sound track's embedding is kept."
+        f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}",
+        f"mend or replace the files and run again, or leave them out with --allow-damaged {len(lines)} (the record "
+        "will name them)",
+        [*shown(lines, home / "damaged.txt"), "No probe was trained; every sound track's embedding is kept."],
     )
 
 

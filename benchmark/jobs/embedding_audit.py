@@ -35,8 +35,8 @@ def audit(
         lacking = job.source.missing(job.data.tracks, AudioIndex(home)) if job.source.reads_audio else []
         if lacking:
             raise UserError(
-                f"{len(lacking)} of {len(job.data.items)} items of {job.card.id} are not embedded yet: "
-                f"bench embed -e {shlex.quote(encoder)} -t {shlex.quote(task)}"
+                f"{len(lacking)} of {len(job.data.items)} items of {job.card.id} are not embedded yet",
+                f"embed them: bench embed -e {shlex.quote(encoder)} -t {shlex.quote(task)}",
             )
         with open_job_data(job, {}) as splits:
             for other, one in combinations(splits.items.parts, 2):

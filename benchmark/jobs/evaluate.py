@@ -209,7 +209,10 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
         tests.append(test)
     common = [probe.seed for probe in selections[0].probes if all(probe.seed in fold.seeds.probes for fold in folds)]
     if not common:
-        raise UserError(f"Probing {splits.title}: with no seed did the selected probes of all folds converge")
+        raise UserError(
+            f"Probing {splits.title}: with no seed did the selected probes of all folds converge",
+            "mend embeddings of an extreme scale, or ask for more with --trials and --probe-seeds",
+        )
     kept = [[fold.seeds.probes.index(number) for number in common] for fold in folds]
     order = [splits.items.of_fold(fold) for fold in items.folds]
     test = _joined(tests, kept, [part.rows("test") for part in order])

@@ -39,16 +39,19 @@ def existing_of(job: Job, index: AudioIndex, overwrite: str) -> Existing:
     if overwrite == "never":
         return Existing(
             displaced=record,
-            refusal=f"{path} holds the record of a different run, and --overwrite never keeps it: choose another "
-            "--results folder, or --overwrite missing (the old record moves to history/)",
+            refusal=UserError(
+                f"{path} holds the record of a different run, and --overwrite never keeps it",
+                "choose another --results folder, or --overwrite missing (the old record moves to history/)",
+            ),
         )
     smaller = _smaller(record, job)
     if smaller:
         return Existing(
             displaced=record,
-            refusal=f"{path} holds the record of a larger budget ({'; '.join(smaller)}), which this run would "
-            "displace: choose another --results folder, ask for as much, or let it go to history/ with --overwrite "
-            "always",
+            refusal=UserError(
+                f"{path} holds the record of a larger budget ({'; '.join(smaller)}), which this run would displace",
+                "choose another --results folder, ask for as much, or let it go to history/ with --overwrite always",
+            ),
         )
     return Existing(displaced=record)
 
@@ -60,8 +63,14 @@ def refuse_displacing(jobs: Sequence[Job]) -> None:
         UserError: Each such record with its reason.
     """
     refusals = [job.existing.refusal for job in jobs if job.existing.refusal]
+    if len(refusals) == 1:
+        raise refusals[0]
     if refusals:
-        raise UserError("\n".join(refusals))
+        raise UserError(
+            f"{len(refusals)} records would be displaced that must stay",
+            "do for each what its line says",
+            [str(refusal) for refusal in refusals],
+        )
 
 
 def _displaced_anyway(job: Job, index: AudioIndex) -> Record | None:

@@ -40,12 +40,12 @@ def check_export(directory: Path, jobs: Sequence[Job]) -> None:
     try:
         require_onnx()
     except ProbeFileError as error:
-        raise UserError(f"{error}:\n  {install_command('export')}") from None
+        raise UserError(error.what, f"install it:\n  {install_command('export')}") from None
     try:
         for job in jobs:
             refuse_occupied(export_folder(directory, job), job.card.id, job.encoder.name)
     except ProbeFileError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do) from None
 
 
 def export_probe(
@@ -132,7 +132,7 @@ def export_probe(
         )
         return export(probe.function, described_probe, export_folder(directory, job), page_of(described_probe))
     except ProbeFileError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do) from None
 
 
 def _splits(predictions: pyarrow.Table, chosen: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -161,15 +161,22 @@ def find_probe(directory: Path) -> Path:
     if (directory / CARD).is_file():
         return directory
     if not directory.is_dir():
-        raise UserError(f"no probe at {directory}: there is no such folder")
+        raise UserError(
+            f"no probe at {directory}: there is no such folder",
+            f"check the path, or write one with: bench run -e ENCODER -t TASK --export {directory}",
+        )
     folders = sorted(path.parent for path in directory.glob(f"*/*/{CARD}")) or sorted(
         path.parent for path in directory.glob(f"*/{CARD}")
     )
     if not folders:
-        raise UserError(f"no probe at {directory}: 'bench run --export DIR' writes one")
-    if len(folders) > 1:
-        listed = "\n".join(f"  {path}" for path in folders[1:])
         raise UserError(
-            f"{directory} holds {len(folders)} probes: name one of them, --probe {folders[0]}, or\n{listed}"
+            f"no probe at {directory}",
+            f"write one with: bench run -e ENCODER -t TASK --export {directory}",
+        )
+    if len(folders) > 1:
+        raise UserError(
+            f"{directory} holds {len(folders)} probes",
+            f"name one of them, --probe {folders[0]}, or",
+            [f"  {path}" for path in folders[1:]],
         )
     return folders[0]

@@ -77,7 +77,7 @@ def precomputed_items(data: TaskItems, encoder: Precomputed, options: Options, r
 def _refuse_empty(items: Items, before: str, after: str) -> None:
     empty = [split for split, n in items.counts().items() if n == 0]
     if empty:
-        raise UserError(f"{before} {' and '.join(empty)} {after}: every split needs some.")
+        raise UserError(f"{before} {' and '.join(empty)} {after}", "give every split an item at least")
 
 
 def present_items(
@@ -95,8 +95,9 @@ def present_items(
     if shut:
         folders = [f"  {folded(str(folder))}: {count} audio file(s)" for folder, count in shut.items()]
         raise UserError(
-            f"{task.card.id} has audio in folders that may not be read: give yourself the right to read them (chmod "
-            "u+rx FOLDER), or see who owns them (ls -ld FOLDER):\n" + "\n".join(folders)
+            f"{task.card.id} has audio in folders that may not be read",
+            "give yourself the right to read them (chmod u+rx FOLDER), or see who owns them (ls -ld FOLDER)",
+            folders,
         )
     place = _place(task, home, data_roots) if absent else None
     differences = task.size_differences(items)
@@ -116,9 +117,10 @@ def present_items(
         raise UserError(
             f"{task.card.id} lacks {len(absent)} of {len(items)} audio files"
             + (" and has other counts than its card" if differences else "")
-            + f", and --allow-missing is {allow_missing}: see {_where(task)}, or leave them out with --allow-missing "
-            f"{total} (the record will name them, and the leaderboard will keep it apart).\n"
-            + "\n".join([*lines, *([elsewhere] if elsewhere else [])])
+            + f", and --allow-missing is {allow_missing}",
+            f"see {_where(task)}, or leave them out with --allow-missing {total} (the record will name them, and the "
+            "leaderboard will keep it apart)",
+            [*lines, *([elsewhere] if elsewhere else [])],
         )
     there = np.setdiff1d(np.arange(len(items)), absent)
     return items.take(there), tuple(missing)
@@ -183,8 +185,8 @@ def _rows_with_embedding(
     if not has.any():
         theirs, ours = ", ".join(encoder.ids[:EXAMPLES]), ", ".join(items.track_ids[:EXAMPLES])
         raise UserError(
-            f"no id of {encoder.path} is a track of {task}: it has ids such as {theirs}, and the task {ours}. Ids must "
-            "be equal as texts"
+            f"no id of {encoder.path} is a track of {task}: it has ids such as {theirs}, and the task {ours}",
+            "Write the task's ids into the file: they must be equal as texts",
         )
     absent = [track_id for track_id, there in zip(items.track_ids, has, strict=True) if not there]
     missing = [*absent, *format_differences(differences)]

@@ -11,6 +11,7 @@ from benchmark.embeddings.rows import RowSource
 from benchmark.embeddings.store import EmbeddingStore
 from benchmark.embeddings.tracks import Track
 from benchmark.encoders.base import Encoder
+from benchmark.errors import UserError
 from benchmark.jobs.options import Sampler, TrainSubset
 from benchmark.jobs.variants import precision_of, variant_name
 from benchmark.system.machine import Precision
@@ -91,12 +92,12 @@ class Existing:
     Attributes:
         kept: The record of the very run, which makes it unnecessary.
         displaced: The record of another run, which goes to the history.
-        refusal: Why that one must stay; empty where it may go.
+        refusal: Why that one must stay, where it may not go.
     """
 
     kept: Record | None = None
     displaced: Record | None = None
-    refusal: str = ""
+    refusal: UserError | None = None
 
 
 @dataclass(frozen=True)

@@ -94,8 +94,8 @@ class LabelFile:
                 return 0, len(head)
         if first != head:
             raise UserError(
-                f"{self._text} is not what 'bench predict' writes for this probe: its first line names other columns. "
-                f"To keep it, {OTHER}"
+                f"{self._text} is not what 'bench predict' writes for this probe: its first line names other columns",
+                f"To keep it, {OTHER}",
             )
         count, end = 0, len(head)
         for key, place, line in self._whole_lines(self._text):
@@ -125,7 +125,8 @@ class LabelFile:
         if maker != ours:
             raise UserError(
                 f"{self._text} holds rows of another probe, or of another choice: they were made by "
-                f"{folded(str(maker))!r}, not by {ours!r} (the column 'probe'). {OTHER.capitalize()}"
+                f"{folded(str(maker))!r}, not by {ours!r} (the column 'probe')",
+                OTHER,
             )
 
     def _refuse_others(self, end: int) -> None:
@@ -135,7 +136,8 @@ class LabelFile:
         there = {key[0] for key, place, _ in self._whole_lines(self._text) if place >= end}
         if there and there.isdisjoint(self._lines.spelled(str(path)) for path in self._files):
             raise UserError(
-                f"{self._text} holds the rows of {len(there)} other files, none of which is named now: {OTHER}"
+                f"{self._text} holds the rows of {len(there)} other files, none of which is named now",
+                OTHER,
             )
 
     def _set_aside(self, end: int) -> None:
@@ -182,7 +184,7 @@ def open_labels(out: Path, columns: Columns, files: Sequence[Path]) -> Iterator[
             if not from_table:
                 raise
             text.unlink()
-            raise UserError(str(error).replace(str(text), str(out))) from None
+            raise UserError(error.what.replace(str(text), str(out)), error.do, error.rows) from None
         yield opened
         write_parquet(out, lines, text)
         text.unlink()
@@ -195,11 +197,11 @@ def refuse_output(out: Path) -> None:
         UserError: It is a folder, has another suffix, or cannot be written.
     """
     if out.is_dir():
-        raise UserError(f"-o {out} is a folder: name a file in it, such as {out / 'labels.csv'}")
+        raise UserError(f"-o {out} is a folder", f"name a file in it, such as {out / 'labels.csv'}")
     if out.suffix.lower() not in SUFFIXES:
-        raise UserError(f"-o {out}: labels are written as .csv or .parquet. Name it {out.with_suffix('.csv')}")
+        raise UserError(f"-o {out}: labels are written as .csv or .parquet", f"Name it {out.with_suffix('.csv')}")
     if out.exists() and not out.is_file():
-        raise UserError(f"-o {out} is no ordinary file: name another")
+        raise UserError(f"-o {out} is no ordinary file", "name another")
     refuse_unwritable(out.parent, "the folder of -o,")
 
 
@@ -217,7 +219,7 @@ def _alone(out: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise UserError(f"another process writes {out}: wait for it, or choose another -o") from None
+        raise UserError(f"another process writes {out}", "wait for it, or choose another -o") from None
     try:
         yield
     finally:

@@ -52,17 +52,19 @@ def json_of(out: Path, lines: JsonLines, text: Path) -> None:
     try:
         table = read_table(out)
     except (OSError, ValueError, pa.ArrowException) as error:
-        raise UserError(f"{out} cannot be read as Parquet ({error}): {advice}") from None
+        raise UserError(f"{out} cannot be read as Parquet ({error})", advice) from None
     if tuple(table.column_names) != names or table.schema.types != _schema(lines).types:
         raise UserError(
-            f"{out} is not what 'bench predict' writes for this probe: it has other columns. To keep it, {advice}"
+            f"{out} is not what 'bench predict' writes for this probe: it has other columns",
+            f"To keep it, {advice}",
         )
     makers = {str(maker) for maker in table["probe"].unique().to_pylist()}
     if makers - {lines.columns.made_by}:
         other = sorted(makers - {lines.columns.made_by})[0]
         raise UserError(
             f"{out} holds rows of another probe, or of another choice: they were made by {other!r}, not by "
-            f"{lines.columns.made_by!r} (the column 'probe'). Choose another -o, or remove it"
+            f"{lines.columns.made_by!r} (the column 'probe')",
+            "Choose another -o, or remove it",
         )
     rows = (lines.line(_row(lines, names, cells)) for batch in table.to_batches() for cells in batch.to_pylist())
     replace_file(text, "".join(f"{line}\n" for line in (lines.head, *rows)).encode())

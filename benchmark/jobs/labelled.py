@@ -125,7 +125,10 @@ def decision_of(
     kind = KINDS[card.kind]
     if not kind.has_labels and (threshold is not None or uncertain):
         option = "--uncertain" if threshold is None else "--threshold"
-        raise UserError(f"{option}: {card.task.id!r} is a regression, whose values have no probabilities: leave it out")
+        raise UserError(
+            f"{option}: {card.task.id!r} is a regression, whose values have no probabilities",
+            "leave it out",
+        )
     rule = None if threshold is None else threshold.replace(" ", "")
     thresholds = None if rule is None else _thresholds(card, rule)
     nearest = None
@@ -150,19 +153,20 @@ def _thresholds(card: ProbeCard, rule: str) -> tuple[float | None, ...]:
         number = None
     if number is not None:
         if not 0 <= number <= 1:
-            raise UserError(f"--threshold {rule}: a probability is from 0 to 1. Give such a number, or 'f1'")
+            raise UserError(f"--threshold {rule}: a probability is from 0 to 1", "Give such a number, or 'f1'")
         return (number,) * len(card.labels)
     if card.thresholds is None:
         raise UserError(
             f"--threshold {rule}: the probe holds no thresholds, for it was exported before there were any, or from "
-            "folds. Export it again with 'bench run --export', or give a number such as 0.5"
+            "folds",
+            "Export it again with 'bench run --export', or give a number such as 0.5",
         )
     found = card.thresholds.rules.get(rule)
     if found is None:
         names = ", ".join(card.thresholds.rules)
         raise UserError(
-            f"--threshold {rule}: the probe holds no such thresholds. It has those of {names}; a number from 0 to 1 is "
-            "taken too"
+            f"--threshold {rule}: the probe holds no such thresholds",
+            f"give one of {names}, or a number from 0 to 1",
         )
     return found.thresholds
 
@@ -241,7 +245,7 @@ def predict(
     report = Silent()
     named = audio_files([files] if isinstance(files, str | Path) else files, report)
     if not named:
-        raise UserError("no audio file was named: name files, folders, or a CSV with a column 'path'")
+        raise UserError("no audio file was named", "name files, folders, or a CSV with a column 'path'")
     predictor = open_predictor(
         Path(probe), encoder=encoder, home=home, device=device, batch_size=batch_size, workers=workers, report=report
     )

@@ -169,7 +169,7 @@ class Options:
         for option in option_list():
             check(option, getattr(self, option.name))
         if self.seed > LARGEST_SEED:
-            raise UserError(f"--seed must be at most {LARGEST_SEED}, not {self.seed}")
+            raise UserError(f"--seed is {self.seed}", f"give {LARGEST_SEED} at most")
         refuse_unknown_device(self.device)
         if self.data_roots:
             from tasks.sources.locations import parse_data_roots
@@ -177,9 +177,12 @@ class Options:
             parse_data_roots(self.data_roots)
         fractions, _ = self.fractions, self.deformations  # what they refuse is refused at once
         if self.repeats > 1 and not fractions:
-            raise UserError("--repeats goes with --train-fraction: it draws several samples of a fraction")
+            raise UserError(
+                "--repeats draws several samples of a fraction",
+                "give --train-fraction too, or leave it out",
+            )
         if self.export is not None and fractions:
-            raise UserError("--export goes with a whole run: leave --train-fraction out")
+            raise UserError("--export goes with a whole run", "leave --train-fraction out")
 
     @cached_property
     def home_folder(self) -> Path:
@@ -225,11 +228,12 @@ class Options:
             fractions = sorted({float(part) for part in parts})
         except ValueError:
             raise UserError(
-                f"--train-fraction: {self.train_fraction!r} is not a list of numbers such as 0.01,0.1,1"
+                f"--train-fraction: {self.train_fraction!r} is not a list of numbers",
+                "write it such as 0.01,0.1,1",
             ) from None
         for fraction in fractions:
             if not 0 < fraction <= 1:
-                raise UserError(f"--train-fraction must be above 0 and at most 1, not {fraction:g}")
+                raise UserError(f"--train-fraction is {fraction:g}", "give numbers above 0 and at most 1")
         return tuple(fractions)
 
     @property
@@ -305,6 +309,6 @@ def check(option: Option, value: object) -> None:
     """
     least = option.flag.least
     if least is not None and isinstance(value, int) and value < least:
-        raise UserError(f"{option.text} must be at least {least}, not {value}")
+        raise UserError(f"{option.text} is {value}", f"give {least} at least")
     if option.choices and value is not None and value not in option.choices:
-        raise UserError(f"{option.text} must be one of {', '.join(option.choices)}, not {value!r}")
+        raise UserError(f"{option.text} has no choice {value!r}", f"give one of {', '.join(option.choices)}")

@@ -132,11 +132,11 @@ def _trials(protocol: Protocol, sampler: str, wanted: int | None) -> int:
         try:
             trials = len(protocol.grid_settings())
         except ProtocolError as error:
-            raise UserError(str(error)) from None
+            raise UserError(error.what, error.do) from None
     else:
         trials = 1 if protocol.exact else wanted or protocol.trials
     if wanted not in (None, trials):
-        raise UserError(f"--trials {wanted}: there are {trials} here, leave the option out")
+        raise UserError(f"--trials {wanted}: there are {trials} here", "leave the option out")
     return trials
 
 
@@ -145,8 +145,11 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) 
     if layers is None:
         if given is None:
             return None
-        hint = ": name it with ?layer=all" if encoder.text.startswith("hf:") else ""
-        raise UserError(f"--layer {given}: the encoder {encoder.name!r} gives no layers to choose from{hint}")
+        hint = "name it with ?layer=all" if encoder.text.startswith("hf:") else ""
+        raise UserError(
+            f"--layer {given}: the encoder {encoder.name!r} gives no layers to choose from",
+            hint or "leave --layer out",
+        )
     wanted = "auto" if given is None else given
     if wanted in layers or wanted in CHOICES:
         return wanted
@@ -154,16 +157,17 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) 
         return layers[int(wanted)]
     hint = did_you_mean(wanted, [*layers, *CHOICES], "choose another:")
     raise UserError(
-        f"--layer {wanted}: the encoder {encoder.name!r} has no such layer; {hint} it has {', '.join(layers)} (or "
-        f"their numbers from 0 to {len(layers) - 1}); auto chooses one on valid, mix learns a mixture, all takes them "
-        "side by side"
+        f"--layer {wanted}: the encoder {encoder.name!r} has no such layer",
+        f"{hint} it has {', '.join(layers)} (or their numbers from 0 to {len(layers) - 1}); auto chooses one on "
+        "valid, mix learns a mixture, all takes them side by side",
     )
 
 
 def _refuse_deformations(encoder: Precomputed, first: str) -> None:
     raise UserError(
-        f"--deform {first}: the embeddings in {encoder.path} were computed elsewhere, and there is no audio of them to "
-        "deform: leave --deform out, or name the encoder that made them"
+        f"--deform {first}: the embeddings in {encoder.path} were computed elsewhere, and there is no audio of them "
+        "to deform",
+        "leave --deform out, or name the encoder that made them",
     )
 
 
@@ -171,8 +175,8 @@ def _refuse_fitted_on_folds(encoder: Encoder, data: TaskItems) -> None:
     if data.items.folds:
         raise UserError(
             f"the encoder {encoder.name!r} is fitted on the training split, and {data.task.card.id!r} has "
-            f"{len(data.items.folds)} folds with as many training splits: name an encoder that is not fitted, or give "
-            "the card a split column"
+            f"{len(data.items.folds)} folds with as many training splits",
+            "name an encoder that is not fitted, or give the card a split column",
         )
 
 
@@ -184,15 +188,16 @@ def _refuse_with_folds(data: TaskItems, options: Options) -> None:
     ):
         if chosen:
             raise UserError(
-                f"{option} is about one split, and {data.task.card.id!r} has {len(data.items.folds)} folds: leave it "
-                "out, or give the card a split column"
+                f"{option} is about one split, and {data.task.card.id!r} has {len(data.items.folds)} folds",
+                "leave it out, or give the card a split column",
             )
 
 
 def _refuse_export(encoder: Encoder) -> None:
     raise UserError(
-        f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it "
-        "was fitted on: leave --export out"
+        f"--export: the encoder {encoder.name!r} is fitted on each task, and an exported probe cannot say what it was "
+        "fitted on",
+        "leave --export out",
     )
 
 
@@ -206,5 +211,7 @@ def _fed(encoder: Encoder, card: TaskCard, fitted_on: str | None, *, own_windows
         return used, space_of(used, card.window_seconds, card.hop_seconds, fitted_on), False
     except WindowError as error:
         if not own_windows:
-            raise UserError(f"{error}, or --own-windows to give it its own (the record will say so)") from None
+            raise UserError(
+                error.what, f"{error.do}, or give it its own with --own-windows (the record will say so)"
+            ) from None
         return encoder, space_of(encoder, None, None, fitted_on), True

@@ -149,11 +149,11 @@ def open_predictor(
 
     report = report or Silent()
     if batch_size < 1 or (workers is not None and workers < 0):
-        raise UserError("--batch-size must be at least 1 and --workers at least 0")
+        raise UserError(f"--batch-size {batch_size} or --workers {workers} is too small", "give 1 and 0 at least")
     try:
         stored, card = load(find_probe(probe))
     except ProbeFileError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do) from None
     if encoder is None:
         refuse_code_of_data(
             card.encoder.text, f"the probe {probe}", f"bench predict FILE --probe {shlex.quote(str(probe))}"
@@ -180,7 +180,9 @@ def encoder_of(
     if "audio" not in wanted.space:
         raise UserError(
             f"the probe was trained on embeddings that were given ({wanted.id}): how they were made of audio is not "
-            "known, so it cannot be used on audio files. probe.onnx takes such embeddings"
+            "known, so it cannot be used on audio files",
+            "Give such embeddings to its probe.onnx, or train one on an encoder: bench run -e ENCODER -t "
+            f"{card.task.id} --export DIR",
         )
     used = encoder if isinstance(encoder, Encoder) else _named(encoder or wanted.text, encoder is None, home)
     if wanted.precision is not None:
@@ -192,7 +194,8 @@ def encoder_of(
         raise UserError(
             f"the encoder {used.name!r} (version {space.version}) is not the {wanted.id!r} (version {wanted.version}) "
             f"that the probe was trained on: its fingerprint is {space.fingerprint[:12]}, not "
-            f"{wanted.fingerprint[:12]}. Name that one with --encoder, or train the probe again with 'bench run'"
+            f"{wanted.fingerprint[:12]}",
+            "Name that one with --encoder, or train the probe again with 'bench run'",
         )
     if space.key != wanted.space.get("key"):
         mine = json.loads(json.dumps(space.describe()))
@@ -200,8 +203,8 @@ def encoder_of(
         if differ != ["pipeline"]:
             what = ", ".join(differ) or "an unknown part"
             raise UserError(
-                f"the encoder {used.name!r} is fed in another way than when the probe was trained ({what}): train the "
-                "probe again with 'bench run'"
+                f"the encoder {used.name!r} is fed in another way than when the probe was trained ({what})",
+                "train the probe again with 'bench run'",
             )
         report.say(
             f"The probe was trained on audio that was decoded by {wanted.space.get('pipeline')}; here it is "
@@ -211,8 +214,9 @@ def encoder_of(
     given = space.width if layer is None else space.dim
     if given != probe.width or (layer is not None and layer >= len(space.layers or ())):
         raise UserError(
-            f"the probe takes {probe.width} numbers{'' if layer is None else f' of layer {layer}'}, which the encoder "
-            f"{used.name!r} does not give: it gives {space.width}"
+            f"the probe takes {probe.width} numbers{'' if layer is None else f' of layer {layer}'}, and the encoder "
+            f"{used.name!r} gives {space.width}",
+            "name the encoder that it was trained on with --encoder, or train the probe again with 'bench run'",
         )
     return used, space
 
@@ -223,7 +227,10 @@ def _named(text: str, recorded: bool, home: Path) -> Encoder:
     except UnknownEncoderError as error:
         if not recorded:
             raise
-        raise UserError(f"{error}. The probe says that it was trained on {text!r}: name it with --encoder") from None
+        raise UserError(
+            error.what,
+            f"The probe says that it was trained on {text!r}: name it with --encoder",
+        ) from None
 
 
 def _stamp(file: Decoded) -> tuple[int | None, int | None]:

@@ -26,4 +26,4 @@ def protocol_of(name: str, card: TaskCard) -> Protocol:
             batch_size=None if probe is None else probe.batch_size,
         )
     except ProtocolError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do) from None

@@ -139,16 +139,22 @@ def _job(record: Record, options: Options, encoder: str, task: str, report: Repo
         encoders = resolve(encoder, options.home_folder, options.precision)
     except UserError as error:
         raise UserError(
-            f"{error}. The record names its encoder {encoder!r}: if it has another name here, give it with --encoder"
+            error.what,
+            f"The record names its encoder {encoder!r}: if it has another name here, give it with --encoder. Else: "
+            f"{error.do}",
         ) from None
     try:
         tasks = registry.find(task, options.home_folder, options.data_roots)
     except TaskError as error:
         raise UserError(
-            f"{error}. The record names its task {task!r}: if it has another name here, give it with --task"
+            error.what,
+            f"The record names its task {task!r}: if it has another name here, give it with --task. Else: {error.do}",
         ) from None
     if len(encoders) != 1 or len(tasks) != 1:
-        raise UserError(f"{encoder!r} on {task!r} is not one encoder on one task")
+        raise UserError(
+            f"{encoder!r} on {task!r} is not one encoder on one task",
+            "name one of each with --encoder and --task",
+        )
     items = prepare(tasks, options, report, audio=needs_audio(encoders))
     jobs = plan_jobs(encoders, items, options, report, records=False)
     repeat = 0 if record.curve is None else record.curve.repeat
@@ -168,7 +174,8 @@ def _refuse_other(record: Record, what: str, now: str, then: str) -> None:
         differ = f" (versions differ: {'; '.join(versions)})" if versions else ""
         raise UserError(
             f"the {what} is not that of the record: its fingerprint is {now[:12]}, there {then[:12]}. The package, a "
-            f"file or the data has changed since{differ}; 'bench run' makes a record of what is here"
+            f"file or the data has changed since{differ}",
+            "Make a record of what is here with 'bench run', or bring back what has changed",
         )
 
 

@@ -55,8 +55,8 @@ def refuse_altered(results: Path, record: Record, split: str = "test") -> None:
     differences = score_differences(results, record, split)
     if differences:
         raise RecordError(
-            f"{store.path_of(results, record)} does not say what its predictions give: {'; '.join(differences)}. "
-            f"Restore both, or make them again: {rerun(record)}"
+            f"{store.path_of(results, record)} does not say what its predictions give: {'; '.join(differences)}",
+            f"Restore both, or make them again: {rerun(record)}",
         )
     if marker is not None:
         with suppress(OSError):  # a home that cannot be written: it is computed again next time
@@ -99,7 +99,10 @@ def recomputed(results: Path, record: Record, split: str) -> dict[str, list[floa
         }
     except (ValueError, KeyError, IndexError, TypeError) as error:
         path = store.predictions_path(results, record)
-        raise RecordError(f"{path} cannot be scored by {', '.join(record.task.metrics)}: {error}") from error
+        raise RecordError(
+            f"{path} cannot be scored by {', '.join(record.task.metrics)}: {error}",
+            f"Restore it, or compute it again: {rerun(record)}",
+        ) from error
 
 
 def record_state(path: Path) -> State:
@@ -140,7 +143,10 @@ def sign_record(path: Path) -> None:
     """
     record, results = store.read_unchecked(path), results_of(path)
     if results is None or not _belongs(path, store.path_of(results, record)):
-        raise UserError(f"{path} lies in no results folder, or in the place of another record: it is not signed")
+        raise UserError(
+            f"{path} lies in no results folder, or in the place of another record, and is not signed",
+            "move it to RESULTS/TASK/ENCODER.json, as 'bench run' writes it",
+        )
     files.replace_file(path, record_text.encode(store.signed(results, record), path))
 
 
@@ -156,7 +162,7 @@ def probe_state(directory: Path) -> State:
         card = read_card(directory, checked=False)
         changed = changed_files(directory)
     except ProbeFileError as error:
-        raise UserError(str(error)) from None
+        raise UserError(error.what, error.do) from None
     unchecked = "" if card.checked else "it is of version 1, without digests"
     return State(directory, (f"changed since it was written: {', '.join(changed)}",) if changed else (), unchecked)
 
@@ -172,7 +178,10 @@ def sign_probe(directory: Path) -> None:
     try:
         files.replace_file(directory / CARD, signed(read_card(directory, checked=False), directory))
     except (ProbeFileError, OSError) as error:
-        raise UserError(f"{directory} cannot be signed: {error}") from None
+        raise UserError(
+            f"{directory} cannot be signed: {error.what if isinstance(error, ProbeFileError) else error}",
+            error.do if isinstance(error, ProbeFileError) else "let it be written, and run the same command again",
+        ) from None
 
 
 def journal_state(path: Path) -> State:

@@ -60,9 +60,9 @@ def refuse_unusable(job: Job, deformation: Deformation, damaged: Sequence[Damage
     if len(damaged) > SHOWN:
         lines.append(f"  … and {len(damaged) - SHOWN} more")
     raise UserError(
-        f"{len(damaged)} test track(s) cannot be embedded with {job.encoder.name} under --deform {deformation.text}: "
-        "make it smaller, or leave it out. No probe was trained; every embedding that was made is kept.\n"
-        + "\n".join(lines)
+        f"{len(damaged)} test track(s) cannot be embedded with {job.encoder.name} under --deform {deformation.text}",
+        "make it smaller, or leave it out. No probe was trained; every embedding that was made is kept",
+        lines,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,9 +36,10 @@ class Outcome:
 class UnfinishedError(UserError):
     """Some of several jobs failed. The message names them; ``outcomes`` are those of the others, which are written."""
 
-    def __init__(self, message: str, outcomes: Sequence[Outcome]) -> None:
-        super().__init__(message)
+    def __init__(self, what: str, do: str, rows: Iterable[str], outcomes: Sequence[Outcome]) -> None:
+        super().__init__(what, do, rows)
         self.outcomes = tuple(outcomes)
+        self.args = (*self.args, self.outcomes)  # which pickle makes it from
 
 
 def run_many(
@@ -85,10 +86,11 @@ def run_many(
         else:
             outcomes.append(Outcome(record, path, kept=False, displaced=displaced))
     if failed:
-        lines = "".join(f"\n  {failure}" for failure in failed)
         raise UnfinishedError(
             f"{len(failed)} of {len(jobs)} pairs of encoder and task failed, the others are finished and their "
-            f"records written: mend what follows, and the same command tries the failed ones alone:{lines}",
+            "records written",
+            "mend what follows, and the same command tries the failed ones alone",
+            [f"  {failure}" for failure in failed],
             outcomes,
         )
     return outcomes

@@ -35,23 +35,32 @@ def refuse_undefined(card: TaskCard, items: Items) -> None:
             refuse_undefined(card, items.of_fold(fold))
         return
     if not KINDS[card.kind].several and len(items.labels) < 2:
-        raise UserError(f"all items of {card.id!r} are of one class: there is nothing to tell apart")
+        raise UserError(
+            f"all items of {card.id!r} are of one class: there is nothing to tell apart",
+            "Add items of another class, or take in more with a larger --limit if there was one",
+        )
     for split in ("valid", "test"):
         rows = items.rows(split)
         if len(rows) == 0:
-            raise UserError(f"no item of the {split} split is left for {card.id!r}: it has no score")
+            raise UserError(
+                f"no item of the {split} split is left for {card.id!r}, so it has no score",
+                "bring its audio ('bench data verify' names what is missing), or give a larger --limit if there was "
+                "one",
+            )
         if items.groups is not None and len({items.groups[row] for row in rows}) < 2:
             raise UserError(
-                f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no "
-                "interval can be drawn over groups. Give it more (a larger --limit), or leave the group out of the card"
+                f"all {len(rows)} items of the {split} split of {card.id!r} are of one group: no interval can be "
+                "drawn over groups",
+                "Give it more (a larger --limit), or leave the group out of the card",
             )
         for metric in card.metrics:
             if why_undefined(metric, items.targets[rows], items.labels):
-                raise UserError(_undefined(metric, card, split, items.targets[rows], items.labels))
+                raise _undefined(metric, card, split, items.targets[rows], items.labels)
         if len(rows) == 1:
             raise UserError(
                 f"the {split} split of {card.id!r} has one item: how far its score would vary is not known, and no "
-                "interval can be given. Give it more items, or a larger --limit if there was one"
+                "interval can be given",
+                "Give it more items, or a larger --limit if there was one",
             )
 
 
@@ -65,7 +74,7 @@ def objective(card: TaskCard, targets: np.ndarray, outputs: np.ndarray, labels: 
     values = {metric: float(task_metrics.scores(metric, targets, outputs, labels)) for metric in metrics}
     for metric, value in values.items():
         if not np.isfinite(value):
-            raise UserError(_undefined(metric, card, "valid", targets, labels))
+            raise _undefined(metric, card, "valid", targets, labels)
     return float(np.mean(list(values.values())))
 
 
@@ -112,13 +121,14 @@ def score_split(
     """
     if not all(np.isfinite(output).all() for output in outputs):
         raise UserError(
-            f"a probe's outputs on the {split} split of {card.id!r} are not finite: the embeddings of some track there "
-            "are of an extreme scale"
+            f"a probe's outputs on the {split} split of {card.id!r} are not finite: the embeddings of some track "
+            "there are of an extreme scale",
+            "Bound what the encoder gives ('bench encoders check' looks at its scale)",
         )
     evaluations = [task_metrics.evaluate_all(card.metrics, targets, output, labels) for output in outputs]
     for metric in card.metrics:
         if not all(np.isfinite(evaluation[metric].value) for evaluation in evaluations):
-            raise UserError(_undefined(metric, card, split, targets, labels))
+            raise _undefined(metric, card, split, targets, labels)
     if left_out is None:
         left_out = leave_out(card, targets, outputs, labels, groups, seed=seed)
     scores = {}
@@ -173,11 +183,11 @@ def leave_out(
     return LeftOut(blocks, scores)
 
 
-def _undefined(metric: str, card: TaskCard, split: str, targets: np.ndarray, labels: Sequence[str]) -> str:
-    return (
+def _undefined(metric: str, card: TaskCard, split: str, targets: np.ndarray, labels: Sequence[str]) -> UserError:
+    return UserError(
         f"{metric} is undefined on the {split} split of {card.id!r} ({len(targets)} items): "
-        f"{why_undefined(metric, targets, labels)}. "
-        "Give it more items, or a larger --limit if there was one"
+        f"{why_undefined(metric, targets, labels)}",
+        "Give it more items, or a larger --limit if there was one",
     )
 
 

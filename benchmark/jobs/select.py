@@ -126,8 +126,13 @@ def _told(title: str, report: Reporter) -> Iterator[None]:
     """Turn what may go wrong into the user's words."""
     try:
         yield
-    except (FloatingPointError, StorageError) as error:
-        raise UserError(f"{title}: {error}") from error
+    except StorageError as error:
+        raise UserError(f"{title}: {error.what}", error.do) from error
+    except FloatingPointError as error:
+        raise UserError(
+            f"{title}: {error}",
+            "Bound what the encoder gives ('bench encoders check' looks at its scale), or ask for more with --trials",
+        ) from error
     except KeyboardInterrupt:
         report.say(
             f"Stopped while {title[0].lower()}{title[1:]}: embeddings, finished trials and finished records are kept. "

@@ -70,7 +70,10 @@ class JobData:
         """
         rows = self.items.rows(split)
         if len(rows) == 0:
-            raise UserError(f"no item of the {split} split is left: too many tracks are damaged")
+            raise UserError(
+                f"no item of the {split} split is left: too many tracks are damaged",
+                "mend them ('bench data verify' names them), or take in more with a larger --limit if there was one",
+            )
         embeddings = self._read([self.keys[i] for i in rows], split, layer)
         return SplitArrays(tuple(self.items.track_ids[i] for i in rows), embeddings, self.items.targets[rows])
 
@@ -115,9 +118,10 @@ def _mapped(path: Path, shape: tuple[int, int]) -> np.memmap:
     except OSError as error:
         path.unlink(missing_ok=True)
         raise UserError(
-            f"cannot lay out {decimal(size)} of embeddings in {path}: {error.strerror or error}. What was embedded "
-            "is kept: make room (see 'bench cache ls' and 'bench cache prune'), or give a --home on another disk, and "
-            "run the same command again"
+            f"cannot lay out {decimal(size)} of embeddings in {path}: {error.strerror or error}. What was embedded is "
+            "kept",
+            "make room (see 'bench cache ls' and 'bench cache prune'), or give a --home on another disk, and run the "
+            "same command again",
         ) from error
     return np.lib.format.open_memmap(path, "r+")
 
@@ -161,7 +165,7 @@ def _job_data(job: Job, damaged: Mapping[Path, Damage], scratch: Path) -> JobDat
     keys = [index.key(path) for path in items.audio]
     for path, key in zip(items.audio, keys, strict=True):
         if key is None or key not in places:
-            raise UserError(f"{path} changed while the run was under way: run the same command again")
+            raise UserError(f"{path} changed while the run was under way", "run the same command again")
     notes = {
         name: entry.note
         for name, path in zip(items.track_ids, items.audio, strict=True)
@@ -178,7 +182,9 @@ def _subset_of(data: JobData, subset: TrainSubset) -> JobData:
     try:
         sample = fraction_rows(items.targets[train], data.groups("train"), card.kind, subset.fraction, seed)
     except ValueError as error:
-        raise UserError(f"--train-fraction {subset.fraction:g} of {card.id}: {error}") from None
+        raise UserError(
+            f"--train-fraction {subset.fraction:g} of {card.id}: {error}", "Give a larger fraction"
+        ) from None
     others = np.flatnonzero(np.array([split != "train" for split in items.splits]))
     rows = np.sort(np.concatenate([train[sample.rows], others]))
     return replace(

@@ -77,9 +77,9 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
     run, home = choices.out, home_folder(choices.home)
     recipe = recipes.load(choices.recipe, choices.overrides)
     if (choices.probe_every is None) != (not choices.probe_tasks):
-        raise UserError("--probe-every and --probe-task go together: name both, or neither")
+        raise UserError("--probe-every and --probe-task go together", "name both, or neither")
     if choices.probe_every is not None and choices.probe_every < 1:
-        raise UserError(f"--probe-every must be at least 1, not {choices.probe_every}")
+        raise UserError(f"--probe-every is {choices.probe_every}", "give 1 at least")
     store = open_store(choices.data, home=home, report=report)
     sampler_of(recipe, store)  # refuses what does not fit, before anything is written
     labels = _labels(recipe, store)
@@ -138,22 +138,23 @@ def _train(
     except TrainingStopped as stop:
         kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
         raise TrainingStopped(
-            f"the run {run} was stopped: {stop}. {kept} in {run / checkpoint.FOLDER}. Begin again in a new folder, for "
-            f"instance with peak_learning_rate={recipe.peak_learning_rate / 4:g} or clip_norm=1"
+            f"the run {run} was stopped: {stop.what}. {kept} in {run / checkpoint.FOLDER}",
+            f"Begin again in a new folder, for instance with peak_learning_rate={recipe.peak_learning_rate / 4:g} or "
+            "clip_norm=1",
         ) from None
     except OSError as error:
-        raise UserError(_unlogged(run, error)) from error
+        raise _unlogged(run, error) from error
     finally:
         for log in logs:
             with suppress(OSError):  # a disk that is full has been told of, or nothing is left to be written
                 log.close()
 
 
-def _unlogged(run: Path, error: OSError) -> str:
+def _unlogged(run: Path, error: OSError) -> UserError:
     kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
-    return (
-        f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}: make room and run the same "
-        "command again, it continues from there"
+    return UserError(
+        f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}",
+        "make room and run the same command again, it continues from there",
     )
 
 
@@ -191,8 +192,8 @@ def _labels(recipe: Recipe, store: Store) -> int | None:
     count = len(store.labels or ())
     if recipe.labels not in (None, count):
         raise UserError(
-            f"the recipe expects {recipe.labels} labels, and the store {store.path} has {count}: give another store, "
-            f"or labels={count}"
+            f"the recipe expects {recipe.labels} labels, and the store {store.path} has {count}",
+            f"give another store, or labels={count}",
         )
     return count
 
@@ -202,17 +203,17 @@ def _compare(run: Path, recipe: Recipe, store: Store) -> None:
     if not run.exists():
         return
     if not run.is_dir():
-        raise UserError(f"--out {run} is a file: name a folder")
+        raise UserError(f"--out {run} is a file", "name a folder")
     if not (run / RECIPE).is_file():
         others = [path.name for path in run.iterdir() if path.name != LOCK and not is_leftover(path)]
         if others:
-            raise UserError(f"--out {run} holds {others[0]} and no run: choose a new folder")
+            raise UserError(f"--out {run} holds {others[0]} and no run", "choose a new folder")
         return
     changed = recipes.differences(recipes.load(str(run / RECIPE)), recipe)
     if changed and checkpoint.exists(run):
         raise UserError(
-            f"the run {run} was begun with another recipe ({'; '.join(changed)}): give what it was begun with, "
-            f"bench pretrain {run / RECIPE}, or a new --out"
+            f"the run {run} was begun with another recipe ({'; '.join(changed)})",
+            f"give what it was begun with, bench pretrain {run / RECIPE}, or a new --out",
         )
     if checkpoint.exists(run) and (run / DATA).is_file():
         refuse_another(store, data_of(run)["fingerprint"], f"the run {run}")
@@ -228,13 +229,16 @@ def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
-        raise UserError(f"bench pretrain needs {error.name}:\n  {install_command('pretrain')}") from None
+        raise UserError(f"bench pretrain needs {error.name}", f"install it:\n  {install_command('pretrain')}") from None
     from benchmark.system.machine import device_of
 
     kind = device_of(device).partition(":")[0]
     world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if recipe.batch % world:
-        raise UserError(f"a batch of {recipe.batch} cannot be shared equally among {world} processes")
+        raise UserError(
+            f"a batch of {recipe.batch} cannot be shared equally among {world} processes",
+            "choose a multiple",
+        )
     fabric = Fabric(
         accelerator=kind,
         devices=local if world > 1 else 1,
@@ -257,7 +261,7 @@ def _alone(run: Path, fabric: Fabric) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        raise UserError(f"another process trains the run {run}: wait for it, or choose another --out") from None
+        raise UserError(f"another process trains the run {run}", "wait for it, or choose another --out") from None
     try:
         yield
     finally:
@@ -284,7 +288,10 @@ def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: R
         replace_file(run / RECIPE, recipes.as_toml(recipe).encode())
         replace_file(run / DATA, (json.dumps({**data, "hardware": hard}, indent=2) + "\n").encode())
     except OSError as error:
-        raise UserError(f"--out {run} cannot be written: {error.strerror or error}") from error
+        raise UserError(
+            f"--out {run} cannot be written: {error.strerror or error}",
+            "make room or let it be written, or choose another --out",
+        ) from error
     weights = sum(parameter.numel() for parameter in trainer.model.network.parameters())
     report.say(
         f"{recipe.title or recipe.objective}: {recipe.network} ({weights:,} parameters), {store.tracks} tracks, "

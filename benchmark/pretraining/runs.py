@@ -37,7 +37,7 @@ def folder_of(target: str, home: Path) -> Path:
             return folder
     there = ", ".join(run.name for run in runs(home))
     what = f"{given} is no run of bench pretrain" if given.exists() else f"there is no run {target}"
-    raise UserError(f"{what}: name its folder{f', or one of {there} in {home / RUNS}' if there else ''}")
+    raise UserError(what, f"name its folder{f', or one of {there} in {home / RUNS}' if there else ''}")
 
 
 def data_of(run: Path) -> dict[str, Any]:
@@ -51,11 +51,11 @@ def data_of(run: Path) -> dict[str, Any]:
     try:
         found = read_description(path)
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}: {again}") from None
+        raise UserError(f"cannot read {path}: {error.strerror or error}", again) from None
     except ValueError as error:
-        raise UserError(f"{error}: {again}") from None
+        raise UserError(str(error), again) from None
     if not isinstance(found.get("fingerprint"), str):
-        raise UserError(f"{path} names no fingerprint of a store: {again}")
+        raise UserError(f"{path} names no fingerprint of a store", again)
     return found
 
 

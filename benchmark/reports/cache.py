@@ -197,7 +197,7 @@ def prune(home: Path, *, encoder: str | None, older_than: float | None, everythi
     """
     now = time.time()
     if everything and (encoder is not None or older_than is not None):
-        raise UserError("--all leaves nothing to choose: give it alone, or give --encoder and --older-than")
+        raise UserError("--all leaves nothing to choose", "give it alone, or give --encoder and --older-than")
     spaces = cached_spaces(home)
     begun = sorted((home / FOLDER).glob(f"{PRUNED}*/"))
     known = encoder is None or encoder in {space.encoder for space in spaces}
@@ -245,7 +245,7 @@ def prune(home: Path, *, encoder: str | None, older_than: float | None, everythi
     if known or size:
         yield f"{verb} {decimal(size)}" + ("" if yes or not size else "; repeat with --yes to do it")
     if not known and not begun:  # at the end: leftovers of others do not wait for a name that is spelled right
-        raise UserError(f"no cached embeddings of {encoder!r}: see 'bench cache ls'")
+        raise UserError(f"no cached embeddings of {encoder!r}", "see 'bench cache ls'")
 
 
 def _fits(space: CachedSpace, encoder: str | None, older_than: float | None, now: float) -> bool:
@@ -270,7 +270,10 @@ def _delete_space(folder: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UserError(f"cannot delete {folder}: {error.strerror or error}. Nothing of it was deleted") from error
+        raise UserError(
+            f"cannot delete {folder}: {error.strerror or error}. Nothing of it was deleted",
+            "Let it be written, and run the same command again",
+        ) from error
     _delete([aside])
 
 
@@ -283,7 +286,8 @@ def _delete(paths: Sequence[Path]) -> None:
             continue
         except OSError as error:
             raise UserError(
-                f"cannot delete {path}: {error.strerror or error}. Mend that and run the same command again"
+                f"cannot delete {path}: {error.strerror or error}",
+                "Mend that and run the same command again",
             ) from error
 
 

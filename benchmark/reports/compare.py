@@ -75,17 +75,21 @@ def compare_records(
         RecordError: Records or predictions that are missing or cannot be read.
     """
     if permutations is not None and permutations < 1:
-        raise UserError("--permutations is at least 1")
+        raise UserError(f"--permutations is {permutations}", "give 1 at least")
     together = results if isinstance(results, Together) else read_together([results])
     records = together.records
     refuse_unknown(first, records, together.where)
     refuse_unknown(second, records, together.where)
     if first == second:
-        raise UserError(f"{first} is compared with itself: name two encoders")
+        raise UserError(f"{first} is compared with itself", "name two encoders")
     pairs, notes = pair_records(records, first, second, task_ids(tasks, records) if tasks else None)
     pairs = _with_metric(pairs, metric, notes)
     if not pairs:
-        raise UserError("\n".join([f"{first} and {second} have no task to be compared on.", *notes]))
+        raise UserError(
+            f"{first} and {second} have no task to be compared on",
+            "run one of them on a task of the other: bench run -e ENCODER -t TASK",
+            notes,
+        )
     _refuse_incomparable(pairs, together)
     rows: list[MetricDifference] = []
     with report.stage(f"Comparing {first} and {second}", len(pairs), "tasks") as advance:
@@ -129,8 +133,8 @@ def task_ids(names: Sequence[str], records: Sequence[Record]) -> list[str]:
                 matches = [task.card.id for task in registry.find(name)]
             except TaskError as error:
                 near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
-                hint = f" Recorded tasks with such a name: {', '.join(near)}." if near else ""
-                raise UserError(f"{error}.{hint}") from None
+                hint = f" Recorded tasks with such a name: {', '.join(near)}" if near else ""
+                raise UserError(error.what, f"{error.do}{hint}") from None
         ids += matches
     return list(dict.fromkeys(ids))
 
@@ -145,10 +149,10 @@ def refuse_unknown(encoder: str, records: Sequence[Record], results: Path | str)
     if encoder in known:
         return
     if not known:
-        raise UserError(f"there are no records in {results}: give --results, or run bench run -e ENCODER -t TASK")
+        raise UserError(f"there are no records in {results}", "give --results, or run bench run -e ENCODER -t TASK")
     near = difflib.get_close_matches(encoder, known, n=3, cutoff=0.4)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are records of {', '.join(known)}"
-    raise UserError(f"no record of an encoder {encoder!r} in {results}: {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"name one of {', '.join(known)}"
+    raise UserError(f"no record of an encoder {encoder!r} in {results}", hint)
 
 
 def _with_metric(pairs: Sequence[RecordPair], metric: str | None, notes: list[str]) -> list[RecordPair]:
@@ -158,8 +162,8 @@ def _with_metric(pairs: Sequence[RecordPair], metric: str | None, notes: list[st
     known = sorted({name for pair in pairs for name in pair.first.task.metrics})
     if pairs and metric not in known:
         near = difflib.get_close_matches(metric, known, n=1, cutoff=0.4)
-        hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(known)}"
-        raise UserError(f"no task to be compared has a metric {metric!r}: {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"name one of {', '.join(known)}"
+        raise UserError(f"no task to be compared has a metric {metric!r}", hint)
     without = [pair.first.task.id for pair in pairs if metric not in pair.first.task.metrics]
     if without:
         notes.append(f"Not compared, having no {metric}: {', '.join(without)}.")
@@ -185,7 +189,7 @@ def _refuse_incomparable(pairs: Sequence[RecordPair], together: Together) -> Non
         told = [f"  {task}: {problem}" for task, problem in problems.items()]
         rest = ",".join(pair.first.task.id for pair in pairs if pair.first.task.id not in problems)
         advice = "run them again on the same data" + (f", or compare the others: --task {rest}" if rest else "")
-        raise UserError("\n".join([f"these records must not be compared: {advice}", *told]))
+        raise UserError("these records must not be compared", advice, told)
 
 
 def _aligned(pair: RecordPair, together: Together) -> tuple[Predictions, Predictions] | str:
@@ -217,7 +221,9 @@ def _rows(
             bounds={metric: bounds(metric) for metric in metrics}, permutations=permutations, seed=seed,
         )  # fmt: skip
     except ValueError as error:
-        raise UserError(f"{task.id} cannot be compared: {error}") from error
+        raise UserError(
+            f"{task.id} cannot be compared: {error}", "Leave it out: name the other tasks with --task"
+        ) from error
     return [
         MetricDifference(
             task=task.id,

@@ -167,13 +167,16 @@ def check(
     with stdout_to_stderr():
         encoders = resolve(name, where, arguments=arguments)
     if len(encoders) != 1:
-        raise UserError(f"{name!r} names {len(encoders)} encoders: check one at a time")
+        raise UserError(f"{name!r} names {len(encoders)} encoders", "check one at a time")
     (encoder,) = encoders
     if isinstance(encoder, Precomputed):
         checked(encoder, encoder.ids)
         (again,) = resolve(name, where, arguments=arguments)
         if again.fingerprint() != encoder.fingerprint():
-            raise UserError(f"{encoder.path} is not what it was a moment ago: is it still being written?")
+            raise UserError(
+                f"{encoder.path} is not what it was a moment ago: is it still being written?",
+                "Run the same command again when it is finished",
+            )
         return (
             f"{format_given(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
             "nothing else can be checked here."

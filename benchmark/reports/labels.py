@@ -31,6 +31,7 @@ from results.intervals import span
 from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
+from results.rerun import rerun
 from results.together import Together, read_together
 from tasks.kinds import KINDS
 from tasks.metrics.scores import per_label
@@ -103,7 +104,7 @@ def find_record(named: str, encoder: str | None, results: Path | Together) -> tu
     path = Path(named)
     if path.suffix == ".json":
         if encoder is not None:
-            raise UserError(f"{named} is one record: leave {encoder} out, or name a task in its place")
+            raise UserError(f"{named} is one record", f"leave {encoder} out, or name a task in its place")
         record = store.read(path)
         folder = path.absolute().parent
         folder = folder.parent if folder.name == "history" else folder
@@ -112,16 +113,20 @@ def find_record(named: str, encoder: str | None, results: Path | Together) -> tu
     records = together.records
     ids = task_ids([named], records)
     if len(ids) != 1:
-        raise UserError(f"{named!r} names {len(ids)} tasks ({', '.join(ids[:5])}): bench labels looks at one")
+        raise UserError(
+            f"{named!r} names {len(ids)} tasks ({', '.join(ids[:5])})",
+            "name one: bench labels looks at one",
+        )
     of_task = [record for record in records if record.task.id == ids[0]]
     if not of_task:
         raise UserError(
-            f"there is no record of {ids[0]} in {together.where}. Make one: bench run --encoder ENCODER --task {ids[0]}"
+            f"there is no record of {ids[0]} in {together.where}",
+            f"Make one: bench run --encoder ENCODER --task {ids[0]}",
         )
     if encoder is None:
         raise UserError(
-            f"name the encoder too: bench labels {ids[0]} ENCODER; there are records of "
-            f"{', '.join(dict.fromkeys(record.name for record in of_task))}"
+            f"{ids[0]} has records of {', '.join(dict.fromkeys(record.name for record in of_task))}",
+            f"name the encoder too: bench labels {ids[0]} ENCODER",
         )
     refuse_unknown(encoder, of_task, together.where)
     of_encoder = [record for record in of_task if record.name == encoder]
@@ -145,12 +150,15 @@ def label_tables(
     """
     known = [*record.task.metrics, *([PRECISION] if record.task.has_classes else [])]
     if metric is not None and metric not in known:
-        raise UserError(f"{record.task.id} has no metric {metric!r}: it has {', '.join(known)}")
+        raise UserError(f"{record.task.id} has no metric {metric!r}", f"name one that it has: {', '.join(known)}")
     wanted = [metric] if metric else [name for name in known if name != PRECISION or PRECISION in published]
     try:
         blocks = blocks_of(len(predictions.track_ids), predictions.groups, seed=record.seeds.search)
     except ValueError as error:
-        raise UserError(f"no interval can be given for {record.encoder.id} on {record.task.id}: {error}") from error
+        raise UserError(
+            f"no interval can be given for {record.encoder.id} on {record.task.id}: {error}",
+            f"run it with more items: {rerun(record)}",
+        ) from error
     return [_table(record, predictions, name, blocks, published.get(name)) for name in wanted]
 
 

@@ -50,7 +50,7 @@ def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
     if any(job.source.reads_audio for job in jobs):
         parts += ["", format_estimates(estimates(jobs, settings))]
     parts += format_deformations(jobs)
-    refusals = dict.fromkeys(job.existing.refusal for job in jobs if job.existing.refusal)
+    refusals = dict.fromkeys(str(job.existing.refusal) for job in jobs if job.existing.refusal)
     parts += [f"\nRefused: {refusal}" for refusal in refusals]
     folder = "runs" if jobs[0].subset is None else "curves"
     return "\n".join([*parts, f"\nHome {settings.home}; records in {jobs[0].results}/{folder}. Nothing was run."])
@@ -94,8 +94,8 @@ def refuse_precomputed(encoders: Iterable[Encoder]) -> None:
     for encoder in encoders:
         if isinstance(encoder, Precomputed):
             raise UserError(
-                f"{encoder.path} holds embeddings already, there is nothing to embed: leave it out, or continue with "
-                "'bench run', which needs no audio for it"
+                f"{encoder.path} holds embeddings already, there is nothing to embed",
+                "leave it out, or continue with 'bench run', which needs no audio for it",
             )
 
 

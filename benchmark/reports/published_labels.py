@@ -183,11 +183,17 @@ def parse_file(text: str, source: str) -> PublishedLabels:
     """
     lines = list(csv.reader(io.StringIO(text, newline="")))
     if not lines or lines[0][1:2] != ["model-name"]:
-        raise UserError(f"{source} is not a published file of scores: its second column is not model-name")
+        raise UserError(
+            f"{source} is not a published file of scores: its second column is not model-name",
+            "Delete it and fetch it again",
+        )
     cells = []
     for line in lines[1:]:
         if len(line) != len(lines[0]):
-            raise UserError(f"{source}: the line of {line[1:2]} has {len(line)} columns, its head {len(lines[0])}")
+            raise UserError(
+                f"{source}: the line of {line[1:2]} has {len(line)} columns, its head {len(lines[0])}",
+                "delete it and fetch it again",
+            )
         cells += [(line[1], tag_of(column), value) for column, value in zip(lines[0][2:], line[2:], strict=True)]
     return _collect(cells, source)
 
@@ -201,20 +207,22 @@ def read_table(path: Path, task: str) -> dict[str, PublishedLabels]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--published {path} cannot be read: {error}") from None
+        raise UserError(
+            f"--published {path} cannot be read: {error}", "let it be read as UTF-8, or name another file"
+        ) from None
     reader = csv.DictReader(io.StringIO(text, newline=""))
     if tuple(reader.fieldnames or ()) != FIELDS:
         found = ", ".join(reader.fieldnames or ()) or "none"
-        raise UserError(f"--published {path}: its columns are {found}, not {', '.join(FIELDS)}")
+        raise UserError(f"--published {path}: its columns are {found}", f"write {','.join(FIELDS)}")
     cells: dict[str, list[tuple[str, str, str]]] = {}
     for row in reader:
         if _TASKS.get(row["task"], row["task"]) == task:
             metric = _METRICS.get(row["metric"], row["metric"])
             if row["model"] is None or row["value"] is None:
-                raise UserError(f"--published {path}, line {reader.line_num}: columns are missing")
+                raise UserError(f"--published {path}, line {reader.line_num}: columns are missing", "mend that line")
             cells.setdefault(metric, []).append((row["model"], row["tag"], row["value"]))
     if not cells:
-        raise UserError(f"--published {path} has no scores of {task}")
+        raise UserError(f"--published {path} has no scores of {task}", "add rows of that task, or name another file")
     return {metric: _collect(found, str(path)) for metric, found in cells.items()}
 
 
@@ -234,7 +242,10 @@ def tag_of(column: str) -> str:
             return column.removeprefix(prefix)
     if column in OVERALL_COLUMNS:
         return OVERALL
-    raise UserError(f"{column!r} is not a column of the published files of scores")
+    raise UserError(
+        f"{column!r} is not a column of the published files of scores",
+        "delete the file and fetch it again",
+    )
 
 
 def _collect(cells: Iterable[tuple[str, str, str]], source: str) -> PublishedLabels:
@@ -243,12 +254,12 @@ def _collect(cells: Iterable[tuple[str, str, str]], source: str) -> PublishedLab
     for name, tag, text in cells:
         model = MODELS.get(name, name)
         if model not in MODELS.values():
-            raise UserError(f"{source}: {name!r} is not one of the models {', '.join(MODELS)}")
+            raise UserError(f"{source}: {name!r} is not one of the models", f"write one of {', '.join(MODELS)}")
         own = labels.setdefault(model, {})
         try:
             value = float(text) if text.strip() else math.nan
         except ValueError:
-            raise UserError(f"{source}: the score of {name} on {tag} is {text!r}, which is no number") from None
+            raise UserError(f"{source}: the score of {name} on {tag} is {text!r}", "write a number") from None
         if math.isnan(value):  # one column of MSD500 is empty
             continue
         if tag == OVERALL:

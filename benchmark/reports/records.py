@@ -33,7 +33,7 @@ def verify(paths: Sequence[Path], results: Path, *, sign: bool) -> Iterator[Find
     """
     wanted = list(paths) or [*record_files(results), *sorted(results.glob(f"{STUDIES}/*.journal"))]
     if not wanted:
-        raise UserError(f"there are no records in {results}: give --results, or name a record or a probe")
+        raise UserError(f"there are no records in {results}", "give --results, or name a record or a probe")
     bad = unchecked = signed = 0
     for path in wanted:
         state = _state(path)

@@ -102,8 +102,8 @@ def log_mel_float16(samples: np.ndarray) -> np.ndarray:
 
 def _stopped(track: SourceTrack, what: str) -> UserError:
     return UserError(
-        f"the file of the track {track.track_id!r} {what}: {track.path}. Mend it or take it out, and run the same "
-        "command again: finished shards are kept"
+        f"the file of the track {track.track_id!r} {what}: {track.path}",
+        "Mend it or take it out, and run the same command again: finished shards are kept",
     )
 
 

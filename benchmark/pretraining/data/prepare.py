@@ -97,7 +97,7 @@ def prepare(
         try:
             kept, shards = _kept(plan, out, redo=redo)
         except OSError as error:
-            raise UserError(f"cannot compare {out} with {source}: {error}. Run the same command again") from None
+            raise UserError(f"cannot compare {out} with {source}: {error}", "Run the same command again") from None
         store = _whole(plan, out, redo=redo) if kept == len(plan.tracks) else None
         if store is None:
             _unlink(out / DESCRIPTION)
@@ -151,8 +151,8 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
         relabelled = shard is not None and not problem and _labels_differ(shard, plan, position, digest)
         if (problem or relabelled) and not redo:
             raise UserError(
-                f"{out} was not made from what {plan.path} is now: {problem or 'the labels are others'}. Give --redo "
-                "to make again what differs and what lies behind it, or another --out to keep the store"
+                f"{out} was not made from what {plan.path} is now: {problem or 'the labels are others'}",
+                "Give --redo to make again what differs and what lies behind it, or another --out to keep the store",
             )
         if problem or shard is None:
             kept = kept[:-1]  # the track that did not fit into it may be another now
@@ -227,8 +227,9 @@ def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, report:
     if read_index(out, 0) is None:
         write_left_out(out, left_out)
         raise UserError(
-            f"none of the {len(plan.tracks)} tracks of {plan.path} can be used, so there is no store: "
-            f"{out / 'left_out.csv'} has the reasons; the first is {left_out[0].left_out}"
+            f"none of the {len(plan.tracks)} tracks of {plan.path} can be used, so there is no store; the first is "
+            f"{left_out[0].left_out}",
+            f"see the reasons in {out / 'left_out.csv'}, and mend the files or name others",
         )
 
 
@@ -240,12 +241,13 @@ def _alone(out: Path) -> Iterator[None]:
         UserError: It cannot be written, holds other files, or another process is at work in it.
     """
     if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file: give the folder that is to be the store")
+        raise UserError(f"--out {out} is a file", "give the folder that is to be the store")
     refuse_unwritable(out, "--out")
     foreign = sorted(path.name for path in out.iterdir() if not OURS.fullmatch(path.name)) if out.is_dir() else []
     if foreign:
         raise UserError(
-            f"--out {out} holds files that are of no store ({', '.join(foreign[:3])}): choose another folder"
+            f"--out {out} holds files that are of no store ({', '.join(foreign[:3])})",
+            "choose another folder",
         )
     with _full_disk(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -253,7 +255,7 @@ def _alone(out: Path) -> Iterator[None]:
         try:
             lock.acquire(timeout=0)
         except Timeout:
-            raise UserError(f"another process prepares {out}: wait for it, or choose another --out") from None
+            raise UserError(f"another process prepares {out}", "wait for it, or choose another --out") from None
     try:
         for path in out.glob(".*.tmp"):  # what a killed run left
             _unlink(path)
@@ -268,8 +270,8 @@ def _full_disk(out: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(
-            f"cannot write to {out}: {error.strerror or error}. Finished shards are kept: make room and run the same "
-            "command again"
+            f"cannot write to {out}: {error.strerror or error}. Finished shards are kept",
+            "make room and run the same command again",
         ) from error
 
 

@@ -109,29 +109,39 @@ class Sampler:
         """
         if batch < 1 or frames < 1 or not 0 <= seed < 2**64 or not 0 <= rank < world:
             raise UserError(
-                f"batch {batch} and frames {frames} are at least 1, the seed {seed} lies in 0 to 2**64 - 1, and the "
-                f"rank {rank} below the number of processes, {world}"
+                f"batch {batch}, frames {frames}, seed {seed} and rank {rank} of {world} processes cannot be used",
+                "give batch and frames of at least 1, a seed from 0 to 2**64 - 1, and a rank below the number of "
+                "processes",
             )
         if batch % world:
-            raise UserError(f"a batch of {batch} cannot be shared equally among {world} processes: choose a multiple")
+            raise UserError(f"a batch of {batch} cannot be shared equally among {world} processes", "choose a multiple")
         if store.tracks < batch:
             raise UserError(
                 f"the store {store.path} has {store.tracks} tracks, fewer than the batch of {batch}: the same tracks "
-                "would meet in every batch. Prepare more audio, or choose a smaller batch"
+                "would meet in every batch",
+                "Prepare more audio, or choose a smaller batch",
             )
         row, shortest = store.shortest()
         if shortest < frames:
             raise UserError(
                 f"the track {store.track_ids([row])[0]!r} of the store {store.path} has {shortest} frames, and a crop "
-                f"takes {frames}: choose shorter crops, or leave such tracks out of the store"
+                f"takes {frames}",
+                "choose shorter crops, or leave such tracks out of the store",
             )
         if pairs is not None and (pairs.rule == "clip" and round(pairs.seconds * FRAMES_PER_SECOND) < frames):
-            raise UserError(f"a crop of {frames} frames does not fit into a clip of {pairs.seconds:g} s")
+            raise UserError(
+                f"a crop of {frames} frames does not fit into a clip of {pairs.seconds:g} s",
+                "give shorter crops or longer clips",
+            )
         if pairs is not None and pairs.seconds <= 0:
-            raise UserError(f"a pair less than {pairs.seconds:g} s apart cannot be drawn")
+            raise UserError(
+                f"a pair less than {pairs.seconds:g} s apart cannot be drawn",
+                "give clips of more than 0 s",
+            )
         if labels and store.labels is None:
             raise UserError(
-                f"the store {store.path} has no labels: prepare it with --labels, or with a manifest of them"
+                f"the store {store.path} has no labels",
+                "prepare it with --labels, or with a manifest of them",
             )
         self.batch_size, self.here = batch, batch // world
         self._store, self._seed, self._frames, self._pairs = store, seed, frames, pairs

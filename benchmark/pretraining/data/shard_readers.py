@@ -54,12 +54,18 @@ class MappedShards:
             descriptor = os.open(path, os.O_RDONLY)
             try:
                 if _identity(os.fstat(descriptor)) != self._seen[shard]:
-                    raise UserError(f"{path} was changed while it was in use: start again with the store as it is now")
+                    raise UserError(
+                        f"{path} was changed while it was in use",
+                        "start again with the store as it is now",
+                    )
                 mapped = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+            raise UserError(
+                f"cannot read {path}: {error.strerror or error}",
+                "let it be read, and run the same command again: it continues from the last checkpoint",
+            ) from error
         return np.frombuffer(mapped, "<f2").reshape(-1, BANDS)
 
 
@@ -82,10 +88,15 @@ class RemoteShards:
         answers = self._system.cat_ranges(paths, starts, ends, on_error="return")
         for place, (path, answer) in enumerate(zip(paths, answers, strict=True)):
             if isinstance(answer, BaseException):
-                raise UserError(f"cannot read {path}: {answer or type(answer).__name__}") from answer
+                raise UserError(
+                    f"cannot read {path}: {answer or type(answer).__name__}",
+                    "see whether the storage can be reached, and run the same command again: it continues from the "
+                    "last checkpoint",
+                ) from answer
             if len(answer) != frames * FRAME_BYTES:
                 raise UserError(
-                    f"{path} gave {len(answer)} bytes where {frames * FRAME_BYTES} were asked for: is it cut?"
+                    f"{path} gave {len(answer)} bytes where {frames * FRAME_BYTES} were asked for: is it cut?",
+                    "Copy the store there again",
                 )
             out[place] = np.frombuffer(answer, "<f2").reshape(frames, BANDS)
 

@@ -310,7 +310,7 @@ def write_store(
         OSError: The disk is full or not writable.
     """
     if next(finished(folder), None) is not None:
-        raise UserError(f"{folder} holds shards already: choose another folder")
+        raise UserError(f"{folder} holds shards already", "choose another folder")
     names = None if labels is None else sorted({label for own in labels.values() for label in own})
     places = {name: place for place, name in enumerate(names or ())}
     folder.mkdir(parents=True, exist_ok=True)
@@ -320,7 +320,7 @@ def write_store(
             writer.add(Row(track_id, "", 0, 0, "", 0, len(features), tuple(own), ""), features)
         writer.close(last=True)
     if next(finished(folder), None) is None:
-        raise UserError("no tracks, so there is no store to write")
+        raise UserError("no tracks, so there is no store to write", "name a source with audio files")
     return finish(folder, names)
 
 

@@ -56,16 +56,16 @@ def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
     elif source.is_file():
         named, given = _of_manifest(source)
     else:
-        raise UserError(f"there is neither a folder of audio nor a manifest at {source}")
+        raise UserError(f"there is neither a folder of audio nor a manifest at {source}", "check the path")
     if labels is not None:
         if given is not None:
-            raise UserError(f"{source} has labels of its own: leave {labels} out, or drop the column 'labels'")
+            raise UserError(f"{source} has labels of its own", f"leave {labels} out, or drop the column 'labels'")
         given = _matching(read_labels(labels), labels, source, named, report)
     for track_id in named:
         _refuse_unwritable_name(track_id, source)
     names = None if given is None else tuple(sorted({label for found in given.values() for label in found}))
     if names == ():
-        raise UserError(f"{labels or source}: the column 'labels' names no label at all: leave it out, or fill it")
+        raise UserError(f"{labels or source}: the column 'labels' names no label at all", "leave it out, or fill it")
     places = {name: place for place, name in enumerate(names or ())}
     own: Mapping[str, Sequence[str]] = given or {}
     return Source(
@@ -106,7 +106,10 @@ def _of_folder(folder: Path, report: Reporter) -> dict[str, tuple[Path, str]]:
         else:
             others += 1
     if not found:
-        raise UserError(f"no audio in {folder}: it holds {others} files, none with a suffix of audio (.wav, .mp3, ...)")
+        raise UserError(
+            f"no audio in {folder}: it holds {others} files, none with a suffix of audio (.wav, .mp3, ...)",
+            "name another folder, or a manifest with the columns track_id,path",
+        )
     if others:
         report.say(f"{folder}: {others} files have no suffix of audio and are no tracks")
     return found
@@ -148,8 +151,9 @@ def _matching(
     if without:
         raise UserError(
             f"{labels} does not match {source}: {len(without)} of its {len(named)} tracks have no row there "
-            f"({_some(without)}), while it names {len(given)} ids such as {_some(list(given)[:3])}. Ids must be equal "
-            "as texts; in a folder they are paths relative to it. A track without labels has a row with an empty cell"
+            f"({_some(without)}), while it names {len(given)} ids such as {_some(list(given)[:3])}",
+            "Write the same texts as ids in both: in a folder they are paths relative to it. A track without labels "
+            "has a row with an empty cell",
         )
     surplus = [track_id for track_id in given if track_id not in named]
     if surplus:
@@ -171,16 +175,21 @@ def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterato
                 if not any(cell.strip() for cell in cells):
                     continue
                 if len(cells) != len(header):
-                    raise UserError(f"{path}, line {number}: {len(cells)} cells where the header has {len(header)}")
+                    raise UserError(
+                        f"{path}, line {number}: {len(cells)} cells where the header has {len(header)}",
+                        "mend that row",
+                    )
                 yield number, {name: cells[place].strip() for name, place in columns.items()}
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (after line {number}: {error.reason}): save it as UTF-8") from None
+        raise UserError(f"{path} is not UTF-8 text (after line {number}: {error.reason})", "save it as UTF-8") from None
     except csv.Error as error:
-        raise UserError(f"{path}, line {number + 1}: {error}") from None
+        raise UserError(f"{path}, line {number + 1}: {error}", "Mend the quotes of that row") from None
     except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror or error}") from None
+        raise UserError(
+            f"cannot read {path}: {error.strerror or error}", "let it be read, or name another file"
+        ) from None
     if not number:
-        raise UserError(f"{path} has no rows below its header")
+        raise UserError(f"{path} has no rows below its header", "write a row for each track")
 
 
 def _columns(path: Path, header: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
@@ -188,11 +197,12 @@ def _columns(path: Path, header: Sequence[str], needed: Sequence[str], optional:
     missing = [name for name in needed if name not in header]
     if missing:
         raise UserError(
-            f"{path}, line 1: the header lacks {', '.join(missing)}; it has {', '.join(header) or 'nothing'}"
+            f"{path}, line 1: the header lacks {', '.join(missing)}; it has {', '.join(header) or 'nothing'}",
+            "Write the missing names into it",
         )
     twice = [name for name in known if header.count(name) > 1]
     if twice:
-        raise UserError(f"{path}, line 1: the header names {', '.join(twice)} more than once")
+        raise UserError(f"{path}, line 1: the header names {', '.join(twice)} more than once", "rename all but one")
     return {name: header.index(name) for name in known}
 
 
@@ -217,13 +227,19 @@ def _refuse_unwritable_name(track_id: str, source: Path) -> None:
     try:
         track_id.encode()
     except UnicodeEncodeError:
-        raise UserError(f"{source}: the file name {track_id!r} is not UTF-8: rename it, for it names a track") from None
+        raise UserError(
+            f"{source}: the file name {track_id!r} is not UTF-8", "rename it, for it names a track"
+        ) from None
 
 
 def _refuse(path: Path, problems: Sequence[str]) -> None:
     if problems:
-        more = f"\n... and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
-        raise UserError(f"{path} cannot be used:\n" + "\n".join(map(folded, problems[:SHOWN])) + more)
+        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
+        raise UserError(
+            f"{path} cannot be used",
+            "mend these rows",
+            [*map(folded, problems[:SHOWN]), *more],
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -154,7 +154,9 @@ class Store:
                 columns = ["track_id", "offset", "left_out"]
                 table = read_table(Path(inner) if system is None else system.cat_file(inner), columns)
             except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-                raise UserError(f"cannot read {name}: {str(error).splitlines()[0]}") from None
+                raise UserError(
+                    f"cannot read {name}: {str(error).splitlines()[0]}", f"restore it, or {AGAIN}"
+                ) from None
             held = table.filter(pa.compute.equal(table.column("left_out"), ""))
             offsets = held.column("offset").to_numpy()
             found.append(held.column("track_id")[int(np.searchsorted(offsets, place["offset"]))].as_py())
@@ -190,19 +192,19 @@ def refuse_another(store: Store, fingerprint: str, what: str) -> None:
     if store.fingerprint != fingerprint:
         raise UserError(
             f"the store {store.path} has the fingerprint {store.fingerprint[:12]}, and {what} was begun on a store "
-            f"with {fingerprint[:12]}: it cannot continue with other data. Give the store that it began with, or a new "
-            "--out"
+            f"with {fingerprint[:12]}: it cannot continue with other data",
+            "Give the store that it began with, or a new --out",
         )
 
 
 def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
     if not (folder / DESCRIPTION).is_file():
         begun = folder.is_dir() and any(folder.glob("*shard-*"))
-        raise UserError(
-            f"the store {folder} is not finished: run the same bench pretrain prepare again, it continues"
-            if begun
-            else f"there is no store at {folder}: make one with bench pretrain prepare AUDIO --out {folder}"
-        )
+        if begun:
+            raise UserError(
+                f"the store {folder} is not finished", "run the same bench pretrain prepare again: it continues"
+            )
+        raise UserError(f"there is no store at {folder}", f"make one: bench pretrain prepare AUDIO --out {folder}")
     try:
         card = _card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
         hashes = FileHashes(folder)
@@ -223,10 +225,11 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
         reader = MappedShards([folder / name for name in expected])
         return _store(str(folder), card, folder, reader)
     except TaskError as error:
-        raise UserError(f"{error}. Restore it, or {AGAIN}") from None
+        raise UserError(error.what, f"Restore it, or {AGAIN}") from None
     except OSError as error:
         raise UserError(
-            f"cannot read the store {folder}: {error.strerror or error} ({error.filename}). Restore it, or {AGAIN}"
+            f"cannot read the store {folder}: {error.strerror or error} ({error.filename})",
+            f"Restore it, or {AGAIN}",
         ) from None
 
 
@@ -234,9 +237,12 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
     system, root = _file_system(address)
     try:
         if not system.exists(f"{root}/{DESCRIPTION}"):
-            raise UserError(f"there is no finished store at {address}: copy one there that bench pretrain prepare made")
+            raise UserError(
+                f"there is no finished store at {address}",
+                "copy one there that bench pretrain prepare made",
+            )
         if system.size(f"{root}/{DESCRIPTION}") > TABLE:
-            raise UserError(f"{address}/{DESCRIPTION} has more than {TABLE:,} bytes, so it is none: {AGAIN}")
+            raise UserError(f"{address}/{DESCRIPTION} has more than {TABLE:,} bytes, so it is none", AGAIN)
         card = _card(address, system.cat_file(f"{root}/{DESCRIPTION}"))
         sizes = {name.rsplit("/", 1)[-1]: about["size"] for name, about in system.find(root, detail=True).items()}
         for shard in card.shards:
@@ -257,7 +263,10 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
         reader = RemoteShards(system, [f"{root}/{shard.name}.f16" for shard in card.shards])
         return _store(address, card, folder, reader)
     except OSError as error:
-        raise UserError(f"cannot read the store {address}: {error}") from error
+        raise UserError(
+            f"cannot read the store {address}: {error}",
+            "see whether the storage can be reached, and run the same command again",
+        ) from error
 
 
 def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Store:
@@ -274,13 +283,13 @@ def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Sto
             np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS if name in card.arrays
         )
     except (ValueError, TaskError) as error:
-        raise UserError(f"the index of the store {path} cannot be read ({error}): {AGAIN}") from None
+        raise UserError(f"the index of the store {path} cannot be read ({error})", AGAIN) from None
     expected = 0 if card.labels is None else 2
     sound = len(label_rows) == expected and index.dtype == INDEX and len(index) == card.tracks
     if sound and label_rows:
         sound = len(label_rows[0]) == card.tracks + 1 and label_rows[0][-1] == len(label_rows[1])
     if not sound:
-        raise UserError(f"the index of the store {path} does not belong to its {DESCRIPTION}: {AGAIN}")
+        raise UserError(f"the index of the store {path} does not belong to its {DESCRIPTION}", AGAIN)
     return Store(path, card, index, (label_rows[0], label_rows[1]) if label_rows else None, reader)
 
 
@@ -293,17 +302,18 @@ def _card(path: str, content: bytes) -> StoreCard:
             raise _other_version(path, version) from None
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "content"
-        raise UserError(f"{path}/{DESCRIPTION} is torn ({field}: {first['msg']}): {AGAIN}") from None
+        raise UserError(f"{path}/{DESCRIPTION} is torn ({field}: {first['msg']})", AGAIN) from None
     if card.format != FORMAT:
         raise _other_version(path, card.format)
     if card.fingerprint != card.expected_fingerprint():
         raise UserError(
-            f"{path}/{DESCRIPTION} was changed: its fingerprint is of another content. Restore it, or {AGAIN}"
+            f"{path}/{DESCRIPTION} was changed: its fingerprint is of another content",
+            f"Restore it, or {AGAIN}",
         )
     if card.bands != BANDS:
-        raise UserError(f"the store {path} has {card.bands} bands, and networks take {BANDS}: {AGAIN}")
+        raise UserError(f"the store {path} has {card.bands} bands, and networks take {BANDS}", AGAIN)
     if not card.tracks:
-        raise UserError(f"the store {path} is empty: {AGAIN} from audio that can be used")
+        raise UserError(f"the store {path} is empty", f"{AGAIN} from audio that can be used")
     return card
 
 
@@ -319,18 +329,19 @@ def _version(content: bytes) -> Any:
 
 def _other_version(path: str, version: Any) -> UserError:
     return UserError(
-        f"the store {path} has the format {version!r}, and this version of the package reads {FORMAT}: {AGAIN}"
+        f"the store {path} has the format {version!r}, and this version of the package reads {FORMAT}",
+        AGAIN,
     )
 
 
 def _refuse_size(name: str, size: int | None, expected: int) -> None:
     if size != expected:
         have = "is missing" if size is None else f"has {size} of {expected} bytes"
-        raise UserError(f"{name} {have}, so the store is torn. Restore it, or {AGAIN}")
+        raise UserError(f"{name} {have}, so the store is torn", f"Restore it, or {AGAIN}")
 
 
 def _changed(name: str) -> UserError:
-    return UserError(f"{name} is not what was written: its sha256 is another. Restore it, or {AGAIN}")
+    return UserError(f"{name} is not what was written: its sha256 is another", f"Restore it, or {AGAIN}")
 
 
 def _remote_hash(system: Any, path: str) -> str:
@@ -351,7 +362,8 @@ def _file_system(address: str) -> tuple[Any, str]:
         system, path = import_module("fsspec.core").url_to_fs(address)
     except (ImportError, ValueError) as error:
         raise UserError(
-            f"cannot reach {address}: {error}. Stores in object storage need fsspec, and its package for the protocol "
-            f"(s3fs for s3://, gcsfs for gs://):\n  {install_command('pretrain')}"
+            f"cannot reach {address}: {error}",
+            "Stores in object storage need fsspec, and its package for the protocol (s3fs for s3://, gcsfs for "
+            f"gs://):\n  {install_command('pretrain')}",
         ) from None
     return system, path.rstrip("/")

@@ -76,8 +76,9 @@ def save(run: Path, state: Mapping[str, Any], *, best: bool = False, keep: bool 
     except (OSError, RuntimeError) as error:  # torch's own writer says RuntimeError where the disk is full
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error).splitlines()[0]
         raise UserError(
-            f"the checkpoint of step {state['step']} cannot be written to {folder}: {reason}. The checkpoint before it "
-            "is as it was: make room and run the same command again, it continues from there"
+            f"the checkpoint of step {state['step']} cannot be written to {folder}: {reason}. The checkpoint before "
+            "it is as it was",
+            "make room and run the same command again, it continues from there",
         ) from error
     finally:
         with suppress(OSError):
@@ -127,16 +128,19 @@ def load(path: Path) -> State:
         _refuse_torn(path)
         state: State = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
-        raise UserError(f"there is no checkpoint {path}") from None
+        raise UserError(f"there is no checkpoint {path}", "check the path") from None
     except Exception as error:  # torch raises whatever its unpickler stumbles on
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(
-            f"the checkpoint {path} is damaged ({reason}): put another of {path.parent} in its place, or begin again "
-            "in a new folder"
+            f"the checkpoint {path} is damaged ({reason})",
+            f"put another of {path.parent} in its place, or begin again in a new folder",
         ) from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise UserError(f"the checkpoint {path} has the format {found!r}, and this version reads {FORMAT}")
+        raise UserError(
+            f"the checkpoint {path} has the format {found!r}, and this version reads {FORMAT}",
+            "begin again in a new folder, or install the version that wrote it",
+        )
     return state
 
 
@@ -165,7 +169,7 @@ def path_of(run: Path, which: str) -> Path:
             return last
     there = [word for word, file in names.items() if (run / FOLDER / file).is_file()]
     there += [str(step) for step in steps_kept(run)]
-    raise UserError(f"the run {run} has no checkpoint {which!r}; it has {', '.join(there) or 'none'}")
+    raise UserError(f"the run {run} has no checkpoint {which!r}", f"name one that it has: {', '.join(there) or 'none'}")
 
 
 def refuse_full(run: Path, expected: int) -> None:
@@ -179,5 +183,6 @@ def refuse_full(run: Path, expected: int) -> None:
     if free < 3 * expected:
         raise UserError(
             f"the disk of {run} has {decimal(free)} free, and three checkpoints of this run take "
-            f"{decimal(3 * expected)}: make room, or choose another --out"
+            f"{decimal(3 * expected)}",
+            "make room, or choose another --out",
         )

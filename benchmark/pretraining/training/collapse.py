@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 
 #: Rows that are looked at: enough for the ranks that matter, and quick beside a step.
 ROWS = 512
+SLOWER = "begin again in a new folder with a smaller peak_learning_rate, or with clip_norm=1"
 
 
 class TrainingStopped(UserError):  # noqa: N818 - what happened, in the user's words
@@ -75,9 +76,11 @@ class Watch:
             TrainingStopped: The loss or the gradient's norm is not finite, or beyond all bounds.
         """
         if not math.isfinite(loss):
-            raise TrainingStopped(f"the loss of step {step} is {loss}")
+            raise TrainingStopped(f"the loss of step {step} is {loss}", SLOWER)
         if not math.isfinite(gradient) or gradient > self.largest_gradient:
-            raise TrainingStopped(f"the norm of the gradient of step {step} is {gradient:.3g}, the loss {loss:.4g}")
+            raise TrainingStopped(
+                f"the norm of the gradient of step {step} is {gradient:.3g}, the loss {loss:.4g}", SLOWER
+            )
         self._first = loss if self._first is None else self._first
         self._look("loss", step, loss > self.largest_loss * max(self._first, 1e-3), f"the loss has grown to {loss:.4g}")
 
@@ -95,4 +98,4 @@ class Watch:
     def _look(self, what: str, step: int, bad: bool, words: str) -> None:
         self._bad[what] = self._bad.get(what, 0) + 1 if bad else 0
         if self._bad[what] >= self.patience:
-            raise TrainingStopped(f"{words}, {self.patience} looks in a row up to step {step}")
+            raise TrainingStopped(f"{words}, {self.patience} looks in a row up to step {step}", SLOWER)

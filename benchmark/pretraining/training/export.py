@@ -48,7 +48,8 @@ def network_of(state: Mapping[str, Any]) -> SlowFastNFNet:
         network.load_state_dict(tensors)
     except RuntimeError as error:
         raise UserError(
-            f"the checkpoint is not of the network {recipe.network}: {str(error).splitlines()[0]}"
+            f"the checkpoint is not of the network {recipe.network}: {str(error).splitlines()[0]}",
+            "give the recipe that it was trained with",
         ) from error
     return network
 
@@ -87,8 +88,8 @@ def export(run: Path) -> Path:
         replace_file(run / CARD, (json.dumps(card, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(
-            f"the encoder cannot be written to {run}: {error.strerror or error}. Its checkpoint is kept: make room "
-            "and run the same command again"
+            f"the encoder cannot be written to {run}: {error.strerror or error}. Its checkpoint is kept",
+            "make room and run the same command again",
         ) from error
     return run / WEIGHTS
 
@@ -119,8 +120,8 @@ def read_run(folder: Path, which: str | None) -> tuple[SlowFastNFNet, int | None
     if which is None:
         if not (folder / WEIGHTS).is_file():
             raise UserError(
-                f"the run {folder} is not finished, so it has no {WEIGHTS} yet. Run its bench pretrain again, it goes "
-                f"on; or use a checkpoint: pretrained:{folder}@last"
+                f"the run {folder} is not finished, so it has no {WEIGHTS} yet",
+                f"Run its bench pretrain again, which continues it; or use a checkpoint: pretrained:{folder}@last",
             )
         return load_network(folder / WEIGHTS), None
     state = checkpoint.load(checkpoint.path_of(folder, which))

@@ -83,7 +83,9 @@ class AskedLog:
         try:
             self._module: Any = importlib.import_module(ASKED[kind])
         except ImportError:
-            raise UserError(f"--log {kind} needs the package {ASKED[kind]}: pip install {ASKED[kind]}") from None
+            raise UserError(
+                f"--log {kind} needs the package {ASKED[kind]}", f"install it: pip install {ASKED[kind]}"
+            ) from None
         self._kind = kind
         if kind == "wandb":
             self._module.init(project="pretraining", name=run.name, dir=str(run), config=dict(parameters))
@@ -116,7 +118,10 @@ def open_logs(
     """
     for kind in asked:
         if kind not in ASKED:
-            raise UserError(f"--log {kind!r}: choose among {', '.join(ASKED)}; CSV and TensorBoard are always written")
+            raise UserError(
+                f"--log has no {kind!r}",
+                f"choose among {', '.join(ASKED)}; CSV and TensorBoard are always written",
+            )
     others: list[Log] = [AskedLog(kind, run, parameters) for kind in asked]
     logs: list[Log] = [CsvLog(run / CSV_NAME, start), *others]
     try:

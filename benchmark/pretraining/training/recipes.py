@@ -97,7 +97,7 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
     for text in overrides:
         key, equals, value = text.partition("=")
         if not equals:
-            raise UserError(f"{text!r} is not KEY=VALUE, such as steps=500")
+            raise UserError(f"{text!r} is not KEY=VALUE", "write it such as steps=500")
         _refuse_unknown([key], "the command line")
         given[key] = convert(value, known[key].annotation, f"{key} of the recipe")
     try:
@@ -106,7 +106,10 @@ def load(recipe: str, overrides: Sequence[str] = ()) -> Recipe:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         problem = first["msg"].removeprefix("Value error, ")
-        raise UserError(f"the recipe {recipe!r}: {f'{where}: ' if where else ''}{problem}") from None
+        raise UserError(
+            f"the recipe {recipe!r}: {f'{where}: ' if where else ''}{problem}",
+            f"mend it there, or give {where or 'another value'} on the command line",
+        ) from None
 
 
 def _read(recipe: str) -> dict[str, Any]:
@@ -117,14 +120,17 @@ def _read(recipe: str) -> dict[str, Any]:
         try:
             text = read_text(path, SETTINGS)
         except (OSError, TaskError) as error:
-            raise UserError(f"the recipe {recipe} cannot be read: {error}") from None
+            raise UserError(
+                f"the recipe {recipe} cannot be read: {error.what if isinstance(error, TaskError) else error}",
+                error.do if isinstance(error, TaskError) else "let it be read, or name another",
+            ) from None
     else:
-        hint = did_you_mean(recipe, names(), "name one of these, or the path of a TOML file:", cutoff=0.4)
-        raise UserError(f"there is no recipe {recipe!r}: {hint} There are {', '.join(names())}")
+        hint = did_you_mean(recipe, names(), "name one of these, or the path of a TOML file.", cutoff=0.4)
+        raise UserError(f"there is no recipe {recipe!r}", f"{hint} There are {', '.join(names())}")
     try:
         return parse_toml(text, path)
     except TaskError as error:
-        raise UserError(f"the recipe {recipe} is no TOML: {error}") from None
+        raise UserError(f"the recipe {recipe} is no TOML: {error.what}", error.do) from None
 
 
 def _refuse_unknown(keys: Iterable[str], where: str) -> None:
@@ -132,7 +138,8 @@ def _refuse_unknown(keys: Iterable[str], where: str) -> None:
         if key not in Recipe.model_fields:
             hint = did_you_mean(key, Recipe.model_fields, "choose another:")
             raise UserError(
-                f"{where}: a recipe has no key {key!r}: {hint} its keys are {', '.join(Recipe.model_fields)}"
+                f"{where}: a recipe has no key {key!r}",
+                f"{hint} its keys are {', '.join(Recipe.model_fields)}",
             )
 
 
