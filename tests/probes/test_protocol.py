@@ -184,7 +184,7 @@ class TestJukemir:
 
     @pytest.mark.parametrize("name", ["paper", "quick", "open", "published:musicset-sup"])
     def test_no_other_protocol_has_a_grid(self, name):
-        with pytest.raises(ProtocolError, match="--sampler grid goes with --protocol jukemir"):
+        with pytest.raises(ProtocolError, match="give --sampler grid with --protocol jukemir"):
             protocol_for(name, "mtt").grid_settings()
 
 
@@ -281,11 +281,15 @@ class TestErrors:
         ("name", "task", "message"),
         [
             ("papr", "mtt", "no protocol is called 'papr': did you mean 'paper'"),
-            ("x", "mtt", "there are paper, quick, open, jukemir and published:MODEL"),
+            ("x", "mtt", "name one of paper, quick, open, jukemir and published:MODEL"),
             ("published:musicset-large", "mtt", "did you mean published:musicset-ularge"),
-            ("published:zzz", "mtt", "there are musicset-sup, musicset-ularge"),
-            ("published:", "mtt", "there are musicset-sup"),
-            ("published:musicset-sup", "demo_key", "no settings for the task 'demo_key': they exist for mtt, gtzan"),
+            ("published:zzz", "mtt", "name one of musicset-sup, musicset-ularge"),
+            ("published:", "mtt", "name one of musicset-sup"),
+            (
+                "published:musicset-sup",
+                "demo_key",
+                "no settings for the task 'demo_key': leave --protocol out here, or run it on mtt, gtzan",
+            ),
         ],
     )
     def test_say_what_there_is(self, name, task, message):

@@ -58,6 +58,7 @@ class Precomputed(Encoder):
                 f"{path} has {len(twice)} id(s) more than once; a track has one embedding",
                 twice,
                 self.listing("duplicates"),
+                "leave one row of each",
             )
         self.version = self.fingerprint()[:12]
 

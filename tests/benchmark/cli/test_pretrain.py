@@ -83,7 +83,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
     refused(choices(tmp_path, store, recipe="tiny-sup"), "has no labels")
     refused(choices(tmp_path, tmp_path / "none"), "there is no store")
     refused(choices(tmp_path, store, probe_every=2), "--probe-every and --probe-task go together")
-    refused(choices(tmp_path, store, probe_every=0, probe_tasks=("demo_key",)), "--probe-every must be at least 1")
+    refused(choices(tmp_path, store, probe_every=0, probe_tasks=("demo_key",)), "--probe-every is 0: give 1 at least")
     refused(choices(tmp_path, store, logs=("wandb2",)), "choose among wandb, mlflow")
     assert not (tmp_path / "run" / "checkpoints").exists()
 

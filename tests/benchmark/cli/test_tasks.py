@@ -50,7 +50,7 @@ def test_a_table_in_place_of_a_card_points_to_its_card_or_to_what_writes_one(ben
     assert (code, "m.csv is a table" in err, "bench tasks new m.csv" in err) == (2, True, True)
     assert bench("tasks", "new", "m.csv", "-o", "c.toml")[0] == 0
     code, _, err = bench("run", "-e", "logmel", "-t", "m.csv")
-    assert (code, "a task is named by its card: --task c.toml" in err) == (2, True)
+    assert (code, "a task is named by its card: give --task c.toml" in err) == (2, True)
     code, _, err = bench("run", "-e", "logmel", "-t", f"{tmp_path}")
     assert (code, f"--task {tmp_path}/c.toml" in err) == (2, True)
     (tmp_path / "elsewhere").mkdir()

@@ -76,7 +76,7 @@ def test_nothing_is_written_over_unless_that_is_asked_for(folder):
     new_card(source, card, Named(), **ASKED | {"overwrite": True})
     assert card.read_bytes() == before
     Path("card.split.csv").write_text("mine", encoding="utf-8")
-    with pytest.raises(UserError, match=r"card\.split\.csv is there already: --overwrite"):
+    with pytest.raises(UserError, match=r"card\.split\.csv is there already: write it anew with --overwrite"):
         split()
     assert Path("card.split.csv").read_text(encoding="utf-8") == "mine"
     assert card.read_bytes() == before
@@ -108,7 +108,7 @@ def test_the_users_table_is_never_changed(folder):
 @pytest.mark.parametrize(
     ("source", "card", "named", "options", "words"),
     [
-        ("tones", "card.csv", {}, {}, "the file of a card ends in .toml, such as card.toml"),
+        ("tones", "card.csv", {}, {}, "the file of a card ends in .toml: write it such as card.toml"),
         ("tones", "c.toml", {"target": "x"}, {}, "--target: tones is a folder"),
         ("tones", "c.toml", {}, {"root": "tones"}, "--root: tones is a folder"),
         ("tones/t.csv", "c.toml", {}, {"root": "none"}, "--root none: there is no such folder"),

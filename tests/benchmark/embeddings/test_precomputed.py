@@ -158,7 +158,7 @@ class TestIds:
 
     def test_a_split_without_any_is_refused(self, write, card, places):
         test = [f"t{i:03d}" for i in range(60) if (i // 3) % 5 == 4]
-        with pytest.raises(UserError, match="has no track of test of tones: every split needs some"):
+        with pytest.raises(UserError, match="has no track of test of tones: give every split an item"):
             benchmark.run(write(without=test), card, **places, **FAST, allow_missing=12)
 
     def test_ids_of_another_collection_are_shown_beside_the_tasks(self, tmp_path, card, places):

@@ -257,7 +257,9 @@ class TestTorn:
         data[at + 5] ^= 1
         two[0].write_bytes(data)
         found = again(store)
-        with pytest.raises(UserError, match=rf"{two[0]} is torn \(.*CRC.*\): set aside\. Run the same command again"):
+        with pytest.raises(
+            UserError, match=rf"{two[0]} is torn \(.*CRC.*\) and was set aside: run the same command again"
+        ):
             found.read(keys(rows(1)))
         for where in (found, again(store)):
             assert set(where.places()) == set(keys(rows(3, 4)))

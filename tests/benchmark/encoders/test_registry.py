@@ -61,7 +61,7 @@ class TestBuiltIn:
 
     def test_an_unknown_name_says_where_the_names_are(self):
         with pytest.raises(
-            UserError, match=r"no encoder is called 'zzz': it is no file either. 'bench encoders' lists"
+            UserError, match=r"no encoder is called 'zzz': it is no file either; 'bench encoders' lists"
         ):
             resolve_one("zzz")
 
@@ -293,7 +293,7 @@ class TestEntryPoints:
         brought(code="three = 3\n\n\ndef make():\n    return 3\n", made="make", three="three")
         with pytest.raises(UserError, match="'made' makes 3, which is no encoder"):
             resolve_one("made")
-        with pytest.raises(UserError, match="is 3, neither a class nor a function"):
+        with pytest.raises(UserError, match="is 3: make it a class or a function"):
             resolve_one("three")
 
     def test_that_cannot_be_imported_are_named(self, brought):
@@ -327,7 +327,7 @@ class TestModules:
     def test_where_a_module_must_be_is_said_only_of_one_that_is_not_there(self, tmp_path, monkeypatch):
         (tmp_path / "importing_encoder_module.py").write_text("import nowhere_at_all")
         monkeypatch.syspath_prepend(str(tmp_path))
-        with pytest.raises(UserError, match="must be installed, or lie in the current folder"):
+        with pytest.raises(UserError, match="Install it, or run the command in the folder that holds it"):
             resolve_one("nowhere.at.all:Mine")
         with pytest.raises(UserError, match=r"No module named 'nowhere_at_all'$"):
             resolve_one("importing_encoder_module:Mine")

@@ -70,7 +70,9 @@ class TestParse:
 
     @pytest.mark.parametrize("text", ["logmel?", "logmel?layer", "logmel?layer=1&", "logmel?1=2", "mine.py?a-b=2"])
     def test_what_is_no_query_is_refused(self, text):
-        with pytest.raises(UserError, match=r"is not KEY=VALUE&KEY2=VALUE2, such as (logmel|mine.py)\?layer=7"):
+        with pytest.raises(
+            UserError, match=r"is not KEY=VALUE&KEY2=VALUE2: write it such as (logmel|mine.py)\?layer=7"
+        ):
             parse(text)
 
     @pytest.mark.parametrize("text", ["hf:", "emb: ", "onnx:?sample_rate=1"])

@@ -180,8 +180,8 @@ def test_a_fit_that_hangs_is_interrupted_and_one_that_goes_on_is_not(monkeypatch
     with pytest.raises(HungError) as caught, time_limit.fit_in_time("mine"):
         time.sleep(30)
     assert str(caught.value) == (
-        "fit() of the encoder 'mine' took no window for 1 s and did not come back: does it hang? Where it only takes "
-        f"long, say so with {VARIABLE}=SECONDS (0: no limit). It was interrupted"
+        "fit() of the encoder 'mine' took no window for 1 s and did not come back. It was interrupted. Does it hang? "
+        f"Where it only takes long, say so with {VARIABLE}=SECONDS (0: no limit)."
     )
 
 
@@ -192,7 +192,7 @@ def test_an_opening_that_hangs_is_interrupted_and_one_that_reads_is_not(monkeypa
         for _ in range(12):  # a download that is slow
             time.sleep(0.1)
             (tmp_path / "weights").write_bytes(bytes(2 * time_limit.MOVED))
-    said = "'mine' continued for 1 s without reading or writing: does it hang"
+    said = "'mine' continued for 1 s without reading or writing. It was interrupted. Does it hang"
     with pytest.raises(HungError, match=said), time_limit.open_in_time("mine"):
         time.sleep(30)
 

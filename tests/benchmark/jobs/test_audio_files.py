@@ -91,7 +91,7 @@ def test_names_are_found_in_the_form_of_the_disk(tmp_path, said):
     [
         ("id,title\n1,x\n", r"no column of paths: its header has 'id', 'title'\. Call the column 'path'"),
         ("path,id\n,1\n", "line 2: the column 'path' is empty: name the file"),
-        ("path\n", "names no file: it needs a row"),
+        ("path\n", "names no file: write a row"),
         ("", "is empty"),
         ("path,path\na,b\n", "the column 'path' is there twice"),
         ("path,id\na.wav\n", "1 cells where the header has 2"),

@@ -131,7 +131,7 @@ def test_the_one_probe_below_a_folder_is_found(bands, tmp_path):
 
 
 def test_a_folder_without_a_probe_says_how_to_make_one(tmp_path):
-    with pytest.raises(UserError, match=r"'bench run --export DIR' writes one"):
+    with pytest.raises(UserError, match=r"write one with: bench run -e ENCODER -t TASK --export"):
         find_probe(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         find_probe(tmp_path / "nowhere")

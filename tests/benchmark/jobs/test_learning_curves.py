@@ -111,11 +111,11 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("chosen", "message"),
         [
-            ({"train_fraction": (0.0,)}, "above 0 and at most 1, not 0"),
-            ({"train_fraction": (1.5,)}, "above 0 and at most 1, not 1.5"),
-            ({"train_fraction": (float("nan"),)}, "above 0 and at most 1, not nan"),
-            ({"repeats": 2}, "--repeats goes with --train-fraction"),
-            ({"train_fraction": (0.5,), "repeats": 0}, "--repeats must be at least 1"),
+            ({"train_fraction": (0.0,)}, "--train-fraction is 0: give numbers above 0"),
+            ({"train_fraction": (1.5,)}, "--train-fraction is 1.5: give numbers above 0"),
+            ({"train_fraction": (float("nan"),)}, "--train-fraction is nan: give numbers above 0"),
+            ({"repeats": 2}, "--repeats draws several samples of a fraction: give --train-fraction"),
+            ({"train_fraction": (0.5,), "repeats": 0}, "--repeats is 0: give 1 at least"),
             ({"train_fraction": (0.5,), "export": "x"}, "--export goes with a whole run"),
         ],
     )

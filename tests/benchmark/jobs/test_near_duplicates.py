@@ -92,7 +92,9 @@ class TestRun:
         assert any("2 test item(s) are nearly the same as one of train: a leak?" in line for line in remarks(record))
         plugin = tmp_path / "mine.py"
         plugin.write_text("from tests.benchmark.conftest import Bands\n\n\nclass Mine(Bands):\n    name = 'mine'\n")
-        with pytest.raises(UserError, match=r"60 of 60 items of tones are not embedded yet: bench embed -e .*mine.py"):
+        with pytest.raises(
+            UserError, match=r"60 of 60 items of tones are not embedded yet: embed them: bench embed -e .*mine.py"
+        ):
             list(audit(str(plugin), str(card), home, (), Silent()))
         benchmark.run(str(plugin), card, home=home, results=tmp_path / "results", **FAST)
         findings = list(audit(str(plugin), str(card), home, (), Silent()))

@@ -59,14 +59,14 @@ class TestRefusals:
     @pytest.mark.parametrize(
         ("chosen", "message"),
         [
-            ({"sampler": "bayes"}, "--sampler must be one of tpe, random, grid, not 'bayes'"),
-            ({"pruner": "median"}, "--pruner must be one of halving, none, not 'median'"),
-            ({"overwrite": "yes"}, "--overwrite must be one of missing, always, never, not 'yes'"),
-            ({"precision": "fp16"}, "--precision must be one of fp32, bf16, not 'fp16'"),
-            ({"limit": 2}, "--limit must be at least 3, not 2"),
-            ({"workers": -1}, "--workers must be at least 0, not -1"),
-            ({"seed": 2**31 + 1}, "--seed must be at most 2147483648"),
-            ({"train_fraction": "a tenth"}, "'a tenth' is not a list of numbers such as 0.01,0.1,1"),
+            ({"sampler": "bayes"}, "--sampler has no choice 'bayes': give one of tpe, random, grid"),
+            ({"pruner": "median"}, "--pruner has no choice 'median': give one of halving, none"),
+            ({"overwrite": "yes"}, "--overwrite has no choice 'yes': give one of missing, always, never"),
+            ({"precision": "fp16"}, "--precision has no choice 'fp16': give one of fp32, bf16"),
+            ({"limit": 2}, "--limit is 2: give 3 at least"),
+            ({"workers": -1}, "--workers is -1: give 0 at least"),
+            ({"seed": 2**31 + 1}, "--seed is 2147483649: give 2147483648 at most"),
+            ({"train_fraction": "a tenth"}, "'a tenth' is not a list of numbers: write it such as 0.01,0.1,1"),
             ({"train_fraction": "0.1,,1"}, "'0.1,,1' is not a list of numbers"),
             ({"deform": "louder=3"}, "louder"),
         ],
@@ -76,7 +76,7 @@ class TestRefusals:
             Options(**chosen)
 
     def test_a_data_root_of_no_collection_is_refused_at_once(self):
-        with pytest.raises(TaskError, match="takes COLLECTION=DIR"):
+        with pytest.raises(TaskError, match="give COLLECTION=DIR"):
             Options(data_roots=["gtzan"])
 
     def test_a_keyword_that_is_no_option_is_named(self):

@@ -169,7 +169,9 @@ class TestRefusals:
     )
     def test_what_is_not_as_it_was(self, given, places, change, what):
         encoder, card, path = given
-        with pytest.raises(UserError, match=rf"{what}.*there 000000000000.*'bench run' makes a record"):
+        with pytest.raises(
+            UserError, match=rf"{what}.*there 000000000000.*Make a record of what is here with 'bench run'"
+        ):
             reproduce(changed(path, change), home=places["home"], encoder=encoder, task=card)
 
     def test_another_encoder_or_task(self, given, plugin, places, make_vectors):

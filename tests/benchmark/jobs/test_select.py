@@ -132,7 +132,7 @@ class TestProtocols:
         ("chosen", "message"),
         [
             ({"protocol": "jukemir", "sampler": "grid", "trials": 5}, "--trials 5: there are 216 here"),
-            ({"sampler": "grid"}, "--sampler grid goes with --protocol jukemir"),
+            ({"sampler": "grid"}, "give --sampler grid with --protocol jukemir"),
         ],
     )
     def test_what_a_grid_cannot_be(self, make_vectors, places, chosen, message):

@@ -134,7 +134,9 @@ def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
     require_onnx()
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnx" else object())
     for refused in (require_onnx, lambda: export(probe_of(), card_of(probe_of()), tmp_path / "probe")):
-        with pytest.raises(ProbeFileError, match=r"the package onnx, which is not installed \(the extra \[export\]\)$"):
+        with pytest.raises(
+            ProbeFileError, match=r"the package onnx, which is not installed: install it: pip install onnx$"
+        ):
             refused()
 
 

@@ -163,7 +163,7 @@ def test_what_a_module_lacks_is_named(module, old, new, message):
 def test_other_problems_are_named(module, tmp_path):
     name = module()
     for text, message in (
-        ("hear:no_such_module_here", "installed, or lie in the current folder"),
+        ("hear:no_such_module_here", "Install it, or run the command in the folder that holds it"),
         (f"hear:{name}@{tmp_path}/nowhere.pt", "no weights at"),
         (f"hear:{name}?embeding=scene", "did you mean 'embedding'"),
         (f"hear:{name}?embedding=both", "one of scene, timestamps"),
@@ -175,7 +175,7 @@ def test_other_problems_are_named(module, tmp_path):
     with pytest.raises(UserError, match="has no get_timestamp_embeddings"):
         opened(f"hear:{scenes}?embedding=timestamps")
     alone = module(lambda text: text.replace("dim=2), times", "dim=2)"))
-    with pytest.raises(UserError, match="wants the embeddings and their timestamps"):
+    with pytest.raises(UserError, match="return the embeddings and their timestamps, as HEAR wants"):
         opened(f"hear:{alone}?embedding=timestamps").embed(WAVEFORMS)
 
 

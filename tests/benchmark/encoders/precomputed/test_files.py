@@ -92,7 +92,7 @@ class TestNpz:
 
     @pytest.mark.parametrize("ids", [[1.0, 2.0, 3.0], [True, False, True], ["a", "", "b"], [b"\xff", b"a", b"b"]])
     def test_other_ids_are_refused(self, tmp_path, ids):
-        refused(write_npz(tmp_path / "x.npz", ids=np.array(ids)), r"'ids': id \d is .*(ids are texts|not UTF-8)")
+        refused(write_npz(tmp_path / "x.npz", ids=np.array(ids)), r"'ids': id \d is .*(write ids as texts|not UTF-8)")
 
     def test_no_object_is_unpickled(self, tmp_path):
         class Bomb:
@@ -116,7 +116,7 @@ class TestNpz:
 
     @pytest.mark.parametrize("kind", [complex, bool, "U3", "datetime64[s]"])
     def test_what_is_no_number_is_refused(self, tmp_path, kind):
-        refused(write_npz(tmp_path / "x.npz", embeddings=np.zeros((3, 4)).astype(kind)), "real numbers are needed")
+        refused(write_npz(tmp_path / "x.npz", embeddings=np.zeros((3, 4)).astype(kind)), "write real numbers")
 
     def test_missing_arrays_are_named(self, tmp_path):
         np.savez(tmp_path / "x.npz", X=MATRIX, ids=np.array(IDS))
@@ -255,7 +255,7 @@ class TestFolder:
             read_rows(path).take(np.array([0, 1]))
 
     def test_without_files_it_is_refused(self, tmp_path):
-        refused(tmp_path, "has no .npy files: emb: takes a .npz")
+        refused(tmp_path, "has no .npy files: give a .npz")
 
     @pytest.mark.parametrize("data", [np.lib.format.magic(1, 0) + b"\x10\x00 no header at al", b"", b"\x93NUMPY"])
     def test_a_file_that_is_no_array_is_refused(self, tmp_path, data):
@@ -314,9 +314,9 @@ class TestHostileArchives:
 
 class TestPaths:
     def test_what_is_not_there_or_not_known_is_refused_with_the_forms(self, tmp_path):
-        refused(tmp_path / "nowhere.npz", "no embeddings at .*nowhere.npz: emb: takes a .npz")
+        refused(tmp_path / "nowhere.npz", "no embeddings at .*nowhere.npz: give a .npz")
         (tmp_path / "x.csv").touch()
-        refused(tmp_path / "x.csv", "not a file of embeddings that is known: emb: takes a .npz")
+        refused(tmp_path / "x.csv", "not a file of embeddings that is known: give a .npz")
 
 
 @pytest.mark.parametrize("form", ["NFC", "NFD"])
