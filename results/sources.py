@@ -91,8 +91,13 @@ def read(text: str, where: str) -> tuple[Source, ...]:
     try:
         content: dict[str, dict[str, Any]] = tomllib.loads(text)
         return tuple(_source(name, entry) for name, entry in content.items())
+    except RecordError:
+        raise
     except (tomllib.TOMLDecodeError, TypeError, KeyError, ValueError, AttributeError) as error:
-        raise RecordError(f"{where} is not a list of published sources: {error!r}") from error
+        raise RecordError(
+            f"{where} is not a list of published sources: {error!r}",
+            "mend that entry, or install the package again if the file is not yours",
+        ) from error
 
 
 def _source(name: str, entry: dict[str, Any]) -> Source:

@@ -326,7 +326,7 @@ def _load(target: str) -> type:
     if cls and not cls.isidentifier():  # a hub id, a path
         raise UnknownEncoderError(
             f"there is no kind of encoder {module_name + ':'!r}",
-            f"{meant}the kinds are {', '.join(f'{scheme}:' for scheme in SCHEMES)}, module:Class and file.py:Class. "
+            f"{meant}Write one of {', '.join(f'{scheme}:' for scheme in SCHEMES)}, module:Class or file.py:Class. "
             f"{LISTED}",
         )
     try:

@@ -38,7 +38,7 @@ def refuse_unknown_device(device: str) -> None:
     near = difflib.get_close_matches(kind, DEVICES, n=1, cutoff=0.6)
     meant = kind if kind in DEVICES else MEANT.get(kind) or (near[0] if near else "")
     hint = f"did you mean --device {meant}{colon}{number}? " if meant else ""
-    raise UserError(f"there is no device {device!r}", f"{hint}A device is auto, cpu, cuda, cuda:1, ... or mps")
+    raise UserError(f"there is no device {device!r}", f"{hint}Give auto, cpu, cuda, cuda:1, ... or mps")
 
 
 def device_of(device: str, arrays: str = "torch") -> str:

@@ -41,7 +41,7 @@ def first_line(capsys, *words: str) -> str:
         ("run -e logmel -t demo_key --device gpu:1", "did you mean --device cuda:1?"),
         ("run -e logmel -t demo_key --device CUDA", "did you mean --device cuda?"),
         ("run -e logmel -t demo_key --device cdua", "did you mean --device cuda?"),
-        ("run -e logmel -t demo_key --device here", "A device is auto, cpu, cuda, cuda:1, ... or mps"),
+        ("run -e logmel -t demo_key --device here", "Give auto, cpu, cuda, cuda:1, ... or mps"),
         ("run -e lgomel -t demo_key", "did you mean 'logmel'? 'bench encoders' lists all"),
         ("run -e zzzz -t demo_key", "'bench encoders' lists all, and the other ways to name one"),
         ("run -e hff:a/b -t demo_key", "did you mean 'hf:a/b'?"),

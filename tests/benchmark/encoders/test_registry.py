@@ -50,7 +50,7 @@ class TestBuiltIn:
         assert resolve_one("opened?layer=3&a=b", tmp_path).name == "opened?a=b&layer=3"
 
     def test_options_are_refused_where_there_are_none(self):
-        with pytest.raises(UserError, match="the encoder 'logmel' has no option 'layer': it takes none"):
+        with pytest.raises(UserError, match="the encoder 'logmel' has no option 'layer': leave it out, it takes none"):
             resolve_one("logmel?layer=7")
         with pytest.raises(UserError, match="'musicset-ularge' has no option 'layer'"):
             resolve_one("musicset-ularge?layer=7")
@@ -191,8 +191,8 @@ class TestUnknown:
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("HF:a/b", r"no kind of encoder 'HF:' \(did you mean 'hf:a/b'\?\)"),
-            ("huggingface:a/b", r"no kind of encoder 'huggingface:'.*the kinds are hf:.*'bench encoders' lists all"),
+            ("HF:a/b", r"no kind of encoder 'HF:': did you mean 'hf:a/b'\?"),
+            ("huggingface:a/b", r"no kind of encoder 'huggingface:'.*Write one of hf:.*'bench encoders' lists all"),
             ("onx:model", r"cannot import the encoder 'onx:model'.*did you mean 'onnx:model'\?"),
         ],
     )

@@ -119,9 +119,7 @@ class TestArguments:
         found.check_options(("layer", "remote_code", "pool"))
         assert (found.option("layer", int), found.option("remote_code", bool)) == (7, True)
         assert found.option("pool", str, "mean") == "mean"
-        with pytest.raises(
-            UserError, match=r"'hf:a/b' has no option 'layer' \(did you mean 'layers'\?\): it takes layers"
-        ):
+        with pytest.raises(UserError, match=r"'hf:a/b' has no option 'layer': did you mean 'layers'\? It takes layers"):
             found.check_options(("layers",))
         with pytest.raises(UserError, match="the option 'layer' of the encoder 'hf:a/b' is 'x', not a whole number"):
             parse("hf:a/b?layer=x").option("layer", int)
