@@ -133,7 +133,7 @@ def test_a_missing_split_is_named(root):
 
 
 def test_a_card_that_predicts_something_else_is_refused(root):
-    with pytest.raises(TaskError, match="predicts 'velocity', .*: write one of pitch, instrument_family"):
+    with pytest.raises(TaskError, match=r"predicts 'velocity', .*: write one of pitch, instrument_family"):
         nsynth.items(PITCH.model_copy(update={"outputs": ("velocity",)}), root)
 
 
