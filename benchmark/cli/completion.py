@@ -38,6 +38,13 @@ def recorded(incomplete: str) -> list[str]:
     return sorted(name for name in names if name.startswith(incomplete))
 
 
+def pictures(incomplete: str) -> list[str]:
+    """Return the kinds of pictures that begin so."""
+    from benchmark.reports.figures import FIGURES
+
+    return [name for name in FIGURES if name.startswith(incomplete)]
+
+
 def encoder_names() -> list[str]:
     """Return the names of the built-in and published encoders, from the text of their tables."""
     source = (HERE / "benchmark" / "encoders" / "registry.py").read_text(encoding="utf-8")

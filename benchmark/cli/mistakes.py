@@ -17,6 +17,7 @@ EXAMPLES: Mapping[str, str] = {
     "bench embed": "bench embed -e logmel -t demo_key",
     "bench compare": "bench compare logmel chroma",
     "bench labels": "bench labels demo_tags logmel",
+    "bench plot": "bench plot forest -o forest.pdf",
     "bench reproduce": "bench reproduce results/runs/demo_key/logmel.json",
     "bench predict": "bench predict --probe probes-out song.mp3",
     "bench data": "bench data list",

@@ -289,7 +289,12 @@ def leaderboard(
 
 
 def together_of(results: list[Path] | None, *, curves: bool = False) -> Together:
-    """Return the records of the folders that are named; by default one's own, in a checkout beside its examples."""
+    """Return the records of the folders that are named; by default one's own, in a checkout beside its examples.
+
+    Args:
+        results: Folders.
+        curves: Read the points of learning curves too.
+    """
     from results.together import read_together
 
     if results:

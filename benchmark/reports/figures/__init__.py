@@ -71,7 +71,7 @@ def figures_of(
         kind: A key of :data:`FIGURES`.
         together: The records.
         tasks: Ids, aliases, globs or groups of tasks; none for all.
-        encoders: Names of encoders, with their variant, as records have them; none for all.
+        encoders: Names of encoders, with their variant, as records have them, or globs; none for all.
         metric: ``None`` for the primary metric of each task, ``all`` for every one, else the name of one.
         home: The data home; ``None`` for the default one.
         items: How many of the hardest tracks are shown.
@@ -84,10 +84,7 @@ def figures_of(
     from benchmark.reports.figures.choice import chosen, refuse_unknown_metric
     from benchmark.reports.figures.figure import Drawn, Request
 
-    if kind not in FIGURES:
-        near = difflib.get_close_matches(kind, FIGURES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}"
-        raise UserError(f"no picture is called {kind!r}: {hint}")
+    refuse_unknown_kind(kind)
     if not together.records and not together.curves:
         return Drawn((), (f"There are no records in {together.where}: run bench run -e ENCODER -t TASK first.",))
     some = chosen(together, tasks, encoders)
@@ -98,3 +95,15 @@ def figures_of(
     if not drawn.figures and not drawn.notes:
         return replace(drawn, notes=(f"These records have nothing for a picture of the kind {kind}.",))
     return replace(drawn, notes=tuple(dict.fromkeys(drawn.notes)))
+
+
+def refuse_unknown_kind(kind: str) -> None:
+    """Refuse what is no kind of picture.
+
+    Raises:
+        UserError: The message names one that is near, or all.
+    """
+    if kind not in FIGURES:
+        near = difflib.get_close_matches(kind, FIGURES, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}"
+        raise UserError(f"no picture is called {kind!r}: {hint}")

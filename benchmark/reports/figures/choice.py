@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import fnmatch
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -22,9 +23,13 @@ def chosen(together: Together, tasks: Sequence[str], encoders: Sequence[str]) ->
         UserError: A name that fits nothing.
     """
     everything = (*together.records, *together.curves)
-    names = [name.strip() for text in encoders for name in text.split(",") if name.strip()]
-    for name in names:
-        refuse_unknown(name, everything, together.where)
+    known = {record.name for record in everything}
+    names: set[str] = set()
+    for name in (name.strip() for text in encoders for name in text.split(",")):
+        found = {name} & known or set(fnmatch.filter(known, name))
+        if name and not found:
+            refuse_unknown(name, everything, together.where)
+        names |= found
     ids = set(task_ids(tasks, everything)) if tasks else {record.task.id for record in everything}
 
     def keep(records: Sequence[Record]) -> tuple[Record, ...]:

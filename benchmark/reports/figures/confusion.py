@@ -19,6 +19,7 @@ from tasks.keys import Key, parse_key
 
 FEW = 12  # classes of which each field has its number
 MANY = 40  # classes above which names become small
+SIGNED = "datum.value ? format(datum.value, '+d') : '0'"
 RELATIONS = ("same key", "fifth above", "fifth below", "relative", "parallel", "other")
 
 
@@ -107,6 +108,8 @@ def _matrix(record: Record, names: Sequence[str], counts: np.ndarray) -> Figure:
     y["title"], x["title"] = "target", "output"
     y["axis"].pop("title")
     x["axis"] |= {"labelAngle": -90, "labelBaseline": "middle"}
+    if len(labels) > FEW:
+        x["axis"] |= {"labelFontSize": 8}
     hint = tooltip(target="target", output="output", items="#items", share="#share")
     share = {
         "field": "share", "type": "quantitative", "title": "share of the class", "scale": {"domain": [0, 1]},
@@ -138,7 +141,8 @@ def _relations(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figur
     told = ", ".join(f"{row.relation} {row.share:.1%}" for row in frame.itertuples())
     description = f"Keys that {words} gives, by their relation to the true one, of {total:,.0f} test items: {told}."
     y, height = rows_axis(RELATIONS, "relation")
-    x = number("share", "share of test items", zero=True, format=".0%")
+    x = number("share", "share of test items", format=".0%")
+    x["scale"] = {"domain": [0, 1.25 * float(frame.share.max())], "nice": False}  # there is room for the figures
     hint = tooltip(relation="relation", items="#items", share="#share")
     layers = [
         {"mark": {"type": "bar", "height": 11}, "encoding": {"x": x, "y": y, "tooltip": hint}},
@@ -147,7 +151,6 @@ def _relations(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figur
             "encoding": {"x": x, "y": y, "text": {"field": "share", "type": "quantitative", "format": ".1%"}},
         },
     ]
-    x["scale"]["padding"] = 36
     name = f"confusion-{record_slug(record)}.relations"
     values, content = data(frame, list(frame.columns)), {"height": height, "layer": layers}
     return Figure(
@@ -180,7 +183,7 @@ def _circle(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figure:
         description += f" {elsewhere:.3g} items have no place there."
     x = {
         "field": "steps", "type": "ordinal", "title": "steps on the circle of fifths from the true key",
-        "scale": {"domain": list(range(-5, 7))}, "axis": {"labelAngle": 0, "labelExpr": "format(datum.value, '+d')"},
+        "scale": {"domain": list(range(-5, 7))}, "axis": {"labelAngle": 0, "labelExpr": SIGNED},
     }  # fmt: skip
     y, height = rows_axis(["same mode", "other mode"], "mode", step=26)
     share = {

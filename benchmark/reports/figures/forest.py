@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from benchmark.reports.figures.choice import Column, columns, label_of, other_metrics, remarks
 from benchmark.reports.figures.figure import Drawn, Figure, Request
 from benchmark.reports.figures.specs import VERTICAL, Spec, data, number, rows_axis, spec, tooltip
-from results import paper_tables
 from results.intervals import span
 from results.markdown import folded
+from results.sources import sources
+from results.status import base_id
 from results.together import Together
 
-MEASURED, PUBLISHED, RIDGE, CONSTANT = "measured", "published", "ridge", "constant"
-SIGNS = {MEASURED: "circle", PUBLISHED: "diamond", RIDGE: VERTICAL, CONSTANT: "triangle-right"}
+MEASURED, PUBLISHED, OTHER = "measured", "published", "published, other protocol"
+RIDGE, CONSTANT = "ridge", "constant"
+SIGNS = {MEASURED: "circle", PUBLISHED: "diamond", OTHER: "square", RIDGE: VERTICAL, CONSTANT: "triangle-right"}
+STYLES = {MEASURED: "measured", PUBLISHED: "published", OTHER: "published"}
 
 
 def forest(together: Together, request: Request) -> Drawn:
@@ -29,14 +31,27 @@ def forest(together: Together, request: Request) -> Drawn:
     return Drawn(tuple(figures), tuple(notes))
 
 
-def published_of(task: str, metric: str) -> Mapping[str, paper_tables.PublishedValue]:
-    """Return what the paper's tables print for a task and metric, by model."""
-    found = {}
-    for name in paper_tables.TITLES:
-        for (model, of_task, of_metric), value in paper_tables.table(name).cells.items():
-            if (of_task, of_metric) == (task, metric):
-                found[model] = value
-    return found
+def published_of(column: Column) -> list[dict[str, Any]]:
+    """Return a row for each score that was published for a task and metric.
+
+    A row has the name of our record where the record is of this model, else the model's. What was measured by another
+    protocol than ours (a source's, or that of a work which the source cites) is marked.
+    """
+    rows = []
+    for source in sources():
+        ours: dict[str, list[str]] = {}
+        for record in column.records:
+            if (model := source.model_of(base_id(record.encoder.id))) is not None:
+                ours.setdefault(model, []).append(label_of(record))
+        for table, content in source.tables.items():
+            for (model, task, metric), printed in content.cells.items():
+                if (task, metric) != (column.task, column.metric):
+                    continue
+                what = PUBLISHED if source.protocol and not printed.reference else OTHER
+                where = f"{source.title}, {table}" + (f", reference {printed.reference}" if printed.reference else "")
+                names = ours.get(model) or [folded(model)]
+                rows += [{"encoder": n, "what": what, "score": printed.value, "source": where} for n in names]
+    return rows
 
 
 def _figure(column: Column) -> Figure:
@@ -51,13 +66,11 @@ def _figure(column: Column) -> Figure:
                 found = floor[column.metric]
                 rows.append({"encoder": name, "what": what, "score": found.value, "low": found.low, "high": found.high})
     if column.limit is None:
-        for model, printed in published_of(column.task, column.metric).items():
-            source = f"McCallum et al. 2022{f', from its reference {printed.reference}' if printed.reference else ''}"
-            rows.append({"encoder": folded(model), "what": PUBLISHED, "score": printed.value, "source": source})
+        rows += published_of(column)
     frame: Any = pd.DataFrame(rows, columns=["encoder", "what", "score", "low", "high", "source"])
     best = max(column.records, key=lambda record: record.scores.test[column.metric].value)
     score = best.scores.test[column.metric]
-    theirs = int((frame.what == PUBLISHED).sum())
+    theirs = int(frame.what.isin([PUBLISHED, OTHER]).sum())
     metric = column.metric.replace("_", " ")
     description = (
         f"{metric} on test of {len(column.records)} encoder(s) on {column.words}, with 95 % intervals"
@@ -69,8 +82,9 @@ def _figure(column: Column) -> Figure:
 
 
 def _spec(frame: Any, metric: str, description: str) -> Spec:
-    held = frame[frame.what.isin([MEASURED, PUBLISHED])].groupby("encoder")["score"].max()
-    order = sorted(held.index, key=lambda name: (-held[name], name))
+    held = frame[frame.what.isin([PUBLISHED, OTHER])].groupby("encoder")["score"].max().to_dict()
+    held |= frame[frame.what == MEASURED].groupby("encoder")["score"].max().to_dict()
+    order = sorted(held, key=lambda name: (-held[name], name))
     y, height = rows_axis(order, "encoder", step=18)
     shown = [what for what in SIGNS if (frame.what == what).any()]
     x = number("score", f"{metric} (test)")
@@ -79,7 +93,7 @@ def _spec(frame: Any, metric: str, description: str) -> Spec:
         "type": "nominal",
         "title": None,
         "scale": {"domain": shown, "range": [SIGNS[what] for what in shown]},
-        "legend": {"orient": "bottom", "columns": 2},
+        "legend": {"orient": "bottom", "columns": 1 if OTHER in shown else 2},
     }
     hint = tooltip(encoder="encoder", score="#score", low="#low", high="#high", what="what", source="source")
     layers: list[Spec] = [
@@ -90,10 +104,13 @@ def _spec(frame: Any, metric: str, description: str) -> Spec:
         }
     ]
     for what in reversed(shown):
-        mark: Spec = {"type": "point", "style": {MEASURED: "measured", PUBLISHED: "published"}.get(what, "back")}
+        mark: Spec = {
+            "type": "point",
+            "style": {MEASURED: "measured", PUBLISHED: "published", OTHER: "published"}.get(what, "back"),
+        }
         if what != MEASURED:
             mark |= {"filled": False, "strokeWidth": 1.5}
-        if what == CONSTANT:
+        if what in (CONSTANT, OTHER):
             mark |= {"size": 25}
         layers.append(
             {

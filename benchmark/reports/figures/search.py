@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from benchmark.reports.figures.choice import record_slug, record_words
 from benchmark.reports.figures.figure import Drawn, Figure, Request
 from benchmark.reports.figures.specs import POWERS, VERTICAL, Spec, data, number, spec, tooltip, wide_number
+from results.markdown import folded
 from results.record import Record
 from results.sections.selection import SearchSection
+from results.store import slug
 from results.together import Together
 
 if TYPE_CHECKING:
@@ -24,16 +26,17 @@ def search(together: Together, _: Request) -> Drawn:
     """Draw the search of each record, with one for each fold of a task with folds."""
     figures, notes = [], []
     for record in together.records:
-        folds = [(f", fold {fold.name}", fold.search) for fold in record.folds] or [("", record.search)]
-        for words, found in folds:
-            drawn = _figure(record, found, words)
+        folds = [(fold.name, fold.search) for fold in record.folds] or [("", record.search)]
+        for fold, found in folds:
+            words = f", fold {folded(fold)}" if fold else ""
+            drawn = _figure(record, found, words, f".{slug(fold)}" if fold else "")
             figures += [] if drawn is None else [drawn]
             if drawn is None:
                 notes.append(f"{record_words(record)}{words}: no trial has a score.")
     return Drawn(tuple(figures), tuple(notes))
 
 
-def _figure(record: Record, found: SearchSection, fold: str) -> Figure | None:
+def _figure(record: Record, found: SearchSection, fold: str, ending: str) -> Figure | None:
     import pandas as pd
 
     if all(trial.score is None for trial in found.trials):
@@ -58,7 +61,7 @@ def _figure(record: Record, found: SearchSection, fold: str) -> Figure | None:
     unscored = sum(trial.score is None for trial in found.trials)
     if unscored:
         description += f" {unscored} that diverged before they had a score are in the table alone."
-    name = f"search-{record_slug(record)}" + (f".{fold.removeprefix(', fold ')}" if fold else "")
+    name = f"search-{record_slug(record)}{ending}"
     title = f"{record_words(record)}{fold}: search"
     return Figure("search", name, title, description, frame, _spec(frame, description))
 

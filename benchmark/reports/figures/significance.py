@@ -57,14 +57,19 @@ def _figure(ranking: Ranking) -> Figure:
         f"(paired test, Holm over all pairs, p < .05). Rank groups: {told or 'none'}."
     )
     shown = frame.assign(verdict=["separated" if each else "not separated" for each in frame.separated])
-    y, height = rows_axis(order, "better", step=18)
-    x, _ = rows_axis(order, "worse")
-    x["axis"] |= {"labelAngle": -90, "orient": "top", "labelBaseline": "middle"}
+    # A column has no room for a name: it has the number of the row with it.
+    number = {name: f"{place}" for place, name in enumerate(order, start=1)}
+    named = {name: f"{number[name]}. {folded(name)}" for name in order}
+    shown = shown.assign(row=frame.better.map(named), column=frame.worse.map(number))
+    y, height = rows_axis(list(named.values()), "row", step=18)
+    x, _ = rows_axis(list(number.values()), "column")
+    y["scale"], x["scale"] = {"domain": list(named.values())}, {"domain": list(number.values())}
+    x["axis"] |= {"labelAngle": 0, "orient": "top"}
     hint = tooltip(better="better", worse="worse", difference="#difference", low="#low", high="#high",
                    p_Holm="#p_holm", verdict="verdict")  # fmt: skip
     largest = float(frame.difference.abs().max()) or 1.0
     colour = {
-        "field": "difference", "type": "quantitative", "title": f"difference in {metric}, where separated",
+        "field": "difference", "type": "quantitative", "title": "difference, where separated",
         "scale": {"domain": [0, largest]},
         "legend": {"orient": "bottom", "gradientLength": 150, "tickCount": 3, "titleLimit": 280},
     }  # fmt: skip
@@ -90,7 +95,7 @@ def _figure(ranking: Ranking) -> Figure:
                 },
             }
         )  # fmt: skip
-    values = data(shown, ["better", "worse", "difference", "low", "high", "p_holm", "verdict"])
+    values = data(shown, ["row", "column", "better", "worse", "difference", "low", "high", "p_holm", "verdict"])
     title, name = f"{task}: who is separated from whom", f"significance-{slug(ranking.task)}"
     content = {"height": height, "layer": layers}
     return Figure("significance", name, title, description, frame, spec(description, content, values))

@@ -22,7 +22,7 @@ PALETTES = {
     "dark": ["#56b4e9", "#e69f00", "#2fc49a", "#e79bc4", "#ff7f3f", "#8fa8ff", "#ffffff", "#f0e442"],
 }
 #: From none to all; the text that stands on them is the ink.
-RAMPS = {"light": ["#f7f7f7", "#d0e1f2", "#94c4df", "#4a98c9"], "dark": ["#22262e", "#27405a", "#2a5b86", "#2f74ab"]}
+RAMPS = {"light": ["#e6eff8", "#c3daee", "#8fc1de", "#4a98c9"], "dark": ["#26303c", "#27405a", "#2a5b86", "#2f74ab"]}
 #: From below zero over nothing to above it.
 DIVERGING = {
     "light": ["#e08b4f", "#f2c7a5", "#f7f7f7", "#b3d3e8", "#5aa2d0"],
