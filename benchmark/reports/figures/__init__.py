@@ -13,6 +13,7 @@ from benchmark.errors import UserError
 
 if TYPE_CHECKING:
     from benchmark.reports.figures.figure import Drawn, Request
+    from benchmark.reports.figures.outputs import Outputs
     from benchmark.system.progress import Reporter
     from results.together import Together
 
@@ -64,6 +65,7 @@ def figures_of(
     home: Path | None = None,
     items: int = 20,
     report: Reporter | None = None,
+    outputs: Outputs | None = None,
 ) -> Drawn:
     """Return the pictures of one kind of some records.
 
@@ -76,6 +78,7 @@ def figures_of(
         home: The data home; ``None`` for the default one.
         items: How many of the hardest tracks are shown.
         report: Where progress goes; nowhere without it.
+        outputs: Keeps predictions from one call to the next, for those who ask for several kinds.
 
     Raises:
         UserError: No such kind, task, encoder or metric.
@@ -91,7 +94,7 @@ def figures_of(
     if not some.records and not some.curves:
         return Drawn((), ("There is no record of these encoders on these tasks.",))
     refuse_unknown_metric(metric, some)
-    drawn = FIGURES[kind].load()(some, Request(metric, home, items, report))
+    drawn = FIGURES[kind].load()(some, Request(metric, home, items, report, outputs))
     if not drawn.figures and not drawn.notes:
         return replace(drawn, notes=(f"These records have nothing for a picture of the kind {kind}.",))
     return replace(drawn, notes=tuple(dict.fromkeys(drawn.notes)))

@@ -17,11 +17,11 @@ from results.record import Record
 from results.together import Together
 
 
-def calibration(together: Together, _: Request) -> Drawn:
+def calibration(together: Together, request: Request) -> Drawn:
     """Draw share against probability for each record of classes or labels."""
     figures: list[Figure] = []
     notes: list[str] = []
-    for record, held in with_outputs(together, notes, "multiclass", "multilabel"):
+    for record, held in with_outputs(together, request, notes, "multiclass", "multilabel"):
         if not all(((outputs >= 0) & (outputs <= 1)).all() for outputs in held.outputs):
             notes.append(f"{record_words(record)} is not drawn: its outputs are no probabilities.")
             continue

@@ -23,11 +23,11 @@ SIGNED = "datum.value ? format(datum.value, '+d') : '0'"
 RELATIONS = ("same key", "fifth above", "fifth below", "relative", "parallel", "other")
 
 
-def confusion(together: Together, _: Request) -> Drawn:
+def confusion(together: Together, request: Request) -> Drawn:
     """Draw the classes of each record: target by output, and the errors of keys by relation and on the circle."""
     figures: list[Figure] = []
     notes: list[str] = []
-    for record, held in with_outputs(together, notes, "multiclass"):
+    for record, held in with_outputs(together, request, notes, "multiclass"):
         counts = confusions(held)
         figures.append(_matrix(record, held.labels, counts))
         if any(metric.startswith("weighted_accuracy") for metric in record.task.metrics):
@@ -116,14 +116,14 @@ def _matrix(record: Record, names: Sequence[str], counts: np.ndarray) -> Figure:
         "legend": {"orient": "bottom", "gradientLength": 150, "tickCount": 3, "format": ".0%"},
     }  # fmt: skip
     layers: list[Spec] = [
-        {"mark": {"type": "rect"}, "encoding": {"x": x, "y": y, "color": share, "tooltip": hint}},
+        {"mark": {"type": "rect"}, "encoding": {"color": share, "tooltip": hint}},
     ]
     if len(labels) <= FEW:
         text = {"field": "items", "type": "quantitative", "format": ".3~g"}
-        layers.append({"mark": {"type": "text", "fontSize": 9}, "encoding": {"x": x, "y": y, "text": text}})
+        layers.append({"mark": {"type": "text", "fontSize": 9}, "encoding": {"text": text}})
     values = data(frame, ["target", "output", "items", "share"])
     name = f"confusion-{record_slug(record)}"
-    content = {"height": height, "layer": layers}
+    content = {"height": height, "encoding": {"x": x, "y": y}, "layer": layers}
     return Figure("confusion", name, f"{words}: confusions", description, frame, spec(description, content, values))
 
 
@@ -145,14 +145,17 @@ def _relations(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figur
     x["scale"] = {"domain": [0, 1.25 * float(frame.share.max())], "nice": False}  # there is room for the figures
     hint = tooltip(relation="relation", items="#items", share="#share")
     layers = [
-        {"mark": {"type": "bar", "height": 11}, "encoding": {"x": x, "y": y, "tooltip": hint}},
+        {"mark": {"type": "bar", "height": 11}, "encoding": {"tooltip": hint}},
         {
             "mark": {"type": "text", "align": "left", "dx": 4},
-            "encoding": {"x": x, "y": y, "text": {"field": "share", "type": "quantitative", "format": ".1%"}},
+            "encoding": {"text": {"field": "share", "type": "quantitative", "format": ".1%"}},
         },
     ]
     name = f"confusion-{record_slug(record)}.relations"
-    values, content = data(frame, list(frame.columns)), {"height": height, "layer": layers}
+    values, content = (
+        data(frame, list(frame.columns)),
+        {"height": height, "encoding": {"x": x, "y": y}, "layer": layers},
+    )
     return Figure(
         "confusion", name, f"{words}: relation of keys", description, frame, spec(description, content, values)
     )
@@ -194,10 +197,13 @@ def _circle(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figure:
     hint = tooltip(steps="#steps", mode="mode", items="#items", share="#share")
     text = {"field": "items", "type": "quantitative", "format": ".2~g"}
     layers = [
-        {"mark": {"type": "rect"}, "encoding": {"x": x, "y": y, "color": share, "tooltip": hint}},
-        {"mark": {"type": "text", "fontSize": 9}, "encoding": {"x": x, "y": y, "text": text}},
+        {"mark": {"type": "rect"}, "encoding": {"color": share, "tooltip": hint}},
+        {"mark": {"type": "text", "fontSize": 9}, "encoding": {"text": text}},
     ]
     name = f"confusion-{record_slug(record)}.circle"
-    values, content = data(frame, list(frame.columns)), {"height": height, "layer": layers}
+    values, content = (
+        data(frame, list(frame.columns)),
+        {"height": height, "encoding": {"x": x, "y": y}, "layer": layers},
+    )
     title = f"{words}: circle of fifths"
     return Figure("confusion", name, title, description, frame, spec(description, content, values))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.reports.figures.outputs import Outputs
     from benchmark.system.progress import Reporter
 
 
@@ -58,9 +59,11 @@ class Request:
         home: The data home, where published scores by label and the audio of hardest tracks may lie.
         items: How many of the hardest tracks are shown.
         report: Where progress goes; nowhere without it.
+        outputs: Where predictions are kept for the next kind of picture.
     """
 
     metric: str | None = None
     home: Path | None = None
     items: int = 20
     report: Reporter | None = None
+    outputs: Outputs | None = None

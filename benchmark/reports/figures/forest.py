@@ -100,7 +100,7 @@ def _spec(frame: Any, metric: str, description: str) -> Spec:
         {
             "transform": [{"filter": f"datum.what === '{MEASURED}' && isValid(datum.low)"}],
             "mark": {"type": "rule", "style": "interval"},
-            "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
+            "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}},
         }
     ]
     for what in reversed(shown):
@@ -116,8 +116,8 @@ def _spec(frame: Any, metric: str, description: str) -> Spec:
             {
                 "transform": [{"filter": f"datum.what === '{what}'"}],
                 "mark": mark,
-                "encoding": {"x": x, "y": y, "shape": signs, "tooltip": hint},
+                "encoding": {"shape": signs, "tooltip": hint},
             }
         )
     values = data(frame, ["encoder", "what", "score", "low", "high", "source"])
-    return spec(description, {"height": height, "layer": layers}, values)
+    return spec(description, {"height": height, "encoding": {"x": x, "y": y}, "layer": layers}, values)

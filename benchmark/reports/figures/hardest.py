@@ -34,7 +34,7 @@ def hardest(together: Together, request: Request) -> Drawn:
     figures: list[Figure] = []
     notes: list[str] = []
     files: dict[str, dict[str, Path]] = {}
-    for record, held in with_outputs(together, notes):
+    for record, held in with_outputs(together, request, notes):
         if record.task.id not in files:
             files[record.task.id] = files_of(record, home_folder(request.home))
         figure = _figure(record, held, files[record.task.id], request.items)
@@ -107,13 +107,12 @@ def _figure(record: Record, held: Predictions, files: dict[str, Path], most: int
     y, height = rows_axis(names, "name")
     x = number("value", column, zero=True)
     hint = tooltip(track="name", target="target", output="output", **{column.replace(" ", "_"): "#value"})
-    encoding = {"x": x, "y": y, "tooltip": hint}
     layers = [
-        {"mark": {"type": "bar", "height": 3, "style": "back"}, "encoding": {"x": x, "y": y, "x2": {"datum": 0}}},
-        {"mark": {"type": "point", "style": "measured", "size": 40}, "encoding": encoding},
+        {"mark": {"type": "bar", "height": 3, "style": "back"}, "encoding": {"x2": {"datum": 0}}},
+        {"mark": {"type": "point", "style": "measured", "size": 40}, "encoding": {"tooltip": hint}},
     ]
     values = data(frame, ["target", "output"], name=names, value=frame[column].tolist())
-    name, content = f"hardest-{record_slug(record)}", {"height": height, "layer": layers}
+    name, content = f"hardest-{record_slug(record)}", {"height": height, "encoding": {"x": x, "y": y}, "layer": layers}
     return Figure("hardest", name, f"{words}: hardest tracks", description, frame, spec(description, content, values))
 
 

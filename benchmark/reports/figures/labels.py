@@ -8,12 +8,12 @@ from typing import Any
 from benchmark.errors import UserError
 from benchmark.reports.figures.choice import Column, columns, label_of, other_metrics, record_slug, record_words
 from benchmark.reports.figures.figure import Drawn, Figure, Request
+from benchmark.reports.figures.outputs import Outputs
 from benchmark.reports.figures.specs import Spec, data, number, rows_axis, spec, tooltip
 from benchmark.reports.labels import ALL, label_tables
 from benchmark.reports.published_labels import MODELS, PublishedLabels, files_of, read_fetched
 from benchmark.system.home import home_folder
 from results.markdown import folded
-from results.predictions import read_split
 from results.record import Record, RecordError
 from results.store import slug
 from results.together import Together
@@ -26,7 +26,7 @@ def labels(together: Together, request: Request) -> Drawn:
     """Draw the score of each label, for each record and metric that has such scores."""
     figures: list[Figure] = []
     notes = other_metrics(together.records, request.metric)
-    home = home_folder(request.home)
+    home, outputs = home_folder(request.home), request.outputs or Outputs()
     published: dict[str, Mapping[str, PublishedLabels]] = {}
     intervals = len(together.records) <= FEW
     if not intervals:
@@ -41,7 +41,7 @@ def labels(together: Together, request: Request) -> Drawn:
             published[column.task], told = _published(column.task, home)
             notes += told
         for record in column.records:
-            found = _intervals(record, column, together, notes) if intervals else {}
+            found = _intervals(record, column, together, outputs, notes) if intervals else {}
             figures.append(_figure(record, column, published[column.task].get(column.metric), found))
     return Drawn(tuple(figures), tuple(notes))
 
@@ -59,11 +59,11 @@ def _published(task: str, home: Any) -> tuple[Mapping[str, PublishedLabels], lis
 
 
 def _intervals(
-    record: Record, column: Column, together: Together, notes: list[str]
+    record: Record, column: Column, together: Together, outputs: Outputs, notes: list[str]
 ) -> dict[str, tuple[float | None, float | None, int]]:
     """Return the interval of each label, and how many test items have it; none where there are no predictions."""
     try:
-        held = read_split(together.folder_of(record), record)
+        held = outputs.of(together.folder_of(record), record)
         (table,) = label_tables(record, held, {}, column.metric)
     except (RecordError, UserError) as error:
         notes.append(f"{record_words(record)}: no intervals of labels. {folded(str(error))}")
@@ -123,17 +123,17 @@ def _content(metric: str, order: list[str], models: list[str]) -> Spec:
         {
             "transform": [{"filter": f"datum.what !== '{MEASURED}'"}],
             "mark": {"type": "point", "filled": False, "size": 25, "strokeWidth": 1.2},
-            "encoding": {"x": x, "y": y, "shape": what, "color": what, "tooltip": hint},
+            "encoding": {"shape": what, "color": what, "tooltip": hint},
         },
         {
             "transform": [{"filter": "isValid(datum.low)"}],
             "mark": {"type": "rule", "style": "interval"},
-            "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}, "y": y},
+            "encoding": {"x": {**x, "field": "low"}, "x2": {"field": "high"}},
         },
         {
             "transform": [{"filter": f"datum.what === '{MEASURED}'"}],
             "mark": {"type": "point"},
-            "encoding": {"x": x, "y": y, "shape": what, "color": what, "tooltip": hint},
+            "encoding": {"shape": what, "color": what, "tooltip": hint},
         },
     ]
-    return {"height": height, "layer": layers if models else layers[1:]}
+    return {"height": height, "encoding": {"x": x, "y": y}, "layer": layers if models else layers[1:]}

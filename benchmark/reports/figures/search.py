@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmark.reports.figures.choice import record_slug, record_words
 from benchmark.reports.figures.figure import Drawn, Figure, Request
-from benchmark.reports.figures.specs import POWERS, VERTICAL, Spec, data, number, spec, tooltip, wide_number
+from benchmark.reports.figures.specs import POWERS, VERTICAL, Spec, data, number, spec, wide_number
 from results.markdown import folded
 from results.record import Record
 from results.sections.selection import SearchSection
@@ -74,11 +74,8 @@ def _spec(frame: pd.DataFrame, description: str) -> Spec:
     }  # fmt: skip
     sign = {**colour, "scale": {"domain": list(SIGNS), "range": list(SIGNS.values())}}
     scores = number("score", "score (valid)", tickCount=4)
-    hint = tooltip(
-        trial="#trial", ended="ended", score="#score", learning_rate="#learning_rate", L2="#l2", steps="#steps",
-        steps_run="#steps_run",
-    )  # fmt: skip
-    point: Spec = {"mark": {"type": "point"}, "encoding": {"shape": sign, "color": colour, "tooltip": hint}}
+    mark = {"type": "point", "tooltip": {"content": "data"}}  # short, where one board has hundreds of searches
+    point: Spec = {"mark": mark, "encoding": {"shape": sign, "color": colour}}
     panels: list[Spec] = []
     for field, title in (("learning_rate", "learning rate"), ("l2", "L2 penalty")):
         x = wide_number(field, title, frame[field], labelExpr=POWERS)

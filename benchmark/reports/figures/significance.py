@@ -77,12 +77,12 @@ def _figure(ranking: Ranking) -> Figure:
         {
             "transform": [{"filter": "datum.verdict === 'separated'"}],
             "mark": {"type": "rect"},
-            "encoding": {"x": x, "y": y, "color": colour, "tooltip": hint},
+            "encoding": {"color": colour, "tooltip": hint},
         },
         {
             "transform": [{"filter": "datum.verdict !== 'separated'"}],
             "mark": {"type": "point", "style": "back", "filled": False, "size": 25},
-            "encoding": {"x": x, "y": y, "tooltip": hint},
+            "encoding": {"tooltip": hint},
         },
     ]
     if len(order) <= FEW:
@@ -90,14 +90,13 @@ def _figure(ranking: Ranking) -> Figure:
             {
                 "transform": [{"filter": "datum.verdict === 'separated'"}],
                 "mark": {"type": "text"},
-                "encoding": {
-                    "x": x, "y": y, "text": {"field": "difference", "type": "quantitative", "format": "+.3f"},
+                "encoding": {"text": {"field": "difference", "type": "quantitative", "format": "+.3f"},
                 },
             }
         )  # fmt: skip
     values = data(shown, ["row", "column", "better", "worse", "difference", "low", "high", "p_holm", "verdict"])
     title, name = f"{task}: who is separated from whom", f"significance-{slug(ranking.task)}"
-    content = {"height": height, "layer": layers}
+    content = {"height": height, "encoding": {"x": x, "y": y}, "layer": layers}
     return Figure("significance", name, title, description, frame, spec(description, content, values))
 
 
