@@ -16,7 +16,7 @@ from benchmark.encoders.base import Encoder, copy_of
 from benchmark.errors import UserError
 from benchmark.jobs.estimate import whole_track_memory
 from benchmark.jobs.job import Job
-from benchmark.jobs.left_out import place_of
+from benchmark.jobs.left_out import NAMED, place_of
 from benchmark.jobs.options import EmbedSettings
 from benchmark.jobs.robustness import deformed_job, refuse_unusable, tracks_to_deform
 from benchmark.system.long_lists import shown
@@ -194,8 +194,22 @@ def _refuse_damage(
         f"{len(lines)} damaged track(s), and --allow-damaged is {allowed}",
         f"mend or replace the files and run again, or leave them out with --allow-damaged {len(lines)} (the record "
         "will name them)",
-        [*shown(lines, home / "damaged.txt"), "No probe was trained; every sound track's embedding is kept."],
+        [
+            *shown(lines, home / "damaged.txt"),
+            *_missing_too(by_space),
+            "No probe was trained; every sound track's embedding is kept.",
+        ],
     )
+
+
+def _missing_too(by_space: Mapping[str, Sequence[Job]]) -> list[str]:
+    """Return the items that are missing and allowed to be, so that all that a run leaves out is known at once."""
+    missing = {job.card.id: job.data.missing for sharing in by_space.values() for job in sharing if job.data.missing}
+    return [
+        f"Missing in {task}, as --allow-missing allows: {', '.join(map(repr, ids[:NAMED]))}"
+        + (f" and {len(ids) - NAMED} more" if len(ids) > NAMED else "")
+        for task, ids in missing.items()
+    ]
 
 
 def _recovered(damage: Damage) -> str:

@@ -22,7 +22,7 @@ from benchmark.reports.published_labels import (
     read_fetched,
     read_table,
 )
-from benchmark.system.home import home_folder
+from benchmark.system.home import examples_folder, home_folder
 from benchmark.system.progress import Terminal
 from benchmark.system.tables import table as format_table
 from probes.statistics.intervals import Blocks, Jackknifed, blocks_of, clusters_of, score_interval
@@ -91,7 +91,9 @@ def labels(
     if as_json:
         content = {"task": task, "encoder": record.encoder.id, "tables": [asdict(table) for table in tables]}
         return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    return render(record, tables, hint=not known and bool(files_of(task)))
+    examples = examples_folder()
+    example = examples is not None and folder.resolve() == examples.resolve()
+    return render(record, tables, hint=not known and bool(files_of(task)), example=example)
 
 
 def find_record(named: str, encoder: str | None, results: Path | Together) -> tuple[Record, Path]:
@@ -226,8 +228,15 @@ def _mean(values: np.ndarray) -> np.ndarray:
         return np.asarray(np.where(counted, values, 0).sum(0) / counted.sum(0))
 
 
-def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
-    """Return the tables as Markdown; ``hint`` says how to get published scores that are not here."""
+def render(record: Record, tables: Sequence[LabelTable], *, hint: bool, example: bool = False) -> str:
+    """Return the tables, Markdown in a pipe.
+
+    Args:
+        record: The record that they are of.
+        tables: One a metric.
+        hint: Say how to get published scores that are not here.
+        example: The record is an example, no run of the user's.
+    """
     parts = [f"{record.name} on {record.task.id}, test" + (f", --limit {record.limit}" if record.limit else "")]
     for table in tables:
         models = [model for model in MODELS.values() if any(model in row.published for row in table.rows)]
@@ -244,6 +253,8 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool) -> str:
         headers = ["label", "items", table.metric, "95 % interval", *models]
         parts.append(format_table(lines, headers, texts=("label",), spare=models, markdown=True))
         parts += _notes(record, table, models)
+    if example:
+        parts.append(f"The record of {record.name} is an example, no run of yours.")
     if record.format_unchecked:
         parts.append(f"{record.format_unchecked[0].upper()}{record.format_unchecked[1:]}.")
     if hint:

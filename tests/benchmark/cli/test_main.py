@@ -16,6 +16,7 @@ import pytest
 import typer
 
 from benchmark.cli.main import app, main
+from tests.pseudo_terminal import seen
 
 BENCH = [sys.executable, "-m", "benchmark.cli.main"]
 
@@ -107,6 +108,50 @@ class TestRun:
         assert re.search(r"^tones +logmel +120 +120 ", done.stdout, re.M)
         assert not (tmp_path / "results").exists()
         assert not list((tmp_path / "home").glob("embeddings/*/*.parquet"))
+
+    def test_what_was_stopped_or_is_enlarged_says_where_it_continues(self, quick_card, tmp_path):
+        where = ["--home", tmp_path / "home", "--results", tmp_path / "results"]
+        words = ["-e", "logmel", "-t", quick_card, *where]
+        first = bench("embed", *words[:-2], "--limit", 40)
+        assert (first.returncode, "continues at" in first.stderr) == (0, False), first.stderr
+        done = bench("run", *words, "--trials", 2, "--seeds", 1)
+        assert done.returncode == 0, done.stderr
+        assert re.search(r"^Embedding with logmel continues at \d+ of 120 tracks\.$", done.stderr, re.M)
+        assert "continues at trial" not in done.stderr
+        more = bench("run", *words, "--trials", 3, "--seeds", 1)
+        assert re.search(r"continues at trial 2 of 3\.$", more.stderr, re.M), more.stderr
+        assert "Embedding with" not in more.stderr
+
+    def test_quiet_tells_the_results_alone(self, quick_card, tmp_path):
+        words = ["-e", "logmel", "-t", quick_card, "--home", tmp_path / "home", "--results", tmp_path / "results"]
+        done = bench("-q", "run", *words, "--trials", 1, "--seeds", 1)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert re.search(r"^tones +logmel +accuracy +0\.\d", done.stdout, re.M)
+        wrong = bench("--quiet", "run", "-e", "logmel", "-t", "no_such_task")
+        assert (wrong.returncode, wrong.stdout) == (2, "")
+        assert "no_such_task" in wrong.stderr  # an error is told all the same
+
+    @pytest.mark.parametrize(("word", "told"), [("-v", True), ("--verbose", True), (None, False)])
+    def test_verbose_tells_more_often(self, quick_card, tmp_path, monkeypatch, capsys, word, told):
+        monkeypatch.setattr("benchmark.system.progress.EVERY", {"normal": 1e9, "verbose": 0.0})
+        with pytest.raises(SystemExit) as end:
+            main([*([word] if word else []), "embed", "-e", "logmel", "-t", str(quick_card), "--home", str(tmp_path),
+                  "--workers", "0", "--batch-size", "8"])  # fmt: skip
+        assert not end.value.code
+        between = re.findall(r"^\S.*: \d+ of 120 tracks \(\d+%\) after ", capsys.readouterr().err, re.M)
+        assert bool(between) is told
+
+    def test_quiet_and_verbose_contradict_each_other(self):
+        done = bench("-q", "-v", "tasks")
+        assert done.returncode == 2
+        assert "--verbose and --quiet contradict each other: leave one out" in done.stderr
+
+    @pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["tasks"]])
+    def test_no_color_means_no_bold_in_a_terminal(self, words):
+        plain = seen([*BENCH, *words], 100, {"NO_COLOR": "1", "TERM": "xterm-256color"})
+        assert "\x1b[" not in plain
+        if "--help" in words:  # where there is something to be bold
+            assert "\x1b[1m" in seen([*BENCH, *words], 100, {"NO_COLOR": "", "TERM": "xterm-256color"})
 
     def test_home_comes_from_the_environment(self, quick_card, tmp_path):
         done = bench("embed", "-e", "logmel", "-t", quick_card, BENCH_HOME=str(tmp_path / "elsewhere"))

@@ -121,6 +121,9 @@ def test_missing_audio_of_a_card_of_ones_own_is_left_out_where_that_is_allowed(m
     assert f"\n  t004: {gone}" in message
     assert f"with 0 bytes, which counts as damaged: {card.parent / 'audio' / 't005.flac'}" in message
     assert "'bench data verify " in message
+    with pytest.raises(UserError, match=r"1 damaged track\(s\), and --allow-damaged is 0(.|\n)*t005") as error:
+        benchmark.run(bands, card, **places, allow_missing=1)
+    assert "\nMissing in tones, as --allow-missing allows: 't004'\n" in str(error.value)
     record = benchmark.run(bands, card, **places, allow_missing=1, allow_damaged=1)
     assert record.data.missing == ["t004"]
     assert record.data.left_out.missing_by_split == {"train": 1, "valid": 0, "test": 0}

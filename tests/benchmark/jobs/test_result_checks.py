@@ -267,6 +267,11 @@ class TestVerify:
         assert "schema 2, without digests" in out
         self.verify(capsys, "--sign", "--results", tmp_path / "results")
         assert all(record.checked for record in store.read_all(tmp_path / "results"))
+        files = sorted((tmp_path / "results" / "runs").rglob("*.json"))
+        assert [json.loads(path.read_text())["schema_version"] for path in files] == [3, 3]
+        before = [path.read_bytes() for path in files]
+        assert self.verify(capsys, "--sign", "--results", tmp_path / "results").endswith("0 signed\n")
+        assert [path.read_bytes() for path in files] == before
 
     def test_older_records_are_compared_with_a_note(self, capsys):
         print(compare("chroma", "logmel", [], results=SCHEMA_2))

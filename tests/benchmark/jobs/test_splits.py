@@ -22,6 +22,7 @@ from probes.data import SplitArrays
 from tasks import registry
 from tasks.card import SPLITS
 from tests.benchmark.conftest import CLASSES, split_and_class
+from tests.benchmark.jobs.test_folds import folded_by, with_folds
 
 FAST = {"trials": 2, "seeds": 2, "workers": 0}
 
@@ -62,6 +63,17 @@ class TestArrays:
         names = {split: [f"t{i:04d}" for i in range(60) if split_and_class(i)[0] == split] for split in SPLITS}
         assert [list(data.train.ids), list(data.valid.ids)] == [names["train"], names["valid"]]
         assert data.sealed == set(names["test"])
+
+    def test_selection_of_a_fold_gets_neither_its_test_fold_nor_more_than_its_ids(self, make_vectors, options):
+        encoder, card = make_vectors()
+        with_folds(card)
+        folds = {fold: [f"t{i:04d}" for i in range(60) if folded_by(i) == fold] for fold in "12345"}
+        with open_job_data(job_of(encoder, card, options), {}) as splits:
+            for fold, valid in zip("12345", "23451", strict=True):
+                data = split_data(splits.of_fold(fold), None)
+                others = sorted(one for name in folds if name not in (fold, valid) for one in folds[name])
+                assert [sorted(data.train.ids), list(data.valid.ids)] == [others, folds[valid]]
+                assert data.sealed == set(folds[fold])
 
     def test_groups_are_of_the_split(self, make_vectors, options):
         encoder, card = make_vectors(group=True)

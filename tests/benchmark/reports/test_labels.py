@@ -141,6 +141,18 @@ def test_a_metric_that_the_task_lacks_is_refused(tmp_path):
             label_tables(record, read_split(tmp_path, record), {}, metric)
 
 
+def test_a_record_of_the_examples_is_told(tmp_path, monkeypatch):
+    record, note = save(tmp_path), "The record of mine is an example, no run of yours."
+    path = store.record_path(tmp_path, "moods", "mine")
+    for named in (("moods", "mine"), (str(path), None)):
+        monkeypatch.setattr("benchmark.reports.labels.examples_folder", lambda: tmp_path)
+        assert note in labels(*named, results=tmp_path, home=tmp_path)
+        for other in (None, tmp_path / "others"):
+            monkeypatch.setattr("benchmark.reports.labels.examples_folder", lambda other=other: other)
+            assert note not in labels(*named, results=tmp_path, home=tmp_path)
+    assert record.name == "mine"
+
+
 class TestFinding:
     def test_by_path_and_by_names(self, tmp_path):
         record = save(tmp_path)
