@@ -17,15 +17,23 @@ from results.paper_tables import Column
 from results.sources import Source
 from results.status import Status
 
-WIDEST = 4
+WIDEST = 3
 """Tasks of one table."""
 
 INTRODUCTION = """\
 # Leaderboard
 
-What a small probe reads from frozen embeddings: the primary metric of each task on test, higher is better. Rows of
-McCallum et al. 2022 are copied from its Tables 3 and 4. [leaderboard-full.md](leaderboard-full.md) has all metrics and
-the conditions of the runs. Both files are generated from the records by `bench leaderboard`; never edit them.
+What a small probe reads from frozen embeddings: the primary metric of each task on test, higher is better.
+[leaderboard-full.md](leaderboard-full.md) has all metrics.
+
+`◆` our run, below its score the 95 % interval · `#1` its rank: runs of one rank are not separated by the paired test,
+and in no order · **bold** within 0.01 of the best · [how to read it](#how-to-read-it)"""
+
+LEGEND = """\
+## How to read it
+
+Rows of McCallum et al. 2022 are copied from its Tables 3 and 4. Both pages are generated from the records by
+`bench leaderboard`; never edit them.
 
 - `◆` marks a run of this project: the mean over its retrained probes, and below it the 95 % interval of the score to be
   expected over test items (groups, where the task has them) and over seeds of the probe. A note says where seeds are
@@ -61,11 +69,12 @@ def render(
         last: A sentence for the end.
     """
     introduction = INTRODUCTION.replace("leaderboard-full.md", full)
-    parts = [introduction + (f"\n{EXAMPLES}" if has_examples else "")]
+    parts = [introduction]
     parts += [_section(section) for section in sections if section.has_runs]
     parts += [_published(found)] if found else []
     parts += [_section(section) for section in sections if not section.has_runs]
     parts += [_other(source) for source in others]
+    parts.append(LEGEND + (f"\n{EXAMPLES}" if has_examples else ""))
     return "\n\n".join([*parts, *([last] if last else [])]) + "\n"
 
 
