@@ -21,6 +21,7 @@ from benchmark.cli.encoders import encoders_app
 from benchmark.cli.plot import plot_app
 from benchmark.cli.pretrain import pretrain_app
 from benchmark.cli.reading import reading_app
+from benchmark.cli.report import report_app
 from benchmark.cli.results import results_app
 from benchmark.cli.run import run_app
 from benchmark.cli.table import table_app
@@ -55,6 +56,7 @@ app.add_typer(run_app)
 app.add_typer(reading_app)  # without a name: its commands stand beside run and embed
 app.add_typer(table_app)
 app.add_typer(plot_app)
+app.add_typer(report_app)
 app.add_typer(tasks_app, name="tasks")
 app.add_typer(cache_app, name="cache")
 app.add_typer(data_app, name="data")

@@ -1,0 +1,135 @@
+"""The records of a report: those that are sound, and in words those that are not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.jobs.result_checks import results_of
+from results import store
+from results.digests import file_digest
+from results.files import read_regular
+from results.markdown import folded
+from results.record import Record, RecordError
+from results.together import Place, Together, place_of
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a report is made of.
+
+    Attributes:
+        together: The records, and the folder of each.
+        points: Those of learning curves, sorted by task, encoder, fraction and repeat, each with its results folder.
+        problems: A sentence for each file that was left out, and why.
+        without: By task, encoder and limit, why the predictions of a record are not used; those that are have none.
+    """
+
+    together: Together
+    points: tuple[tuple[Record, Path], ...]
+    problems: tuple[str, ...]
+    without: Mapping[Place, str]
+
+
+def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | None = None) -> Sound:
+    """Read records one by one, so that a damaged one costs none of the others.
+
+    Args:
+        named: Files of records, and folders of them; where there are any, nothing else is read.
+        folders: Results folders.
+        examples: A folder of examples: of these only what no other folder has is taken.
+
+    Raises:
+        RecordError: A path that is named does not exist, or is no record by its kind.
+    """
+    found: dict[Place, tuple[Record, Path]] = {}
+    shown: set[Place] = set()
+    points: dict[Path, tuple[Record, Path]] = {}
+    problems: list[str] = []
+    sources = [(path, False) for path in (named or folders)]
+    sources += [(examples, True)] if examples is not None and not named else []
+    for source, is_example in sources:
+        for path in _files(source):
+            try:
+                record, folder = _read(path, alone=path == source)
+            except RecordError as error:
+                problems.append(folded(str(error)))
+                continue
+            if record.curve is not None:
+                points.setdefault(path.absolute(), (record, folder))
+                continue
+            place = place_of(record)
+            if is_example and place in found and place not in shown:
+                continue
+            if is_example:
+                shown.add(place)
+            kept, where = found.setdefault(place, (record, folder))
+            if kept.run_key != record.run_key:
+                problems.append(
+                    folded(
+                        f"{path} is left out: it is another run of {record.name} on {record.task.id} than the record "
+                        f"in {where}. Name the one that is meant: bench report {path}"
+                    )
+                )
+    ordered = sorted(found.values(), key=lambda each: (each[0].task.id, each[0].name, each[0].limit or 0))
+    curves = sorted(points.values(), key=lambda each: _point(each[0]))
+    together = Together(
+        tuple(record for record, _ in ordered),
+        {place_of(record): folder for record, folder in ordered},
+        frozenset(shown),
+        ", ".join(str(source) for source, _ in sources),
+    )
+    without = {place_of(record): why for record, folder in ordered if (why := _why_without(folder, record))}
+    return Sound(together, tuple(curves), tuple(problems), without)
+
+
+def _files(source: Path) -> Iterator[Path]:
+    """Yield the files of records that a path names: itself, those of a results folder, or those of one inside it."""
+    if not source.is_dir():
+        yield source
+        return
+    patterns: tuple[str, ...] = ("runs/*/*.json", "curves/*/*/*.json")
+    if results_of(source / "record.json") is not None or source.name in ("runs", "curves"):
+        patterns = ("**/*.json",)
+    for pattern in patterns:
+        yield from sorted(path for path in source.glob(pattern) if "history" not in path.relative_to(source).parts)
+
+
+def _read(path: Path, *, alone: bool) -> tuple[Record, Path]:
+    """Return a record and its results folder; ``alone`` says that the file itself was named.
+
+    Raises:
+        RecordError: It is damaged, of a newer schema, or lies where another belongs.
+    """
+    store.refuse_other_file(path)
+    record = store.read(path)
+    folder = results_of(path)
+    if folder is None:
+        return record, path.absolute().parent
+    expected = store.path_of(folder, record)
+    if not alone and path.absolute() != expected.absolute():
+        raise RecordError(
+            f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}. "
+            "Move it there or delete it."
+        )
+    return record, folder
+
+
+def _why_without(folder: Path, record: Record) -> str:
+    """Return why the predictions of a record cannot be used; nothing where they can."""
+    path = store.predictions_path(folder, record)
+    try:
+        digest = file_digest(read_regular(path))
+    except FileNotFoundError:
+        return f"its predictions ({path.name}) are not beside the record"
+    except OSError as error:
+        return f"its predictions ({path.name}) cannot be read: {error.strerror or error}"
+    if record.predictions_sha256 not in (None, digest):
+        return f"its predictions ({path.name}) are not those that the record was written with"
+    return ""
+
+
+def _point(record: Record) -> tuple[str, str, float, int]:
+    assert record.curve is not None
+    return record.task.id, record.name, record.curve.fraction, record.curve.repeat
