@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from benchmark.reports.page import provenance, scores
 from benchmark.reports.page.charts import Charts
+from benchmark.reports.page.findings import Findings
 from benchmark.reports.page.reading import Sound
 from benchmark.reports.page.render import Page
 from benchmark.reports.page.tables import of_frame
@@ -18,9 +18,7 @@ from results.record import Record
 from results.store import slug
 
 if TYPE_CHECKING:
-    from benchmark.jobs.ranking import Ranking
     from benchmark.reports.figures.figure import Drawn, Figure
-    from results.status import Status
 
 ROWS = 200
 """Rows of the table below a chart."""
@@ -48,23 +46,6 @@ RULES = (
     "reproduced: the published value is inside our interval or within 0.01 of ours, and the interval is at most 0.03 to "
     "either side. undecided: inside, but the interval is wider. off: outside. not comparable: not measured alike.",
 )
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What was found out of the records of a page.
-
-    Attributes:
-        statuses: Scores beside published ones.
-        rankings: Rank groups of tasks.
-        unranked: Why there are no rank groups, or not of all tasks; empty where there are.
-        drawn: Pictures by their kind.
-    """
-
-    statuses: tuple[Status, ...]
-    rankings: tuple[Ranking, ...]
-    unranked: str
-    drawn: Mapping[str, Drawn]
 
 
 def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
@@ -99,6 +80,10 @@ def _nothing(sound: Sound) -> str:
     return f"there is none in {sound.together.where}. Make one: bench run -e logmel -t demo_key"
 
 
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:]
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
@@ -113,7 +98,7 @@ def _footer(sound: Sound) -> str:
 def _overview(sound: Sound, findings: Findings) -> View:
     records = sound.together.records
     if not records:
-        return View("overview", "Overview", _nothing(sound).capitalize())
+        return View("overview", "Overview", _sentence(_nothing(sound)))
     parts = [Part("", "board", tables=(scores.board(sound.together, findings.rankings),), notes=_reading(sound, findings))]
     if findings.statuses:
         parts.append(
@@ -130,8 +115,6 @@ def _reading(sound: Sound, findings: Findings) -> tuple[str, ...]:
     notes.append(meaning(score for record in records for score in record.scores.test.values()))
     if any(ranking.separations for ranking in findings.rankings):
         notes.append("Raised: the rank group. Encoders that the paired test (Holm) does not separate share one.")
-    if findings.unranked:
-        notes.append(findings.unranked)
     if len({record.name for record in records}) == 1:
         notes.append("There is one encoder, so nothing is ranked: run another on the same tasks to compare them.")
     if sound.together.examples:
@@ -206,7 +189,7 @@ def _charted(name: str, findings: Findings, charts: Charts) -> View:
 
 def _provenance(sound: Sound, tasks: Mapping[str, Sequence[Record]]) -> View:
     if not sound.together.records:
-        return View("provenance", "Provenance", _nothing(sound).capitalize())
+        return View("provenance", "Provenance", _sentence(_nothing(sound)))
     parts = [Part("", "records-table", tables=(provenance.overview_of(sound.together, sound.without),))]
     for task, records in tasks.items():
         folded = tuple(provenance.facts_of(record, sound.together, sound.without) for record in records)

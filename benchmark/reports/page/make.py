@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.reports.page.assemble import Findings, page_of
+from benchmark.reports.page.assemble import page_of
 from benchmark.reports.page.charts import Charts
-from benchmark.reports.page.reading import Sound, read_sound
+from benchmark.reports.page.findings import find_out
+from benchmark.reports.page.reading import read_sound
 from benchmark.reports.page.render import render, render_still
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter
@@ -71,7 +72,7 @@ def write_report(
             )
     sound = read_sound(named, folders, examples)
     where, charts = home_folder(home), Charts()
-    page = page_of(sound, _findings(sound, where, report), charts)
+    page = page_of(sound, find_out(sound, where, report), charts)
     records = [*sound.together.records, *(record for record, _ in sound.points)]
     content = render(page, records, charts, where) if script else render_still(page)
     return Written(output, write(output, content), len(content.encode()), len(records), sound.problems)
@@ -86,6 +87,3 @@ def refuse_no_page(output: Path) -> None:
     if output.suffix.lower() not in PAGES:
         raise UserError(f"{output}: the page is HTML: give a name that ends in .html, -o {output.with_suffix('.html')}")
 
-
-def _findings(sound: Sound, home: Path, report: Reporter) -> Findings:
-    return Findings((), (), "", {})

@@ -47,7 +47,9 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
     shown: set[Place] = set()
     points: dict[Path, tuple[Record, Path]] = {}
     problems: list[str] = []
-    sources = [(path, False) for path in (named or folders)]
+    for path in named:
+        _refuse_no_record(path)
+    sources = [(path, False) for path in named or [folder for folder in folders if folder.is_dir()]]
     sources += [(examples, True)] if examples is not None and not named else []
     for source, is_example in sources:
         for path in _files(source):
@@ -78,10 +80,23 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
         tuple(record for record, _ in ordered),
         {place_of(record): folder for record, folder in ordered},
         frozenset(shown),
-        ", ".join(str(source) for source, _ in sources),
+        ", ".join(str(source) for source in (*(named or folders), *([examples] if examples and not named else []))),
     )
     without = {place_of(record): why for record, folder in ordered if (why := _why_without(folder, record))}
     return Sound(together, tuple(curves), tuple(problems), without)
+
+
+def _refuse_no_record(path: Path) -> None:
+    """Refuse a path that does not exist, or that is no record by its kind.
+
+    Raises:
+        RecordError: It is one of these.
+    """
+    if path.is_dir():
+        return
+    if not path.exists():
+        store.read(path)  # its message says how the record is made
+    store.refuse_other_file(path)
 
 
 def _files(source: Path) -> Iterator[Path]:
@@ -102,7 +117,6 @@ def _read(path: Path, *, alone: bool) -> tuple[Record, Path]:
     Raises:
         RecordError: It is damaged, of a newer schema, or lies where another belongs.
     """
-    store.refuse_other_file(path)
     record = store.read(path)
     folder = results_of(path)
     if folder is None:

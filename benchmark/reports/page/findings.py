@@ -1,0 +1,46 @@
+"""What a page finds out of its records: status beside the paper, rank groups, pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.jobs.ranking import Ranking, rankings
+from benchmark.reports.page.reading import Sound
+from benchmark.system.progress import Reporter
+from results.status import Status, statuses
+
+if TYPE_CHECKING:
+    from benchmark.reports.figures.figure import Drawn
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found out of the records of a page.
+
+    Attributes:
+        statuses: Scores beside published ones.
+        rankings: Rank groups of tasks.
+        drawn: Pictures by their kind.
+    """
+
+    statuses: tuple[Status, ...]
+    rankings: tuple[Ranking, ...]
+    drawn: Mapping[str, Drawn]
+
+
+def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
+    """Return what there is to be known of the records of a page; what cannot be is said in notes.
+
+    Args:
+        sound: The records.
+        home: The data home, in which compared pairs are kept.
+        report: Where progress goes.
+    """
+    together = sound.together
+    beside = tuple(status for record in together.records for status in statuses(record))
+    ranked = rankings(together, home, report=report) if together.records else ()
+    drawn: dict[str, Drawn] = {}
+    return Findings(beside, ranked, drawn)
