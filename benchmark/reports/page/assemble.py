@@ -51,7 +51,7 @@ RULES = (
 def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
     """Return the page of some records; ``charts`` takes what is drawn in it."""
     records = sound.together.records
-    everything = [*records, *(record for record, _ in sound.points)]
+    everything = [*records, *sound.together.curves]
     tasks = scores.by_task(records)
     anchors = {task: f"task-{slug(task)}" for task in tasks}
     views = [
@@ -180,9 +180,12 @@ def _charted(name: str, findings: Findings, charts: Charts) -> View:
         if drawn is None:
             continue
         for figure in drawn.figures:
-            chart = charts.add(figure)
             rows = of_frame(figure.rows, figure.title, ROWS)
-            parts.append(Part("", f"{kind}-{slug(figure.name)}", charts=((chart, rows),)))
+            anchor = f"chart-{slug(figure.name)}"
+            if figure.spec:
+                parts.append(Part("", anchor, charts=((charts.add(figure), rows),)))
+            else:
+                parts.append(Part("", anchor, words=(figure.description,), tables=(rows,)))
         parts += _told(drawn.notes, f"{name}-{kind}-notes")
     return View(name, title, lead, parts)
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.reports.figures.figure import Figure
+from benchmark.reports.figures.specs import BESIDE_PANEL
+from benchmark.reports.figures.theme import config
 
 DIGITS = 5
 """Significant digits of what is drawn; the tables have more."""
@@ -34,15 +36,20 @@ class Charts:
     def add(self, figure: Figure) -> Chart:
         """Take a figure into the page and return its chart."""
         held: list[Any] = []
-        spec = _without_data({**figure.spec, "title": None, "description": None}, held)
+        spec = _without_data({name: part for name, part in figure.spec.items() if name != "description"}, held)
         text = json.dumps(spec, sort_keys=True)
         shared = self._shared.setdefault(text, len(self._shared))
         self._charts.append({"s": shared, "d": held})
         return Chart(len(self._charts) - 1, figure.title, figure.description, figure)
 
     def as_data(self) -> dict[str, Any]:
-        """Return what the page's script draws from: ``specs``, and for each chart its ``s`` and its ``d``."""
-        return {"specs": [json.loads(text) for text in self._shared], "charts": self._charts}
+        """Return what the page's script draws from: ``themes``, ``specs``, and for each chart its ``s`` and ``d``."""
+        return {
+            "themes": {"light": config(), "dark": config(dark=True)},
+            "specs": [json.loads(text) for text in self._shared],
+            "charts": self._charts,
+            "beside": BESIDE_PANEL,
+        }
 
 
 def _without_data(part: Any, held: list[Any]) -> Any:

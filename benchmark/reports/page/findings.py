@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.jobs.ranking import Ranking, rankings
+from benchmark.reports.figures import FIGURES, figures_of
 from benchmark.reports.page.reading import Sound
 from benchmark.system.progress import Reporter
 from results.status import Status, statuses
@@ -42,5 +43,10 @@ def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
     together = sound.together
     beside = tuple(status for record in together.records for status in statuses(record))
     ranked = rankings(together, home, report=report) if together.records else ()
-    drawn: dict[str, Drawn] = {}
+    drawn = {}
+    if together.records or together.curves:
+        with report.stage("Drawing", len(FIGURES), "kinds of charts") as advance:
+            for done, kind in enumerate(FIGURES, start=1):
+                drawn[kind] = figures_of(kind, together, home=home)
+                advance(done)
     return Findings(beside, ranked, drawn)

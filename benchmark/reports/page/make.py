@@ -73,7 +73,7 @@ def write_report(
     sound = read_sound(named, folders, examples)
     where, charts = home_folder(home), Charts()
     page = page_of(sound, find_out(sound, where, report), charts)
-    records = [*sound.together.records, *(record for record, _ in sound.points)]
+    records = [*sound.together.records, *sound.together.curves]
     content = render(page, records, charts, where) if script else render_still(page)
     return Written(output, write(output, content), len(content.encode()), len(records), sound.problems)
 

@@ -14,20 +14,20 @@ from results.markdown import folded
 from results.record import Record, RecordError
 from results.together import Place, Together, place_of
 
+_Key = tuple[str, str, int, float, int]
+
 
 @dataclass(frozen=True)
 class Sound:
     """What a report is made of.
 
     Attributes:
-        together: The records, and the folder of each.
-        points: Those of learning curves, sorted by task, encoder, fraction and repeat, each with its results folder.
+        together: The records, the folder of each, and the points of learning curves.
         problems: A sentence for each file that was left out, and why.
         without: By task, encoder and limit, why the predictions of a record are not used; those that are have none.
     """
 
     together: Together
-    points: tuple[tuple[Record, Path], ...]
     problems: tuple[str, ...]
     without: Mapping[Place, str]
 
@@ -43,14 +43,13 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
     Raises:
         RecordError: A path that is named does not exist, or is no record by its kind.
     """
-    found: dict[Place, tuple[Record, Path]] = {}
-    shown: set[Place] = set()
-    points: dict[Path, tuple[Record, Path]] = {}
-    problems: list[str] = []
     for path in named:
         _refuse_no_record(path)
     sources = [(path, False) for path in named or [folder for folder in folders if folder.is_dir()]]
     sources += [(examples, True)] if examples is not None and not named else []
+    found: dict[_Key, tuple[Record, Path]] = {}
+    shown: set[_Key] = set()
+    problems: list[str] = []
     for source, is_example in sources:
         for path in _files(source):
             try:
@@ -58,15 +57,12 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
             except RecordError as error:
                 problems.append(folded(str(error)))
                 continue
-            if record.curve is not None:
-                points.setdefault(path.absolute(), (record, folder))
-                continue
-            place = place_of(record)
-            if is_example and place in found and place not in shown:
+            key = _key(record)
+            if is_example and key in found and key not in shown:
                 continue
             if is_example:
-                shown.add(place)
-            kept, where = found.setdefault(place, (record, folder))
+                shown.add(key)
+            kept, where = found.setdefault(key, (record, folder))
             if kept.run_key != record.run_key:
                 problems.append(
                     folded(
@@ -74,16 +70,17 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
                         f"in {where}. Name the one that is meant: bench report {path}"
                     )
                 )
-    ordered = sorted(found.values(), key=lambda each: (each[0].task.id, each[0].name, each[0].limit or 0))
-    curves = sorted(points.values(), key=lambda each: _point(each[0]))
+    ordered = [found[key] for key in sorted(found)]
+    runs = [(record, folder) for record, folder in ordered if record.curve is None]
     together = Together(
-        tuple(record for record, _ in ordered),
-        {place_of(record): folder for record, folder in ordered},
-        frozenset(shown),
+        tuple(record for record, _ in runs),
+        {place_of(record): folder for record, folder in runs},
+        frozenset(place_of(found[key][0]) for key in shown if found[key][0].curve is None),
         ", ".join(str(source) for source in (*(named or folders), *([examples] if examples and not named else []))),
+        tuple(record for record, _ in ordered if record.curve is not None),
     )
-    without = {place_of(record): why for record, folder in ordered if (why := _why_without(folder, record))}
-    return Sound(together, tuple(curves), tuple(problems), without)
+    without = {place_of(record): why for record, folder in runs if (why := _why_without(folder, record))}
+    return Sound(together, tuple(problems), without)
 
 
 def _refuse_no_record(path: Path) -> None:
@@ -144,6 +141,9 @@ def _why_without(folder: Path, record: Record) -> str:
     return ""
 
 
-def _point(record: Record) -> tuple[str, str, float, int]:
-    assert record.curve is not None
-    return record.task.id, record.name, record.curve.fraction, record.curve.repeat
+
+def _key(record: Record) -> _Key:
+    """Return the place of a record, and which point of a learning curve it is (0, 0 where it is none)."""
+    point = record.curve
+    of_curve = (0.0, 0) if point is None else (point.fraction, point.repeat)
+    return record.task.id, record.name, record.limit or 0, *of_curve

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
+from benchmark.reports.figures.specs import sized
+from benchmark.reports.figures.theme import config
 from benchmark.reports.page import inline
 from benchmark.reports.page.charts import Chart, Charts
 from benchmark.reports.page.views import View
@@ -23,6 +25,9 @@ LICENCE = (
     "the BSD 3-Clause licence (github.com/vega), with parts of d3 (ISC), fast-json-patch (MIT), json-stringify-pretty-"
     "compact (MIT), semver (ISC) and tslib (0BSD)"
 )
+
+WIDTH = 720
+"""Pixels of a chart that is a picture."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +102,8 @@ def picture(chart: Chart) -> str:
         import vl_convert
     except ImportError:
         raise UserError(inline.EXTRA) from None
-    drawn = vl_convert.vegalite_to_svg(dict(chart.figure.spec))
+    spec = {**sized(chart.figure.spec, WIDTH), "config": config(ground=True)}
+    drawn = vl_convert.vegalite_to_svg(spec)
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode("utf-8")).decode("ascii")
 
 

@@ -21,30 +21,6 @@
   // Charts: drawn when their tab is open and they come into view, and again when the theme changes.
   let charts = null;
   const drawn = new Map();
-  const colour = (name) => {
-    const probe = document.createElement("span");
-    probe.style.color = `var(--${name})`;
-    document.body.append(probe);
-    const found = getComputedStyle(probe).color;
-    probe.remove();
-    return found;
-  };
-  const themed = () => {
-    const [ink, muted, line] = ["ink", "muted", "line"].map(colour);
-    const font = getComputedStyle(document.body).fontFamily;
-    return {
-      background: "transparent", font,
-      view: { stroke: null },
-      axis: {
-        labelColor: muted, titleColor: ink, gridColor: line, domainColor: line, tickColor: line,
-        labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500,
-      },
-      legend: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 },
-      header: { labelColor: ink, titleColor: ink, labelFontSize: 12, titleFontSize: 12, titleFontWeight: 500 },
-      title: { color: ink, subtitleColor: muted, fontSize: 13, fontWeight: 600 },
-      style: { "guide-label": { fill: muted }, "guide-title": { fill: ink } },
-    };
-  };
   const rowsOf = (columns) => {
     const names = Object.keys(columns);
     return columns[names[0]].map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
@@ -62,24 +38,25 @@
     charts ??= data("charts");
     const chart = charts.charts[number];
     const spec = filled(charts.specs[chart.s], chart.d);
-    for (const name of Object.keys(spec.datasets ?? {})) spec.datasets[name] = spec.datasets[name].values;
-    delete spec.title;
-    delete spec.description;
-    const parts = ["facet", "hconcat", "vconcat", "concat", "repeat"].filter((key) => key in spec);
-    if (!parts.length && !(typeof spec.width === "object")) {
-      spec.width ??= "container";
-      if (spec.width === "container") spec.autosize = { type: "fit-x", contains: "padding" };
+    if (spec.vconcat) {
+      for (const panel of spec.vconcat) panel.width = Math.max(40, width - charts.beside);
+    } else {
+      spec.width = width;
+      spec.autosize = { type: "fit-x", contains: "padding" };
     }
-    const config = window.vega.mergeConfig({}, spec.config ?? {}, themed());
-    return { ...spec, config };
+    return spec;
+  };
+  const theme = () => {
+    charts ??= data("charts");
+    return { ...charts.themes[isDark() ? "dark" : "light"], font: getComputedStyle(document.body).fontFamily };
   };
   const draw = async (box) => {
     const number = Number(box.dataset.chart);
     drawn.get(box)?.finalize();
     drawn.set(box, null);
     try {
-      const result = await window.vegaEmbed(box, specOf(number), {
-        mode: "vega-lite", renderer: "svg", actions: false, ast: true,
+      const result = await window.vegaEmbed(box, specOf(number, box.clientWidth), {
+        mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: theme(),
         tooltip: { theme: isDark() ? "dark" : "light" },
       });
       drawn.set(box, result);
@@ -97,7 +74,7 @@
       draw(entry.target);
     }
   }, { rootMargin: "300px" });
-  const redraw = () => Promise.all([...drawn.keys()].map(draw));
+  const redraw = () => Promise.all([...drawn.keys()].filter((box) => box.checkVisibility()).map(draw));
   const drawAll = () => Promise.all(all(".chart").filter((box) => !drawn.has(box)).map(draw));
 
   themeButton.addEventListener("click", () => {
@@ -107,6 +84,14 @@
     redraw();
   });
   systemDark.addEventListener("change", () => { showTheme(); redraw(); });
+  let width = root.clientWidth;
+  let waiting = 0;
+  addEventListener("resize", () => {
+    if (root.clientWidth === width) return;
+    width = root.clientWidth;
+    clearTimeout(waiting);
+    waiting = setTimeout(redraw, 200);
+  });
   showTheme();
 
   // Tables: a button in each header sorts by it.
