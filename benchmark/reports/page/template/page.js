@@ -50,6 +50,11 @@
     charts ??= data("charts");
     return { ...charts.themes[isDark() ? "dark" : "light"], font: getComputedStyle(document.body).fontFamily };
   };
+  // What Vega-Lite warns of (such as a height that its rows decide) is nothing that a reader can mend.
+  const logger = {
+    level: () => 1, error: (...told) => { console.error(...told); return logger; },
+    warn: () => logger, info: () => logger, debug: () => logger,
+  };
   const draw = async (box) => {
     const number = Number(box.dataset.chart);
     drawn.get(box)?.finalize();
@@ -57,6 +62,7 @@
     try {
       const result = await window.vegaEmbed(box, specOf(number, box.clientWidth), {
         mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: theme(),
+        logger,
         tooltip: { theme: isDark() ? "dark" : "light" },
       });
       drawn.set(box, result);
@@ -74,7 +80,12 @@
       draw(entry.target);
     }
   }, { rootMargin: "300px" });
-  const redraw = () => Promise.all([...drawn.keys()].filter((box) => box.checkVisibility()).map(draw));
+  const redraw = () => Promise.all([...drawn.keys()].map((box) => {
+    if (box.checkVisibility()) return draw(box);
+    drawn.get(box)?.finalize(); // it is drawn anew when its tab is opened
+    drawn.delete(box);
+    return null;
+  }));
   const drawAll = () => Promise.all(all(".chart").filter((box) => !drawn.has(box)).map(draw));
 
   themeButton.addEventListener("click", () => {
