@@ -36,10 +36,12 @@ def browser(path: str) -> Iterator[Browser]:
 
 
 @contextmanager
-def opened(browser: Browser, file: Path, *, width: int = 1200, dark: bool = False, **more: Any) -> Iterator[Watched]:
+def opened(
+    browser: Browser, file: Path, *, width: int = 1200, height: int = 900, dark: bool = False, **more: Any
+) -> Iterator[Watched]:
     """Open a file as a page, and watch what it asks for and what it complains of."""
     context = browser.new_context(
-        viewport={"width": width, "height": 900}, color_scheme="dark" if dark else "light", **more
+        viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **more
     )
     try:
         page = context.new_page()
@@ -58,7 +60,9 @@ class Watched:
         self.requests: list[str] = []
         self.complaints: list[str] = []
         page.route("**/*", self._routed)
-        page.on("console", lambda told: self.complaints.append(told.text) if told.type in ("error", "warning") else None)
+        page.on(
+            "console", lambda told: self.complaints.append(told.text) if told.type in ("error", "warning") else None
+        )
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
 
     def _routed(self, route: Any) -> None:

@@ -18,11 +18,11 @@ report_app = typer.Typer()
 def report(
     records: Annotated[
         list[Path] | None,
-        typer.Argument(help="Records, or folders of them (default: all of --results).", autocompletion=completion.records),
+        typer.Argument(
+            help="Records, or folders of them (default: all of --results).", autocompletion=completion.records
+        ),
     ] = None,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="The HTML file.")
-    ] = Path("report.html"),
+    output: Annotated[Path, typer.Option("-o", "--output", help="The HTML file.")] = Path("report.html"),
     no_js: Annotated[
         bool, typer.Option("--no-js", help="No script in the page: its charts are pictures, its tables do not sort.")
     ] = False,
@@ -41,4 +41,7 @@ def report(
     for problem in written.problems:
         display(f"left out: {problem}", error=True)
     what = "written" if written.changed else "is up to date"
-    display(f"{output} {what}: {written.records:,} records, {written.size / 1e6:.1f} MB", error=True)
+    display(
+        f"{output} {what}: {written.records:,} record{'s' * (written.records != 1)}, {written.size / 1e6:.1f} MB",
+        error=True,
+    )

@@ -43,8 +43,8 @@ CHARTED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 RULES = (
-    "reproduced: the published value is inside our interval or within 0.01 of ours, and the interval is at most 0.03 to "
-    "either side. undecided: inside, but the interval is wider. off: outside. not comparable: not measured alike.",
+    "reproduced: the published value is inside our interval or within 0.01 of ours, and the interval is at most 0.03 "
+    "to either side. undecided: inside, but the interval is wider. off: outside. not comparable: not measured alike.",
 )
 
 
@@ -67,7 +67,7 @@ def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
 def _lead(records: Sequence[Record], sound: Sound) -> str:
     if not records:
         return f"No record is on this page: {_nothing(sound)}"
-    encoders, tasks = ({key(record) for record in records} for key in (lambda r: r.name, lambda r: r.task.id))
+    encoders, tasks = {record.name for record in records}, {record.task.id for record in records}
     days = sorted(record.created[:10] for record in records)
     when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
     counts = [_count(len(records), "record"), _count(len(encoders), "encoder"), _count(len(tasks), "task")]
@@ -99,10 +99,17 @@ def _overview(sound: Sound, findings: Findings) -> View:
     records = sound.together.records
     if not records:
         return View("overview", "Overview", _sentence(_nothing(sound)))
-    parts = [Part("", "board", tables=(scores.board(sound.together, findings.rankings),), notes=_reading(sound, findings))]
+    parts = [
+        Part("", "board", tables=(scores.board(sound.together, findings.rankings),), notes=_reading(sound, findings))
+    ]
     if findings.statuses:
         parts.append(
-            Part("Beside published scores", "published", words=RULES, tables=(scores.beside_published(findings.statuses),))
+            Part(
+                "Beside published scores",
+                "published",
+                words=RULES,
+                tables=(scores.beside_published(findings.statuses),),
+            )
         )
     lead = "What a small probe reads from frozen embeddings: higher is better."
     return View("overview", "Overview", lead, parts)

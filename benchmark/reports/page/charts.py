@@ -55,7 +55,7 @@ class Charts:
 def _without_data(part: Any, held: list[Any]) -> Any:
     """Return a part of a specification with a number in place of each list of rows, which ``held`` gets."""
     if isinstance(part, Mapping):
-        kept = {}
+        kept: dict[str, Any] = {}
         for key, value in part.items():
             if key == "values" and isinstance(value, Sequence) and value and isinstance(value[0], Mapping):
                 kept["rows"] = len(held)

@@ -50,13 +50,17 @@ def vega(home: Path) -> str:
         import vl_convert
     except ImportError:
         raise UserError(EXTRA) from None
-    versions = vl_convert.get_vega_version(), vl_convert.get_vegalite_versions()[-1], vl_convert.get_vega_embed_version()
+    versions = (
+        vl_convert.get_vega_version(),
+        vl_convert.get_vegalite_versions()[-1],
+        vl_convert.get_vega_embed_version(),
+    )
     kept = home / "report" / f"vega-{'-'.join(versions)}.js"
     with suppress(OSError, ValueError):
         said, _, script = read_regular(kept).decode("utf-8").partition("\n")
         if script and said == f"// {digest(script)}":
             return script
-    script = vl_convert.javascript_bundle().replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    script = vl_convert.javascript_bundle(snippet=None).replace("</script", "<\\/script").replace("<!--", "<\\!--")
     with suppress(OSError):  # a home that cannot be written: it is made again next time
         replace_file(kept, f"// {digest(script)}\n{script}".encode())
     return script
@@ -64,10 +68,12 @@ def vega(home: Path) -> str:
 
 def vega_versions() -> str:
     """Return the versions of what :func:`vega` returns, in words."""
+    from importlib.metadata import version
+
     import vl_convert
 
     lite = vl_convert.get_vegalite_versions()[-1]
     return (
         f"Vega {vl_convert.get_vega_version()}, Vega-Lite {lite}, Vega-Embed {vl_convert.get_vega_embed_version()} "
-        f"(vl-convert {vl_convert.__version__})"
+        f"(vl-convert {version('vl-convert-python')})"
     )

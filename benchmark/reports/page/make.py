@@ -86,4 +86,3 @@ def refuse_no_page(output: Path) -> None:
     """
     if output.suffix.lower() not in PAGES:
         raise UserError(f"{output}: the page is HTML: give a name that ends in .html, -o {output.with_suffix('.html')}")
-

@@ -141,7 +141,6 @@ def _why_without(folder: Path, record: Record) -> str:
     return ""
 
 
-
 def _key(record: Record) -> _Key:
     """Return the place of a record, and which point of a learning curve it is (0, 0 where it is none)."""
     point = record.curve

@@ -122,4 +122,6 @@ def _cell(value: Any) -> Cell:
         return Cell("yes" if value else "no")
     if isinstance(value, int | float):
         return number(value)
-    return Cell(", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value))
+    return Cell(
+        ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)
+    )

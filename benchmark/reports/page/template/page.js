@@ -42,7 +42,6 @@
       for (const panel of spec.vconcat) panel.width = Math.max(40, width - charts.beside);
     } else {
       spec.width = width;
-      spec.autosize = { type: "fit-x", contains: "padding" };
     }
     return spec;
   };
@@ -50,19 +49,20 @@
     charts ??= data("charts");
     return { ...charts.themes[isDark() ? "dark" : "light"], font: getComputedStyle(document.body).fontFamily };
   };
-  // What Vega-Lite warns of (such as a height that its rows decide) is nothing that a reader can mend.
-  const logger = {
-    level: () => 1, error: (...told) => { console.error(...told); return logger; },
-    warn: () => logger, info: () => logger, debug: () => logger,
-  };
   const draw = async (box) => {
     const number = Number(box.dataset.chart);
     drawn.get(box)?.finalize();
     drawn.set(box, null);
+    const inner = document.createElement("div"); // Vega gives it a role of its own
+    box.replaceChildren(inner);
     try {
-      const result = await window.vegaEmbed(box, specOf(number, box.clientWidth), {
+      const spec = specOf(number, box.clientWidth);
+      const result = await window.vegaEmbed(inner, spec, {
         mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: theme(),
-        logger,
+        patch: (compiled) => { // here, as Vega-Lite would warn of it where rows decide the height
+          if (!("vconcat" in spec)) compiled.autosize = { type: "fit-x", contains: "padding" };
+          return compiled;
+        },
         tooltip: { theme: isDark() ? "dark" : "light" },
       });
       drawn.set(box, result);

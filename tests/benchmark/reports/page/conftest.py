@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -55,7 +55,11 @@ class Parsed(HTMLParser):
         elif tag == "tr":
             self._rows.append([])
         elif tag in ("td", "th"):
-            numbers = {name[5:]: float(value or "nan") for name, value in given.items() if name in ("data-v", "data-l", "data-h")}
+            numbers = {
+                name[5:]: float(value or "nan")
+                for name, value in given.items()
+                if name in ("data-v", "data-l", "data-h")
+            }
             self._rows[-1].append(Cell(numbers=numbers))
         elif tag == "script":
             self._script = given.get("id") or f"script-{len(self.scripts)}"
@@ -152,8 +156,8 @@ def change_record() -> Callable[..., None]:
 
 
 @pytest.fixture
-def small_runs(tmp_path: Path) -> Iterator[Path]:
+def small_runs(tmp_path: Path) -> Path:
     """A results folder with the records of one demo task, which a test may change."""
     folder = tmp_path / "results"
     shutil.copytree(RUNS / "runs" / "demo_key", folder / "runs" / "demo_key")
-    yield folder
+    return folder

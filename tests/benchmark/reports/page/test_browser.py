@@ -5,12 +5,23 @@ import json
 import pytest
 
 from results import store
-from tests.browser import WORDS, browser, browser_path, opened
 from tests.benchmark.reports.page.conftest import Parsed
+from tests.browser import WORDS, browser, browser_path, opened
 
 pytestmark = pytest.mark.skipif(browser_path() is None, reason=WORDS)
 
-TABS = ["Overview", "Tasks", "Labels", "Layers", "Learning curves", "Robustness", "Search", "Errors", "Cost", "Provenance"]
+TABS = [
+    "Overview",
+    "Tasks",
+    "Labels",
+    "Layers",
+    "Learning curves",
+    "Robustness",
+    "Search",
+    "Errors",
+    "Cost",
+    "Provenance",
+]
 BOARD = "Scores on test, one column a task"
 #: Rules of axe by their weight: these two keep somebody from reading or using a page.
 GRAVE = ("serious", "critical")
@@ -154,7 +165,9 @@ def test_a_label_that_is_a_script_is_never_run(chromium, small_runs, make_page, 
         content["task"]["title"] = hostile
         for split in content["scores"].values():
             for score in split.values():
-                score["labels"] = {hostile if key == "C major" else key: value for key, value in score["labels"].items()}
+                score["labels"] = {
+                    hostile if key == "C major" else key: value for key, value in score["labels"].items()
+                }
 
     for name in ("chroma", "logmel", "mfcc"):
         change_record(small_runs / "runs" / "demo_key" / f"{name}.json", edit)

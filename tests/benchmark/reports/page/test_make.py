@@ -139,7 +139,9 @@ def test_a_label_that_is_markup_stays_text(small_runs, make_page, change_record)
         content["data"]["labels"] = [HOSTILE, *content["data"]["labels"][1:]]
         for split in content["scores"].values():
             for score in split.values():
-                score["labels"] = {HOSTILE if name == "C major" else name: value for name, value in score["labels"].items()}
+                score["labels"] = {
+                    HOSTILE if name == "C major" else name: value for name, value in score["labels"].items()
+                }
 
     for name in ("chroma", "logmel", "mfcc"):
         change_record(small_runs / "runs" / "demo_key" / f"{name}.json", edit)
@@ -223,7 +225,7 @@ def test_a_folder_without_records_gives_a_page_that_says_so(tmp_path, make_page)
 
 
 def test_a_results_folder_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(UserError, match="there is no results folder .*bench run"):
+    with pytest.raises(UserError, match=r"there is no results folder .*bench run"):
         write_report([], [tmp_path / "nothing"], tmp_path / "a.html", Silent())
     assert not (tmp_path / "a.html").exists()
 
