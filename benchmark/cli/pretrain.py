@@ -55,12 +55,25 @@ def prepare(
     labels: Annotated[Path | None, typer.Option("--labels", help="A label file, for supervised training.")] = None,
     workers: Workers = None,
     redo: Annotated[bool, typer.Option("--redo", help="Make again what is no longer what the store holds.")] = False,
+    shortest: Annotated[float, typer.Option(metavar="SECONDS", help="Leave shorter tracks out.")] = 3.0,
+    cut: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Cut tracks into pieces of about so long: for few long ones."),
+    ] = None,
+    allow_left_out: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="So many tracks may be left out (default: half of them).")
+    ] = None,
 ) -> None:
     """Compute the log-mels of audio once, into a store; the same command continues where it was stopped."""
     from benchmark.pretraining.data.prepare import prepare as make
     from benchmark.system.progress import Terminal
 
-    display(make(source, out, labels=labels, workers=workers, redo=redo, report=Terminal()).path)
+    display(
+        make(
+            source, out, labels=labels, workers=workers, redo=redo, shortest=shortest, cut=cut,
+            allow_left_out=allow_left_out, report=Terminal(),
+        ).path
+    )  # fmt: skip
 
 
 @pretrain_app.command("train")
@@ -76,6 +89,9 @@ def train(
     probe_task: Annotated[list[str] | None, typer.Option(help="The task to do it on; repeatable.")] = None,
     probe_trials: Annotated[int, typer.Option(min=1, help="Probe settings to try each time.")] = 4,
     log: Annotated[list[str] | None, typer.Option(help="wandb or mlflow, beside CSV and TensorBoard.")] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="RUN|FILE", help="Begin with the weights of a run, RUN@STEP, or a file.")
+    ] = None,
     data_root: DataRoots = None,
     home: Home = None,
 ) -> None:
@@ -95,5 +111,6 @@ def train(
         tuple(probe_task or ()),
         probe_trials,
         tuple(data_root or ()),
+        init,
     )
     display(pretrain(choices, Terminal()))

@@ -24,7 +24,7 @@ from benchmark.system.home import home_folder
 from benchmark.system.machine import Precision
 from benchmark.system.stdout import stdout_to_stderr
 from benchmark.system.terminal import said_by
-from tasks.files import expanded, resolved
+from tasks.files import expanded, read_bytes, resolved
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -77,6 +77,8 @@ OPENERS: Mapping[str, str] = {
 
 ENTRY_POINTS = "benchmark.encoders"
 
+#: Bytes of a file of Python: to be compiled, each may take 500 bytes of memory.
+LARGEST_SOURCE = 1_000_000
 LISTED = "'bench encoders' lists all, and the other ways to name one"
 
 #: The extra of this package that installs another one.
@@ -353,7 +355,7 @@ def _module_from(path: Path) -> ModuleType:
     try:
         with importable(str(path.parent)):
             # Not by the loader's exec_module: it takes a compiled file of the same second and size for this one.
-            exec(compile(path.read_bytes(), path, "exec", dont_inherit=True), vars(module))
+            exec(compile(read_bytes(path, LARGEST_SOURCE), path, "exec", dont_inherit=True), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UserError(

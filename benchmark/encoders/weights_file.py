@@ -33,7 +33,17 @@ def content_digest(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, s
 def network_bytes(network: torch.nn.Module, metadata: Mapping[str, str]) -> bytes:
     """Return a network's parameters and buffers as a safetensors file with ``metadata`` and its digest."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    return bytes(save(tensors, {**metadata, DIGEST: content_digest(tensors, metadata)}))
+    return _in_order(bytes(save(tensors, {**metadata, DIGEST: content_digest(tensors, metadata)})))
+
+
+def _in_order(content: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted: the library writes them in an order that it draws anew."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def read_metadata(path: Path) -> dict[str, str]:

@@ -17,8 +17,10 @@ from benchmark.encoders.published.mule.encoder import Mule
 from benchmark.encoders.published.mule.folding import fold
 from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.encoders.spec import EncoderSpec
-from benchmark.pretraining.runs import folder_of
+from benchmark.pretraining.data.features import refuse_other_front_end
+from benchmark.pretraining.runs import folder_of, frontend_of
 from benchmark.pretraining.training.export import read_run, weights_digest
+from benchmark.system.progress import Silent
 from tasks.files import resolved
 
 
@@ -66,10 +68,13 @@ def open_pretrained(spec: EncoderSpec, home: Path) -> Encoder:
     Its name in records is the folder's name, with ``@STEP`` for a checkpoint.
 
     Raises:
-        UserError: There is no such run, export or checkpoint, or an option was given.
+        UserError: There is no such run, export or checkpoint, an option was given, or it was trained on log-mels of
+            another version of the front end.
     """
     spec.check_options(())
     folder = folder_of(spec.target, home)
+    again = "train it again on a store of this version, or embed with the version that trained it"
+    refuse_other_front_end(frontend_of(folder), f"what the run {folder} was trained on", again, Silent())
     network, step = read_run(folder, spec.revision)
     name = resolved(folder).name
     return Pretrained(network, name if step is None else f"{name}@{step}")

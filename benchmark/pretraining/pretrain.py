@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
+from benchmark.pretraining.data.features import refuse_other_front_end
 from benchmark.pretraining.data.sampling import Pairs, Sampler, stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
 from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS, data_of
@@ -28,6 +29,7 @@ from results.files import is_leftover, replace_file
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from benchmark.encoders.published.mule.network import SlowFastNFNet
     from benchmark.pretraining.training.logs import Log
     from benchmark.pretraining.training.trainer import Trainer
 
@@ -50,6 +52,8 @@ class Choices:
         probe_tasks: What is probed.
         probe_trials: Probe settings to try each time.
         data_roots: ``COLLECTION=DIR``, where the datasets of probes lie.
+        init: A run, ``RUN@STEP`` or a file of weights that the network begins with; ``None`` draws its weights. A run
+            that is continued has its own.
     """
 
     recipe: str
@@ -63,6 +67,7 @@ class Choices:
     probe_tasks: tuple[str, ...] = ()
     probe_trials: int = 4
     data_roots: tuple[str, ...] = ()
+    init: str | None = None
 
 
 def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
@@ -81,9 +86,13 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
     if choices.probe_every is not None and choices.probe_every < 1:
         raise UserError(f"--probe-every is {choices.probe_every}", "give 1 at least")
     store = open_store(choices.data, home=home, report=report)
+    again = f"make it again: bench pretrain prepare AUDIO --out {store.path} --redo"
+    refuse_other_front_end(store.frontend, f"the store {store.path}", again, report)
     sampler_of(recipe, store)  # refuses what does not fit, before anything is written
     labels = _labels(recipe, store)
     _compare(run, recipe, store)
+    begun = _begun_with(run)
+    initial = None if choices.init is None else _initial(choices.init, home, run, begun)
     refuse_unwritable(run, "--out")
     fabric = make_fabric(recipe, choices.device)
     from benchmark.pretraining.training.trainer import Progress, Trainer, train
@@ -92,13 +101,17 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         checkpoint.clean(run) if fabric.is_global_zero else None
         trainer = Trainer(recipe, fabric, labels)
         progress = Progress()
-        _describe(run, recipe, store, fabric, report, trainer)
+        if initial is not None:
+            trainer.begin_with(initial[0])
+            begun = initial[1]
+        longer = _longer(run, recipe)
+        _describe(run, recipe, store, fabric, report, trainer, begun, longer)
         if checkpoint.exists(run):
             state = checkpoint.load(checkpoint.path_of(run, "last"))
             refuse_another(store, state["data"], f"the run {run}")
             trainer.restore(state)
             progress = Progress(state["step"], state["best"], loss=state["loss"])
-            _tell_resumed(run, progress.step, recipe, state["world"], fabric, report)
+            _tell_resumed(run, progress.step, recipe, state, fabric, report)
         else:
             checkpoint.refuse_full(run, trainer.bytes())
         if progress.step < recipe.steps:
@@ -268,7 +281,48 @@ def _alone(run: Path, fabric: Fabric) -> Iterator[None]:
         lock.release()
 
 
-def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: Reporter, trainer: Trainer) -> None:
+def _begun_with(run: Path) -> dict[str, str] | None:
+    """Return what a run that has a checkpoint began with: name and digest of weights; nothing where it drew them."""
+    if not (checkpoint.exists(run) and (run / DATA).is_file()):
+        return None
+    begun = data_of(run).get("init")
+    return begun if isinstance(begun, dict) else None
+
+
+def _initial(given: str, home: Path, run: Path, begun: dict[str, str] | None) -> tuple[SlowFastNFNet, dict[str, str]]:
+    """Return the network that a run begins with, and what is said of it.
+
+    Raises:
+        UserError: There is no such network, or the run began with another.
+    """
+    from benchmark.pretraining.training.export import initial_network, weights_digest
+
+    network, name = initial_network(given, home)
+    about = {"name": name, "weights_sha256": weights_digest(network)}
+    if checkpoint.exists(run) and (begun or {}).get("weights_sha256") != about["weights_sha256"]:
+        what = f"the weights of {begun['name']}" if begun else "weights that were drawn"
+        raise UserError(
+            f"the run {run} began with {what}, not with {given}: leave --init out to continue it, or choose a new --out"
+        )
+    return network, about
+
+
+def _longer(run: Path, recipe: Recipe) -> list[dict[str, int]]:
+    """Return how often, after which step and to which number of steps a run was made longer, this time included."""
+    if not (checkpoint.exists(run) and (run / DATA).is_file() and (run / RECIPE).is_file()):
+        return []
+    before = data_of(run).get("longer")
+    times = list(before) if isinstance(before, list) else []
+    steps = recipes.load(str(run / RECIPE)).steps
+    if recipe.steps > steps:
+        times.append({"after_step": _last_step(run), "steps_before": steps, "steps": recipe.steps})
+    return times
+
+
+def _describe(
+    run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: Reporter, trainer: Trainer,
+    begun: dict[str, str] | None, longer: list[dict[str, int]],
+) -> None:  # fmt: skip
     """Write what the run is made of."""
     from benchmark.system.machine import hardware
 
@@ -282,6 +336,8 @@ def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: R
         "seconds": store.seconds_total,
         "left_out": store.left_out,
         "labels": None if store.labels is None else list(store.labels),
+        **({} if begun is None else {"init": begun}),
+        **({"longer": longer} if longer else {}),
     }
     hard = hardware(str(fabric.device))
     try:
@@ -300,8 +356,19 @@ def _describe(run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: R
     )
 
 
-def _tell_resumed(run: Path, step: int, recipe: Recipe, world: int, fabric: Fabric, report: Reporter) -> None:
+def _tell_resumed(
+    run: Path, step: int, recipe: Recipe, state: Mapping[str, Any], fabric: Fabric, report: Reporter
+) -> None:
+    from benchmark.pretraining.training.trainer import learning_rate
+
     report.say(f"{run} continues after step {step} of {recipe.steps}.")
+    before, world = Recipe.model_validate_json(state["recipe"]), state["world"]
+    if before.steps != recipe.steps:
+        report.say(
+            f"It was to have {before.steps} steps. The learning rate follows the schedule of {recipe.steps} from now "
+            f"on: {learning_rate(step, recipe):.3g} at this step, where the schedule before had "
+            f"{learning_rate(step, before):.3g}. A run of {recipe.steps} steps from the beginning would be another."
+        )
     if world != fabric.world_size:
         report.say(
             f"It was trained by {world} process(es) and is now by {fabric.world_size}: partners of mixup and "

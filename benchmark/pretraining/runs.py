@@ -59,6 +59,19 @@ def data_of(run: Path) -> dict[str, Any]:
     return found
 
 
+def frontend_of(run: Path) -> str:
+    """Return the front end of the log-mels that a run was trained on; nothing where its files do not say it."""
+    for name, key in ((CARD, "data"), (DATA, None)):
+        try:
+            found: Any = read_description(run / name)
+        except (OSError, ValueError):
+            continue
+        frontend = (found.get(key) if key else found) or {}
+        if isinstance(frontend, dict) and isinstance(frontend.get("frontend"), str):
+            return str(frontend["frontend"])
+    return ""
+
+
 def runs(home: Path) -> list[Run]:
     """Return the runs below the home, by name."""
     found = []

@@ -14,8 +14,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.encoders.outputs import call_encoder
 from benchmark.encoders.registry import resolve_one
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.sampling import Batch
-from benchmark.pretraining.data.shards import write_store
 from benchmark.pretraining.pretrain import Choices, make_fabric, pretrain
 from benchmark.pretraining.training import recipes
 from benchmark.pretraining.training.recipes import Recipe

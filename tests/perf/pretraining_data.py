@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.sampling import WITHIN_5_SECONDS, Sampler, stream
-from benchmark.pretraining.data.shards import FRAME_BYTES, write_store
+from benchmark.pretraining.data.shards import FRAME_BYTES
 from benchmark.pretraining.data.store import Store, open_store
 
 TRACK = 24_000  # frames: four minutes

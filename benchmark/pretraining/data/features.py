@@ -4,8 +4,9 @@ The front end is :mod:`benchmark.encoders.published.mule.frontend`: the decoding
 power), 96 bands, 100 frames a second, *before* any standardisation. It is kept as float16, so a value moves by at most
 2**-11 of itself (3e-8 near 0); a standardised slice of music moves by 3e-4 of its deviation (root mean square).
 
-Left out, by rule: files that cannot be decoded whole, and those shorter than 3 s. A file that vanishes or changes while
-it is read, or that the system cannot read, is no damage (a disk may have gone): it stops the run, which can be resumed.
+Left out, by rule: files that cannot be decoded whole, and those shorter than 3 s or what is asked for. A file that
+vanishes or changes while it is read, or that the system cannot read, is no damage (a disk may have gone): it stops the
+run, which can be resumed.
 """
 
 from __future__ import annotations
@@ -25,24 +26,56 @@ from benchmark.audio.reader import Decoded
 from benchmark.errors import UserError
 from benchmark.pretraining.data.shards import Row
 from benchmark.pretraining.data.sources import SourceTrack
+from benchmark.system.progress import Reporter
 
 #: Changes whenever the same samples would give other log-mels.
 FRONTEND_VERSION = 1
+NAME = "mule log-mel "
+VERSION_NAME = f"{NAME}{FRONTEND_VERSION}"
 RULE = AudioRule(16_000, 1, "mule")
 SHORTEST_SECONDS = 3.0
 
 
-def frontend_name() -> str:
-    """Return the front end's version with the libraries that shape its samples."""
-    return f"mule log-mel {FRONTEND_VERSION}; audio {pipeline_name()}"
+def frontend_name(shortest: float = SHORTEST_SECONDS) -> str:
+    """Return the front end's version with the libraries that shape its samples, and another limit than 3 s."""
+    limit = "" if shortest == SHORTEST_SECONDS else f"; from {shortest:g} s"
+    return f"{VERSION_NAME}; audio {pipeline_name()}{limit}"
 
 
-def features_of(tracks: list[SourceTrack], workers: int) -> Generator[tuple[Row, np.ndarray | None]]:
+def refuse_other_front_end(frontend: str, what: str, again: str, report: Reporter) -> None:
+    """See whether log-mels are those that an encoder of this version of the package computes; libraries may differ.
+
+    Args:
+        frontend: What :func:`frontend_name` was when they were made, or anything else for log-mels of other origin.
+        what: What is of this front end, for messages.
+        again: What to do.
+        report: Is told of other libraries.
+
+    Raises:
+        UserError: They are of another version of the front end.
+    """
+    version, _, rest = frontend.partition("; ")
+    if version.startswith(NAME) and version != VERSION_NAME:
+        raise UserError(
+            f"{what} is of the front end {version!r}, and encoders of this version of the package compute "
+            f"{VERSION_NAME!r}: {again}"
+        )
+    libraries = rest.partition("; from ")[0].removeprefix("audio ")
+    if version == VERSION_NAME and libraries != pipeline_name():
+        report.say(
+            f"{what} was made with {libraries}, and here is {pipeline_name()}: log-mels may differ in their last digits"
+        )
+
+
+def features_of(
+    tracks: list[SourceTrack], workers: int, shortest: float = SHORTEST_SECONDS
+) -> Generator[tuple[Row, np.ndarray | None]]:
     """Yield the row of each track with its log-mel, float16 [frames, 96], or ``None`` where it is left out.
 
     Args:
         tracks: The tracks; the answers keep their order.
         workers: Decoding processes; half as many threads compute log-mels, which cost less.
+        shortest: Seconds under which a track is left out.
 
     Raises:
         UserError: A file vanished or changed while it was read, or cannot be read.
@@ -53,7 +86,7 @@ def features_of(tracks: list[SourceTrack], workers: int) -> Generator[tuple[Row,
     with _one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="log-mel") as pool:
         try:
             for track, found in zip(tracks, decoded, strict=True):
-                flying.append(pool.submit(_feature, track, found))
+                flying.append(pool.submit(_feature, track, found, shortest))
                 del found  # its samples are the thread's now
                 if len(flying) > threads:
                     yield flying.popleft().result()
@@ -65,7 +98,7 @@ def features_of(tracks: list[SourceTrack], workers: int) -> Generator[tuple[Row,
             decoded.close()
 
 
-def _feature(track: SourceTrack, decoded: Decoded) -> tuple[Row, np.ndarray | None]:
+def _feature(track: SourceTrack, decoded: Decoded, shortest: float) -> tuple[Row, np.ndarray | None]:
     """Return a track's row and log-mel.
 
     Raises:
@@ -84,8 +117,8 @@ def _feature(track: SourceTrack, decoded: Decoded) -> tuple[Row, np.ndarray | No
         recovered = f" ({decoded.seconds_recovered:.1f} s decode)" if decoded.seconds_recovered else ""
         return replace(row, left_out=decoded.problem + recovered), None
     samples = audio.samples[0]
-    if len(samples) < SHORTEST_SECONDS * RULE.sample_rate:
-        return replace(row, left_out=f"shorter than {SHORTEST_SECONDS:g} s ({audio.seconds:.2f} s)"), None
+    if len(samples) < shortest * RULE.sample_rate:
+        return replace(row, left_out=f"shorter than {shortest:g} s ({audio.seconds:.2f} s)"), None
     features = log_mel_float16(samples)
     return replace(row, frames=len(features)), features
 

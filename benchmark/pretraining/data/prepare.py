@@ -19,20 +19,21 @@ from filelock import FileLock, Timeout
 
 from benchmark.audio.pool import NO_LIMIT
 from benchmark.errors import UserError
-from benchmark.pretraining.data.features import features_of, frontend_name
+from benchmark.pretraining.data.features import SHORTEST_SECONDS, features_of, frontend_name
+from benchmark.pretraining.data.finishing import finish, write_left_out
 from benchmark.pretraining.data.hashes import FileHashes
 from benchmark.pretraining.data.shards import (
     DESCRIPTION,
     FRAMES_PER_SECOND,
+    LEFT_OUT,
     Shard,
     ShardWriter,
     TornIndexError,
     digest_of,
-    finish,
+    finished,
     read_index,
     shard_name,
     write_index,
-    write_left_out,
 )
 from benchmark.pretraining.data.sources import Source, read_source
 from benchmark.system.files import content_hash
@@ -43,7 +44,10 @@ from benchmark.system.progress import Reporter, Silent
 if TYPE_CHECKING:
     from benchmark.pretraining.data.store import Store
 
-OURS = re.compile(r"shard-\d{5,}\.(f16|parquet)|store\.json|index\.npy|label_(starts|indices)\.npy|left_out\.csv|\..*")
+OURS = re.compile(
+    r"shard-\d{5,}\.(f16|parquet)|store\.json|index\.npy|label_(starts|indices)\.npy|left_out\.csv|"
+    r"tracks\.npy|\..*"
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Prepared:
     path: Path
     fingerprint: str
     tracks: int
+    pieces: int | None
     audio_seconds: float
     labels: int
     left_out: int
@@ -64,7 +69,8 @@ class Prepared:
         labels = f", {self.labels} labels" if self.labels else ""
         left_out = f"; {self.left_out} left out, see {self.path / 'left_out.csv'}" if self.left_out else ""
         made = f"{self.made} made now in {self.seconds:.0f} s" if self.made else "all of it was there"
-        return f"{self.path}: {self.tracks} tracks, {self.audio_seconds / 3600:.1f} hours{labels}; {made}{left_out}"
+        tracks = f"{self.tracks} tracks" + (f" in {self.pieces} pieces" if self.pieces is not None else "")
+        return f"{self.path}: {tracks}, {self.audio_seconds / 3600:.1f} hours{labels}; {made}{left_out}"
 
 
 def prepare(
@@ -74,6 +80,9 @@ def prepare(
     labels: Path | None = None,
     workers: int | None = None,
     redo: bool = False,
+    shortest: float = SHORTEST_SECONDS,
+    cut: float | None = None,
+    allow_left_out: int | None = None,
     report: Reporter | None = None,
 ) -> Prepared:
     """Make the store ``out`` from a folder of audio or a manifest, or continue where an earlier run stopped.
@@ -84,38 +93,68 @@ def prepare(
         labels: A label file.
         workers: Decoding processes; ``None`` for one a core, at most 8.
         redo: Where the source is not what the store was made from, make again what differs, and what lies behind it.
+        shortest: Seconds under which a track is left out: a crop of a training must fit.
+        cut: Seconds of the pieces that tracks are cut into, each of which is then drawn as a track is, for collections
+            of few long tracks; ``None`` leaves them whole. It may change without anything being made again.
+        allow_left_out: How many tracks may be left out; ``None`` for half of them.
         report: Progress and the summary.
 
     Raises:
-        UserError: The source cannot be used, it is not what the store was made from, no track is usable, a file
-            vanished or changed while it was read, the disk is full, or another process is at work. Finished shards are
-            kept.
+        UserError: The source cannot be used, it is not what the store was made from, no track is usable, more are left
+            out than may be, a file vanished or changed while it was read, the disk is full, or another process is at
+            work. Finished shards are kept.
     """
     report, started = report or Silent(), time.monotonic()
+    _refuse_seconds(shortest, cut)
     plan = read_source(source, labels, report)
+    frontend = frontend_name(shortest)
     with _alone(out):
         try:
-            kept, shards = _kept(plan, out, redo=redo)
+            kept, shards = _kept(plan, out, frontend, redo=redo)
         except OSError as error:
             raise UserError(f"cannot compare {out} with {source}: {error}", "Run the same command again") from None
-        store = _whole(plan, out, redo=redo) if kept == len(plan.tracks) else None
+        store = _whole(plan, out, cut, redo=redo) if kept == len(plan.tracks) else None
         if store is None:
             _unlink(out / DESCRIPTION)
             with _full_disk(out):
-                _make(plan, kept, shards, out, workers_of(workers), report)
-                finish(out, plan.labels)
-            store = _whole(plan, out, redo=False)
+                _make(plan, kept, shards, out, workers_of(workers), shortest, report)
+                _refuse_loss(plan, out, allow_left_out)
+                finish(out, plan.labels, cut)
+            store = _whole(plan, out, cut, redo=False)
             assert store is not None
         done = Prepared(
-            out, store.fingerprint, store.tracks, store.seconds_total, len(store.labels or ()), store.left_out,
-            len(plan.tracks) - kept, time.monotonic() - started,
+            out, store.fingerprint, store.whole_tracks, None if cut is None else store.tracks, store.seconds_total,
+            len(store.labels or ()), store.left_out, len(plan.tracks) - kept, time.monotonic() - started,
         )  # fmt: skip
     report.say(done.summary())
     return done
 
 
-def _whole(plan: Source, out: Path, *, redo: bool) -> Store | None:
-    """Return the finished store of all that is planned, if it is there and, for ``redo``, whole."""
+def _refuse_seconds(shortest: float, cut: float | None) -> None:
+    if not 0.02 <= shortest <= 3600:
+        raise UserError(f"--shortest {shortest:g} cannot be", "give seconds from 0.02, two frames, to 3600")
+    if cut is not None and not max(1.0, shortest) <= cut <= 1e6:
+        raise UserError(f"--cut {cut:g} cannot be", f"give seconds from {max(1.0, shortest):g} to 1000000")
+
+
+def _refuse_loss(plan: Source, out: Path, allowed: int | None) -> None:
+    """See whether more tracks are left out than may be; finished shards stay."""
+    rows = [row for shard in finished(out) for row in shard.rows if row.left_out]
+    limit = len(plan.tracks) // 2 if allowed is None else allowed
+    if len(rows) <= limit:
+        return
+    write_left_out(out, rows)
+    short = sum(row.left_out.startswith("shorter than") for row in rows)
+    advice = f"; {short} of them are short: --shortest SECONDS takes shorter ones" if short else ""
+    raise UserError(
+        f"{len(rows)} of the {len(plan.tracks)} tracks of {plan.path} would be left out, the first for being "
+        f"{rows[0].left_out}{advice}. {out / LEFT_OUT} has the reasons of all, and what was made is kept",
+        f"Mend them, or give --allow-left-out {len(rows)}",
+    )
+
+
+def _whole(plan: Source, out: Path, cut: float | None, *, redo: bool) -> Store | None:
+    """Return the finished store of all that is planned, if it is there, cut so and, for ``redo``, whole."""
     from benchmark.pretraining.data.store import open_store
 
     if not (out / DESCRIPTION).exists():
@@ -126,10 +165,11 @@ def _whole(plan: Source, out: Path, *, redo: bool) -> Store | None:
         if redo:
             return None
         raise
-    return store if store.tracks + store.left_out == len(plan.tracks) and store.labels == plan.labels else None
+    same = store.whole_tracks + store.left_out == len(plan.tracks) and store.labels == plan.labels
+    return store if same and store.cut_seconds == cut else None
 
 
-def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
+def _kept(plan: Source, out: Path, frontend: str, *, redo: bool) -> tuple[int, int]:
     """Return how many tracks of the plan lie in how many finished shards, after removing shards of another plan.
 
     Raises:
@@ -147,7 +187,7 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
         else:
             if shard is None:
                 break
-            problem = _difference(shard, plan, position, out, hashes)
+            problem = _difference(shard, plan, position, out, hashes, frontend)
         relabelled = shard is not None and not problem and _labels_differ(shard, plan, position, digest)
         if (problem or relabelled) and not redo:
             raise UserError(
@@ -174,12 +214,12 @@ def _kept(plan: Source, out: Path, *, redo: bool) -> tuple[int, int]:
     return sum(kept), len(kept)
 
 
-def _difference(shard: Shard, plan: Source, position: int, out: Path, hashes: FileHashes) -> str:
+def _difference(shard: Shard, plan: Source, position: int, out: Path, hashes: FileHashes, frontend: str) -> str:
     """Return in what a finished shard is not what the plan would make, labels aside; or nothing."""
     tracks = plan.tracks[position : position + len(shard.rows)]
     path = out / f"{shard.name}.f16"
-    if shard.frontend != frontend_name():
-        return f"its front end is {shard.frontend!r}, and this one is {frontend_name()!r}"
+    if shard.frontend != frontend:
+        return f"its front end is {shard.frontend!r}, and this one is {frontend!r}"
     if len(tracks) < len(shard.rows):
         return f"tracks were taken away, such as {shard.rows[len(tracks)].track_id!r}"
     for row, track in zip(shard.rows, tracks, strict=True):
@@ -203,7 +243,7 @@ def _labels_differ(shard: Shard, plan: Source, position: int, digest: str) -> bo
     )
 
 
-def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, report: Reporter) -> None:
+def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, shortest: float, report: Reporter) -> None:
     """Write the shards of all tracks behind the first ``kept``, which lie in so many shards."""
     tracks, started, heard = plan.tracks[kept:], time.monotonic(), 0.0
     if not tracks:
@@ -212,8 +252,8 @@ def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, report:
         report.say(NO_LIMIT)
     with (
         report.stage("prepare", len(plan.tracks), "tracks") as advance,
-        ShardWriter(out, shards, frontend_name(), plan.labels) as writer,
-        closing(features_of(tracks, workers)) as features,
+        ShardWriter(out, shards, frontend_name(shortest), plan.labels) as writer,
+        closing(features_of(tracks, workers, shortest)) as features,
     ):
         for done, (row, frames) in enumerate(features, start=kept + 1):
             if frames is None:
@@ -229,7 +269,7 @@ def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, report:
         raise UserError(
             f"none of the {len(plan.tracks)} tracks of {plan.path} can be used, so there is no store; the first is "
             f"{left_out[0].left_out}",
-            f"see the reasons in {out / 'left_out.csv'}, and mend the files or name others",
+            f"see the reasons in {out / LEFT_OUT}, and mend the files or name others",
         )
 
 

@@ -58,7 +58,9 @@ class Batch:
         rows: Rows of the store, int64 [B].
         first: Log-mels [B, 96, frames], float32 and contiguous, or as the store gives them (float16).
         second: The other crop of each positive pair, of the same kind; ``None`` without pairs.
-        labels: float32 [B, labels]; ``None`` where they are not asked for.
+        labels: float32 [B, labels], NaN where one is not known; ``None`` where they are not asked for.
+        tracks: Number of the track of each row, int64 [B]: two pieces of one track share it; ``None`` for the rows.
+        masked: Whether labels of the store, if not of this batch, are not known: the same on all processes.
     """
 
     step: int
@@ -66,6 +68,8 @@ class Batch:
     first: np.ndarray
     second: np.ndarray | None
     labels: np.ndarray | None
+    tracks: np.ndarray | None = None
+    masked: bool = False
 
 
 class Sampler:
@@ -119,7 +123,7 @@ class Sampler:
             raise UserError(
                 f"the store {store.path} has {store.tracks} tracks, fewer than the batch of {batch}: the same tracks "
                 "would meet in every batch",
-                "Prepare more audio, or choose a smaller batch",
+                "Prepare more audio, choose a smaller batch, or cut long tracks: bench pretrain prepare --cut SECONDS",
             )
         row, shortest = store.shortest()
         if shortest < frames:
@@ -176,10 +180,11 @@ class Sampler:
         """
         rows, first, second = self.places(step)
         labels = self._store.label_rows(rows) if self._labels else None
+        tracks, masked = self._store.track_numbers(rows), self._labels and self._store.has_unknown_labels
         if second is None:
-            return Batch(step, rows, self._crops(rows, first), None, labels)
+            return Batch(step, rows, self._crops(rows, first), None, labels, tracks, masked)
         both = self._crops(np.concatenate([rows, rows]), np.concatenate([first, second]))
-        return Batch(step, rows, both[: len(rows)], both[len(rows) :], labels)
+        return Batch(step, rows, both[: len(rows)], both[len(rows) :], labels, tracks, masked)
 
     def _crops(self, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
         crops = self._store.crops(rows, starts, self._frames)

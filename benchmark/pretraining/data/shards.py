@@ -7,6 +7,8 @@
     it was not finished.
 ``index.npy``, ``label_starts.npy``, ``label_indices.npy``
     Of all tracks: shard, frames, offset (16 bytes a track); labels as compressed sparse rows.
+``tracks.npy``
+    Where tracks are cut: the number of the track of each piece. The other arrays are of pieces then.
 ``left_out.csv``, ``store.json``
     What was left out and why; and the whole, with digests. A store without ``store.json`` is not finished.
 
@@ -15,13 +17,11 @@ Every file is written under a temporary name, synced to the disk and renamed.
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -31,19 +31,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field
 
-from benchmark.errors import UserError
 from benchmark.pretraining.data.hashes import FileHashes
 from results.files import replace_file
-from results.markdown import csv_cell
 from results.parquet import read_table
 
 FORMAT = 1
+#: The format of a store that an older version would misread: it has pieces of tracks, or labels that are not known.
+NEWER_FORMAT = 2
 BANDS = 96
 FRAMES_PER_SECOND = 100
 FRAME_BYTES = 2 * BANDS
 SHARD_BYTES = 512 * 2**20
 INDEX = np.dtype([("shard", "<u4"), ("frames", "<u4"), ("offset", "<u8")])
 ARRAYS = ("index.npy", "label_starts.npy", "label_indices.npy")
+TRACKS = "tracks.npy"
 DESCRIPTION, LEFT_OUT = "store.json", "left_out.csv"
 
 
@@ -94,7 +95,7 @@ class ShardCard(BaseModel):
 
 
 class StoreCard(BaseModel):
-    """``store.json``."""
+    """``store.json``. ``tracks`` are the rows of the index: pieces of ``whole_tracks`` where these were cut."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -109,10 +110,13 @@ class StoreCard(BaseModel):
     arrays: dict[Annotated[str, Field(pattern=r"^[a-z_]+\.npy$")], str]
     shards: tuple[ShardCard, ...]
     fingerprint: str
+    cut_seconds: float | None = None
+    whole_tracks: int | None = None
 
     def expected_fingerprint(self) -> str:
         """Return the sha256 of all that the store says but its fingerprint."""
-        return digest_of(self.model_dump(mode="json", exclude={"fingerprint"}))
+        newer = set() if self.cut_seconds is not None else {"cut_seconds", "whole_tracks"}
+        return digest_of(self.model_dump(mode="json", exclude={"fingerprint", *newer}))
 
 
 class ShardWriter:
@@ -238,92 +242,6 @@ def _digest(shard: Shard) -> str:
     return digest_of({**vars(shard), "rows": [astuple(row) for row in shard.rows]})
 
 
-def finish(folder: Path, labels: Sequence[str] | None) -> StoreCard:
-    """Write index, labels, list of what was left out, and ``store.json``, from the shards in ``folder``.
-
-    Raises:
-        OSError: The disk is full or not writable.
-        TornIndexError: A shard's Parquet file is damaged.
-    """
-    parts, counts, indices, cards = [], [np.zeros(1, "<i8")], [], []
-    left_out: list[Row] = []
-    frontend, ids = "", hashlib.sha256()
-    for number, shard in enumerate(finished(folder)):
-        held = [row for row in shard.rows if not row.left_out]
-        left_out += [row for row in shard.rows if row.left_out]
-        parts.append(np.array([(number, row.frames, row.offset) for row in held], INDEX))
-        counts.append(np.array([len(row.labels) for row in held], "<i8"))
-        indices.append(np.array([place for row in held for place in row.labels], "<i4"))
-        cards.append(ShardCard(name=shard.name, tracks=len(held), frames=shard.frames, sha256=shard.sha256))
-        for row in held:
-            ids.update(row.track_id.encode() + b"\0")
-        frontend = shard.frontend
-    arrays = {"index.npy": np.concatenate(parts)}
-    if labels is not None:
-        arrays["label_starts.npy"] = np.cumsum(np.concatenate(counts), dtype="<i8")
-        arrays["label_indices.npy"] = np.concatenate(indices)
-    digests = {name: _save(folder / name, array) for name, array in arrays.items()}
-    write_left_out(folder, left_out)
-    card = StoreCard(
-        format=FORMAT,
-        frontend=frontend,
-        bands=BANDS,
-        tracks=sum(shard.tracks for shard in cards),
-        frames=sum(shard.frames for shard in cards),
-        left_out=len(left_out),
-        labels=None if labels is None else tuple(labels),
-        ids=ids.hexdigest(),
-        arrays=digests,
-        shards=tuple(cards),
-        fingerprint="",
-    )
-    card = card.model_copy(update={"fingerprint": card.expected_fingerprint()})
-    replace_file(folder / DESCRIPTION, (card.model_dump_json(indent=1) + "\n").encode())
-    return card
-
-
-def write_left_out(folder: Path, rows: Iterable[Row]) -> None:
-    """Write ``left_out.csv``: the tracks that the store does not have, and why."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(
-        [["track", "reason"], *([csv_cell(row.track_id), csv_cell(row.left_out or "")] for row in rows)]
-    )
-    replace_file(folder / LEFT_OUT, text.getvalue().encode())
-
-
-def write_store(
-    folder: Path,
-    tracks: Iterable[tuple[str, np.ndarray]],
-    labels: Mapping[str, Sequence[str]] | None = None,
-    frontend: str = "given",
-) -> StoreCard:
-    """Write a store of log-mels that are there already, without audio.
-
-    Args:
-        folder: The new store.
-        tracks: Ids and float16 [frames, 96], one at a time in memory.
-        labels: The labels of each id.
-        frontend: What the log-mels are.
-
-    Raises:
-        UserError: There is a store already, or there are no tracks.
-        OSError: The disk is full or not writable.
-    """
-    if next(finished(folder), None) is not None:
-        raise UserError(f"{folder} holds shards already", "choose another folder")
-    names = None if labels is None else sorted({label for own in labels.values() for label in own})
-    places = {name: place for place, name in enumerate(names or ())}
-    folder.mkdir(parents=True, exist_ok=True)
-    with ShardWriter(folder, 0, frontend, names) as writer:
-        for track_id, features in tracks:
-            own = sorted(places[label] for label in labels[track_id]) if labels is not None else ()
-            writer.add(Row(track_id, "", 0, 0, "", 0, len(features), tuple(own), ""), features)
-        writer.close(last=True)
-    if next(finished(folder), None) is None:
-        raise UserError("no tracks, so there is no store to write", "name a source with audio files")
-    return finish(folder, names)
-
-
 def finished(folder: Path, first: int = 0) -> Iterator[Shard]:
     """Yield the finished shards in order, from number ``first`` to the first that is missing.
 
@@ -363,12 +281,3 @@ def _columns() -> dict[str, pa.DataType]:
         "labels": pa.list_(pa.int32()),
         "left_out": pa.string(),
     }
-
-
-def _save(path: Path, array: np.ndarray) -> str:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    replace_file(path, buffer.getbuffer())
-    sha256 = hashlib.sha256(buffer.getbuffer()).hexdigest()
-    FileHashes(path.parent).add(path, sha256)
-    return sha256

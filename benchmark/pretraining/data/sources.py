@@ -1,7 +1,8 @@
 """What is to be prepared: a folder of audio or a manifest, and labels. Nothing is left aside without a word.
 
 A manifest is a CSV with the columns ``track_id``, ``path`` (relative to the manifest) and optionally ``labels``; a
-label file has ``track_id`` and ``labels``. Labels of a track are separated by ``|``; an empty cell is a track without.
+label file has ``track_id`` and ``labels``. Labels of a track are separated by ``|``. ``-`` is a track that has none of
+them; an empty cell is a track whose labels nobody knows, and ``?rock`` says so of one label: the loss leaves them out.
 """
 
 from __future__ import annotations
@@ -13,16 +14,24 @@ from typing import NamedTuple
 
 from benchmark.audio.folders import files_below
 from benchmark.errors import UserError
+from benchmark.pretraining.data.label_rows import UNKNOWN_MARK, codes_of, names_of
 from benchmark.system.progress import Reporter
 from results.markdown import folded
 from tasks.files import AUDIO_SUFFIXES, refuse_no_file
 
 SEPARATOR = "|"
+NO_LABEL = "-"
+#: What tables of numbers write where they know nothing: no name of a label.
+ABSENT = ("nan", "null", "<na>")
 SHOWN = 20
 
 
 class SourceTrack(NamedTuple):
-    """A track to prepare: its id, its file, how the source names that file, and its labels as indices."""
+    """A track to prepare: its id, its file, how the source names that file, and its labels.
+
+    ``labels`` are their numbers, as :mod:`benchmark.pretraining.data.label_rows` writes them: a label that is not known
+    as its complement, ``~number``, and :data:`~benchmark.pretraining.data.label_rows.ALL_UNKNOWN` where none is known.
+    """
 
     track_id: str
     path: Path
@@ -50,7 +59,7 @@ def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
         UserError: There is no such source, it has no tracks, a row cannot be used (file and line are named), or a track
             is not in the label file.
     """
-    given: dict[str, tuple[str, ...]] | None = None
+    given: dict[str, tuple[str, ...] | None] | None = None
     if source.is_dir():
         named = _of_folder(source, report)
     elif source.is_file():
@@ -63,28 +72,34 @@ def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
         given = _matching(read_labels(labels), labels, source, named, report)
     for track_id in named:
         _refuse_unwritable_name(track_id, source)
-    names = None if given is None else tuple(sorted({label for found in given.values() for label in found}))
+    names = None if given is None else names_of(given.values())
     if names == ():
         raise UserError(f"{labels or source}: the column 'labels' names no label at all", "leave it out, or fill it")
-    places = {name: place for place, name in enumerate(names or ())}
-    own: Mapping[str, Sequence[str]] = given or {}
+    numbers = {name: number for number, name in enumerate(names or ())}
+    own: Mapping[str, Sequence[str] | None] = given or {}
+    unknown = sum(cell is None for cell in own.values())
+    if unknown:
+        report.say(
+            f"{labels or source}: the labels of {unknown} of {len(own)} tracks are empty, so they are not known, and a "
+            f"supervised training leaves them out of its loss. Write {NO_LABEL} where a track has none of them"
+        )
     return Source(
         source,
         [
-            SourceTrack(track_id, path, name, tuple(sorted(places[label] for label in own.get(track_id, ()))))
+            SourceTrack(track_id, path, name, codes_of(own.get(track_id, ()), numbers))
             for track_id, (path, name) in sorted(named.items())
         ],
         names,
     )
 
 
-def read_labels(path: Path) -> dict[str, tuple[str, ...]]:
-    """Return the labels of each track of a label file.
+def read_labels(path: Path) -> dict[str, tuple[str, ...] | None]:
+    """Return the labels of each track of a label file; ``None`` where they are not known.
 
     Raises:
         UserError: It is missing, no CSV with the columns ``track_id`` and ``labels``, or has rows that cannot be used.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, tuple[str, ...] | None] = {}
     problems: list[str] = []
     for line, row in _rows(path, ("track_id", "labels"), ()):
         problem = _problem_of_id(row["track_id"], found)
@@ -115,9 +130,9 @@ def _of_folder(folder: Path, report: Reporter) -> dict[str, tuple[Path, str]]:
     return found
 
 
-def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tuple[str, ...]] | None]:
+def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tuple[str, ...] | None] | None]:
     found: dict[str, tuple[Path, str]] = {}
-    labels: dict[str, tuple[str, ...]] = {}
+    labels: dict[str, tuple[str, ...] | None] = {}
     problems: list[str] = []
     labelled = False
     for line, row in _rows(path, ("track_id", "path"), ("labels",)):
@@ -140,20 +155,20 @@ def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tup
 
 
 def _matching(
-    given: dict[str, tuple[str, ...]],
+    given: dict[str, tuple[str, ...] | None],
     labels: Path,
     source: Path,
     named: Mapping[str, object],
     report: Reporter,
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, tuple[str, ...] | None]:
     """Return the labels of the source's tracks alone; each must have its row."""
     without = sorted(track_id for track_id in named if track_id not in given)
     if without:
         raise UserError(
             f"{labels} does not match {source}: {len(without)} of its {len(named)} tracks have no row there "
             f"({_some(without)}), while it names {len(given)} ids such as {_some(list(given)[:3])}",
-            "Write the same texts as ids in both: in a folder they are paths relative to it. A track without labels "
-            "has a row with an empty cell",
+            "Write the same texts as ids in both: in a folder they are paths relative to it. A track whose labels are "
+            "not known has a row with an empty cell",
         )
     surplus = [track_id for track_id in given if track_id not in named]
     if surplus:
@@ -212,15 +227,26 @@ def _problem_of_id(track_id: str, found: Mapping[str, object]) -> str:
     return f"the track_id {track_id!r} is there twice" if track_id in found else ""
 
 
-def _labels(cell: str) -> tuple[tuple[str, ...], str]:
-    """Return the labels of a cell, and what is wrong with it."""
+def _labels(cell: str) -> tuple[tuple[str, ...] | None, str]:
+    """Return the labels of a cell, ``None`` where they are not known, and what is wrong with it."""
     if not cell:
+        return None, ""
+    if cell == NO_LABEL:
         return (), ""
-    found = tuple(label.strip() for label in cell.split(SEPARATOR))
-    if "" in found:
-        return found, f"an empty label in {cell!r}"
-    twice = [label for label in found if found.count(label) > 1]
-    return found, f"the label {twice[0]!r} is there twice" if twice else ""
+    labels = tuple(
+        UNKNOWN_MARK + label[1:].strip() if label.startswith(UNKNOWN_MARK) else label
+        for label in (part.strip() for part in cell.split(SEPARATOR))
+    )
+    names = [label.removeprefix(UNKNOWN_MARK) for label in labels]
+    if "" in names:
+        return labels, f"an empty label in {cell!r}"
+    if NO_LABEL in names:
+        return labels, f"{NO_LABEL} stands for no label, and {cell!r} has others too"
+    absent = [name for name in names if name.lower() in ABSENT]
+    if absent:
+        return labels, f"the label {absent[0]!r}: leave the cell empty where labels are not known"
+    twice = [name for name in names if names.count(name) > 1]
+    return labels, f"the label {twice[0]!r} is there twice" if twice else ""
 
 
 def _refuse_unwritable_name(track_id: str, source: Path) -> None:

@@ -23,6 +23,7 @@ from pydantic import ValidationError
 
 from benchmark.errors import UserError
 from benchmark.pretraining.data.hashes import FileHashes
+from benchmark.pretraining.data.label_rows import dense, has_unknown
 from benchmark.pretraining.data.shard_readers import MappedShards, RemoteShards, ShardReader
 from benchmark.pretraining.data.shards import (
     ARRAYS,
@@ -32,6 +33,8 @@ from benchmark.pretraining.data.shards import (
     FRAME_BYTES,
     FRAMES_PER_SECOND,
     INDEX,
+    NEWER_FORMAT,
+    TRACKS,
     StoreCard,
 )
 from benchmark.system.extras import install_command
@@ -46,6 +49,7 @@ Check = Literal["changed", "all"]
 AGAIN = "make it again with bench pretrain prepare"
 REMOTE_FOLDER = "pretraining-index"
 BLOCK = 2**24
+FORMATS = (FORMAT, NEWER_FORMAT)
 
 
 class Store:
@@ -54,7 +58,10 @@ class Store:
     Attributes:
         path: Its folder or address.
         fingerprint: The sha256 of its contents: front end, labels, tracks and the digests of all shards.
-        tracks: Tracks, numbered from 0: the rows.
+        tracks: Tracks, numbered from 0: the rows. Where tracks were cut, their pieces.
+        whole_tracks: Tracks before they were cut.
+        cut_seconds: About how long the pieces are; ``None`` where tracks are whole.
+        has_unknown_labels: Whether some label of some track is not known.
         left_out: Tracks of the source that it does not have.
         frames_total: Frames of all tracks.
         seconds_total: Their seconds, at 100 frames a second.
@@ -72,13 +79,18 @@ class Store:
         index: np.ndarray,
         label_rows: tuple[np.ndarray, np.ndarray] | None,
         reader: ShardReader,
+        track_numbers: np.ndarray | None = None,
     ) -> None:
         self.path, self.fingerprint, self.frontend = path, card.fingerprint, card.frontend
         self.tracks, self.left_out, self.labels = card.tracks, card.left_out, card.labels
         self.frames_total = card.frames
         self.seconds_total = card.frames / FRAMES_PER_SECOND
         self._shard_names = tuple(shard.name for shard in card.shards)
+        self.cut_seconds = card.cut_seconds
+        self.whole_tracks = card.tracks if card.whole_tracks is None else card.whole_tracks
         self._index, self._label_rows, self._reader = index, label_rows, reader
+        self._track_numbers = track_numbers
+        self.has_unknown_labels = label_rows is not None and card.format == NEWER_FORMAT and has_unknown(label_rows[1])
 
     def frames(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of tracks, int64 [n], of ``rows`` int64 [n]."""
@@ -91,21 +103,19 @@ class Store:
         return row, int(frames[row])
 
     def label_rows(self, rows: np.ndarray) -> np.ndarray:
-        """Return float32 [n, labels] of zeros and ones, of ``rows`` int64 [n].
+        """Return float32 [n, labels] of ``rows`` int64 [n]: zeros and ones, and NaN where a label is not known.
 
         Raises:
             ValueError: The store has no labels.
         """
         if self._label_rows is None or self.labels is None:
             raise ValueError(f"the store {self.path} has no labels")
-        starts, indices = self._label_rows
-        rows = np.asarray(rows)
-        first = starts[rows]
-        counts = starts[rows + 1] - first
-        within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        found = np.zeros((len(rows), len(self.labels)), np.float32)
-        found[np.repeat(np.arange(len(rows)), counts), indices[np.repeat(first, counts) + within]] = 1
-        return found
+        starts, codes = self._label_rows
+        return dense(starts, codes, rows, len(self.labels))
+
+    def track_numbers(self, rows: np.ndarray) -> np.ndarray:
+        """Return the number of the track of each of ``rows`` int64 [n]: pieces of one track share it."""
+        return np.asarray(rows if self._track_numbers is None else self._track_numbers[rows]).astype(np.int64)
 
     def crops(self, rows: np.ndarray, starts: np.ndarray, frames: int, out: np.ndarray | None = None) -> np.ndarray:
         """Return crops of tracks, as they are stored: log10(1 + 10000 * mel power), not standardised.
@@ -159,7 +169,9 @@ class Store:
                 ) from None
             held = table.filter(pa.compute.equal(table.column("left_out"), ""))
             offsets = held.column("offset").to_numpy()
-            found.append(held.column("track_id")[int(np.searchsorted(offsets, place["offset"]))].as_py())
+            found.append(
+                held.column("track_id")[int(np.searchsorted(offsets, place["offset"], side="right")) - 1].as_py()
+            )
         return found
 
 
@@ -282,15 +294,18 @@ def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Sto
         index, *label_rows = (
             np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS if name in card.arrays
         )
+        numbers = np.load(folder / TRACKS, mmap_mode="r", allow_pickle=False) if TRACKS in card.arrays else None
     except (ValueError, TaskError) as error:
         raise UserError(f"the index of the store {path} cannot be read ({error})", AGAIN) from None
     expected = 0 if card.labels is None else 2
     sound = len(label_rows) == expected and index.dtype == INDEX and len(index) == card.tracks
     if sound and label_rows:
         sound = len(label_rows[0]) == card.tracks + 1 and label_rows[0][-1] == len(label_rows[1])
+    if (numbers is not None) != (card.cut_seconds is not None) or (numbers is not None and len(numbers) != card.tracks):
+        sound = False
     if not sound:
         raise UserError(f"the index of the store {path} does not belong to its {DESCRIPTION}", AGAIN)
-    return Store(path, card, index, (label_rows[0], label_rows[1]) if label_rows else None, reader)
+    return Store(path, card, index, (label_rows[0], label_rows[1]) if label_rows else None, reader, numbers)
 
 
 def _card(path: str, content: bytes) -> StoreCard:
@@ -298,12 +313,12 @@ def _card(path: str, content: bytes) -> StoreCard:
         card = StoreCard.model_validate_json(content)
     except ValidationError as error:
         version = _version(content)
-        if version not in (None, FORMAT):
+        if version not in (None, *FORMATS):
             raise _other_version(path, version) from None
         first = error.errors(include_url=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "content"
         raise UserError(f"{path}/{DESCRIPTION} is torn ({field}: {first['msg']})", AGAIN) from None
-    if card.format != FORMAT:
+    if card.format not in FORMATS:
         raise _other_version(path, card.format)
     if card.fingerprint != card.expected_fingerprint():
         raise UserError(
@@ -329,7 +344,8 @@ def _version(content: bytes) -> Any:
 
 def _other_version(path: str, version: Any) -> UserError:
     return UserError(
-        f"the store {path} has the format {version!r}, and this version of the package reads {FORMAT}",
+        f"the store {path} has the format {version!r}, and this version of the package reads {FORMATS[0]} "
+        f"and {FORMATS[1]}",
         AGAIN,
     )
 

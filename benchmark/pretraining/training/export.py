@@ -7,7 +7,6 @@ import json
 import subprocess
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,11 @@ from benchmark.encoders.published.mule.convert import load as load_network
 from benchmark.encoders.published.mule.convert import save as save_network
 from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.errors import UserError
-from benchmark.pretraining.runs import CARD, WEIGHTS, data_of
+from benchmark.pretraining.runs import CARD, WEIGHTS, data_of, folder_of
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.heads import NETWORKS
 from results.files import replace_file
+from tasks.files import expanded, resolved
 
 
 def weights_digest(network: SlowFastNFNet) -> str:
@@ -57,6 +57,8 @@ def network_of(state: Mapping[str, Any]) -> SlowFastNFNet:
 def export(run: Path) -> Path:
     """Write the network of the last checkpoint and its card; return the path of the weights.
 
+    Two runs of equal weights, recipe, data and machine write equal bytes: no file says when it was written.
+
     Raises:
         UserError: There is no checkpoint, or nothing can be written.
     """
@@ -81,7 +83,6 @@ def export(run: Path) -> Path:
             "commit": commit(),
             "torch": torch.__version__,
         },
-        "exported": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     try:
         save_network(network, run / WEIGHTS, {"step": str(state["step"]), "licence": recipe.licence})
@@ -105,6 +106,27 @@ def commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return found.stdout.strip() or None
+
+
+def initial_network(given: str, home: Path) -> tuple[SlowFastNFNet, str]:
+    """Return the network that a run is to begin with, and a name for it without a machine's path.
+
+    Args:
+        given: A run, ``RUN@STEP``, or a file of weights that :func:`export` or a conversion wrote.
+        home: The data home, below which runs may lie.
+
+    Raises:
+        UserError: It is none of them.
+    """
+    path = expanded(given)
+    if path.is_file():
+        return load_network(path), path.name
+    target, at, which = given.rpartition("@")
+    if path.exists() or not at:
+        target, which = given, ""
+    folder = folder_of(target, home)
+    network, step = read_run(folder, which or None)
+    return network, resolved(folder).name + (f"@{step}" if step is not None else "")
 
 
 def read_run(folder: Path, which: str | None) -> tuple[SlowFastNFNet, int | None]:

@@ -7,6 +7,7 @@ two views of a SimCLR batch draw their partners and gains independently.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -27,19 +28,42 @@ class Gather(Protocol):
         """Map rows [N, D] to [W * N, D], those of process r from row r * N on."""
 
 
-def supervised_loss(logits: Tensor, labels: Tensor) -> Tensor:
+def supervised_loss(logits: Tensor, labels: Tensor, scale: Tensor | None = None) -> Tensor:
     """Return the binary cross-entropy of sigmoids, the mean over N examples and K labels, in float32 at least.
 
     Args:
         logits: [N, K].
         labels: [N, K] in [0, 1]; soft where mixup mixed them.
+        scale: With it labels may be NaN, where they are not known: these add 0, and the mean is multiplied by it, so
+            that with :func:`share_known` it is the mean over the known ones. ``None`` takes all for known.
     """
     dtype = torch.promote_types(logits.dtype, torch.float32)
-    return functional.binary_cross_entropy_with_logits(logits.to(dtype), labels.to(dtype))
+    if scale is None:
+        return functional.binary_cross_entropy_with_logits(logits.to(dtype), labels.to(dtype))
+    known = ~torch.isnan(labels)
+    targets = torch.where(known, labels, 0.0).to(dtype)
+    each = functional.binary_cross_entropy_with_logits(logits.to(dtype), targets, reduction="none")
+    return torch.where(known, each, 0.0).mean() * scale
+
+
+def share_known(labels: Tensor, mean: Callable[[Tensor], Tensor] = lambda value: value) -> Tensor:
+    """Return one over the share of ``labels`` [N, K] that is not NaN, and 0 where none is known.
+
+    Args:
+        labels: Those of this process.
+        mean: Takes the mean over processes, so that all have the scale of the joint batch.
+    """
+    share = mean((~torch.isnan(labels)).to(torch.float32).mean())
+    return torch.where(share > 0, 1 / share.clamp_min(torch.finfo(torch.float32).tiny), 0.0)
 
 
 def nt_xent(
-    first: Tensor, second: Tensor, temperature: float = TEMPERATURE, gather: Gather | None = None, rank: int = 0
+    first: Tensor,
+    second: Tensor,
+    temperature: float = TEMPERATURE,
+    gather: Gather | None = None,
+    rank: int = 0,
+    tracks: Tensor | None = None,
 ) -> Tensor:
     """Return the normalised temperature-scaled cross-entropy of pairs, the mean over this process's 2N anchors.
 
@@ -55,6 +79,8 @@ def nt_xent(
         temperature: Divides the cosines.
         gather: See :func:`benchmark.pretraining.training.distributed.all_gather`; ``None`` for one process.
         rank: Index of this process among those that ``gather`` joins.
+        tracks: int64 [W * N], the number of the track of each pair of all processes: pairs of the anchor's own track
+            are no negatives then. ``None`` leaves them negatives, as the paper does.
 
     Raises:
         ValueError: The views differ in shape, or are no rows.
@@ -71,6 +97,9 @@ def nt_xent(
     own = torch.arange(count, device=first.device) + rank * count
     itself, positive = torch.cat([own, own + total]), torch.cat([own + total, own])
     mask = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, itself[:, None], True)
+    if tracks is not None:
+        both = tracks.to(first.device).repeat(2)
+        mask |= (both[itself, None] == both).scatter_(1, positive[:, None], False)
     return functional.cross_entropy(logits.masked_fill(mask, -torch.inf), positive)
 
 

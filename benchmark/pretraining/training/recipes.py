@@ -20,6 +20,8 @@ from tasks.spelling import did_you_mean
 
 #: What may be changed when a run is resumed: nothing that decides the weights.
 FREE_TO_CHANGE = frozenset({"title", "log_every", "checkpoint_every", "keep_every", "licence"})
+#: Options of the command line that are no keys of a recipe.
+OPTIONS = ("data", "device", "home", "init", "log", "out", "probe_every", "probe_task", "probe_trials", "data_root")
 
 
 class Recipe(BaseModel):
@@ -56,6 +58,8 @@ class Recipe(BaseModel):
     #: within: two crops whose centres are less than pair_seconds apart; clip: any two of one clip of pair_seconds.
     pairs: Literal["within", "clip"] = "within"
     pair_seconds: float = Field(5.0, gt=0)
+    #: Other pairs of an anchor's own track, which a batch may hold: negatives, as in the paper, or masked.
+    same_track: Literal["negatives", "masked"] = "negatives"
     mixup: bool = True
     mixup_alpha: float = Field(5.0, gt=0)
     mixup_beta: float = Field(2.0, gt=0)
@@ -135,6 +139,8 @@ def _read(recipe: str) -> dict[str, Any]:
 
 def _refuse_unknown(keys: Iterable[str], where: str) -> None:
     for key in keys:
+        if key in OPTIONS:
+            raise UserError(f"{where}: {key} is no key of a recipe but an option: --{key.replace('_', '-')} VALUE")
         if key not in Recipe.model_fields:
             hint = did_you_mean(key, Recipe.model_fields, "choose another:")
             raise UserError(
@@ -150,6 +156,7 @@ def as_toml(recipe: Recipe) -> str:
 
 
 def differences(before: Recipe, now: Recipe) -> list[str]:
-    """Return what a resumed run may not change and does, as ``key: before -> now``."""
+    """Return what a resumed run may not change and does, as ``key: before -> now``; it may be longer than before."""
     old, new = before.model_dump(), now.model_dump()
-    return [f"{key}: {old[key]} -> {new[key]}" for key in old if key not in FREE_TO_CHANGE and old[key] != new[key]]
+    free = FREE_TO_CHANGE | ({"steps"} if now.steps > before.steps else frozenset())
+    return [f"{key}: {old[key]} -> {new[key]}" for key in old if key not in free and old[key] != new[key]]

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,14 @@ import torch
 from torch import Tensor
 
 from benchmark.encoders.published.mule.network import SlowFastNFNet
+from benchmark.errors import UserError
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import Watch, spread
 from benchmark.pretraining.training.distributed import accumulated_gradients, all_gather, cached_gradients
 from benchmark.pretraining.training.heads import NETWORKS, Pretrainer, Projector, checkpoint_activations
 from benchmark.pretraining.training.logs import Log
-from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, supervised_loss
+from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, share_known, supervised_loss
 from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.progress import Reporter
 
@@ -99,6 +101,19 @@ class Trainer:
         self._module, self._optimizer = fabric.setup(module, self.optimizer)
         self.model.train()
 
+    def begin_with(self, network: SlowFastNFNet) -> None:
+        """Take the weights of another network; the head stays as it was drawn.
+
+        Raises:
+            UserError: It is of another kind.
+        """
+        try:
+            self.model.network.load_state_dict(network.state_dict())
+        except RuntimeError as error:
+            raise UserError(
+                f"--init is of another network than {self.recipe.network}: {str(error).splitlines()[-1].strip()}"
+            ) from None
+
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
         """Return the mixed log-mels on the device, of pairs the first views and then the second, and mixed labels."""
         rng = np.random.default_rng([self.recipe.seed, batch.step, self.fabric.global_rank])
@@ -126,30 +141,42 @@ class Trainer:
             return self._module(part)
 
         if self.recipe.objective == "simclr":
-            loss, rows = self._contrast(inputs, chunk, forward)
+            loss, rows = self._contrast(inputs, chunk, forward, self._tracks(batch))
         else:
             assert labels is not None
+            scale = share_known(labels, self._mean) if batch.masked else None
             loss, rows = accumulated_gradients(
-                inputs, labels, chunk, forward, self._supervised, self.fabric.backward, self._unsynchronised
-            )
+                inputs, labels, chunk, forward, partial(self._supervised, scale=scale), self.fabric.backward,
+                self._unsynchronised,
+            )  # fmt: skip
         limit = self.recipe.clip_norm or math.inf
         gradient = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         return Outcome(float(self._mean(loss)), float(gradient), self.model.parts(rows)[0])
 
-    def _contrast(self, inputs: Tensor, chunk: int, forward: Callable[[int, Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+    def _contrast(
+        self, inputs: Tensor, chunk: int, forward: Callable[[int, Tensor], Tensor], tracks: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        loss_of = partial(self._pairwise, tracks=tracks)
         if chunk < len(inputs):
-            return cached_gradients(inputs, chunk, forward, self._pairwise, self.fabric.backward, self._unsynchronised)
+            return cached_gradients(inputs, chunk, forward, loss_of, self.fabric.backward, self._unsynchronised)
         rows = forward(0, inputs)
-        loss = self._pairwise(rows)
+        loss = loss_of(rows)
         self.fabric.backward(loss)
         return loss.detach(), rows.detach()
 
-    def _pairwise(self, rows: Tensor) -> Tensor:
-        first, second = self.model.parts(rows)[1].chunk(2)
-        return nt_xent(first, second, self.recipe.temperature, all_gather, self.fabric.global_rank)
+    def _tracks(self, batch: Batch) -> Tensor | None:
+        """Return the numbers of the tracks of all processes, where those of one track are no negatives."""
+        if self.recipe.same_track == "negatives":
+            return None
+        tracks = batch.rows if batch.tracks is None else batch.tracks
+        return all_gather(torch.from_numpy(tracks).to(self.fabric.device))
 
-    def _supervised(self, rows: Tensor, labels: Tensor) -> Tensor:
-        return supervised_loss(self.model.parts(rows)[1], labels)
+    def _pairwise(self, rows: Tensor, tracks: Tensor | None) -> Tensor:
+        first, second = self.model.parts(rows)[1].chunk(2)
+        return nt_xent(first, second, self.recipe.temperature, all_gather, self.fabric.global_rank, tracks)
+
+    def _supervised(self, rows: Tensor, labels: Tensor, scale: Tensor | None) -> Tensor:
+        return supervised_loss(self.model.parts(rows)[1], labels, scale)
 
     def _unsynchronised(self) -> AbstractContextManager[Any]:
         if self.fabric.world_size == 1:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from benchmark.cli.pretrain import pretrain_app
 from benchmark.encoders.registry import resolve_one
 from benchmark.errors import UserError
-from benchmark.pretraining.data.shards import write_store
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.pretrain import Choices, pretrain
 from benchmark.pretraining.training import checkpoint
 from benchmark.system.progress import Silent
@@ -189,3 +189,142 @@ def test_help_and_the_list_import_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def as_made_by(store: Path, frontend: str) -> None:
+    """Let a store say that it is of another front end."""
+    from benchmark.pretraining.data.shards import DESCRIPTION, StoreCard
+
+    card = StoreCard.model_validate_json((store / DESCRIPTION).read_text(encoding="utf-8"))
+    card = card.model_copy(update={"frontend": frontend})
+    card = card.model_copy(update={"fingerprint": card.expected_fingerprint()})
+    (store / DESCRIPTION).write_text(card.model_dump_json(), encoding="utf-8")
+
+
+def test_a_store_of_another_front_end_is_refused(tmp_path: Path) -> None:
+    store = noise_store(tmp_path / "store")
+    as_made_by(store, "mule log-mel 0; audio 2 (of older libraries)")
+    with pytest.raises(UserError, match=r"'mule log-mel 0', .* compute 'mule log-mel 1': make it again: bench"):
+        pretrain(choices(tmp_path, store))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_store_of_other_libraries_is_told_of(tmp_path: Path) -> None:
+    store = noise_store(tmp_path / "store")
+    as_made_by(store, "mule log-mel 1; audio 2 (of older libraries); from 1 s")
+    told = Told()
+    pretrain(choices(tmp_path, store), told)
+    assert any("was made with 2 (of older libraries), and here is" in line for line in told.lines)
+
+
+def test_an_encoder_trained_on_another_front_end_is_refused(tmp_path: Path) -> None:
+    pretrain(choices(tmp_path, noise_store(tmp_path / "store")))
+    run = tmp_path / "run"
+    for name in ("data.json", "card.json"):
+        about = json.loads((run / name).read_text(encoding="utf-8"))
+        about.get("data", about)["frontend"] = "mule log-mel 0; audio x"
+        (run / name).write_text(json.dumps(about), encoding="utf-8")
+    for which in ("", "@last"):
+        with pytest.raises(UserError, match=r"what the run .*run was trained on is of the front end 'mule log-mel 0'"):
+            resolve_one(f"pretrained:{run}{which}", tmp_path)
+
+
+def test_a_finished_run_can_be_made_longer_and_the_schedule_is_told(tmp_path: Path) -> None:
+    store, told = noise_store(tmp_path / "store"), Told()
+    pretrain(choices(tmp_path, store))
+    pretrain(choices(tmp_path, store, "steps=6"), told)
+    assert any(
+        "It was to have 4 steps. The learning rate follows the schedule of 6 from now on: 0.000345 at this step, "
+        "where the schedule before had 0." in line
+        for line in told.lines
+    ), "\n".join(told.lines)
+    run = tmp_path / "run"
+    assert json.loads((run / "card.json").read_text(encoding="utf-8"))["steps"] == 6
+    longer = json.loads((run / "data.json").read_text(encoding="utf-8"))["longer"]
+    assert longer == [{"after_step": 4, "steps_before": 4, "steps": 6}]
+    pretrain(choices(tmp_path, store, "steps=6"))  # nothing is left to be done, and that is no reason to forget it
+    assert json.loads((run / "data.json").read_text(encoding="utf-8"))["longer"] == longer
+    with pytest.raises(UserError, match="steps: 6 -> 4"):
+        pretrain(choices(tmp_path, store))
+
+
+def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
+    from benchmark.pretraining.training.export import network_of, read_run, weights_digest
+
+    store = noise_store(tmp_path / "store")
+    (tmp_path / "a").mkdir()
+    pretrain(choices(tmp_path / "a", store))
+    network = read_run(tmp_path / "a" / "run", None)[0]
+    first = weights_digest(network)
+    # At a learning rate of almost 0 the weights stay where they began.
+    still = ("peak_learning_rate=1e-30", "seed=5")
+    for number, given in enumerate(("run", "run@last", "run/encoder.safetensors")):
+        folder = tmp_path / f"b{number}"
+        pretrain(choices(folder, store, *still, init=str(tmp_path / "a" / given)))
+        state = checkpoint.load(checkpoint.path_of(folder / "run", "last"))
+        for name, tensor in network_of(state).state_dict().items():
+            np.testing.assert_allclose(tensor.numpy(), network.state_dict()[name].numpy(), atol=1e-20, err_msg=name)
+        begun = json.loads((folder / "run" / "data.json").read_text(encoding="utf-8"))["init"]
+        assert begun == {"name": given.replace("last", "4").rpartition("/")[2], "weights_sha256": first}
+    pretrain(choices(tmp_path / "b0", store, *still, "steps=5"))  # without --init it goes on as it began
+    assert json.loads((tmp_path / "b0/run/data.json").read_text(encoding="utf-8"))["init"]["weights_sha256"] == first
+    pretrain(choices(tmp_path / "c", store, "seed=9"))
+    with pytest.raises(UserError, match=r"began with the weights of run, not with .*leave --init out"):
+        pretrain(choices(tmp_path / "b0", store, *still, "steps=5", init=str(tmp_path / "c" / "run")))
+
+
+@pytest.mark.parametrize("given", ["nowhere", "nowhere@3", "store"])
+def test_what_no_run_begins_with(tmp_path: Path, given: str) -> None:
+    store = noise_store(tmp_path / "store")
+    with pytest.raises(UserError, match="no run"):
+        pretrain(choices(tmp_path, store, init=str(tmp_path / given)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_equal_runs_export_equal_bytes(tmp_path: Path) -> None:
+    store = noise_store(tmp_path / "store")
+    for name in ("a", "b"):
+        pretrain(choices(tmp_path / name, store))
+    for file in ("encoder.safetensors", "card.json", "data.json", "recipe.toml"):
+        assert (tmp_path / "a/run" / file).read_bytes() == (tmp_path / "b/run" / file).read_bytes(), file
+
+
+@pytest.mark.parametrize(("text", "option"), [("device=cuda", "--device"), ("probe_every=3", "--probe-every")])
+def test_an_option_as_a_key_points_to_the_option(tmp_path: Path, text: str, option: str) -> None:
+    with pytest.raises(UserError, match=f"no key of a recipe but an option: {option} VALUE"):
+        pretrain(choices(tmp_path, noise_store(tmp_path / "store"), text))
+
+
+def test_tracks_under_the_limit_and_too_many_left_out(tmp_path: Path) -> None:
+    import soundfile
+
+    audio = tmp_path / "audio"
+    audio.mkdir()
+    for number, seconds in enumerate([1.2, 1.5, 2.0, 4.0]):
+        noise = np.random.default_rng(number).uniform(-0.5, 0.5, round(16_000 * seconds))
+        soundfile.write(audio / f"{number}.wav", noise, 16_000)
+    command = [str(audio), "--out", str(tmp_path / "store"), "--workers", "0"]
+    result = CliRunner().invoke(pretrain_app, ["prepare", *command])
+    assert isinstance(result.exception, UserError)
+    assert "3 of the 4 tracks" in str(result.exception)
+    assert "3 of them are short: --shortest SECONDS" in str(result.exception)
+    assert "--allow-left-out 3" in str(result.exception)
+    assert not (tmp_path / "store" / "store.json").exists()
+    lines = (tmp_path / "store" / "left_out.csv").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 4
+    assert CliRunner().invoke(pretrain_app, ["prepare", *command, "--allow-left-out", "3"]).exit_code == 0
+    other = [str(audio), "--out", str(tmp_path / "other"), "--workers", "0", "--shortest", "1.1"]
+    assert CliRunner().invoke(pretrain_app, ["prepare", *other]).exit_code == 0
+    from benchmark.pretraining.data.store import open_store
+
+    assert open_store(tmp_path / "store").tracks == 1
+    assert open_store(tmp_path / "other").tracks == 4
+    assert open_store(tmp_path / "other").frontend.endswith("; from 1.1 s")
+    again = CliRunner().invoke(pretrain_app, ["prepare", *command[:2], str(tmp_path / "other"), "--workers", "0"])
+    assert "was not made from what" in str(again.exception)  # another limit is another store
+    cut = CliRunner().invoke(pretrain_app, ["prepare", *other, "--cut", "2"])
+    assert cut.exit_code == 0, cut.exception
+    assert open_store(tmp_path / "other").tracks == 5
+    for bad in (["--cut", "0.5"], ["--shortest", "0"], ["--cut", "nan"], ["--shortest", "inf"]):
+        refused = CliRunner().invoke(pretrain_app, ["prepare", *command, *bad])
+        assert isinstance(refused.exception, UserError), bad

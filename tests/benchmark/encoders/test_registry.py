@@ -109,6 +109,13 @@ class TestFiles:
         with pytest.raises(UserError, match="has 0 Encoder classes"):
             resolve_one(f"{tmp_path}/mine.py")
 
+    def test_a_file_that_is_larger_than_any_source(self, tmp_path):
+        (tmp_path / "mine.py").write_bytes(b"[]," * 700_000)
+        with pytest.raises(
+            UserError, match=r"mine.py fails to load.* has 2,100,000 bytes, and such a file may have 1,000,000"
+        ):
+            resolve_one(f"{tmp_path}/mine.py")
+
     def test_a_file_that_is_not_there(self, tmp_path):
         with pytest.raises(UserError, match=rf"no encoder file at {tmp_path}/mine.py"):
             resolve_one(f"{tmp_path}/mine.py:Mine")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.pretraining.data.shards import write_store
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.store import Store, open_store
 
 RATE = 16_000
@@ -59,9 +59,14 @@ StoreMaker = Callable[..., Store]
 def make_store(tmp_path: Path) -> StoreMaker:
     """Write and open a store of :func:`count_frames` log-mels."""
 
-    def make(lengths: Sequence[int], labels: Mapping[str, Sequence[str]] | None = None, name: str = "given") -> Store:
+    def make(
+        lengths: Sequence[int],
+        labels: Mapping[str, Sequence[str] | None] | None = None,
+        name: str = "given",
+        cut_seconds: float | None = None,
+    ) -> Store:
         tracks = ((f"t{i}", count_frames(length, i)) for i, length in enumerate(lengths))
-        write_store(tmp_path / name, tracks, labels)
+        write_store(tmp_path / name, tracks, labels, cut_seconds=cut_seconds)
         return open_store(tmp_path / name)
 
     return make

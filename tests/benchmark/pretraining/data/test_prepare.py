@@ -111,7 +111,7 @@ class TestContents:
 
     def test_labels_come_along(self, audio, tmp_path):
         manifest = audio / "all.csv"
-        manifest.write_text("track_id,path,labels\nx,album0/0.wav,b|a\ny,album1/1.wav,\nz,album0/2.wav,b\n")
+        manifest.write_text("track_id,path,labels\nx,album0/0.wav,b|a\ny,album1/1.wav,-\nz,album0/2.wav,b\n")
         done = prepare(manifest, tmp_path / "store", workers=0)
         store = open_store(tmp_path / "store")
         assert (store.labels, done.labels) == (("a", "b"), 2)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.pretraining.data.label_rows import ALL_UNKNOWN
 from benchmark.pretraining.data.sources import read_source
 from benchmark.system.progress import Silent
 
@@ -71,7 +72,7 @@ class TestManifests:
     def test_rows_are_tracks_and_labels_are_sorted_names(self, folder):
         manifest = csv(
             folder / "all.csv",
-            '\ufefftrack_id, path ,labels,year\nz,c.flac,"rock|calm",1\na,b/2.mp3,,2\n\nm,a/1.WAV,calm,3\n',
+            '\ufefftrack_id, path ,labels,year\nz,c.flac,"rock|calm",1\na,b/2.mp3,-,2\n\nm,a/1.WAV,calm,3\n',
         )
         found = read(manifest)
         assert found.labels == ("calm", "rock")
@@ -80,6 +81,15 @@ class TestManifests:
             ("m", "a/1.WAV", (0,)),
             ("z", "c.flac", (0, 1)),
         ]
+
+    def test_labels_that_are_not_known_are_told_from_those_that_are_not_there(self, folder):
+        manifest = csv(folder / "all.csv", "track_id,path,labels\na,c.flac,?rock|calm\nb,b/2.mp3,\nc,a/1.WAV, - \n")
+        told = Told()
+        found = read(manifest, report=told)
+        assert found.labels == ("calm", "rock")
+        assert [track.labels for track in found.tracks] == [(~1, 0), (ALL_UNKNOWN,), ()]
+        assert len(told.lines) == 1
+        assert "the labels of 1 of 3 tracks are empty" in told.lines[0]
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -96,6 +106,12 @@ class TestManifests:
             ("track_id,path,labels\na,c.flac,x||y\n", "line 2: an empty label in 'x||y'"),
             ("track_id,path,labels\na,c.flac,x|x\n", "line 2: the label 'x' is there twice"),
             ("track_id,path,labels\na,c.flac,\n", "names no label at all"),
+            ("track_id,path,labels\na,c.flac,-\n", "names no label at all"),
+            ("track_id,path,labels\na,c.flac,?\n", "line 2: an empty label in '\\?'"),
+            ("track_id,path,labels\na,c.flac,x|?x\n", "line 2: the label 'x' is there twice"),
+            ("track_id,path,labels\na,c.flac,x|-\n", "line 2: - stands for no label"),
+            ("track_id,path,labels\na,c.flac,nan\n", "line 2: the label 'nan': leave the cell empty"),
+            ("track_id,path,labels\na,c.flac,x|NaN\n", "line 2: the label 'NaN': leave the cell empty"),
             ('track_id,path\n"a,c.flac\n', "line"),
         ],
     )
@@ -113,7 +129,7 @@ class TestManifests:
 
 class TestLabelFiles:
     def test_a_file_of_labels_gives_them_by_id_and_surplus_is_told(self, folder, tmp_path):
-        labels = csv(tmp_path / "labels.csv", "track_id,labels\nc.flac,x|y\na/1.WAV,\nb/2.mp3,y\nother.wav,z\n")
+        labels = csv(tmp_path / "labels.csv", "track_id,labels\nc.flac,x|y\na/1.WAV,-\nb/2.mp3,y\nother.wav,z\n")
         told = Told()
         found = read(folder, labels, told)
         assert found.labels == ("x", "y")

@@ -11,8 +11,8 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.pretraining.data import shard_readers, shards, store
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.hashes import NAME as SEEN
-from benchmark.pretraining.data.shards import write_store
 from benchmark.pretraining.data.store import open_store, refuse_another
 
 LENGTHS = [300, 1500, 420, 700, 301]

@@ -116,8 +116,11 @@ common = dict(network="sf-nfnet-tiny", batch=8, steps=10, warmup_steps=1, frames
               projector_layers=1, projection=8, mixup=False, drop_rate=0.0)
 fabric = make_fabric(Recipe(objective="simclr", **common), "cpu")
 found = {}
-for kind, chunk in (("simclr", None), ("simclr", 3), ("supervised", None), ("supervised", 3)):
-    recipe = Recipe(objective=kind, chunk=chunk if world > 1 else None, **common)
+for kind, chunk in (("simclr", None), ("simclr", 3), ("supervised", None), ("supervised", 3), ("masked simclr", None),
+                    ("masked simclr", 3), ("masked supervised", None), ("masked supervised", 3)):
+    masked, objective = kind.startswith("masked"), kind.split()[-1]
+    same = "masked" if masked else "negatives"
+    recipe = Recipe(objective=objective, chunk=chunk if world > 1 else None, same_track=same, **common)
     trainer = Trainer(recipe, fabric, 5)
     torch.manual_seed(1)
     for name, parameter in trainer.model.named_parameters():
@@ -127,9 +130,11 @@ for kind, chunk in (("simclr", None), ("simclr", 3), ("supervised", None), ("sup
     first, second = rng.random((2, 8, 96, 48), dtype=np.float32)
     labels = (rng.random((8, 5)) < 0.3).astype(np.float32)
     part = slice(rank * 8 // world, (rank + 1) * 8 // world)
-    simclr = kind == "simclr"
+    if masked:
+        labels[0], labels[1:3, 2], labels[7, :4] = np.nan, np.nan, np.nan  # not as many in both parts
+    simclr = objective == "simclr"
     batch = Batch(0, np.arange(8)[part], first[part], second[part] if simclr else None,
-                  None if simclr else labels[part])
+                  None if simclr else labels[part], np.array([0, 1, 2, 3, 1, 4, 2, 1])[part], masked)
     outcome = trainer.gradients(batch)
     found[f"{kind}-{chunk}"] = {
         "loss": outcome.loss,

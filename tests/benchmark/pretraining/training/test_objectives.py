@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, supervised_loss
+from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, share_known, supervised_loss
 
 
 def reference_nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
@@ -146,3 +146,63 @@ def test_gains_are_of_the_published_distribution() -> None:
     assert float(gains.mean()) == pytest.approx(5 / 7, abs=1e-3)
     assert float(gains.var()) == pytest.approx(0.02551, abs=3e-4)
     assert torch.equal(partners.sort().values, torch.arange(200_000))
+
+
+class TestLabelsThatAreNotKnown:
+    LOGITS = torch.tensor([[0.0, 2.0, -1.0], [1.0, 0.0, 3.0]], dtype=torch.float64)
+    LABELS = torch.tensor([[1.0, float("nan"), 0.0], [float("nan"), float("nan"), 1.0]], dtype=torch.float64)
+
+    def test_the_loss_is_the_mean_over_those_that_are_known(self) -> None:
+        known = ~torch.isnan(self.LABELS)
+        expected = supervised_loss(self.LOGITS[known][None], self.LABELS[known][None])
+        found = supervised_loss(self.LOGITS, self.LABELS, share_known(self.LABELS))
+        assert float(found) == pytest.approx(float(expected), abs=1e-7)
+
+    def test_they_have_no_gradient(self) -> None:
+        logits = self.LOGITS.clone().requires_grad_()
+        supervised_loss(logits, self.LABELS, share_known(self.LABELS)).backward()
+        assert logits.grad is not None
+        assert torch.equal(logits.grad == 0, torch.isnan(self.LABELS))
+
+    def test_where_none_is_known_the_loss_is_0_and_so_is_its_gradient(self) -> None:
+        labels, logits = torch.full((2, 3), float("nan")), self.LOGITS.clone().requires_grad_()
+        loss = supervised_loss(logits, labels, share_known(labels))
+        loss.backward()
+        assert float(loss.detach()) == 0
+        assert torch.equal(logits.grad, torch.zeros_like(logits))
+
+    def test_where_all_are_known_it_is_the_plain_loss(self) -> None:
+        labels = torch.rand(2, 3, dtype=torch.float64)
+        assert float(share_known(labels)) == 1
+        assert float(supervised_loss(self.LOGITS, labels, share_known(labels))) == pytest.approx(
+            float(supervised_loss(self.LOGITS, labels)), abs=1e-12
+        )
+
+    def test_mixed_with_one_that_is_not_known_a_label_is_not_known(self) -> None:
+        mixed = mixup(self.LABELS, torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
+        assert torch.isnan(mixed).tolist() == [[True, True, False], [True, True, False]]
+
+
+class TestPairsOfOneTrack:
+    def test_they_are_no_negatives_of_each_other(self) -> None:
+        """An anchor's loss is that of a batch in which its track is there once."""
+        torch.manual_seed(0)
+        first, second = torch.randn(2, 4, 6, dtype=torch.float64)
+        tracks = torch.tensor([7, 3, 7, 5])
+        kept = [torch.tensor(rows) for rows in ([0, 1, 3], [1, 0, 2, 3], [2, 1, 3], [3, 0, 1, 2])]
+        views = torch.nn.functional.normalize(first, dim=1), torch.nn.functional.normalize(second, dim=1)
+        total = 0.0
+        for anchor, rows in enumerate(kept):
+            for own, other in (views, views[::-1]):
+                columns = torch.cat([other[rows], own[rows[1:]]])  # the positive first, and not itself
+                logits = columns @ own[anchor] / 0.1
+                total += float(torch.logsumexp(logits, 0) - logits[0])
+        assert float(nt_xent(first, second, tracks=tracks)) == pytest.approx(total / 8, abs=1e-12)
+
+    def test_where_tracks_differ_nothing_changes(self) -> None:
+        first, second = torch.randn(2, 4, 6)
+        assert torch.equal(nt_xent(first, second, tracks=torch.tensor([2, 0, 9, 1])), nt_xent(first, second))
+
+    def test_where_all_are_of_one_track_there_are_no_negatives(self) -> None:
+        first, second = torch.randn(2, 4, 6)
+        assert float(nt_xent(first, second, tracks=torch.zeros(4, dtype=torch.int64))) == 0

@@ -18,8 +18,8 @@ import pytest
 import torch
 
 from benchmark.errors import UserError
+from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.sampling import Batch
-from benchmark.pretraining.data.shards import write_store
 from benchmark.pretraining.pretrain import Choices, pretrain
 from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import TrainingStopped, Watch
@@ -168,6 +168,36 @@ def test_labels_are_mixed_too() -> None:
     _, labels = make_trainer(recipe).inputs(make_batch(recipe, 0))
     assert labels is not None
     assert ((labels > 0) & (labels < 1)).any()
+
+
+def test_a_batch_without_any_known_label_trains_nothing_and_stops_nothing(tmp_path: Path) -> None:
+    recipe = small("supervised", mixup=False, steps=1, warmup_steps=0)
+    trainer = make_trainer(recipe)
+    batch = make_batch(recipe, 0)
+    outcome = trainer.gradients(replace(batch, labels=np.full_like(batch.labels, np.nan), masked=True))
+    assert (outcome.loss, outcome.gradient) == (0, 0)
+
+
+def test_labels_that_are_not_known_are_left_out_of_the_loss() -> None:
+    recipe = small("supervised", mixup=False, drop_rate=0.0)
+    batch = make_batch(recipe, 0)
+    unknown = np.array(batch.labels)
+    unknown[1] = np.nan
+    masked = make_trainer(recipe).gradients(replace(batch, labels=unknown, masked=True)).loss
+    keep = np.array([0, 2, 3])
+    alone = make_trainer(recipe).gradients(replace(batch, first=batch.first[keep], labels=batch.labels[keep])).loss
+    assert masked == pytest.approx(alone, abs=1e-5)
+    all_known = make_trainer(recipe).gradients(replace(batch, masked=True)).loss
+    assert all_known == pytest.approx(make_trainer(recipe).gradients(batch).loss, abs=1e-6)
+
+
+def test_pairs_of_one_track_are_masked_where_the_recipe_says_so() -> None:
+    same = replace(make_batch(small(), 0), tracks=np.array([3, 3, 3, 3]))
+    assert make_trainer(small(mixup=False)).gradients(same).loss > 0.1
+    masked = small(mixup=False, same_track="masked")
+    assert make_trainer(masked).gradients(same).loss == 0
+    apart = replace(same, tracks=None)
+    assert make_trainer(masked).gradients(apart).loss == make_trainer(small(mixup=False)).gradients(apart).loss
 
 
 def test_the_log_and_the_checkpoints_of_a_run(tmp_path: Path) -> None:
