@@ -116,7 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
         # SIGINT, whatever its status, unless a text is run after it.
         exec("")
         by = f"ended by {ended[0].name}" if ended else "interrupted"
-        _complain(f"{by}. What was finished is kept: the same command continues from there.")
+        if os.environ.get("RANK", "0") == "0":  # torchrun ends all of its processes so
+            _complain(f"{by}. What was finished is kept: the same command continues from there.")
         status = 128 + ended[0] if ended else INTERRUPTED
     sys.exit(status or 0)
 
@@ -179,8 +180,10 @@ def _message_for_user(error: Exception, given: Sequence[str]) -> str | None:
 
 
 def _complain(message: str) -> None:
+    process = os.environ.get("RANK", "0")  # of those that torchrun started
+    which = f" (process {process})" if process != "0" else ""
     with suppress(OSError):  # the terminal may be gone, which SIGHUP says
-        display(f"bench: {message}", error=True)
+        display(f"bench{which}: {message}", error=True)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def train(
 ) -> None:
     """Train a recipe on a store, or continue with a run; at its end lies an encoder, pretrained:RUN."""
     from benchmark.pretraining.pretrain import Choices, pretrain
+    from benchmark.pretraining.processes import rank
     from benchmark.system.progress import Terminal
 
     choices = Choices(
@@ -113,4 +114,6 @@ def train(
         tuple(data_root or ()),
         init,
     )
-    display(pretrain(choices, Terminal()))
+    weights = pretrain(choices, Terminal())
+    if rank() == 0:
+        display(weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,26 +14,32 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
+from benchmark.pretraining.continuing import (
+    begun_with,
+    initial_weights,
+    last_step,
+    refuse_another_run,
+    tell_resumed,
+    times_longer,
+)
 from benchmark.pretraining.data.features import refuse_other_front_end
 from benchmark.pretraining.data.sampling import Pairs, Sampler, stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
-from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS, data_of
+from benchmark.pretraining.processes import rank, said_once
+from benchmark.pretraining.runs import CARD, DATA, LOCK, RECIPE, WEIGHTS
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.export import export
 from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
-from results.files import is_leftover, replace_file
+from results.files import replace_file
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-    from benchmark.encoders.published.mule.network import SlowFastNFNet
     from benchmark.pretraining.training.logs import Log
     from benchmark.pretraining.training.trainer import Trainer
-
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -77,25 +83,26 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         UserError: The recipe, the store, the folder or the machine does not do, or the run collapsed.
         KeyboardInterrupt: Somebody interrupted; a checkpoint is written.
     """
-    rank = int(os.environ.get("RANK", "0"))
-    report = (report or Silent()) if rank == 0 else Silent()
+    report = (report or Silent()) if rank() == 0 else Silent()
     run, home = choices.out, home_folder(choices.home)
-    recipe = recipes.load(choices.recipe, choices.overrides)
-    if (choices.probe_every is None) != (not choices.probe_tasks):
-        raise UserError("--probe-every and --probe-task go together", "name both, or neither")
-    if choices.probe_every is not None and choices.probe_every < 1:
-        raise UserError(f"--probe-every is {choices.probe_every}", "give 1 at least")
-    store = open_store(choices.data, home=home, report=report)
-    again = f"make it again: bench pretrain prepare AUDIO --out {store.path} --redo"
-    refuse_other_front_end(store.frontend, f"the store {store.path}", again, report)
-    sampler_of(recipe, store)  # refuses what does not fit, before anything is written
-    labels = _labels(recipe, store)
-    _compare(run, recipe, store)
-    begun = _begun_with(run)
-    initial = None if choices.init is None else _initial(choices.init, home, run, begun)
-    refuse_unwritable(run, "--out")
-    fabric = make_fabric(recipe, choices.device)
-    from benchmark.pretraining.training.trainer import Progress, Trainer, train
+    with said_once():
+        recipe = recipes.load(choices.recipe, choices.overrides)
+        if (choices.probe_every is None) != (not choices.probe_tasks):
+            raise UserError("--probe-every and --probe-task go together", "name both, or neither")
+        if choices.probe_every is not None and choices.probe_every < 1:
+            raise UserError(f"--probe-every is {choices.probe_every}", "give 1 at least")
+        store = open_store(choices.data, home=home, report=report)
+        again = f"make it again: bench pretrain prepare AUDIO --out {store.path} --redo"
+        refuse_other_front_end(store.frontend, f"the store {store.path}", again, report)
+        sampler_of(recipe, store)  # refuses what does not fit, before anything is written
+        labels = _labels(recipe, store)
+        refuse_another_run(run, recipe, store)
+        begun = begun_with(run)
+        initial = None if choices.init is None else initial_weights(choices.init, home, run, begun)
+        refuse_unwritable(run, "--out")
+        fabric = make_fabric(recipe, choices.device)
+    from benchmark.pretraining.training.progress import Progress
+    from benchmark.pretraining.training.trainer import Trainer, train
 
     with _alone(run, fabric):
         checkpoint.clean(run) if fabric.is_global_zero else None
@@ -104,14 +111,14 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         if initial is not None:
             trainer.begin_with(initial[0])
             begun = initial[1]
-        longer = _longer(run, recipe)
+        longer = times_longer(run, recipe)
         _describe(run, recipe, store, fabric, report, trainer, begun, longer)
         if checkpoint.exists(run):
             state = checkpoint.load(checkpoint.path_of(run, "last"))
             refuse_another(store, state["data"], f"the run {run}")
             trainer.restore(state)
             progress = Progress(state["step"], state["best"], loss=state["loss"])
-            _tell_resumed(run, progress.step, recipe, state, fabric, report)
+            tell_resumed(run, progress.step, recipe, state, fabric, report)
         else:
             checkpoint.refuse_full(run, trainer.bytes())
         if progress.step < recipe.steps:
@@ -149,7 +156,7 @@ def _train(
             logs=logs, probe=probe if first else _wait, probe_every=choices.probe_every,
         )  # fmt: skip
     except TrainingStopped as stop:
-        kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
+        kept = f"Checkpoints up to step {last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
         raise TrainingStopped(
             f"the run {run} was stopped: {stop.what}. {kept} in {run / checkpoint.FOLDER}",
             f"Begin again in a new folder, for instance with peak_learning_rate={recipe.peak_learning_rate / 4:g} or "
@@ -164,7 +171,7 @@ def _train(
 
 
 def _unlogged(run: Path, error: OSError) -> UserError:
-    kept = f"Checkpoints up to step {_last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
+    kept = f"Checkpoints up to step {last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
     return UserError(
         f"the logs of the run {run} cannot be written: {error.strerror or error}. {kept}",
         "make room and run the same command again, it continues from there",
@@ -173,10 +180,6 @@ def _unlogged(run: Path, error: OSError) -> UserError:
 
 def _wait(_: int) -> dict[str, float]:
     return {}
-
-
-def _last_step(run: Path) -> int:
-    return int(checkpoint.load(checkpoint.path_of(run, "last"))["step"])
 
 
 def sampler_of(recipe: Recipe, store: Store, fabric: Fabric | None = None) -> Sampler:
@@ -209,27 +212,6 @@ def _labels(recipe: Recipe, store: Store) -> int | None:
             f"give another store, or labels={count}",
         )
     return count
-
-
-def _compare(run: Path, recipe: Recipe, store: Store) -> None:
-    """See whether a folder may be begun in, or continued."""
-    if not run.exists():
-        return
-    if not run.is_dir():
-        raise UserError(f"--out {run} is a file", "name a folder")
-    if not (run / RECIPE).is_file():
-        others = [path.name for path in run.iterdir() if path.name != LOCK and not is_leftover(path)]
-        if others:
-            raise UserError(f"--out {run} holds {others[0]} and no run", "choose a new folder")
-        return
-    changed = recipes.differences(recipes.load(str(run / RECIPE)), recipe)
-    if changed and checkpoint.exists(run):
-        raise UserError(
-            f"the run {run} was begun with another recipe ({'; '.join(changed)})",
-            f"give what it was begun with, bench pretrain {run / RECIPE}, or a new --out",
-        )
-    if checkpoint.exists(run) and (run / DATA).is_file():
-        refuse_another(store, data_of(run)["fingerprint"], f"the run {run}")
 
 
 def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
@@ -281,44 +263,6 @@ def _alone(run: Path, fabric: Fabric) -> Iterator[None]:
         lock.release()
 
 
-def _begun_with(run: Path) -> dict[str, str] | None:
-    """Return what a run that has a checkpoint began with: name and digest of weights; nothing where it drew them."""
-    if not (checkpoint.exists(run) and (run / DATA).is_file()):
-        return None
-    begun = data_of(run).get("init")
-    return begun if isinstance(begun, dict) else None
-
-
-def _initial(given: str, home: Path, run: Path, begun: dict[str, str] | None) -> tuple[SlowFastNFNet, dict[str, str]]:
-    """Return the network that a run begins with, and what is said of it.
-
-    Raises:
-        UserError: There is no such network, or the run began with another.
-    """
-    from benchmark.pretraining.training.export import initial_network, weights_digest
-
-    network, name = initial_network(given, home)
-    about = {"name": name, "weights_sha256": weights_digest(network)}
-    if checkpoint.exists(run) and (begun or {}).get("weights_sha256") != about["weights_sha256"]:
-        what = f"the weights of {begun['name']}" if begun else "weights that were drawn"
-        raise UserError(
-            f"the run {run} began with {what}, not with {given}: leave --init out to continue it, or choose a new --out"
-        )
-    return network, about
-
-
-def _longer(run: Path, recipe: Recipe) -> list[dict[str, int]]:
-    """Return how often, after which step and to which number of steps a run was made longer, this time included."""
-    if not (checkpoint.exists(run) and (run / DATA).is_file() and (run / RECIPE).is_file()):
-        return []
-    before = data_of(run).get("longer")
-    times = list(before) if isinstance(before, list) else []
-    steps = recipes.load(str(run / RECIPE)).steps
-    if recipe.steps > steps:
-        times.append({"after_step": _last_step(run), "steps_before": steps, "steps": recipe.steps})
-    return times
-
-
 def _describe(
     run: Path, recipe: Recipe, store: Store, fabric: Fabric, report: Reporter, trainer: Trainer,
     begun: dict[str, str] | None, longer: list[dict[str, int]],
@@ -354,23 +298,3 @@ def _describe(
         f"{store.seconds_total / 3600:.1f} h, batch {recipe.batch}, {recipe.steps} steps, on {fabric.device} "
         f"({fabric.world_size} process{'es' if fabric.world_size > 1 else ''}, {recipe.precision})"
     )
-
-
-def _tell_resumed(
-    run: Path, step: int, recipe: Recipe, state: Mapping[str, Any], fabric: Fabric, report: Reporter
-) -> None:
-    from benchmark.pretraining.training.trainer import learning_rate
-
-    report.say(f"{run} continues after step {step} of {recipe.steps}.")
-    before, world = Recipe.model_validate_json(state["recipe"]), state["world"]
-    if before.steps != recipe.steps:
-        report.say(
-            f"It was to have {before.steps} steps. The learning rate follows the schedule of {recipe.steps} from now "
-            f"on: {learning_rate(step, recipe):.3g} at this step, where the schedule before had "
-            f"{learning_rate(step, before):.3g}. A run of {recipe.steps} steps from the beginning would be another."
-        )
-    if world != fabric.world_size:
-        report.say(
-            f"It was trained by {world} process(es) and is now by {fabric.world_size}: partners of mixup and "
-            "stochastic depth are drawn by each process, so it is not what an unbroken run would have been."
-        )

@@ -11,6 +11,7 @@ from benchmark.system.descriptions import read_description
 from tasks.files import expanded
 
 RECIPE, DATA, WEIGHTS, CARD = "recipe.toml", "data.json", "encoder.safetensors", "card.json"
+LOCK = ".lock"
 #: Folder of runs in the data home; ``pretrained:NAME`` looks there behind the working folder.
 RUNS = "pretrained"
 

@@ -295,7 +295,7 @@ def _register_audio() -> None:
     contents = {
         "1 Hz": wave(1), "7 Hz": wave(7), "3 GHz": wave(3_000_000_000), "0 Hz": wave(0),
         "1,000 channels": wave(16_000, 1000), "0 channels": wave(16_000, 0),
-        "a length of 4 GB": wave(16_000, size=2**32 - 1), "0 bits": wave(16_000, bits=0),
+        "a length of 4 GB": wave(16_000, size=4_000_000_000), "0 bits": wave(16_000, bits=0),
         "a link to /dev/zero": None, "a fifo": None, "a folder": None,
     }  # fmt: skip
     for name, content in contents.items():

@@ -58,7 +58,8 @@ def refuse_other_front_end(frontend: str, what: str, again: str, report: Reporte
     if version.startswith(NAME) and version != VERSION_NAME:
         raise UserError(
             f"{what} is of the front end {version!r}, and encoders of this version of the package compute "
-            f"{VERSION_NAME!r}: {again}"
+            f"{VERSION_NAME!r}",
+            again,
         )
     libraries = rest.partition("; from ")[0].removeprefix("audio ")
     if version == VERSION_NAME and libraries != pipeline_name():

@@ -138,7 +138,7 @@ def write_store(
         OSError: The disk is full or not writable.
     """
     if next(finished(folder), None) is not None:
-        raise UserError(f"{folder} holds shards already: choose another folder")
+        raise UserError(f"{folder} holds shards already", "choose another folder")
     names = None if labels is None else names_of(labels.values())
     numbers = {name: number for number, name in enumerate(names or ())}
     folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def write_store(
             writer.add(Row(track_id, "", 0, 0, "", 0, len(features), codes, ""), features)
         writer.close(last=True)
     if next(finished(folder), None) is None:
-        raise UserError("no tracks, so there is no store to write")
+        raise UserError("no tracks, so there is no store to write", "name a source with audio files")
     return finish(folder, names, cut_seconds)
 
 

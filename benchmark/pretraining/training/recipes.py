@@ -140,7 +140,9 @@ def _read(recipe: str) -> dict[str, Any]:
 def _refuse_unknown(keys: Iterable[str], where: str) -> None:
     for key in keys:
         if key in OPTIONS:
-            raise UserError(f"{where}: {key} is no key of a recipe but an option: --{key.replace('_', '-')} VALUE")
+            raise UserError(
+                f"{where}: {key} is no key of a recipe but an option", f"write --{key.replace('_', '-')} VALUE"
+            )
         if key not in Recipe.model_fields:
             hint = did_you_mean(key, Recipe.model_fields, "choose another:")
             raise UserError(

@@ -8,12 +8,10 @@ unbroken one.
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,8 +27,10 @@ from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import Watch, spread
 from benchmark.pretraining.training.distributed import accumulated_gradients, all_gather, cached_gradients
 from benchmark.pretraining.training.heads import NETWORKS, Pretrainer, Projector, checkpoint_activations
+from benchmark.pretraining.training.interrupt import Interrupt
 from benchmark.pretraining.training.logs import Log
 from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, share_known, supervised_loss
+from benchmark.pretraining.training.progress import Progress
 from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.progress import Reporter
 
@@ -111,7 +111,8 @@ class Trainer:
             self.model.network.load_state_dict(network.state_dict())
         except RuntimeError as error:
             raise UserError(
-                f"--init is of another network than {self.recipe.network}: {str(error).splitlines()[-1].strip()}"
+                f"--init is of another network than {self.recipe.network}: {str(error).splitlines()[-1].strip()}",
+                "give a run of the same network, or leave --init out",
             ) from None
 
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
@@ -219,59 +220,6 @@ class Trainer:
 
 def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-class Interrupt:
-    """Whether somebody asked to stop: Ctrl-C, SIGTERM, or SIGHUP. A second time stops at once."""
-
-    asked = False
-
-    @contextmanager
-    def watched(self) -> Iterator[Interrupt]:
-        """Note the signals instead of being stopped by them, where this is the main thread."""
-        if threading.current_thread() is not threading.main_thread():
-            yield self
-            return
-        numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-        numbers = [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]  # as nohup leaves one
-        before = {number: signal.signal(number, self._note) for number in numbers}
-        try:
-            yield self
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-    def _note(self, *_: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-
-@dataclass
-class Progress:
-    """How far a run is; what a checkpoint holds beside the trainer's state.
-
-    Attributes:
-        step: Finished steps.
-        best: Lowest mean loss between two checkpoints.
-        total: Sum of the losses since the last checkpoint.
-        count: Their number.
-        best_is_new: Whether the checkpoint that is being written is the best.
-    """
-
-    step: int = 0
-    best: float = math.inf
-    total: float = 0.0
-    count: int = 0
-    loss: float = math.nan
-    best_is_new: bool = field(default=False, compare=False)
-
-    def close_interval(self) -> None:
-        """Take the losses since the last checkpoint together."""
-        mean = self.total / max(self.count, 1)
-        self.best_is_new = self.count > 0 and mean < self.best
-        self.best = min(self.best, mean) if self.count else self.best
-        self.total, self.count = 0.0, 0
 
 
 def train(

@@ -291,7 +291,7 @@ def test_equal_runs_export_equal_bytes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("text", "option"), [("device=cuda", "--device"), ("probe_every=3", "--probe-every")])
 def test_an_option_as_a_key_points_to_the_option(tmp_path: Path, text: str, option: str) -> None:
-    with pytest.raises(UserError, match=f"no key of a recipe but an option: {option} VALUE"):
+    with pytest.raises(UserError, match=f"no key of a recipe but an option: write {option} VALUE"):
         pretrain(choices(tmp_path, noise_store(tmp_path / "store"), text))
 
 
@@ -328,3 +328,30 @@ def test_tracks_under_the_limit_and_too_many_left_out(tmp_path: Path) -> None:
     for bad in (["--cut", "0.5"], ["--shortest", "0"], ["--cut", "nan"], ["--shortest", "inf"]):
         refused = CliRunner().invoke(pretrain_app, ["prepare", *command, *bad])
         assert isinstance(refused.exception, UserError), bad
+
+
+def test_of_several_processes_of_a_machine_one_says_what_all_find(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["tiny-simclr", "--data", str(tmp_path / "nowhere"), "--out", str(tmp_path / "run")]
+    refused = CliRunner().invoke(pretrain_app, command)
+    assert isinstance(refused.exception, UserError)
+    monkeypatch.setenv("RANK", "3")
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    silent = CliRunner().invoke(pretrain_app, command)
+    assert (silent.exit_code, silent.output) == (2, "")
+    monkeypatch.setenv("LOCAL_RANK", "0")  # the first of another machine, which may lack what this one has
+    assert isinstance(CliRunner().invoke(pretrain_app, command).exception, UserError)
+
+
+def test_messages_of_other_processes_say_whose_they_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmark.cli import main
+
+    monkeypatch.setenv("RANK", "1")
+    main._complain("something is wrong")
+    assert capsys.readouterr().err == "bench (process 1): something is wrong\n"
+    monkeypatch.setenv("RANK", "0")
+    main._complain("something is wrong")
+    assert capsys.readouterr().err == "bench: something is wrong\n"

@@ -23,8 +23,10 @@ from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.pretrain import Choices, pretrain
 from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import TrainingStopped, Watch
+from benchmark.pretraining.training.interrupt import Interrupt
+from benchmark.pretraining.training.progress import Progress
 from benchmark.pretraining.training.recipes import Recipe
-from benchmark.pretraining.training.trainer import Interrupt, Outcome, Progress, Trainer, learning_rate, train
+from benchmark.pretraining.training.trainer import Outcome, Trainer, learning_rate, train
 from benchmark.system.progress import Silent
 
 pytest.importorskip("lightning_fabric")
