@@ -187,8 +187,8 @@ class TestRefusals:
             path.write_text(json.dumps({**card, **change}))
             with pytest.raises(UserError, match=message):
                 open_store(given.path)
-        path.write_text(json.dumps({"format": 2, "another": "layout"}))
-        with pytest.raises(UserError, match="has the format 2"):
+        path.write_text(json.dumps({"format": 3, "another": "layout"}))
+        with pytest.raises(UserError, match="has the format 3"):
             open_store(given.path)
         path.write_text("{")
         with pytest.raises(UserError, match="is torn"):
