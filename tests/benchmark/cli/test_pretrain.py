@@ -107,7 +107,7 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
 def test_a_run_goes_on_with_its_own_recipe_and_store_only(tmp_path: Path) -> None:
     store = noise_store(tmp_path / "store")
     pretrain(choices(tmp_path, store))
-    refused(choices(tmp_path, store, "steps=6", "seed=3"), "steps: 4 -> 6; seed: 0 -> 3")
+    refused(choices(tmp_path, store, "steps=3", "seed=3"), "steps: 4 -> 3; seed: 0 -> 3")
     refused(choices(tmp_path, noise_store(tmp_path / "other", seed=1)), "it cannot continue with other data")
     assert pretrain(choices(tmp_path, store, "log_every=2", "licence=CC0")).is_file()
 

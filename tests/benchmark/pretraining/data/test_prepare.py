@@ -19,7 +19,7 @@ from filelock import FileLock
 from benchmark.audio.decode import load
 from benchmark.encoders.published.mule.frontend import log_mel, standardised
 from benchmark.errors import UserError
-from benchmark.pretraining.data import features, shards
+from benchmark.pretraining.data import features, finishing, shards
 from benchmark.pretraining.data import prepare as preparation
 from benchmark.pretraining.data.features import RULE, frontend_name
 from benchmark.pretraining.data.hashes import NAME as SEEN
@@ -228,7 +228,7 @@ class TestInterruptions:
     @pytest.mark.parametrize("name", ["index.npy", "left_out.csv", "store.json"])
     def test_a_run_that_ends_while_it_finishes(self, audio, tmp_path, monkeypatch, name):
         prepare(audio, tmp_path / "whole", workers=0)
-        replace = shards.replace_file
+        replace = finishing.replace_file
 
         def full(path, data):
             if path.name == name:
@@ -236,7 +236,7 @@ class TestInterruptions:
             replace(path, data)
 
         with monkeypatch.context() as patch:
-            patch.setattr(shards, "replace_file", full)
+            patch.setattr(finishing, "replace_file", full)
             with pytest.raises(UserError, match="No space left on device"):
                 prepare(audio, tmp_path / "store", workers=0)
         assert prepare(audio, tmp_path / "store", workers=0).made == 0
@@ -396,7 +396,7 @@ class TestAnotherSource:
             shards.read_index(made, 0)
 
     def test_another_front_end_is_refused(self, made, audio, monkeypatch):
-        monkeypatch.setattr(preparation, "frontend_name", lambda: "another")
+        monkeypatch.setattr(preparation, "frontend_name", lambda _: "another")
         with pytest.raises(UserError, match=r"its front end is 'mule log-mel 1; .* and this one is 'another'"):
             prepare(audio, made, workers=0)
 

@@ -149,7 +149,7 @@ class TestLabelFiles:
 
     def test_rows_that_cannot_be_used_are_refused(self, folder, tmp_path):
         labels = csv(tmp_path / "labels.csv", "track_id,labels\na/1.WAV,x\na/1.WAV,y\n")
-        with pytest.raises(UserError, match=r"labels.csv cannot be used:\nline 3: .*twice"):
+        with pytest.raises(UserError, match=r"labels.csv cannot be used: mend these rows:\nline 3: .*twice"):
             read(folder, labels)
         with pytest.raises(UserError, match=r"cannot read .*gone.csv"):
             read(folder, tmp_path / "gone.csv")

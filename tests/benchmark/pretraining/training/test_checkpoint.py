@@ -38,7 +38,7 @@ def test_last_best_and_kept(tmp_path: Path) -> None:
 @pytest.mark.parametrize("which", ["7", "first", ""])
 def test_a_checkpoint_that_is_not_there_names_those_that_are(tmp_path: Path, which: str) -> None:
     checkpoint.save(tmp_path, state(1), keep=True)
-    with pytest.raises(UserError, match="it has last, 1"):
+    with pytest.raises(UserError, match="name one that it has: last, 1"):
         checkpoint.path_of(tmp_path, which)
 
 

@@ -121,7 +121,7 @@ def test_what_cannot_be_opened_says_what_to_do(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine", exported=False)
     with pytest.raises(UserError, match=r"not finished.*pretrained:.*mine@last"):
         resolve_one(f"pretrained:{run}", tmp_path)
-    with pytest.raises(UserError, match="no checkpoint '9'; it has last, best, 2, 4"):
+    with pytest.raises(UserError, match="no checkpoint '9': name one that it has: last, best, 2, 4"):
         resolve_one(f"pretrained:{run}@9", tmp_path)
     with pytest.raises(UserError, match="no option 'layer'"):
         resolve_one(f"pretrained:{run}@4?layer=3", tmp_path)
