@@ -59,7 +59,8 @@ def run(
         names, asked = ",".join(each.name for each in encoders), ",".join(each.card.id for each in tasks)
         raise UserError(
             f"benchmark.run gives one record, and {names!r} on {asked!r} are "
-            f"{len(encoders) * len(tasks) * len(choices.subsets)}: benchmark.run_many gives several"
+            f"{len(encoders) * len(tasks) * len(choices.subsets)}",
+            "call benchmark.run_many, which gives several",
         )
     return _run(encoders, tasks, choices, progress)[0]
 
@@ -122,7 +123,7 @@ def _named(
         encoders, tasks, options = encoders or found.encoders, tasks or found.tasks, {**found.chosen, **options}
     for what, names, example in (("encoder", encoders, "logmel"), ("task", tasks, "demo_key")):
         if not names:
-            raise UserError(f"no {what} is named: give one such as {example!r}, or a config that names one")
+            raise UserError(f"no {what} is named", f"give one such as {example!r}, or a config that names one")
     choices = Options(**options)
     home, given = choices.home_folder, choices.encoder_args
     used = [encoder for name in encoders for encoder in resolve(name, home, choices.precision, given)]

@@ -163,12 +163,18 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
             f"{path} is not valid TOML: it is nested too deep", "write it with fewer tables within tables"
         ) from None
     except ValueError as error:  # also of a number that is too long
-        raise TaskError(f"{path} is not valid TOML: {str(error).partition('; use sys.')[0]}") from None
+        raise TaskError(
+            f"{path} is not valid TOML: {str(error).partition('; use sys.')[0]}",
+            "mend that line (texts stand in quotes)",
+        ) from None
     waiting: list[Any] = [found]
     while waiting:
         value = waiting.pop()
         if isinstance(value, int) and value.bit_length() > BITS:  # in base 16 of any length, which nothing can print
-            raise TaskError(f"{path} is not valid TOML: it holds a whole number of more than {BITS} bits")
+            raise TaskError(
+                f"{path} is not valid TOML: it holds a whole number of more than {BITS} bits",
+                "write a smaller one",
+            )
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return found
 
@@ -201,7 +207,8 @@ def _toml_character(one: str) -> str:
     number = ord(one)
     if 0xD800 <= number < 0xE000:
         raise TaskError(
-            f"a text with the byte {number & 0xFF:#x} is not valid Unicode, and no TOML can hold it: rename it"
+            f"a text with the byte {number & 0xFF:#x} is not valid Unicode, and no TOML can hold it",
+            "rename it",
         )
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 

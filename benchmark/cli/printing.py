@@ -97,7 +97,7 @@ def refuse_results(output: Path, results: Sequence[Path] | None = None) -> None:
     for folder in (*(results or ()), results_folder(), *filter(None, [examples_folder()])):
         kept = [(folder / name).absolute().resolve() for name in KEPT]
         if any(where.is_relative_to(each) for each in kept):
-            raise UserError(f"{output} lies among the records of {folder}: name a place outside of it with -o")
+            raise UserError(f"{output} lies among the records of {folder}", "name a place outside of it with -o")
 
 
 def write_or_print(text: str, output: Path | None) -> None:

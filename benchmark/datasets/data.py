@@ -78,7 +78,7 @@ def verify(
         UserError: Both ``everything`` and ``annotations_only`` were asked for.
     """
     if everything and annotations_only:
-        raise UserError("--all is about audio, at which --annotations does not look: give one of them")
+        raise UserError("--all is about audio, at which --annotations does not look", "give one of them")
     for name, tasks in by_collection(registry.find(task)).items():
         card = card_of(name)
         place = None if card is None else location_of(card, home, data_roots)

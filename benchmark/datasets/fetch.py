@@ -94,7 +94,11 @@ def fetch(
         words += [] if home == home_folder(None) else [f"--home {quoted(home)}"]
         failures.append(by_hand(lacking, " ".join(words)))
     if failures:
-        raise UserError("\n".join(failures))
+        raise UserError(
+            f"{task} is not fetched whole",
+            "do what each line says; all else is here",
+            [line for failure in failures for line in failure.splitlines()],
+        )
 
 
 class _Bars(ExitStack):
@@ -147,7 +151,10 @@ def _fetch_audio(
     try:
         place.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"cannot make the folder {place.root}: {error.strerror or error}") from None
+        raise UserError(
+            f"cannot make the folder {place.root}: {error.strerror or error}",
+            f"make room or let it be written, or name another folder with --data-root {card.name}=DIR",
+        ) from None
     if todo and all(source.size is not None for source in todo):
         begun = (place.root / f"{source.file}.part" for source in todo)
         refuse_if_full(place.root, (size or 0) - sum(p.stat().st_size for p in begun if p.is_file()), card.name)

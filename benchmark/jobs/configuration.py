@@ -58,13 +58,13 @@ def read_configuration(path: Path | str) -> Configuration:
     path = Path(path)
     values, folder = _read(path), expanded(path).absolute().parent
     known = {option.name: option for option in option_list()}
-    problems: list[str] = []
+    problems: list[UserError | TaskError] = []
     chosen: dict[str, Any] = {}
     for key, value in values.items():
         try:
             taken = _named(key, value, values, folder) if key in NAMES else _option(key, value, known, folder)
         except (UserError, TaskError) as error:
-            problems.append(f"{path}: {error}")
+            problems.append(error)
         else:
             if taken not in ("", []):
                 chosen[NAMES.get(key, key)] = taken
@@ -73,9 +73,15 @@ def read_configuration(path: Path | str) -> Configuration:
         try:
             Options(**chosen)
         except (UserError, TaskError) as error:
-            problems.append(f"{path}: {error}")
+            problems.append(error)
+    if len(problems) == 1:
+        raise UserError(f"{path}: {problems[0].what}", problems[0].do, problems[0].rows)
     if problems:
-        raise UserError("\n".join(problems))
+        raise UserError(
+            f"{path} has {len(problems)} keys that cannot be used",
+            "mend them, or leave them out",
+            [f"  {each}" for each in problems],
+        )
     return Configuration(path, encoders, tasks, chosen)
 
 
@@ -84,11 +90,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(read_text(expanded(path), SETTINGS), path)
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}: check the path of --config; {what}") from None
+        raise UserError(f"there is no file {path}", f"check the path of --config; {what}") from None
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror or error}): {what}") from None
+        raise UserError(
+            f"cannot read {path} ({error.strerror or error})", f"let it be read, or name another; {what}"
+        ) from None
     except TaskError as error:
-        raise UserError(f"{error}: {what}") from None
+        raise UserError(
+            error.what,
+            f"{error.do}; {what}",
+            error.rows,
+        ) from None
 
 
 def _named(key: str, value: object, values: Mapping[str, object], folder: Path) -> list[str]:
@@ -98,11 +110,14 @@ def _named(key: str, value: object, values: Mapping[str, object], folder: Path) 
         UserError: It names none, or another key names them too.
     """
     if key != NAMES[key] and NAMES[key] in values:
-        raise UserError(f"{key} says again what {NAMES[key]} says: leave one out")
+        raise UserError(f"{key} says again what {NAMES[key]} says", "leave one out")
     names = [value] if isinstance(value, str) else value
     of_text, example = (_encoders, "logmel") if NAMES[key] == "encoders" else (_tasks, "demo_key")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError(f'{key} takes a name such as "{example}", or a list of such, not {_shown(value)}')
+        raise UserError(
+            f"{key} is {_shown(value)}",
+            f'give a name such as "{example}", or a list of such',
+        )
     return [each for name in names for each in of_text(name, folder, alone=isinstance(value, str))]
 
 
@@ -115,8 +130,8 @@ def _option(key: str, value: object, known: Mapping[str, Option], folder: Path) 
     if key not in known:
         keys = [*NAMES, *known]
         near = "" if len(key) > LONGEST else key.replace("-", "_")
-        hint = did_you_mean(near, keys, f"the keys are {', '.join(keys)}")
-        raise UserError(f"there is no option {_shown(key)}: {hint}")
+        hint = did_you_mean(near, keys, f"write one of {', '.join(keys)}")
+        raise UserError(f"there is no option {_shown(key)}", hint)
     taken = _taken(known[key], value, folder)
     check(known[key], taken)
     return taken
@@ -158,8 +173,8 @@ def _expect(option: Option, value: object, holds: bool, what: str) -> Any:
     if holds:
         return value
     as_text = what == "a text" and _is_number(value)
-    hint = f': write {option.name} = "{value}"' if as_text else ""
-    raise UserError(f"{option.name} takes {what}, not {_shown(value)}{hint}")
+    hint = f', {option.name} = "{value}"' if as_text else ""
+    raise UserError(f"{option.name} is {_shown(value)}", f"give {what}{hint}")
 
 
 def _texts(option: Option, value: object, what: str) -> list[str]:

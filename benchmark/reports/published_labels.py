@@ -149,14 +149,21 @@ def fetch_published(task: str, home: Path) -> None:
     """
     files = files_of(task)
     if not files:
-        raise UserError(f"no per-label scores were published for {task}: there are some for {_format_tasks()}")
+        raise UserError(
+            f"no per-label scores were published for {task}",
+            f"name one of {_format_tasks()}, or give scores of your own with --published",
+        )
     try:
         for file in files:
             fetch(file.source, home / FOLDER)
     except TaskError as error:
         sources = [file.source for file in files]
         told = by_hand(absent(sources, home / FOLDER), f"bench labels {task} ENCODER, which finds them there")
-        raise TaskError(f"{error}\n{told}".rstrip()) from None
+        raise TaskError(
+            error.what,
+            error.do,
+            (*error.rows, *told.splitlines()),
+        ) from None
 
 
 def read_fetched(task: str, home: Path) -> dict[str, PublishedLabels]:

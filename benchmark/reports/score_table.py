@@ -119,11 +119,12 @@ def score_table(
         UserError: There is nothing to show, a name fits nothing, or ``metric`` and ``all_metrics`` were both given.
     """
     if metric is not None and all_metrics:
-        raise UserError("--metric names one, --all-metrics takes every one: give one of them")
+        raise UserError("--metric names one, --all-metrics takes every one", "give one of them")
     records = [*together.records, *together.curves]
     if not records:
         raise UserError(
-            f"there are no records in {together.where}: give --results, or run bench run -e ENCODER -t TASK"
+            f"there are no records in {together.where}",
+            "give --results, or run bench run -e ENCODER -t TASK",
         )
     chosen, absent = chosen_records(records, encoders, tasks, together.where)
     columns, lacking = _columns(chosen, metric, all_metrics=all_metrics)
@@ -169,15 +170,16 @@ def chosen_records(
     if len(absent) == len(ids):
         there = f", but of {', '.join(sorted(of_tasks))}" if of_tasks else ""
         raise UserError(
-            f"there is no record of {', '.join(absent)} in {where}{there}. Make one: bench run -e ENCODER "
-            f"-t {absent[0]}"
+            f"there is no record of {', '.join(absent)} in {where}{there}",
+            f"Make one: bench run -e ENCODER -t {absent[0]}",
         )
     place = {task: i for i, task in enumerate(ids)}
     chosen = [record for record in records if record.task.id in place and (not names or record.name in names)]
     if not chosen:
         raise UserError(
-            f"there is no record of {', '.join(names)} on {', '.join(ids)} in {where}: there are those of "
-            f"{', '.join(sorted({record.name for record in records if record.task.id in place}))}"
+            f"there is no record of {', '.join(names)} on {', '.join(ids)} in {where}",
+            "name those that there are: "
+            f"{', '.join(sorted({record.name for record in records if record.task.id in place}))}",
         )
     return sorted(chosen, key=lambda record: (place[record.task.id], record.name, record.limit or 0)), absent
 
@@ -199,7 +201,8 @@ def _columns(
         known = dict.fromkeys(name for record in records for name in record.task.metrics)
         assert metric is not None
         raise UserError(
-            f"no task here has the metric {metric!r}: {did_you_mean(metric, known, 'there are ' + ', '.join(known))}"
+            f"no task here has the metric {metric!r}",
+            did_you_mean(metric, known, f"name one of {', '.join(known)}"),
         )
     of_task = {task for task, _ in found}
     return tuple(found), [task for task in dict.fromkeys(r.task.id for r in records) if task not in of_task]

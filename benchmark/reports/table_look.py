@@ -50,11 +50,12 @@ def format_of(asked: Format | None, output: Path | None) -> Format:
     named: Format | None = next((form for form, endings in ENDINGS.items() if ending in endings), None)
     if named is None:
         every = ", ".join(f"{endings[0]} ({form})" for form, endings in ENDINGS.items())
-        raise UserError(f"{output}: a table's file ends in {every}: give such a name with -o")
+        raise UserError(f"{output}: a table's file ends in {every}", "give such a name with -o")
     if asked is not None and named != asked:
         other = output.with_suffix(ENDINGS[asked][0])
         raise UserError(
-            f"{output} is a name for {named}, and --format says {asked}: give -o {other}, or leave --format out"
+            f"{output} is a name for {named}, and --format says {asked}",
+            f"give -o {other}, or leave --format out",
         )
     return named
 
@@ -68,5 +69,8 @@ def look_of(form: Format, intervals: Intervals | None, digits: int | None, *, tr
     given = {"--intervals": intervals is not None, "--digits": digits is not None, "--transpose": transpose}
     if form in DATA and any(given.values()):
         names = ", ".join(name for name, is_given in given.items() if is_given)
-        raise UserError(f"{form} has a line a score, with all digits and both ends of its interval: leave {names} out")
+        raise UserError(
+            f"{form} has a line a score, with all digits and both ends of its interval",
+            f"leave {names} out",
+        )
     return Look(intervals or "range", DIGITS if digits is None else digits, transpose)

@@ -121,8 +121,8 @@ def with_split(text: str, card: TaskCard, manifest: str, group: str | None, fold
         more = f" and group = {toml_value(group)} to its columns" if group is not None else ""
         more += f", and fold = {toml_value(fold)} in place of split" if fold is not None else ""
         raise TaskError(
-            f"the card {card.id!r} has a form that is not changed here. Write manifest = {toml_value(manifest)}{more} "
-            "into it yourself"
+            f"the card {card.id!r} has a form that is not changed here",
+            f"Write manifest = {toml_value(manifest)}{more} into it yourself",
         )
     return changed
 

@@ -77,7 +77,9 @@ def read_collection(name: str) -> CollectionCard:
     except FileNotFoundError:
         raise TaskError(f"there is no collection {name!r}", "see those that there are with: bench data list") from None
     except (tomllib.TOMLDecodeError, ValidationError) as error:
-        raise TaskError(f"{path} is not valid: {error}") from None
+        raise TaskError(
+            f"{path} is not valid: {error}", "Install the package again, or mend that file if it is yours"
+        ) from None
 
 
 def archives_of(sources: Sequence[Source]) -> list[list[Source]]:
@@ -107,7 +109,7 @@ def parts_of(source: Source, sources: Sequence[Source]) -> list[Source]:
     found = {_part_number(s.file): s for s in sources if s.file.rpartition(".")[0] == stem and _part_number(s.file)}
     missing = [str(number) for number in range(1, len(found) + 1) if number not in found]
     if missing:
-        raise TaskError(f"the parts of {stem} are not complete: part {', '.join(missing)} is missing from the card")
+        raise TaskError(f"the parts of {stem} are not complete", f"add part {', '.join(missing)} to the card")
     return [found[number] for number in range(1, len(found) + 1)]
 
 

@@ -81,7 +81,7 @@ def refuse_other(sources: Sequence[Source], root: Path) -> None:
     """
     for source in sources:
         if is_sound(source, root) and (problem := problem_of(source, root)):
-            raise TaskError(f"{target_of(source, root)}: {problem}. Remove it, then run the same command again")
+            raise TaskError(f"{target_of(source, root)}: {problem}", "Remove it, then run the same command again")
 
 
 def _unpack_source(
@@ -139,6 +139,8 @@ def fetch_annotations(
             done += obtain(parts, place.annotations, again=again, progress=progress)
         except TaskError as error:  # a collection's tasks need different files: one dead link must not stop all
             failures.append(error)
+    if len(failures) == 1:
+        raise failures[0]
     if failures:
         raise TaskError(
             f"{len(failures)} of the annotations of {collection.name} cannot be fetched",

@@ -207,7 +207,11 @@ def fetch_weights(name: str, home: Path, *, remove_original: bool, progress: Pro
             fetch(weights.source, folder, progress=progress)
         except TaskError as error:
             told = by_hand(absent([weights.source], folder), f"bench encoders fetch {name}{_home_option(home)}")
-            raise TaskError(f"{error}\n{told}".rstrip()) from None
+            raise TaskError(
+                error.what,
+                error.do,
+                (*error.rows, *told.splitlines()),
+            ) from None
     if not converted.is_file():
         _convert(weights, folder)
     if remove_original:

@@ -118,11 +118,14 @@ def _download(wheel: Wheel, target: Path, again: str) -> None:
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip() and "WARNING" not in line]
         reason = "pip failed:\n  " + "\n  ".join(lines[-LAST_LINES:] or [f"exit code {done.returncode}"])
     raise UserError(
-        f"{requirement} could not be downloaded, for {reason}\nRun the same command again when that is fixed, or "
-        f"get the wheel on a machine that has a connection and put it at\n  {target}\n"
-        f"      {described(wheel.size, wheel.sha256)}\n"
-        f"      from the Python package index, {wheel.project} {wheel.version}: pip download --no-deps {requirement}\n"
-        f"Then: {again}"
+        f"{requirement} could not be downloaded, for {reason}",
+        "Run the same command again when that is fixed, or get the wheel on a machine that has a connection and put it at",
+        [
+            f"  {target}",
+            f"      {described(wheel.size, wheel.sha256)}",
+            f"      from the Python package index, {wheel.project} {wheel.version}: pip download --no-deps {requirement}",
+            f"Then: {again}",
+        ],
     )
 
 

@@ -108,5 +108,5 @@ def refuse_unknown_kind(kind: str) -> None:
     """
     if kind not in FIGURES:
         near = difflib.get_close_matches(kind, FIGURES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(FIGURES)}"
-        raise UserError(f"no picture is called {kind!r}: {hint}")
+        hint = f"did you mean {near[0]}?" if near else f"name one of {', '.join(FIGURES)}"
+        raise UserError(f"no picture is called {kind!r}", hint)

@@ -48,8 +48,8 @@ def refuse_unknown_metric(metric: str | None, together: Together) -> None:
     if metric in (None, "all", *known):
         return
     near = difflib.get_close_matches(str(metric), known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"they have {', '.join(known)}, or name all"
-    raise UserError(f"none of these records has a metric {metric!r}: {hint}")
+    hint = f"did you mean {near[0]}?" if near else f"name one of {', '.join(known)}, or all"
+    raise UserError(f"none of these records has a metric {metric!r}", hint)
 
 
 @dataclass(frozen=True)
