@@ -22,7 +22,7 @@ class UserError(Exception):
 
     for_user = True
 
-    def __init__(self, what: str, do: str = "", rows: Iterable[str] = ()) -> None:
+    def __init__(self, what: str, do: str, rows: Iterable[str] = ()) -> None:
         self.what, self.do, self.rows = what, do, tuple(rows)
         super().__init__(what, do, self.rows)
 

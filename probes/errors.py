@@ -18,5 +18,5 @@ class ProbeError(ValueError):
         super().__init__(what, do)
 
     def __str__(self) -> str:
-        stop = "" if self.what.endswith((".", "?", "!", ":")) else "." if self.do[:1].isupper() else ":"
+        stop = "" if self.what.endswith((".", "?", "!", ":", "…")) else "." if self.do[:1].isupper() else ":"
         return f"{self.what}{stop} {self.do}"

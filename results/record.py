@@ -173,13 +173,13 @@ class RecordError(ValueError):
 
     for_user = True  # the command line prints the message alone
 
-    def __init__(self, what: str, do: str = "", rows: Iterable[str] = ()) -> None:
+    def __init__(self, what: str, do: str, rows: Iterable[str] = ()) -> None:
         self.what, self.do, self.rows = what, do, tuple(rows)
         super().__init__(what, do, self.rows)
 
     def __str__(self) -> str:
         stop = "" if self.what.endswith((".", "?", "!", ":", "…")) else "." if self.do[:1].isupper() else ":"
-        text = f"{self.what}{stop} {self.do}" if self.do else self.what
+        text = f"{self.what}{stop} {self.do}"
         if not self.rows:
             return text
-        return "\n".join([text if text.endswith((".", ":", "?", ")")) else f"{text}:", *self.rows])
+        return "\n".join([text if text.endswith((".", ":", "?")) else f"{text}:", *self.rows])

@@ -17,7 +17,7 @@ class TaskError(ValueError):
 
     for_user = True  # the command line prints the message alone
 
-    def __init__(self, what: str, do: str = "", rows: Iterable[str] = ()) -> None:
+    def __init__(self, what: str, do: str, rows: Iterable[str] = ()) -> None:
         self.what, self.do, self.rows = what, do, tuple(rows)
         super().__init__(what, do, self.rows)
 
@@ -37,7 +37,7 @@ class NoAnnotationsError(TaskError):
 def message(what: str, do: str, rows: Sequence[str] = ()) -> str:
     """Return what an error says: what happened, what to do next, and the rows that they are about."""
     stop = "" if what.endswith((".", "?", "!", ":", "…")) else "." if do[:1].isupper() else ":"
-    text = f"{what}{stop if do else ''}{'' if do[:1].isspace() else ' '}{do}".rstrip()
+    text = f"{what}{stop}{'' if do[:1].isspace() else ' '}{do}".rstrip()
     if not rows:
         return text
-    return "\n".join([text if text.endswith((".", ":", "?", ")")) else f"{text}:", *rows])
+    return "\n".join([text if text.endswith((".", ":", "?")) else f"{text}:", *rows])

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+from benchmark.errors import UserError
+from probes.errors import ProbeError
+from results.record import RecordError
+from tasks.errors import TaskError
 
 SLOW = Path(__file__).with_name("slow.txt")
 
@@ -31,6 +38,24 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("BENCH_HOME", str(tmp_path_factory.mktemp("own-home")))
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def instructions() -> Iterator[None]:
+    """Hold every error for users that any test raises to an instruction that says something."""
+    with pytest.MonkeyPatch.context() as patch:
+        for kind in (UserError, TaskError, RecordError, ProbeError):
+            patch.setattr(kind, "__init__", _with_instruction(kind.__init__))
+        yield
+
+
+def _with_instruction(init: Callable[..., None]) -> Callable[..., None]:
+    @functools.wraps(init)
+    def checked(error: Any, *given: Any, **named: Any) -> None:
+        init(error, *given, **named)
+        assert error.what.strip() and error.do.strip() not in ("", "."), f"no instruction: {error}"
+
+    return checked
 
 
 @pytest.fixture(scope="session")

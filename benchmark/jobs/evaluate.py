@@ -211,7 +211,7 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
     if not common:
         raise UserError(
             f"Probing {splits.title}: with no seed did the selected probes of all folds converge",
-            "mend embeddings of an extreme scale, or ask for more with --trials and --probe-seeds",
+            "mend embeddings of an extreme scale, or ask for more with --trials and --seeds",
         )
     kept = [[fold.seeds.probes.index(number) for number in common] for fold in folds]
     order = [splits.items.of_fold(fold) for fold in items.folds]

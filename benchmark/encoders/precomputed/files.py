@@ -293,7 +293,7 @@ def _ids_beside(path: Path) -> tuple[tuple[str, ...], Path]:
         text = read_text(file, TABLE)
         listed = parse_json(text, file) if file.suffix == ".json" else text.splitlines()
     except TaskError as error:
-        raise UserError(f"{file} is not a list of ids: {error}", "Mend that line") from None
+        raise UserError(f"{file} is not a list of ids: {error.what}", error.do) from None
     if not isinstance(listed, list):
         raise UserError(f"{file} is not a JSON list of ids", 'write ["id of row 1", "id of row 2", ...]')
     return _texts([name.strip() if isinstance(name, str) else name for name in listed], str(file)), file

@@ -119,11 +119,13 @@ def _download(wheel: Wheel, target: Path, again: str) -> None:
         reason = "pip failed:\n  " + "\n  ".join(lines[-LAST_LINES:] or [f"exit code {done.returncode}"])
     raise UserError(
         f"{requirement} could not be downloaded, for {reason}",
-        "Run the same command again when that is fixed, or get the wheel on a machine that has a connection and put it at",
+        "Run the same command again when that is fixed, or get the wheel on a machine that has a connection and put it "
+        "at",
         [
             f"  {target}",
             f"      {described(wheel.size, wheel.sha256)}",
-            f"      from the Python package index, {wheel.project} {wheel.version}: pip download --no-deps {requirement}",
+            f"      from the Python package index, {wheel.project} {wheel.version}: pip download --no-deps "
+            f"{requirement}",
             f"Then: {again}",
         ],
     )

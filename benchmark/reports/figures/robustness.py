@@ -14,7 +14,7 @@ def robustness(together: Together, request: Request) -> Drawn:
     """Draw for each task the change of score under each deformation, by encoder."""
     records = [record for record in together.records if record.robustness]
     if not records:
-        return Drawn((), ("No record has scores of deformed audio: bench run --robustness measures some.",))
+        return Drawn((), ("No record has scores of deformed audio: bench run --deform noise=20dB measures some.",))
     everybody = sorted({label_of(record) for record in records})
     figures = [_figure(column, everybody) for column in columns(records, request.metric)]
     notes = other_metrics(records, request.metric)

@@ -92,7 +92,7 @@ class TestParse:
             ("mp3=9999k", "give mp3 from 8 to 320 k"),
             ("gain=1e9", "give gain from -120 to 60 dB"),
             ("noise=-1000", "give noise from -60 to 120"),
-            ("shift=2e6s", "shift is from"),
+            ("shift=2e6s", "give shift from"),
             ("lowpass=0Hz", "give lowpass from 20 to 96000 Hz"),
             ("gain=-20,gain=-20dB", "names gain=-20dB twice"),
             ("shift=1s,shift=1000ms", "names shift=1000ms twice"),

@@ -56,7 +56,7 @@ def test_a_table_in_place_of_a_card_points_to_its_card_or_to_what_writes_one(ben
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "m.csv").rename(tmp_path / "elsewhere" / "m.csv")
     assert bench("tasks", "new", "elsewhere/m.csv", "-o", "c.toml", "--overwrite")[0] == 0
-    assert "its card: --task c.toml" in bench("run", "-e", "logmel", "-t", "elsewhere/m.csv")[2]
+    assert "its card: give --task c.toml" in bench("run", "-e", "logmel", "-t", "elsewhere/m.csv")[2]
     code, _, err = bench("run", "-e", "logmel", "-t", "none.csv")
     assert (code, "there is no file none.csv" in err) == (2, True)
 

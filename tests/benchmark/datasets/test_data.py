@@ -48,7 +48,7 @@ def read(card, root):
     try:
         rows = json.loads((root / "list.json").read_text())
     except FileNotFoundError:
-        raise TaskError(f"no file at {root / 'list.json'}: fetch it") from None
+        raise TaskError(f"no file at {root / 'list.json'}", "fetch it") from None
     ids, splits, artists, labels = zip(*rows, strict=True)
     targets = np.array([LABELS.index(label) for label in labels], np.int64)
     return Items(ids, splits, tuple(root / "audio" / f"{i}.wav" for i in ids), artists, targets, LABELS)

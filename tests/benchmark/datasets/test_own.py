@@ -198,7 +198,7 @@ class TestFolds:
     @pytest.mark.parametrize(
         ("options", "message"),
         [
-            ({"folds": 2, "shares": None}, "a task needs 3 at least"),
+            ({"folds": 2, "shares": None}, "give 3 at least"),
             ({"folds": 7, "shares": None}, "it has 12 items, and 14 are the least, two for each"),
             ({"folds": 3}, "--shares are those of train, valid and test, and folds have one size"),
             ({"folds": 3, "shares": None, "by": "composer"}, "no such column"),

@@ -47,7 +47,7 @@ def fail(error):
 HOSTILE = {
     "raises": (fail(IndexError("no such token")), "raised IndexError: no such token"),
     "exits": (fail(SystemExit(0)), "raised SystemExit: 0"),
-    "its own message": (fail(UserError("too loud")), "says: too loud"),
+    "its own message": (fail(UserError("too loud", "scale it down")), "says: too loud"),
     "a row too few": (lambda rows: rows[:-1], r"returned shape \[0, 2\] where \[1, 2\]"),
     "another dimension": (lambda rows: np.hstack([rows, rows]), r"returned shape \[1, 4\] where \[1, 2\]"),
     "half": (lambda rows: rows.astype(np.float16), "returned float16 where it had returned float32 before"),
@@ -107,6 +107,6 @@ def test_what_an_encoder_raises_feigns_no_line_of_its_own():
     with pytest.raises(UserError) as caught:
         BatchEncoding(Raising(), 2, 1, "cpu").embed([track])
     assert str(caught.value) == (
-        "the encoder 'raising' on the track 't\\n1' (/x/a b.flac) raised ValueError: no bench: all is well\\u001b[2J "
-        "(finished tracks are kept)"
+        "the encoder 'raising' on the track 't\\n1' (/x/a b.flac) raised ValueError: no bench: all is well\\u001b[2J. "
+        "Mend the encoder, and run the same command again: finished tracks are kept"
     )

@@ -552,7 +552,7 @@ class TestAnswers:
 
     def test_an_encoders_own_message_is_passed_on(self, tmp_path, tracks):
         def change(answer):
-            raise UserError("fetch the weights first")
+            raise UserError("no weights", "fetch the weights first")
 
         with pytest.raises(UserError, match=r"on the track .* says: fetch the weights first$"):
             Bench(tmp_path / "home", Stub(change)).extract(tracks)

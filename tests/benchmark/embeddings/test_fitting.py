@@ -282,7 +282,7 @@ class TestRefused:
             space_of(encoder, None, None)
 
     @pytest.mark.parametrize(
-        "error", [ValueError("no variance"), KeyError("mel"), SystemExit(3), UserError("bring more")]
+        "error", [ValueError("no variance"), KeyError("mel"), SystemExit(3), UserError("too few", "bring more")]
     )
     def test_a_fit_that_raises_is_named_and_nothing_is_embedded(self, make_task, tmp_path, monkeypatch, error):
         def fails(self, waveforms):

@@ -54,7 +54,7 @@ class TestConvert:
         ],
     )
     def test_what_is_none_is_refused_with_what_would_be(self, text, kind, words):
-        with pytest.raises(UserError, match=f"^it is '{text}', not {words}$"):
+        with pytest.raises(UserError, match=f"^it is '{text}': give {words}$"):
             convert(text, kind, "it")
 
 

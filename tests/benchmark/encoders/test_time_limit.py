@@ -55,7 +55,7 @@ class TestInterrupted:
         with pytest.raises(HungError) as caught:
             BatchEncoding(Hanging(), 2, batch_size, "cpu").embed(tracks())
         message = str(caught.value)
-        assert message.startswith("the encoder 'hanging' did not answer within 1 s on the track 't2' (/x/t2.flac): ")
+        assert message.startswith("the encoder 'hanging' did not answer within 1 s on the track 't2' (/x/t2.flac). ")
         assert "finished tracks are kept" in message
         assert f"{VARIABLE}=SECONDS" in message
 

@@ -532,7 +532,7 @@ class TestSeveralPairs:
         assert store.read(caught.value.outcomes[0].path) == caught.value.outcomes[0].record
 
     def test_a_single_ones_error_stays_as_it_is(self, two, failing):
-        failing(TaskError("no space left"))
+        failing(TaskError("no space left", "make room"))
         encoders, tasks, options = two
         with pytest.raises(TaskError, match=r"^no space left$"):
             runner.run_many(encoders, tasks[:1], options)

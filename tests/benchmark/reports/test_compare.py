@@ -195,7 +195,7 @@ class TestRefusals:
             compared(results, metric="acuracy")
 
     def test_permutations(self, results):
-        with pytest.raises(UserError, match="at least 1"):
+        with pytest.raises(UserError, match="give 1 at least"):
             compared(results, permutations=0)
 
     def test_records_of_other_items_are_named_all_together(self, results):

@@ -137,7 +137,7 @@ def test_without_an_overall_value_the_mean_of_the_published_labels_stands_there(
 def test_a_metric_that_the_task_lacks_is_refused(tmp_path):
     record = save(tmp_path)
     for metric in ("accuracy", "precision"):
-        with pytest.raises(UserError, match="it has map, roc_auc"):
+        with pytest.raises(UserError, match="name one that it has: map, roc_auc"):
             label_tables(record, read_split(tmp_path, record), {}, metric)
 
 
@@ -178,7 +178,7 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("asked", "encoder", "words"),
         [
-            ("moods", None, "name the encoder too.*records of mine"),
+            ("moods", None, "records of mine: name the encoder too"),
             ("moods", "mien", "did you mean mine"),
             ("mods", "mine", "Recorded tasks with such a name: moods"),
             ("*", "mine", "names 2 tasks"),

@@ -59,7 +59,7 @@ def test_overall_columns():
         ("a,b\n1,2\n", "second column"),
         (",model-name,map_a\n0,Musicset ULarge\n", "2 columns"),
         (",model-name,map_a\n0,Somebody,0.5\n", "not one of the models"),
-        (",model-name,map_a\n0,Musicset ULarge,high\n", "no number"),
+        (",model-name,map_a\n0,Musicset ULarge,high\n", "write a number"),
         (",model-name,f1_a\n0,Musicset ULarge,0.5\n", "'f1_a' is not a column"),
     ],
 )

@@ -63,7 +63,7 @@ def test_a_ridge_that_could_not_be_scored_is_a_dash(printed):
 
 def test_what_was_finished_is_printed_before_the_error(monkeypatch, tmp_path, capsys):
     def fail(*_args):
-        raise UnfinishedError("1 of 2 jobs failed", [outcome("t", "mine", {"accuracy": 0.7})])
+        raise UnfinishedError("1 of 2 jobs failed", "mend it", (), [outcome("t", "mine", {"accuracy": 0.7})])
 
     monkeypatch.setattr("benchmark.jobs.runner.run_many", fail)
     monkeypatch.setattr("benchmark.encoders.registry.resolve", lambda *_args: [])

@@ -17,7 +17,7 @@ def test_an_encoder_of_numpy_arrays_is_on_the_cpu_whatever_is_asked(bands):
 def test_a_device_that_is_not_there_is_refused_with_what_to_do():
     with pytest.raises(UserError, match=r"'cuda:77' cannot be used.*--device cpu"):
         device_of("cuda:77")
-    with pytest.raises(UserError, match=r"there is no device 'abacus'. Give auto, cpu, cuda"):
+    with pytest.raises(UserError, match=r"there is no device 'abacus'\. Give auto, cpu, cuda"):
         device_of("abacus")
 
 

@@ -151,7 +151,7 @@ def test_a_model_that_is_no_torch_module_and_answers_arrays(module):
         ("def load_model", "def load", "is no HEAR module"),
         ("    sample_rate = 24000", "    rate = 1", "sample_rate = None"),
         ("scene_embedding_size = WIDTH", "scene_embedding_size = 'many'", "scene_embedding_size = 'many'"),
-        ("model = Model()", "raise RuntimeError('no weights')", "raised RuntimeError: no weights; where it needs"),
+        ("model = Model()", "raise RuntimeError('no weights')", "raised RuntimeError: no weights: where it needs"),
         ("import torch\n", "import torch\nimport not_installed_here\n", "cannot import .*not_installed_here"),
     ],
 )

@@ -187,9 +187,9 @@ def test_models_that_cannot_be_encoders_are_refused(saved, model, message):
     ("query", "message"),
     [
         ("?window=1", "needs sample_rate=.*every embedding would be wrong"), ("?sample_rate=8000", "needs window="),
-        ("?sample_rate=fast&window=1", "not a whole number"), ("?sample_rate=0&window=1", "in Hz, from 1,000"),
+        ("?sample_rate=fast&window=1", "give a whole number"), ("?sample_rate=0&window=1", "in Hz, from 1,000"),
         ("?sample_rate=8000&window=1&channels=3", "one of 1, 2"), ("?sample_rate=8000&window=1&layer=2", "no option"),
-        ("?sample_rate=8000&window=1&layout=bnc", "layout bn or bcn"),
+        ("?sample_rate=8000&window=1&layout=bnc", "layout=bnc: give bn or bcn"),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit_are_named(saved, query, message):

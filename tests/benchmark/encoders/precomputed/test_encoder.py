@@ -49,7 +49,9 @@ class TestPrecomputed:
         assert prints[0] != prints[1]
 
     def test_duplicate_ids_are_named(self, write):
-        with pytest.raises(UserError, match=r"2 id\(s\) more than once; a track has one embedding:\n  a\n  c$"):
+        with pytest.raises(
+            UserError, match=r"2 id\(s\) more than once; a track has one embedding: leave one row of each:\n  a\n  c$"
+        ):
             Precomputed(write(random(5), ids=["a", "a", "b", "c", "c"]))
 
     def test_embeds_nothing(self, write):

@@ -199,7 +199,7 @@ class TestStream:
         class Failing:
             def batch(self, step: int) -> int:
                 if step == 3:
-                    raise UserError("gone")
+                    raise UserError("gone", "bring it back")
                 return step
 
         batches = stream(Failing())
