@@ -104,7 +104,7 @@ def load_results(
     for each in folders:
         if not each.is_dir():
             raise RecordError(
-                f"there is no results folder {each}: name another, or run something first, with 'bench run'"
+                f"there is no results folder {each}", "name another, or run something first, with 'bench run'"
             )
         found += [(record, store.path_of(each, record)) for record in store.read_all(each, curves=curves)]
     return frame_of(found, split)

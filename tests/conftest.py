@@ -53,7 +53,8 @@ def _with_instruction(init: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(init)
     def checked(error: Any, *given: Any, **named: Any) -> None:
         init(error, *given, **named)
-        assert error.what.strip() and error.do.strip() not in ("", "."), f"no instruction: {error}"
+        assert error.what.strip(), f"nothing is said: {error}"
+        assert error.do.strip() not in ("", "."), f"no instruction: {error}"
 
     return checked
 

@@ -71,7 +71,9 @@ def refuse_stray(context: typer.Context, *names: str) -> None:
     ]
     if given:
         command = f"{context.command_path} {context.invoked_subcommand}"
-        raise UserError(f"{command} has options of its own, behind its name ('{command} --help'): leave the others out")
+        raise UserError(
+            f"{command} has options of its own, behind its name ('{command} --help')", "leave the others out"
+        )
 
 
 def refuse_no_markdown(output: Path) -> None:

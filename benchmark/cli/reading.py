@@ -66,8 +66,9 @@ def compare(
         return
     if len(names) < 2:
         raise UserError(
-            f"compare takes two encoders or more, {len(names)} given. For example: bench compare logmel chroma. "
-            "Or hold one against published scores: bench compare logmel --published"
+            f"compare takes two encoders or more, {len(names)} given",
+            "For example: bench compare logmel chroma. Or hold one against published scores: bench compare logmel "
+            "--published",
         )
     if len(names) == 2 and not any(name.endswith(".json") for name in names):
         from benchmark.reports import compare as comparisons
@@ -81,7 +82,7 @@ def compare(
         )  # fmt: skip
         return
     if permutations is not None or seed:
-        raise UserError("--permutations and --seed are of a comparison of two encoders: leave them out, or name two")
+        raise UserError("--permutations and --seed are of a comparison of two encoders", "leave them out, or name two")
     from benchmark.reports.rank_groups import compare_all
 
     shown = compare_all(
@@ -310,4 +311,7 @@ def refuse_missing(results: list[Path] | None) -> None:
     """
     for folder in results or ():
         if not folder.is_dir():
-            raise UserError(f"there is no results folder {folder}: give --results, or run something first")
+            raise UserError(
+                f"there is no results folder {folder}",
+                "give --results, or run something first: bench run -e logmel -t demo_key",
+            )

@@ -36,7 +36,7 @@ def listing(
     if context.invoked_subcommand is not None:
         return
     if as_json and as_csv:
-        raise UserError("--json and --csv are two formats: give one of them")
+        raise UserError("--json and --csv are two formats", "give one of them")
     from benchmark.reports import frame
 
     refuse_missing(results)

@@ -101,7 +101,7 @@ def new(
 
 def _show(name: str | None, home: Path | None, *, markdown: bool, output: Path, check: bool, as_json: bool) -> None:
     if markdown and as_json:
-        raise UserError("--markdown and --json are two formats: give one of them")
+        raise UserError("--markdown and --json are two formats", "give one of them")
     if as_json:
         from benchmark.catalogue import list_tasks
 

@@ -360,7 +360,7 @@ def _module_from(path: Path) -> ModuleType:
         del sys.modules[name]
         raise UserError(
             f"the encoder file {path} fails to load: {said_by(error)}",
-            "Mend it ('bench --debug' in place of 'bench' shows the line)",
+            "Mend it ('bench --debug run ...' shows the line)",
         ) from error
     return module
 
@@ -399,7 +399,7 @@ def _instance(made_by: Callable[..., Any], spec: EncoderSpec) -> Encoder:
     except Exception as error:
         raise UserError(
             f"the encoder {spec.text!r} cannot be made: {said_by(error)}",
-            "Mend its __init__, or its options ('bench --debug' in place of 'bench' shows the line)",
+            "Mend its __init__, or its options ('bench --debug run ...' shows the line)",
         ) from error
     if not isinstance(encoder, Encoder):
         raise UserError(f"{spec.text!r} makes {encoder!r}, which is no encoder", "return an Encoder")

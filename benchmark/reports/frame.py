@@ -50,7 +50,7 @@ def select(
         known = frame.metric.unique().tolist()
         if metric not in known and known:
             hint = did_you_mean(metric, known, f"there are {', '.join(known)}")
-            raise UserError(f"no record here has the metric {metric!r}: {hint}")
+            raise UserError(f"no record here has the metric {metric!r}", hint)
         frame = frame[frame.metric == metric]
     return frame, absent
 

@@ -55,8 +55,8 @@ def beside_published(
         names = ", ".join(sorted({record.name for record in records})) or "no record"
         published = ", ".join(f"{source.title} ({', '.join(_models(source))})" for source in sources())
         raise UserError(
-            f"nothing is published of what was measured ({names} in {together.where}). There are scores of "
-            f"{published}: run one of these encoders on a task of the paper, bench tasks paper"
+            f"nothing is published of what was measured ({names} in {together.where}). There are scores of {published}",
+            "run one of these encoders on a task of the paper: 'bench tasks' lists them",
         )
     return _text(found, missing)
 

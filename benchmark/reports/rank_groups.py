@@ -55,7 +55,7 @@ def compare_all(
     chosen, where = chosen_records(named, together)
     if metric is not None and not any(metric in record.task.metrics for record in chosen):
         known = sorted({each for record in chosen for each in record.task.metrics})
-        raise UserError(f"no task to be compared has a metric {metric!r}: they have {', '.join(known)}")
+        raise UserError(f"no task to be compared has a metric {metric!r}", f"name one of {', '.join(known)}")
     wanted = task_ids(tasks, chosen) if tasks else None
     notes: list[str] = []
     columns = [
@@ -63,7 +63,9 @@ def compare_all(
         for records in _by_task(chosen, wanted, metric, notes)
     ]  # fmt: skip
     if not columns:
-        raise UserError("\n".join(["no two of them have a task to be compared on.", *notes]))
+        raise UserError(
+            "no two of them have a task to be compared on", "run them on one: bench run -e ENCODER -t TASK", notes
+        )
     found = ranked(columns, report)
     for column in columns:
         apart = column_notes(column.records)
@@ -92,19 +94,19 @@ def chosen_records(named: Sequence[str], together: Together) -> tuple[list[Recor
         refuse_unknown(name, together.records, together.where)
     twice = sorted({name for name in named if list(named).count(name) > 1})
     if twice:
-        raise UserError(f"{twice[0]} is named twice: name each encoder or record once")
+        raise UserError(f"{twice[0]} is named twice", "name each encoder or record once")
     records, folders, own = [], dict(together.folders), set()
     for file in files:
         record, folder = store.read(file), results_of(file)
         if folder is None or record.curve is not None:
             why = "is a point of a learning curve" if folder is not None else "lies in no results folder"
-            raise UserError(f"{file} {why}: name a record below runs/ of a results folder, or an encoder")
+            raise UserError(f"{file} {why}", "name a record below runs/ of a results folder, or an encoder")
         if place_of(record) in own or record.encoder.id in encoders or record.name in encoders:
             # Two runs of one encoder: their run keys tell them apart.
             section = record.encoder.model_copy(update={"id": f"{record.encoder.id}~{record.run_key[:8]}"})
             record = record.model_copy(update={"encoder": section})
         if place_of(record) in own:
-            raise UserError(f"{file} is the same run as another that is named: name each run once")
+            raise UserError(f"{file} is the same run as another that is named", "name each run once")
         own.add(place_of(record))
         folders[place_of(record)] = folder
         records.append(record)

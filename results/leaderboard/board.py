@@ -116,7 +116,7 @@ def full_records(records: Iterable[Record]) -> list[Record]:
     full = sorted((record for record in records if record.limit is None and record.curve is None), key=place)
     for before, after in itertools.pairwise(full):
         if place(before) == place(after):
-            raise RecordError(f"Two records of {after.name} on {after.task.id}. Give the leaderboard one.")
+            raise RecordError(f"Two records of {after.name} on {after.task.id}", "Give the leaderboard one.")
     return full
 
 

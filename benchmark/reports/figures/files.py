@@ -57,10 +57,12 @@ def pixels(width: str) -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(mm|cm|in|pt|px|)\s*", width.lower())
     if found is None:
-        raise UserError(f"--width {folded(width)!r} is no width: give a number and mm, cm, in, pt or px, such as 85mm")
+        raise UserError(
+            f"--width {folded(width)!r} is no width", "give a number and mm, cm, in, pt or px, such as 85mm"
+        )
     value = float(found[1]) * UNITS[found[2] or "px"] * INCH
     if not NARROWEST <= value <= WIDEST:
-        raise UserError(f"--width {folded(width)} is out of range: from 40mm to 1050mm, such as 85mm")
+        raise UserError(f"--width {folded(width)} is out of range", "give one from 40mm to 1050mm, such as 85mm")
     return value
 
 
@@ -73,7 +75,7 @@ def refuse_format(output: Path) -> None:
     if output.is_dir() or output.suffix.lower() not in FORMATS:
         stem = output / "picture" if output.is_dir() else output.with_suffix("") if output.name else Path("picture")
         raise UserError(
-            f"-o {output}: its name says no format: end it in {', '.join(FORMATS)}, such as -o {stem}{FORMATS[0]}"
+            f"-o {output}: its name says no format", f"end it in {', '.join(FORMATS)}, such as -o {stem}{FORMATS[0]}"
         )
 
 
@@ -94,7 +96,7 @@ def named_records(paths: Sequence[Path]) -> Together:
 
             refuse_other_file(path)
             raise UserError(
-                f"{path} is not the JSON file of a record: name one, such as results/runs/TASK/ENCODER.json"
+                f"{path} is not the JSON file of a record", "name one, such as results/runs/TASK/ENCODER.json"
             )
         record, folder = find_record(str(path), None, Path())
         place = place_of(record)
@@ -102,7 +104,7 @@ def named_records(paths: Sequence[Path]) -> Together:
             curves.append(record)
         elif place in records and records[place].run_key != record.run_key:
             raise UserError(
-                f"{origins[place]} and {path} are two runs of {record.name} on {record.task.id}: draw one at a time"
+                f"{origins[place]} and {path} are two runs of {record.name} on {record.task.id}", "draw one at a time"
             )
         else:
             records[place], folders[place], origins[place] = record, folder, path
@@ -118,7 +120,10 @@ def paths_of(drawn: Drawn, kind: str, output: Path) -> list[tuple[Figure, Path]]
     """
     if not drawn.figures:
         why = "\n".join(f"  {note}" for note in drawn.notes)
-        raise UserError(f"there is nothing to draw for 'bench plot {kind}':\n{why}")
+        raise UserError(
+            f"there is nothing to draw for 'bench plot {kind}'", "name other records, or make what they lack",
+            why.splitlines(),
+        )  # fmt: skip
     if len(drawn.figures) == 1:
         return [(drawn.figures[0], output)]
     return [
@@ -143,7 +148,7 @@ def write_figure(figure: Figure, path: Path, look: Look) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        raise UserError(f"{path} was not written: {error.strerror or error}. Name another file with -o") from error
+        raise UserError(f"{path} was not written: {error.strerror or error}", "Name another file with -o") from error
 
 
 def table_of(figure: Figure) -> str:
@@ -169,7 +174,8 @@ def rendered(figure: Figure, form: str, look: Look) -> bytes:
         import vl_convert
     except ImportError as error:
         raise UserError(
-            f"a picture as {form} needs vl-convert ({error}); .json and .csv do not:\n  {install_command('report')}"
+            f"a picture as {form} needs vl-convert ({error}); .json and .csv do not",
+            f"install it:\n  {install_command('report')}",
         ) from None
     svg = _fitted(vl_convert, figure, look)
     if form == ".png":

@@ -11,10 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
+from benchmark.system.extras import install_command
 from results.files import read_regular, replace_file
 
 TEMPLATES = "template"
-EXTRA = "bench report needs the extra 'report': pip install -c constraints.txt -e '.[report]'"
+
+
+def needs_extra() -> UserError:
+    """Return the refusal where a package of the page is not installed."""
+    return UserError("bench report needs the extra 'report'", f"install it:\n  {install_command('report')}")
 
 
 def own_file(name: str) -> str:
@@ -49,7 +54,7 @@ def vega(home: Path) -> str:
     try:
         import vl_convert
     except ImportError:
-        raise UserError(EXTRA) from None
+        raise needs_extra() from None
     versions = (
         vl_convert.get_vega_version(),
         vl_convert.get_vegalite_versions()[-1],
@@ -60,7 +65,8 @@ def vega(home: Path) -> str:
         said, _, script = read_regular(kept).decode("utf-8").partition("\n")
         if script and said == f"// {digest(script)}":
             return script
-    script = vl_convert.javascript_bundle(snippet=None).replace("</script", "<\\/script").replace("<!--", "<\\!--")
+    bundle = vl_convert.javascript_bundle(None)  # type: ignore[arg-type]  # its stub knows no default snippet
+    script = bundle.replace("</script", "<\\/script").replace("<!--", "<\\!--")
     with suppress(OSError):  # a home that cannot be written: it is made again next time
         replace_file(kept, f"// {digest(script)}\n{script}".encode())
     return script

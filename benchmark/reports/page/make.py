@@ -67,8 +67,8 @@ def write_report(
     for folder in [] if named else folders:
         if not folder.is_dir() and examples is None:
             raise UserError(
-                f"there is no results folder {folder}: give --results, or run something first: "
-                "bench run -e logmel -t demo_key"
+                f"there is no results folder {folder}",
+                "give --results, or run something first: bench run -e logmel -t demo_key",
             )
     sound = read_sound(named, folders, examples)
     where, charts = home_folder(home), Charts()
@@ -85,4 +85,6 @@ def refuse_no_page(output: Path) -> None:
         UserError: The name ends in something else.
     """
     if output.suffix.lower() not in PAGES:
-        raise UserError(f"{output}: the page is HTML: give a name that ends in .html, -o {output.with_suffix('.html')}")
+        raise UserError(
+            f"{output}: the page is HTML", f"give a name that ends in .html, -o {output.with_suffix('.html')}"
+        )

@@ -121,8 +121,8 @@ def _read(path: Path, *, alone: bool) -> tuple[Record, Path]:
     expected = store.path_of(folder, record)
     if not alone and path.absolute() != expected.absolute():
         raise RecordError(
-            f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}. "
-            "Move it there or delete it."
+            f"{path} holds the record of {record.encoder.id} on {record.task.id}, which belongs in {expected}",
+            "Move it there or delete it.",
         )
     return record, folder
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import UserError
 from benchmark.reports.figures.specs import sized
 from benchmark.reports.figures.theme import config
 from benchmark.reports.page import inline
@@ -101,7 +100,7 @@ def picture(chart: Chart) -> str:
     try:
         import vl_convert
     except ImportError:
-        raise UserError(inline.EXTRA) from None
+        raise inline.needs_extra() from None
     spec = {**sized(chart.figure.spec, WIDTH), "config": config(ground=True)}
     drawn = vl_convert.vegalite_to_svg(spec)
     return "data:image/svg+xml;base64," + base64.b64encode(drawn.encode("utf-8")).decode("ascii")
@@ -112,7 +111,7 @@ def _markup() -> Callable[[str], Any]:
     try:
         from markupsafe import Markup
     except ImportError:
-        raise UserError(inline.EXTRA) from None
+        raise inline.needs_extra() from None
     return Markup
 
 
@@ -122,7 +121,7 @@ def _environment() -> Environment:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError:
-        raise UserError(inline.EXTRA) from None
+        raise inline.needs_extra() from None
 
     def harmless(value: Any) -> Any:
         return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
