@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from results.intervals import interval_notes
 from results.partial import format_left_out
-from results.record import SCHEMA_VERSION, Record
+from results.record import Record
 
 #: What tells one run from all others: its key, and the folder's place of it.
 Run = tuple[str, str, str]
@@ -32,14 +32,13 @@ def column_notes(records: Sequence[Record]) -> dict[Run, list[str]]:
 
 def conditions(record: Record) -> tuple[str, ...]:
     """Return what must be alike in a column; an empty text where it is not known."""
-    seeds, trials = len(record.seeds.probes), len(record.search.trials)
+    trials = len(record.search.trials)
     return (
         f"protocol {record.protocol}",
         f"protocol version {record.search.protocol_version}",
         f"sampler {record.search.sampler}",
         f"pruner {record.search.pruner}",
         f"{trials} trial{'s' * (trials != 1)}",
-        f"{seeds} probe{'s' * (seeds != 1)}",
         f"probes in {record.probe.precision}",
         "" if record.probe.layer is None else f"layer {record.probe.layer}",
         f"task version {record.task.version}",
@@ -70,11 +69,7 @@ def own_notes(record: Record) -> list[str]:
     if any(name.startswith("(") for name in record.data.missing):  # "(413 fewer items of train than the card)"
         notes.append("counts differ from the card's")
     left = format_left_out(record.data)
-    if left and left not in notes:
-        notes.append(left)
-    if record.schema_version < SCHEMA_VERSION:
-        notes.append("a record of an older schema, without digests: not checked for damage")
-    return notes
+    return [*notes, left] if left and left not in notes else notes
 
 
 def encoder_notes(records: Sequence[Record]) -> dict[str, str]:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from benchmark.cli import completion
 from benchmark.cli.parameters import AsJson, BatchSize, DataRoots, Device, Home, SeveralResults, Workers
 from benchmark.cli.printing import generated, print_json, refuse_no_markdown
+from benchmark.cli.records import refuse_missing
+from benchmark.cli.records import together_of as together_of  # commands of other modules take it from here too
 from benchmark.errors import UserError
 from benchmark.system.home import examples_folder, results_folder
 from benchmark.system.progress import Terminal
 from benchmark.system.terminal import display
-
-if TYPE_CHECKING:
-    from results.together import Together
 
 reading_app = typer.Typer()
 
@@ -149,6 +148,8 @@ def reproduce(
     home: Home = None,
 ) -> None:
     """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
+    if print_config and as_json:
+        raise UserError("--print-config prints a file, --json the scores: give one of them")
     if print_config:
         from benchmark.jobs.resolved import configuration_text
 
@@ -265,12 +266,21 @@ def leaderboard(
     ] = None,
     check: Annotated[bool, typer.Option("--check", help="Write nothing; exit 1 if a file is out of date.")] = False,
     show: Annotated[bool, typer.Option("--print", help="Print our runs too, as wide as the terminal is.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print runs, ranks and who is separated as JSON; write no file.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Write the leaderboard from the records, with ranks of runs that a test separates, beside published scores."""
-    from benchmark.reports.leaderboard import pages_of, printed
+    from benchmark.reports.leaderboard import facts_of, pages_of, printed
     from benchmark.system.home import IN_CHECKOUT
 
+    if as_json and (check or show or output is not None):
+        raise UserError("--json prints and writes no file: leave --check, --print and -o out")
+    if as_json:
+        refuse_missing(results)
+        print_json(facts_of(together_of(results), home, Terminal()))
+        return
     own = results is None and examples_folder() is not None
     target = output or (IN_CHECKOUT if own else Path()) / "leaderboard.md"
     refuse_no_markdown(target)
@@ -287,31 +297,3 @@ def leaderboard(
     words = "".join(f" --results {folder}" for folder in results or ())
     command = f"bench leaderboard{words}" + ("" if output is None else f" -o {output}")
     generated(pages.files, command, f"the records in {together.where} give", check=check)
-
-
-def together_of(results: list[Path] | None, *, curves: bool = False) -> Together:
-    """Return the records of the folders that are named; by default one's own, in a checkout beside its examples.
-
-    Args:
-        results: Folders.
-        curves: Read the points of learning curves too.
-    """
-    from results.together import read_together
-
-    if results:
-        return read_together(results, curves=curves)
-    return read_together([results_folder()], examples_folder(), curves=curves)
-
-
-def refuse_missing(results: list[Path] | None) -> None:
-    """Refuse a results folder that is named and is not there; the default one may be missing.
-
-    Raises:
-        UserError: There is none.
-    """
-    for folder in results or ():
-        if not folder.is_dir():
-            raise UserError(
-                f"there is no results folder {folder}",
-                "give --results, or run something first: bench run -e logmel -t demo_key",
-            )

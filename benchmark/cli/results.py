@@ -9,8 +9,7 @@ import typer
 
 from benchmark.cli.parameters import AsJson, Results, SeveralResults
 from benchmark.cli.printing import generated, refuse_no_markdown, refuse_stray, show
-from benchmark.cli.reading import refuse_missing, together_of
-from benchmark.cli.table import Curves, RecordedEncoders, RecordedTasks
+from benchmark.cli.records import Curves, RecordedEncoders, RecordedTasks, refuse_missing, together_of
 from benchmark.errors import UserError
 from benchmark.system.terminal import display
 

@@ -7,25 +7,12 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli import completion
 from benchmark.cli.parameters import SeveralResults
 from benchmark.cli.printing import refuse_results, write_or_print
-from benchmark.cli.reading import refuse_missing, together_of
+from benchmark.cli.records import Curves, RecordedEncoders, RecordedTasks, refuse_missing, together_of
 from benchmark.reports.table_look import Bold, Format, Intervals, format_of, look_of
 
 table_app = typer.Typer()
-
-RecordedEncoders = Annotated[
-    list[str] | None,
-    typer.Option(
-        "-e", "--encoder", help="These alone: names of rows, globs; X,Y too.", autocompletion=completion.recorded
-    ),
-]
-RecordedTasks = Annotated[
-    list[str] | None,
-    typer.Option("-t", "--task", help="These alone: ids, groups, globs; T,U too.", autocompletion=completion.tasks),
-]
-Curves = Annotated[bool, typer.Option("--curves", help="Points of learning curves too.")]
 
 
 @table_app.command()

@@ -214,7 +214,14 @@ def _rows(records: Sequence[Record], columns: Sequence[Column], together: Togeth
     runs: defaultdict[tuple[RowKind, str, str], list[Record]] = defaultdict(list)
     notes = {}
     for task in dict.fromkeys(record.task.id for record in records):
-        notes.update(column_notes([record for record in records if record.task.id == task]))
+        column = [record for record in records if record.task.id == task]
+        notes.update(column_notes(column))
+        if len({len(record.seeds.probes) for record in column}) > 1:
+            for record in column:
+                notes[run_of(record)].append(f"{len(record.seeds.probes)} probe{'s' * (len(record.seeds.probes) != 1)}")
+    for record in records:
+        if record.format_unchecked:
+            notes[run_of(record)].append("of an older schema, without digests: not checked for damage")
     for record in records:
         kind, part = _part(record, together)
         key = (kind, record.name, part)

@@ -40,10 +40,11 @@ COMMANDS = {
     "table --results {results} --format json": {"schema_version", "split", "bold", "columns", "rows", "notes"},
     "compare logmel mfcc -t demo_key --results {examples}": {"schema_version", "rows", "notes", "family"},
     "labels demo_key logmel --results {examples}": {"task", "encoder", "tables"},
+    "leaderboard --results {examples}": {"task", "metric", "rows", "separations", "notes"},
     "doctor": {"bench", "python", "system", "hardware", "gigaflops", "packages", "extras", "slow", "accelerators"},
     "pretrain": {"name", "title", "batch", "steps"},
 }  # fmt: skip
-EMPTY = ["cache ls", "results --results {empty}"]
+EMPTY = ["cache ls", "results --results {empty}", "leaderboard --results {empty}"]
 
 
 @pytest.fixture

@@ -132,6 +132,22 @@ def test_records_that_are_not_alike_say_so():
     )
 
 
+def test_other_numbers_of_probes_and_older_schemas_say_so():
+    first, other = of(), of(encoder="other")
+    other = other.model_copy(
+        update={
+            "seeds": other.seeds.model_copy(update={"probes": [8]}),
+            "schema_version": 2,
+            "predictions_sha256": None,
+        }
+    )
+    table = score_table(together(first, other))
+    notes = [row.cells[table.columns[0]].notes for row in table.rows]
+    assert "2 probes" in notes[0]
+    assert {"1 probe", "of an older schema, without digests: not checked for damage"} <= set(notes[1])
+    assert "means over 1 to 2 retrained probes" in table.said[0]
+
+
 def test_two_states_of_an_encoder_in_a_row_are_told():
     table = score_table(together(of(), of("mtt", scores={"map": 0.4}, encoder_fingerprint="b" * 64)))
     (row,) = table.rows
