@@ -55,12 +55,14 @@ if TYPE_CHECKING:
     from benchmark.errors import UserError as UserError
     from benchmark.jobs.labelled import predict as predict
     from benchmark.jobs.options import Options as Options
+    from benchmark.reports.interactive import compare as compare
+    from benchmark.reports.interactive import plot as plot
     from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
 __all__ = [
-    "BenchmarkWarning", "Encoder", "Options", "UserError", "__version__", "list_encoders", "list_tasks", "load_results",
-    "predict", "run", "run_many",
+    "BenchmarkWarning", "Encoder", "Options", "UserError", "__version__", "compare", "list_encoders", "list_tasks",
+    "load_results", "plot", "predict", "run", "run_many",
 ]  # fmt: skip
 
 #: Where the public names are; none may be that of a sub-package, which importing the package would put in its place.
@@ -69,9 +71,11 @@ _PUBLIC = {
     "Encoder": "benchmark.encoders.base",
     "Options": "benchmark.jobs.options",
     "UserError": "benchmark.errors",
+    "compare": "benchmark.reports.interactive",
     "list_encoders": "benchmark.catalogue",
     "list_tasks": "benchmark.catalogue",
     "load_results": "results.frames",
+    "plot": "benchmark.reports.interactive",
     "predict": "benchmark.jobs.labelled",
     "run": "benchmark.api",
     "run_many": "benchmark.api",
