@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from tasks.errors import message
-
 
 class UserError(Exception):
     """Something that the caller can mend. The message says what happened, to which file or track, and what to do.
@@ -27,7 +25,11 @@ class UserError(Exception):
         super().__init__(what, do, self.rows)
 
     def __str__(self) -> str:
-        return message(self.what, self.do, self.rows)
+        stop = "" if self.what.endswith((".", "?", "!", ":", "…")) else "." if self.do[:1].isupper() else ":"
+        text = f"{self.what}{stop}{'' if self.do[:1].isspace() else ' '}{self.do}".rstrip()
+        if not self.rows:
+            return text
+        return "\n".join([text if text.endswith((".", ":", "?")) else f"{text}:", *self.rows])
 
 
 class BenchmarkWarning(UserWarning):

@@ -149,7 +149,7 @@ def reproduce(
 ) -> None:
     """Retrain a recorded probe: same, same within seeds, or other (exit 1), and what differs beside it."""
     if print_config and as_json:
-        raise UserError("--print-config prints a file, --json the scores: give one of them")
+        raise UserError("--print-config prints a file, --json the scores", "give one of them")
     if print_config:
         from benchmark.jobs.resolved import configuration_text
 
@@ -276,7 +276,7 @@ def leaderboard(
     from benchmark.system.home import IN_CHECKOUT
 
     if as_json and (check or show or output is not None):
-        raise UserError("--json prints and writes no file: leave --check, --print and -o out")
+        raise UserError("--json prints and writes no file", "leave --check, --print and -o out")
     if as_json:
         refuse_missing(results)
         print_json(facts_of(together_of(results), home, Terminal()))

@@ -44,4 +44,7 @@ def refuse_missing(results: list[Path] | None) -> None:
     """
     for folder in results or ():
         if not folder.is_dir():
-            raise UserError(f"there is no results folder {folder}: give --results, or run something first")
+            raise UserError(
+                f"there is no results folder {folder}",
+                "give --results, or run something first: bench run -e logmel -t demo_key",
+            )
