@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmark.audio.inspection import CUT
 from benchmark.audio.lengths import far_shorter
+from benchmark.encoders.parameters import parameter_count
 from benchmark.jobs.job import Job
 from benchmark.jobs.left_out import left_out
 from benchmark.jobs.scoring import objective_name
@@ -56,6 +57,7 @@ def encoder_section(job: Job) -> EncoderSection:
         own_windows=job.own_windows,
         fitted_on=space.fitted_on,
         precision=precision_of(job.encoder),
+        parameters=parameter_count(job.encoder),
     )
 
 

@@ -34,6 +34,8 @@ class EncoderSection(Section):
     ``sample_rate`` and ``channels`` are ``None`` where embeddings were given: how they were made is not known.
     ``fitted_on``: it took statistics of the training split; the sha256 of the task's id, the split's ids and its audio.
     ``precision``: what it computed in, where it has a choice (``None`` in records of schema 2, which do not say).
+    ``parameters``: of its networks; ``None`` where it has none, they were not opened, as where all embeddings were in
+    the store, or another library than torch ran them, and in older records.
     """
 
     id: str
@@ -48,6 +50,7 @@ class EncoderSection(Section):
     own_windows: bool = False
     fitted_on: str | None = None
     precision: Literal["fp32", "bf16"] | None = None
+    parameters: int | None = None
 
 
 class CurvePoint(Section):

@@ -18,6 +18,13 @@ PANELS = {
     "speed": ("seconds of audio a second (more is better)", "how fast it embeds"),
     "megabytes": ("MB of embeddings, one a window, for 1,000 h", "how many windows an hour has"),
     "dim": ("numbers in an embedding", ""),
+    "parameters": ("parameters of the encoder", "how many parameters it has"),
+}
+#: By column: why it may not be known.
+WHY = {
+    "speed": "its embeddings were in the store, or were given",
+    "megabytes": "embeddings were given",
+    "parameters": "it has no network of torch, its embeddings were in the store, or the record is older",
 }
 
 
@@ -29,7 +36,6 @@ def cost(together: Together, request: Request) -> Drawn:
         figure, told = _figure(column, everybody)
         figures.append(figure)
         notes += told
-    notes.append("Records do not hold how many parameters an encoder has: bench encoders show NAME tells some.")
     return Drawn(tuple(figures), tuple(notes))
 
 
@@ -56,19 +62,20 @@ def _figure(column: Column, everybody: list[str]) -> tuple[Figure, list[str]]:
             {
                 "encoder": label_of(record), "score": score.value, "low": score.low, "high": score.high,
                 "speed": speed_of(record), "dim": record.encoder.dim, "megabytes": megabytes_of(record),
+                "parameters": record.encoder.parameters,
                 "hop_seconds": record.encoder.hop_seconds, "audio_seconds": record.data.audio_seconds,
                 "embed_seconds": record.seconds.embed, "probe_parameters": record.probe.parameters,
                 "machine": machine.accelerator if machine.device != "cpu" and machine.accelerator else machine.cpu,
             }
         )  # fmt: skip
     frame: Any = pd.DataFrame(rows)
-    numbers = ["low", "high", "speed", "megabytes", "hop_seconds", "audio_seconds"]
+    numbers = ["low", "high", "speed", "megabytes", "parameters", "hop_seconds", "audio_seconds"]
     frame = frame.astype(dict.fromkeys(numbers, "float64"))
     metric = column.metric.replace("_", " ")
     shown = [name for name in PANELS if frame[name].notna().any()]
     notes = [
         f"{column.words}: {PANELS[name][1]} is not known of {', '.join(frame.encoder[frame[name].isna()])}"
-        + (" (its embeddings were in the store, or were given)." if name == "speed" else " (embeddings were given).")
+        + f" ({WHY[name]})."
         for name in PANELS
         if frame[name].isna().any()
     ]
@@ -86,7 +93,7 @@ def _figure(column: Column, everybody: list[str]) -> tuple[Figure, list[str]]:
     y = number("score", f"{metric} (test)")
     y["axis"] |= {"tickCount": 4, "titleLimit": PANEL}
     hint = tooltip(encoder="encoder", score="#score", low="#low", high="#high", audio_s_a_second="#speed", dim="#dim",
-                   MB_for_1000_h="#megabytes", machine="machine")  # fmt: skip
+                   MB_for_1000_h="#megabytes", parameters="#parameters", machine="machine")  # fmt: skip
     panels: list[Spec] = []
     for name in shown:
         x = wide_number(name, PANELS[name][0], frame[name])
@@ -106,7 +113,7 @@ def _figure(column: Column, everybody: list[str]) -> tuple[Figure, list[str]]:
                 ],
             }
         )
-    values = data(frame, ["encoder", "score", "low", "high", "speed", "dim", "megabytes", "machine"])
+    values = data(frame, ["encoder", "score", "low", "high", "speed", "dim", "megabytes", "parameters", "machine"])
     title = f"{column.words}: {metric} against cost"
     figure = Figure(
         "cost", f"cost-{column.slug}", title, description, frame, spec(description, {"vconcat": panels}, values)
