@@ -15,7 +15,7 @@ from benchmark.errors import BenchmarkWarning, UserError
 from benchmark.jobs.configuration import read_configuration
 from benchmark.jobs.options import Options, option_list
 from benchmark.jobs.remarks import remarks
-from benchmark.jobs.runner import UnfinishedError
+from benchmark.jobs.runner import Outcome, UnfinishedError
 from benchmark.jobs.runner import run_many as run_jobs
 from benchmark.system.notebook import Notebook, in_notebook
 from benchmark.system.progress import Advance, Reporter, Silent, Terminal
@@ -137,25 +137,25 @@ def _run(
     try:
         outcomes = run_jobs(encoders, tasks, choices, report)
     except UnfinishedError as error:
-        _warn([outcome.record for outcome in error.outcomes])
+        _warn(error.outcomes)
         raise
     finally:
         if isinstance(report, Notebook):
             report.close()
-    records = [outcome.record for outcome in outcomes]
-    _warn(records)
-    return records
+    _warn(outcomes)
+    return [outcome.record for outcome in outcomes]
 
 
-def _warn(records: Sequence[Record]) -> None:
-    for record in records:
+def _warn(outcomes: Sequence[Outcome]) -> None:
+    for outcome in outcomes:
+        record = outcome.record
         ridge = record.floors.ridge or {}
         notes = [
             f"{record.name} on {record.task.id}: {metric} is below that of a ridge regression on the same embeddings "
             f"({ridge[metric].value:.3f}) by more than the interval"
             for metric in record.floors.loses_to_ridge
         ]
-        for note in dict.fromkeys([*notes, *remarks(record)]):
+        for note in dict.fromkeys([*notes, *remarks(record), *outcome.untracked]):
             warnings.warn(note, BenchmarkWarning, stacklevel=4)
 
 

@@ -83,6 +83,7 @@ TESTED_IN = {
     "benchmark/reports/table_look": "benchmark/reports/test_table_formats.py",
     "benchmark/system/finding": "benchmark/datasets/test_checks.py",
     "benchmark/system/interpreter": "benchmark/system/test_current_folder.py",
+    "benchmark/tracking/contract": "benchmark/tracking/test_trackers.py",
     "probes/export/card": "probes/export/test_files.py",
     "probes/search/trials": "probes/search/test_search.py",
     "probes/training/batched": "probes/training/test_trainer.py",

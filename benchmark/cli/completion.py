@@ -45,6 +45,13 @@ def pictures(incomplete: str) -> list[str]:
     return [name for name in FIGURES if name.startswith(incomplete)]
 
 
+def trackers(incomplete: str) -> list[str]:
+    """Return names of trackers that begin so."""
+    from benchmark.tracking.kinds import KINDS
+
+    return [name for name in KINDS if name.startswith(incomplete)]
+
+
 def encoder_names() -> list[str]:
     """Return the names of the built-in and published encoders, from the text of their tables."""
     source = (HERE / "benchmark" / "encoders" / "registry.py").read_text(encoding="utf-8")

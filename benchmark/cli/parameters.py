@@ -17,7 +17,10 @@ from benchmark.jobs.options import Option, option_list
 def shown(option: Option) -> Any:
     """Return what typer shows of an option."""
     flag = option.flag
-    return typer.Option(option.text, help=flag.help, rich_help_panel=flag.panel, metavar=flag.metavar)
+    return typer.Option(
+        option.text, help=flag.help, rich_help_panel=flag.panel, metavar=flag.metavar,
+        autocompletion=completion.trackers if option.name == "track" else None,
+    )  # fmt: skip
 
 
 def flag(name: str) -> Any:

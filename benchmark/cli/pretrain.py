@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from benchmark.cli import completion
 from benchmark.cli.parameters import AsJson, DataRoots, Home, Workers
 from benchmark.cli.printing import print_json, refuse_stray
 from benchmark.system.terminal import display
@@ -88,7 +89,19 @@ def train(
     probe_every: Annotated[int | None, typer.Option(help="Evaluate the encoder every N steps.")] = None,
     probe_task: Annotated[list[str] | None, typer.Option(help="The task to do it on; repeatable.")] = None,
     probe_trials: Annotated[int, typer.Option(min=1, help="Probe settings to try each time.")] = 4,
-    log: Annotated[list[str] | None, typer.Option(help="wandb or mlflow, beside CSV and TensorBoard.")] = None,
+    track: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--track",
+            "--log",
+            metavar="KIND",
+            autocompletion=completion.trackers,
+            help="wandb, trackio or mlflow, beside CSV and TensorBoard; repeatable.",
+        ),
+    ] = None,
+    track_project: Annotated[str, typer.Option(metavar="NAME", help="Project, or experiment, of the trackers.")] = (
+        "pretraining"
+    ),
     init: Annotated[
         str | None, typer.Option(metavar="RUN|FILE", help="Begin with the weights of a run, RUN@STEP, or a file.")
     ] = None,
@@ -99,6 +112,7 @@ def train(
     from benchmark.pretraining.pretrain import Choices, pretrain
     from benchmark.pretraining.processes import rank
     from benchmark.system.progress import Terminal
+    from benchmark.tracking.kinds import tracking_of
 
     choices = Choices(
         recipe,
@@ -107,7 +121,7 @@ def train(
         tuple(overrides or ()),
         device,
         home,
-        tuple(log or ()),
+        tracking_of(track or (), track_project),
         probe_every,
         tuple(probe_task or ()),
         probe_trials,

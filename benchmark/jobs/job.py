@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 from benchmark.jobs.options import Sampler, TrainSubset
 from benchmark.jobs.variants import precision_of, variant_name
 from benchmark.system.machine import Precision
+from benchmark.tracking.kinds import Tracking
 from probes.protocol import Protocol
 from results.record import Record
 from results.store import history_path, record_path
@@ -118,6 +119,7 @@ class Job:
         allow_missing: How many items may be missing.
         allow_damaged: How many damaged tracks may be left out.
         export: Where the probe goes as files.
+        tracking: The trackers that follow it.
         asked: The words of the command beside encoder and task.
         existing: What is at the record's path already.
     """
@@ -135,6 +137,7 @@ class Job:
     allow_missing: int = 0
     allow_damaged: int = 0
     export: Path | None = None
+    tracking: Tracking = field(default_factory=Tracking)
     asked: tuple[str, ...] = ()
     existing: Existing = field(default_factory=Existing)
 

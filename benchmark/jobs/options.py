@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from benchmark.errors import UserError
 from benchmark.system.machine import Precision, refuse_unknown_device
+from benchmark.tracking.kinds import PROJECT, Tracking, tracking_of
 
 if TYPE_CHECKING:
     from benchmark.audio.deformations import Deformation
@@ -30,7 +31,7 @@ LARGEST_SEED = 2**31
 #: Options that say where something lies or how fast it is made; those of encoders stand in the encoder's text.
 PLACES = (
     "home", "data_roots", "encoder_args", "storage", "results", "overwrite", "export", "device", "batch_size",
-    "workers",
+    "workers", "track", "track_project",
 )  # fmt: skip
 
 
@@ -159,6 +160,11 @@ class Options:
     export: Annotated[
         Path | str | None, Flag("Write the trained probe (safetensors, ONNX) below this folder.", RECORDS)
     ] = None
+    track: Annotated[
+        Sequence[str],
+        Flag("Show the run in tensorboard, wandb, trackio or mlflow too; repeatable.", RECORDS, None, metavar="KIND"),
+    ] = ()
+    track_project: Annotated[str, Flag("Project, or experiment, of the trackers.", RECORDS, metavar="NAME")] = PROJECT
     device: Annotated[str, Flag("auto, cpu, cuda, cuda:1, ...", MACHINE)] = "auto"
     batch_size: Annotated[int, Flag("Windows in a batch of the encoder.", MACHINE, least=1)] = 32
     workers: Annotated[
@@ -175,7 +181,7 @@ class Options:
             from tasks.sources.locations import parse_data_roots
 
             parse_data_roots(self.data_roots)
-        fractions, _ = self.fractions, self.deformations  # what they refuse is refused at once
+        fractions, _, _ = self.fractions, self.deformations, self.tracking  # what they refuse is refused at once
         if self.repeats > 1 and not fractions:
             raise UserError(
                 "--repeats draws several samples of a fraction",
@@ -215,6 +221,15 @@ class Options:
         from benchmark.audio.deformations import parse
 
         return parse(self.deform)
+
+    @cached_property
+    def tracking(self) -> Tracking:
+        """The trackers, and the project in them.
+
+        Raises:
+            UserError: There is no such tracker.
+        """
+        return tracking_of(self.track, self.track_project)
 
     @cached_property
     def fractions(self) -> tuple[float, ...]:

@@ -101,6 +101,7 @@ def _jobs(
             allow_missing=options.allow_missing,
             allow_damaged=options.allow_damaged,
             export=options.export_folder,
+            tracking=options.tracking,
             asked=options.asked,
         )
         for subset in options.subsets

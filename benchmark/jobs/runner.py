@@ -16,6 +16,7 @@ from benchmark.jobs.plan import plan_jobs
 from benchmark.system.home import refuse_unwritable
 from benchmark.system.machine import device_of
 from benchmark.system.progress import Reporter, Silent
+from benchmark.tracking.kinds import refuse_missing
 from results.record import Record
 from tasks.registry import Task
 
@@ -24,13 +25,15 @@ from tasks.registry import Task
 class Outcome:
     """What became of one job: its record, where it lies, and whether it was there before.
 
-    ``displaced`` is where the record of another run went that lay there.
+    ``displaced`` is where the record of another run went that lay there. ``untracked`` is what was told of trackers
+    that failed.
     """
 
     record: Record
     path: Path
     kept: bool
     displaced: Path | None = None
+    untracked: tuple[str, ...] = ()
 
 
 class UnfinishedError(UserError):
@@ -54,6 +57,7 @@ def run_many(
         UnfinishedError: Of several jobs some failed; the others are finished and written.
     """
     report = report or Silent()
+    refuse_missing(options.tracking.kinds)
     refuse_unwritable(options.home_folder, "--home")
     refuse_unwritable(options.results_folder, "--results")
     jobs = plan_jobs(encoders, prepare(tasks, options, report, audio=needs_audio(encoders)), options, report)
@@ -73,18 +77,22 @@ def run_many(
             outcomes.append(Outcome(job.kept, job.path, kept=True))
             continue
         from benchmark.jobs.evaluate import evaluate
+        from benchmark.jobs.tracked import tracked
 
         key = job.source.space.key
         damaged, seconds = embedded.damaged.get(key, {}), embedded.seconds.get(key, 0.0)  # nothing, where not embedded
+        untracked: list[str] = []
         try:
-            record, path, displaced = evaluate(job, damaged, seconds, report)
+            with tracked(job, report, untracked) as tell:
+                record, path, displaced = evaluate(job, damaged, seconds, report)
+                tell(record)
         except Exception as error:
             if len(jobs) == 1 or message_for_user(error) is None:
                 raise
             failed.append(f"{job.name}: {error}")
             report.say(f"Failed, the others continue: {failed[-1]}")
         else:
-            outcomes.append(Outcome(record, path, kept=False, displaced=displaced))
+            outcomes.append(Outcome(record, path, kept=False, displaced=displaced, untracked=tuple(untracked)))
     if failed:
         raise UnfinishedError(
             f"{len(failed)} of {len(jobs)} pairs of encoder and task failed, the others are finished and their "

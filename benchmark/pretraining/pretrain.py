@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,8 @@ from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
+from benchmark.tracking.contract import Status
+from benchmark.tracking.kinds import Tracking, refuse_missing
 from results.files import replace_file
 
 if TYPE_CHECKING:
@@ -53,7 +55,7 @@ class Choices:
         overrides: ``key=value`` texts.
         device: ``auto``, ``cpu``, ``cuda``.
         home: The data home.
-        logs: Loggers beside CSV and TensorBoard.
+        tracking: Trackers beside CSV and TensorBoard.
         probe_every: Steps between probes; ``None`` for no probes.
         probe_tasks: What is probed.
         probe_trials: Probe settings to try each time.
@@ -68,7 +70,7 @@ class Choices:
     overrides: Sequence[str] = ()
     device: str = "auto"
     home: Path | None = None
-    logs: tuple[str, ...] = ()
+    tracking: Tracking = field(default_factory=Tracking)
     probe_every: int | None = None
     probe_tasks: tuple[str, ...] = ()
     probe_trials: int = 4
@@ -86,6 +88,7 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
     report = (report or Silent()) if rank() == 0 else Silent()
     run, home = choices.out, home_folder(choices.home)
     with said_once():
+        refuse_missing(choices.tracking.kinds)
         recipe = recipes.load(choices.recipe, choices.overrides)
         if (choices.probe_every is None) != (not choices.probe_tasks):
             raise UserError("--probe-every and --probe-task go together", "name both, or neither")
@@ -149,12 +152,17 @@ def _train(
     sampler = sampler_of(recipe, store, fabric)
     about = {"recipe": recipe.model_dump_json(), "data": store.fingerprint, "world": fabric.world_size}
     logs: list[Log] = []
+    status: Status = "failed"
     try:
-        logs += open_logs(run, progress.step, choices.logs, recipe.model_dump(), report) if first else []
+        logs += open_logs(run, progress.step, choices.tracking, recipe.model_dump(), report) if first else []
         train(
             trainer, stream(sampler, progress.step, stop=recipe.steps), run, progress, about=about, report=report,
             logs=logs, probe=probe if first else _wait, probe_every=choices.probe_every,
         )  # fmt: skip
+        status = "finished"
+    except KeyboardInterrupt:
+        status = "killed"
+        raise
     except TrainingStopped as stop:
         kept = f"Checkpoints up to step {last_step(run)} are kept" if checkpoint.exists(run) else "There is none yet"
         raise TrainingStopped(
@@ -167,7 +175,7 @@ def _train(
     finally:
         for log in logs:
             with suppress(OSError):  # a disk that is full has been told of, or nothing is left to be written
-                log.close()
+                log.close(status)
 
 
 def _unlogged(run: Path, error: OSError) -> UserError:

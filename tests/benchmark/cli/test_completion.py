@@ -46,6 +46,8 @@ def test_a_shell_gets_encoders_and_tasks(shell, tmp_path):
         ("bench data fetch gtz", "gtzan"),
         ("bench reproduce results/runs/demo_key/lo", "results/runs/demo_key/logmel.json"),
         ("bench compare log", "logmel"),
+        ("bench run -e logmel -t demo_key --track tensor", "tensorboard"),
+        ("bench pretrain train tiny-simclr --data s --out r --track wan", "wandb"),
     ],
 )
 def test_names_where_they_are_wanted(tmp_path, line, expected):

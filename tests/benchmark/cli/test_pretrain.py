@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,6 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path)
     refused(choices(tmp_path, tmp_path / "none"), "there is no store")
     refused(choices(tmp_path, store, probe_every=2), "--probe-every and --probe-task go together")
     refused(choices(tmp_path, store, probe_every=0, probe_tasks=("demo_key",)), "--probe-every is 0: give 1 at least")
-    refused(choices(tmp_path, store, logs=("wandb2",)), "choose among wandb, mlflow")
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
@@ -122,10 +122,54 @@ def test_a_run_that_diverges_says_so_and_keeps_its_checkpoints(tmp_path: Path) -
 
 def test_without_tensorboard_the_log_is_csv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store, told = noise_store(tmp_path / "store"), Told()
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)
     pretrain(choices(tmp_path, store), told)
     assert any("TensorBoard is not installed" in line for line in told.lines)
     assert (tmp_path / "run" / "metrics.csv").stat().st_size > 100
+
+
+def test_trackers_get_what_the_table_holds_and_one_that_fails_ends_no_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from benchmark.tracking import kinds, trackers
+    from benchmark.tracking.kinds import Kind, tracking_of
+
+    class Broken:
+        def __init__(self, about: Any) -> None:
+            raise ConnectionError("no route to host")
+
+    module: Any = types.ModuleType("broken_adapter")
+    module.open_tracker = Broken
+    monkeypatch.setitem(sys.modules, "broken_adapter", module)
+    table = {**kinds.KINDS, "wandb": Kind("broken_adapter", "json")}
+    monkeypatch.setattr(kinds, "KINDS", table)
+    monkeypatch.setattr(trackers, "KINDS", table)
+    store, told = noise_store(tmp_path / "store"), Told()
+    assert pretrain(choices(tmp_path, store, tracking=tracking_of(["tensorboard", "wandb"])), told).is_file()
+    assert sum("no route to host" in line for line in told.lines) == 1
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    events.Reload()
+    rows = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
+    losses = {int(step): float(value) for step, name, value in (row.split(",") for row in rows) if name == "loss"}
+    assert {event.step: event.value for event in events.Scalars("loss")} == pytest.approx(losses)
+    assert set(losses) == {1, 2, 3, 4}
+
+
+def test_a_tracker_that_is_not_here_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from benchmark.tracking.kinds import tracking_of
+
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    given = choices(tmp_path, noise_store(tmp_path / "store"), tracking=tracking_of("wandb"))
+    refused(given, r"--track wandb needs the package wandb:\n.*pip install")
+    assert not (tmp_path / "run").exists()
+    words = ["tiny-simclr", "--data", str(tmp_path / "store"), "--out", str(tmp_path / "run")]
+    for old in ("--log", "--track"):  # --log is its former name
+        wrong = CliRunner().invoke(pretrain_app, [*words, old, "wandb2"])
+        assert "did you mean 'wandb'" in str(wrong.exception)
 
 
 def test_without_fabric_the_command_that_installs_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

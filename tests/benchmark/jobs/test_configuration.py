@@ -1,6 +1,7 @@
 """``bench run --config``: options under their names, what the command line says first, paths relative to the file."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,8 @@ VALUES = {
     "results": ('"r"', "{}/r"),
     "overwrite": ('"never"', "never"),
     "export": ('"e"', "{}/e"),
+    "track": ('["wandb", "mlflow"]', ["wandb", "mlflow"]),
+    "track_project": ('"thesis"', "thesis"),
     "device": ('"cpu"', "cpu"),
     "batch_size": ("8", 8),
     "workers": ("0", 0),
@@ -98,6 +101,7 @@ class TestValues:
             ('train_fraction = ["0.1"]', r"train_fraction takes a list of numbers, such as [0.1, 1]"),
             ("train_fraction = [nan]", "--train-fraction must be above 0"),
             ("repeats = 3", "--repeats goes with --train-fraction"),
+            ('track = "neptune"', "--track 'neptune': choose among tensorboard, wandb, trackio, mlflow"),
             ('device = "gpu"', "did you mean --device cuda?"),
             ('data_roots = "gtzan"', "takes COLLECTION=DIR"),
             ("encoder_args = { a = [1] }", "encoder_args takes a table such as { layer = 7 }"),
@@ -124,6 +128,12 @@ class TestValues:
         for line, word in zip(lines, ("trails", "--seeds", "layer"), strict=True):
             assert "run.toml: " in line
             assert word in line
+
+
+def test_the_file_of_the_docs_is_read_as_it_stands(write):
+    page = (Path(benchmark.__file__).parents[1] / "docs" / "runs.md").read_text(encoding="utf-8")
+    found = read_configuration(write(page.partition("```toml\n")[2].partition("```")[0]))
+    assert (len(found.encoders), len(found.tasks), found.chosen["trials"]) == (3, 2, 20)
 
 
 class TestHostile:

@@ -32,7 +32,8 @@ class TestAsked:
     def test_places_and_budgets_of_the_machine_are_not_said(self, tmp_path):
         options = Options(
             home=tmp_path, results=tmp_path, device="cpu", workers=1, batch_size=3, overwrite="always",
-            storage="sqlite:////x/y.db", export=tmp_path, data_roots=(f"gtzan={tmp_path}",),
+            storage="sqlite:////x/y.db", export=tmp_path, data_roots=(f"gtzan={tmp_path}",), track=("wandb",),
+        track_project="thesis",
         )  # fmt: skip
         assert options.asked == ()
 

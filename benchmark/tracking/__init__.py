@@ -1,0 +1,1 @@
+"""Trackers of experiments, off unless asked for: one contract, an adapter for each library, no waiting for any."""
