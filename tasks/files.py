@@ -172,8 +172,7 @@ def parse_toml(text: str, path: Path) -> dict[str, Any]:
         value = waiting.pop()
         if isinstance(value, int) and value.bit_length() > BITS:  # in base 16 of any length, which nothing can print
             raise TaskError(
-                f"{path} is not valid TOML: it holds a whole number of more than {BITS} bits",
-                "write a smaller one",
+                f"{path} is not valid TOML: it holds a whole number of more than {BITS} bits", "write fewer digits"
             )
         waiting += value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return found
@@ -207,8 +206,7 @@ def _toml_character(one: str) -> str:
     number = ord(one)
     if 0xD800 <= number < 0xE000:
         raise TaskError(
-            f"a text with the byte {number & 0xFF:#x} is not valid Unicode, and no TOML can hold it",
-            "rename it",
+            f"a text with the byte {number & 0xFF:#x} is not valid Unicode, and no TOML can hold it", "rename it"
         )
     return f"\\u{number:04x}" if number < 0x10000 else f"\\U{number:08x}"
 

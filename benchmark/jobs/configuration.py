@@ -78,29 +78,22 @@ def read_configuration(path: Path | str) -> Configuration:
         raise UserError(f"{path}: {problems[0].what}", problems[0].do, problems[0].rows)
     if problems:
         raise UserError(
-            f"{path} has {len(problems)} keys that cannot be used",
-            "mend them, or leave them out",
-            [f"  {each}" for each in problems],
-        )
+            f"{path} has {len(problems)} keys or values that are none", "mend these",
+            [f"  {problem}" for problem in problems],
+        )  # fmt: skip
     return Configuration(path, encoders, tasks, chosen)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    what = f"a configuration is a TOML file with lines such as trials = 20; {WRITTEN}"
+    what = f"A configuration is a TOML file with lines such as trials = 20; {WRITTEN}"
     try:
         return parse_toml(read_text(expanded(path), SETTINGS), path)
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}", f"check the path of --config; {what}") from None
+        raise UserError(f"there is no file {path}: check the path of --config", what) from None
     except OSError as error:
-        raise UserError(
-            f"cannot read {path} ({error.strerror or error})", f"let it be read, or name another; {what}"
-        ) from None
+        raise UserError(f"cannot read {path} ({error.strerror or error})", what) from None
     except TaskError as error:
-        raise UserError(
-            error.what,
-            f"{error.do}; {what}",
-            error.rows,
-        ) from None
+        raise UserError(str(error), what) from None
 
 
 def _named(key: str, value: object, values: Mapping[str, object], folder: Path) -> list[str]:
@@ -114,10 +107,7 @@ def _named(key: str, value: object, values: Mapping[str, object], folder: Path) 
     names = [value] if isinstance(value, str) else value
     of_text, example = (_encoders, "logmel") if NAMES[key] == "encoders" else (_tasks, "demo_key")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
-        raise UserError(
-            f"{key} is {_shown(value)}",
-            f'give a name such as "{example}", or a list of such',
-        )
+        raise UserError(f"{key} takes a name, or a list of names, not {_shown(value)}", f'write {key} = "{example}"')
     return [each for name in names for each in of_text(name, folder, alone=isinstance(value, str))]
 
 
@@ -130,7 +120,7 @@ def _option(key: str, value: object, known: Mapping[str, Option], folder: Path) 
     if key not in known:
         keys = [*NAMES, *known]
         near = "" if len(key) > LONGEST else key.replace("-", "_")
-        hint = did_you_mean(near, keys, f"write one of {', '.join(keys)}")
+        hint = did_you_mean(near, keys, f"the keys are {', '.join(keys)}")
         raise UserError(f"there is no option {_shown(key)}", hint)
     taken = _taken(known[key], value, folder)
     check(known[key], taken)
@@ -144,47 +134,45 @@ def _taken(option: Option, value: object, folder: Path) -> Any:
         UserError: It is of another type.
     """
     members = get_args(option.type) or (option.type,)
-    several = Sequence[str] in members or option.type == Sequence[str]
     if Sequence[float] in members:
         if isinstance(value, list) and all(_is_number(each) for each in value):
             return ",".join(repr(each) for each in value)
-        return _expect(option, value, isinstance(value, str), 'a list of numbers, such as [0.1, 1], or a text "0.1,1"')
-    if several and any(member is not str and Mapping[str, object] == member for member in members):
-        if isinstance(value, dict) and all(isinstance(each, str | int | float) for each in value.values()):
+        return _expect(option, value, isinstance(value, str), "a list of numbers", "[0.1, 1]")
+    if option.type == Sequence[str] or Sequence[str] in members:
+        if option.type != Sequence[str] and isinstance(value, dict) and all(map(_is_plain, value.values())):
             value = [f"{key}={text_of(each)}" for key, each in value.items()]
-        texts = _texts(option, value, 'a table such as { layer = 7 }, or a list of texts "KEY=VALUE"')
-        return [_with_value(each, folder) for each in texts]
-    if several:
-        texts = _texts(option, value, f"a list of texts, such as {_example(option)}")
-        return [_with_value(each, folder, always=True) for each in texts] if option.name == "data_roots" else texts
+        return _texts(option, value, folder)
     if bool in members:
-        return _expect(option, value, isinstance(value, bool), "true or false")
+        return _expect(option, value, isinstance(value, bool), "true or false", "true")
     if int in members:
-        return _expect(option, value, isinstance(value, int) and not isinstance(value, bool), "a whole number")
+        return _expect(option, value, isinstance(value, int) and not isinstance(value, bool), "a whole number", "20")
     what = f"one of {', '.join(option.choices)}" if option.choices else "a text"
-    text = _expect(option, value, isinstance(value, str), what)
+    example = option.choices[0] if option.choices else str(value) if _is_number(value) else "..."
+    text = _expect(option, value, isinstance(value, str), what, f'"{example}"')
     if Path in members:
         return str(_at(text, folder))
     found = SQLITE.fullmatch(text) if option.name == "storage" else None
     return f"{found[1]}{_at(found[2], folder)}" if found else text
 
 
-def _expect(option: Option, value: object, holds: bool, what: str) -> Any:
-    if holds:
-        return value
-    as_text = what == "a text" and _is_number(value)
-    hint = f', {option.name} = "{value}"' if as_text else ""
-    raise UserError(f"{option.name} is {_shown(value)}", f"give {what}{hint}")
+def _expect(option: Option, value: object, holds: bool, what: str, example: str) -> Any:
+    if not holds:
+        raise UserError(f"{option.name} takes {what}, not {_shown(value)}", f"write {option.name} = {example}")
+    return value
 
 
-def _texts(option: Option, value: object, what: str) -> list[str]:
+def _texts(option: Option, value: object, folder: Path) -> list[str]:
+    """Return texts, paths in ``KEY=PATH`` absolute."""
     texts = [value] if isinstance(value, str) else value
-    _expect(option, value, isinstance(texts, list) and all(isinstance(each, str) for each in texts), what)
-    return list(texts)  # type: ignore[call-overload]
+    holds = isinstance(texts, list) and all(isinstance(each, str) for each in texts)
+    if option.type != Sequence[str]:
+        _expect(option, value, holds, 'a table, or a list of texts "KEY=VALUE"', "{ layer = 7 }")
+    found: list[str] = _expect(option, texts, holds, "a list of texts", f'["{option.flag.metavar}"]')
+    return [_with_value(each, folder, always=option.name == "data_roots") for each in found]
 
 
-def _example(option: Option) -> str:
-    return f'["{option.flag.metavar}"]' if option.flag.metavar else '["..."]'
+def _is_plain(value: object) -> bool:
+    return isinstance(value, str | int | float)
 
 
 def _is_number(value: object) -> bool:

@@ -53,9 +53,9 @@ def tracking_of(given: str | Sequence[str], project: str = PROJECT) -> Tracking:
             from tasks.spelling import did_you_mean
 
             hint = did_you_mean(name, KINDS, f"choose among {', '.join(KINDS)}")
-            raise UserError(f"--track {name!r}: {hint}")
+            raise UserError(f"--track {name!r} is no tracker", hint)
     if not project.strip():
-        raise UserError(f"--track-project needs a name, such as {PROJECT}")
+        raise UserError("--track-project is empty", f"give a name, such as {PROJECT}")
     return Tracking(tuple(dict.fromkeys(names)), project)
 
 
@@ -74,4 +74,6 @@ def refuse_missing(kinds: Sequence[str]) -> None:
         if not is_installed(kind):
             from benchmark.system.extras import install_command
 
-            raise UserError(f"--track {kind} needs the package {KINDS[kind].package}:\n  {install_command(kind)}")
+            raise UserError(
+                f"--track {kind} needs the package {KINDS[kind].package}", f"install it:\n  {install_command(kind)}"
+            )

@@ -25,7 +25,8 @@ class TensorBoard:
 
     def __init__(self, about: About) -> None:
         about.events.mkdir(parents=True, exist_ok=True)
-        name = f"events.out.tfevents.{time.time():.0f}.{uuid.uuid4().hex[:12]}"
+        seconds, rest = divmod(time.time_ns(), 10**9)  # files are read in the order of their names
+        name = f"events.out.tfevents.{seconds:010d}.{rest:09d}.{uuid.uuid4().hex[:8]}"
         self._file = (about.events / name).open("wb")
         self._records: Any = RecordWriter(self._file)
         self._settings = dict(about.settings)

@@ -46,7 +46,10 @@ def first_line(capsys, *words: str) -> str:
         ("run -e zzzz -t demo_key", "'bench encoders' lists all, and the other ways to name one"),
         ("run -e hff:a/b -t demo_key", "did you mean 'hf:a/b'?"),
         ("run -e logmel -t demo_kye", "did you mean 'demo_key'"),
-        ("run -e logmel -t demo_key --track tensorbord", "--track 'tensorbord': did you mean 'tensorboard'?"),
+        (
+            "run -e logmel -t demo_key --track tensorbord",
+            "is no tracker: did you mean 'tensorboard'?",
+        ),
         ("run -e logmel -t demo_key --config rnu.toml", "there is no file rnu.toml: check the path of --config"),
         ("encoders lgomel", "did you mean 'logmel'?"),
     ],

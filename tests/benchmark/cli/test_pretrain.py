@@ -164,7 +164,7 @@ def test_a_tracker_that_is_not_here_is_refused_before_anything_is_written(
 
     monkeypatch.setitem(sys.modules, "wandb", None)
     given = choices(tmp_path, noise_store(tmp_path / "store"), tracking=tracking_of("wandb"))
-    refused(given, r"--track wandb needs the package wandb:\n.*pip install")
+    refused(given, r"--track wandb needs the package wandb: install it:\n.*pip install")
     assert not (tmp_path / "run").exists()
     words = ["tiny-simclr", "--data", str(tmp_path / "store"), "--out", str(tmp_path / "run")]
     for old in ("--log", "--track"):  # --log is its former name

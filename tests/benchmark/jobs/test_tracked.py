@@ -148,7 +148,7 @@ def test_a_run_that_ends_early_is_ended_there_too(kept, make_vectors, places, mo
 
 def test_what_is_not_here_is_refused_before_anything_is_done(places, monkeypatch, capsys, tmp_path):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(benchmark.UserError, match=r"--track mlflow needs the package mlflow:\n.*pip install"):
+    with pytest.raises(benchmark.UserError, match=r"--track mlflow needs the package mlflow: install it:\n.*pip"):
         benchmark.run("logmel", "demo_key", track="mlflow", **places)
     assert not places["home"].exists()
 

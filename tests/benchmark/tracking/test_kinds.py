@@ -28,9 +28,9 @@ def test_names_are_taken_once_in_order(given, kinds):
 @pytest.mark.parametrize(
     ("given", "project", "message"),
     [
-        ("tensorbaord", PROJECT, "--track 'tensorbaord': did you mean 'tensorboard'?"),
+        ("tensorbaord", PROJECT, "--track 'tensorbaord' is no tracker: did you mean 'tensorboard'?"),
         ("neptune", PROJECT, "choose among tensorboard, wandb, trackio, mlflow"),
-        ("wandb", " ", "--track-project needs a name, such as music-probe-benchmark"),
+        ("wandb", " ", "--track-project is empty: give a name, such as music-probe-benchmark"),
     ],
 )
 def test_what_there_is_not_is_refused(given, project, message):
@@ -43,7 +43,7 @@ def test_each_has_an_extra_and_is_refused_with_the_command_that_installs_it(kind
     assert packages_of(kind)
     monkeypatch.setitem(sys.modules, KINDS[kind].package, None)
     assert not is_installed(kind)
-    with pytest.raises(UserError, match=rf"--track {kind} needs the package {KINDS[kind].package}:\n.*pip install"):
+    with pytest.raises(UserError, match=rf"{kind} needs the package {KINDS[kind].package}: install it:\n.*pip"):
         refuse_missing(["tensorboard", kind])
 
 
