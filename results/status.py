@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from results.intervals import span
 from results.paper_tables import PublishedValue
 from results.partial import format_left_out, is_partial
 from results.record import Record
@@ -88,6 +89,16 @@ def statuses(record: Record, known: Sequence[Source] | None = None) -> tuple[Sta
                 value, table = cells[record.task.id, metric]
                 found.append(_status(record, metric, score, source, value, f"{source.title}, {table}"))
     return tuple(found)
+
+
+def sentence(status: Status) -> str:
+    """Return a status in a line: what came of it, and both scores."""
+    why = f" ({status.reason})" if status.reason else ""
+    ours = f"{status.measured:z.3f} ({span(status.low, status.high)})"
+    return (
+        f"{status.encoder} on {status.task}, {status.metric}: {status.word}{why}; ours {ours}, published "
+        f"{status.published:.3f} ({status.source}), difference {status.difference:+.3f}"
+    )
 
 
 def base_id(encoder: str) -> str:

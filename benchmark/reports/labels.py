@@ -32,6 +32,7 @@ from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
 from results.rerun import rerun
+from results.status import sentence, statuses
 from results.together import Together, read_together
 from tasks.kinds import KINDS
 from tasks.metrics.scores import per_label
@@ -255,6 +256,8 @@ def render(record: Record, tables: Sequence[LabelTable], *, hint: bool, example:
         parts += _notes(record, table, models)
     if example:
         parts.append(f"The record of {record.name} is an example, no run of yours.")
+    shown = {table.metric for table in tables}
+    parts += [escaped(sentence(status)) for status in statuses(record) if status.metric in shown]
     if record.format_unchecked:
         parts.append(f"{record.format_unchecked[0].upper()}{record.format_unchecked[1:]}.")
     if hint:

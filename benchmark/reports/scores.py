@@ -10,6 +10,7 @@ from benchmark.jobs.runner import Outcome
 from benchmark.reports.robustness import format_robustness
 from benchmark.system.tables import table
 from results.intervals import meaning, span
+from results.status import sentence, statuses
 
 #: Columns of scores, and of learning curves, that a narrow terminal does without, the least needed first.
 SPARE = ("record", "std", "valid", "ridge", "items")
@@ -22,6 +23,7 @@ def format_outcomes(outcomes: Sequence[Outcome]) -> str:
     curves = [outcome for outcome in outcomes if outcome.record.curve is not None]
     parts = ([_scores(whole)] if whole else []) + ([_curves(curves)] if curves else [])
     parts += dict.fromkeys(line for outcome in outcomes for line in remarks(outcome.record))
+    parts += [sentence(status) for outcome in whole for status in statuses(outcome.record)]
     for outcome in outcomes:
         if outcome.displaced is not None:
             what = f"{outcome.record.name} on {outcome.record.task.id}"

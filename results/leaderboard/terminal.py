@@ -12,7 +12,7 @@ from results.leaderboard.board import Cell, Row, Section, Table
 from results.leaderboard.compact import interval, metrics_line, parts_of, short_names
 from results.markdown import folded
 from results.paper_tables import Column
-from results.status import Status
+from results.status import Status, sentence
 
 LEAST = 40
 """A terminal is taken for no narrower than this."""
@@ -40,7 +40,7 @@ def render(sections: Sequence[Section], found: Sequence[Status], width: int, pag
             if table is not None:
                 parts += [_wrapped(before + folded(section.title), width), *_table(table, width)]
     if found:
-        parts += ["Beside what was published", *(_status(status, width) for status in found)]
+        parts += ["Beside what was published", *(_wrapped(folded(sentence(status)), width) for status in found)]
     rest = len(sections) - len(shown)
     if rest:
         which = "1 table of the paper is" if rest == 1 else f"{rest} tables of the paper are"
@@ -110,15 +110,6 @@ def _score(cell: Cell) -> str:
     return f"{cell.value:z.3f}{'*' if cell.bold else ''}{cell.sign}{reference}{rank}"
 
 
-def _status(status: Status, width: int) -> str:
-    """Return a score beside the published one, in lines."""
-    where = f"{folded(status.encoder)} on {folded(status.task)}, {folded(status.metric)}: {status.word}"
-    reason = f" ({folded(status.reason)})" if status.reason else ""
-    ours = f"{status.measured:z.3f} ({interval(status.low, status.high)})"
-    numbers = f"ours {ours}, published {status.published:.3f} ({folded(status.source)}), {status.difference:+.3f}"
-    return _wrapped(where + reason, width) + "\n" + _wrapped(numbers, width, "  ")
-
-
 def _plain(text: str) -> str:
     """Return the text of a note, which is escaped for Markdown, as it is."""
     return folded(re.sub(r"\\([\\|*<>`\[\]])", r"\1", text))
@@ -129,7 +120,5 @@ def _broken(text: str, width: int) -> list[str]:
     return textwrap.wrap(text, width, break_on_hyphens=True) or [""]
 
 
-def _wrapped(text: str, width: int, indent: str = "") -> str:
-    return "\n".join(
-        textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent, break_on_hyphens=False)
-    )
+def _wrapped(text: str, width: int) -> str:
+    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False))

@@ -212,6 +212,13 @@ class TestCommand:
         print(labels("mtt", "mine", results=tmp_path, home=tmp_path))
         assert "bench labels mtt mine --fetch" in capsys.readouterr().out
 
+    def test_the_whole_score_stands_beside_the_published_one(self, tmp_path):
+        save(tmp_path, task="mtt", encoder="musicset-ularge")
+        text = labels("mtt", "musicset-ularge", results=tmp_path, home=tmp_path, metric="map")
+        assert "musicset-ularge on mtt, map: undecided" in text or "musicset-ularge on mtt, map: off" in text
+        assert "published 0.404 (McCallum et al. 2022, Table 3)" in text
+        assert "roc_auc" not in text
+
     def test_published_scores_from_a_file(self, tmp_path, capsys):
         save(tmp_path, task="mtt")
         path = tmp_path / "published.csv"

@@ -103,6 +103,16 @@ def test_what_was_left_out_is_told_once(printed):
     ]
 
 
+def test_a_score_stands_beside_the_published_one(printed):
+    _, lines = printed(outcome("gs_key", "musicset-ularge", {"weighted_accuracy": 0.667}))
+    assert lines[-1] == (
+        "musicset-ularge on gs_key, weighted_accuracy: undecided (the interval is ±0.050, wider than ±0.03); ours "
+        "0.667 (0.617–0.717), published 0.667 (McCallum et al. 2022, Table 3), difference +0.000"
+    )
+    _, lines = printed(outcome("gs_key", "mine", {"weighted_accuracy": 0.667}))
+    assert not any("published" in line for line in lines)
+
+
 @pytest.mark.parametrize("metric", ["accuracy", "weighted_accuracy_symmetric"])
 def test_names_that_are_too_long_are_wrapped_and_whole(printed, metric):
     task, encoder = "mirdata:a_collection_of_some_length:pitch", "hf:m-a-p/MERT-v1-330M-and-more?layer=17&half=true"
