@@ -93,7 +93,6 @@ TESTED_IN = {
     "results/files": "results/test_store.py",
     "results/generated": "results/leaderboard/test_full.py",
     "results/leaderboard/board": "results/leaderboard/test_full.py",
-    "results/leaderboard/notes": "results/leaderboard/test_full.py",
     "results/partial": "results/test_store.py",
     "results/notes": "benchmark/reports/test_score_table.py",
     "results/rerun": "results/test_store.py",

@@ -18,8 +18,8 @@ from benchmark.system.progress import Reporter
 from benchmark.system.tables import table
 from results import store
 from results.intervals import span
-from results.leaderboard.notes import column_notes
 from results.markdown import escaped
+from results.notes import column_notes
 from results.record import Record
 from results.together import Together, place_of
 
@@ -69,7 +69,7 @@ def compare_all(
     found = ranked(columns, report)
     for column in columns:
         apart = column_notes(column.records)
-        notes += [f"{task}: {name} is {told}." for (task, name), told in apart.items()]
+        notes += [f"{task}, {name}: {'; '.join(told)}." for (task, name, _), told in apart.items() if told]
         limit = column.records[0].limit
         notes += [f"{column.task}: all runs are limited to {limit} items (--limit)."] if limit is not None else []
     if as_json:
@@ -177,4 +177,4 @@ def _text(found: Sequence[Ranking], records: Mapping[tuple[str, str], Record], n
         "under .05, adjusted by Holm over all pairs of a task. Those that are not separated share a rank, in no order.",
         *notes,
     ]
-    return "\n\n".join([*parts, "\n".join(f"- {note}" for note in said)])
+    return "\n\n".join([*parts, "\n".join(f"- {escaped(note)}" for note in said)])

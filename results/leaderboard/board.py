@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from results import paper_tables
-from results.leaderboard.notes import column_notes, encoder_notes
+from results.notes import column_notes, encoder_notes, run_of
 from results.paper_tables import Column, PublishedTable
 from results.partial import is_partial
 from results.record import Record, RecordError
@@ -194,7 +194,7 @@ def _table(
     ranked: Mapping[Column, RankGroups] | None,
 ) -> Table:
     """Return a table; where ``ranked`` is ``None`` (partial runs) nothing is ranked and nothing bold."""
-    notes = {**encoder_notes(ours), **column_notes(ours)}
+    notes = _notes(ours)
     signs, numbered = _numbered(notes, ["", *dict.fromkeys(task for task, _ in columns)], ours)
     own = _our_rows(columns, [record for record in ours if place_of(record) not in examples], signs, ranked or {})
     shown = _our_rows(
@@ -205,6 +205,18 @@ def _table(
                for note in ranked[column].notes if ours]  # fmt: skip
     marked = rows if ranked is None else _with_bold(columns, rows)
     return Table(tuple(columns), tuple(marked), tuple(numbered), tuple(remarks), tuple(ours))
+
+
+def _notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
+    """Return what is to be known by task and row, and of a whole row by ``""`` in place of the task."""
+    by_task: defaultdict[str, list[Record]] = defaultdict(list)
+    for record in ours:
+        by_task[record.task.id].append(record)
+    notes = {("", name): text for name, text in encoder_notes(ours).items()}
+    for column in by_task.values():
+        told = column_notes(column)
+        notes |= {place(record): "; ".join(told[run_of(record)]) for record in column if told[run_of(record)]}
+    return notes
 
 
 def _numbered(

@@ -151,7 +151,9 @@ def _table(table: Table) -> list[str]:
         headers = ["encoder", *(escaped(names[task]) for task, _ in part)]
         parts.append(markdown(headers, [[label(row), *(_cell(row, column) for column in part)] for row in rows]))
     parts.append(escaped(metrics_line(columns, names)))
-    notes = [f"- {sign} {text}" for sign, text in table.notes] + [f"- {escaped(remark)}" for remark in table.remarks]
+    notes = [f"- {sign} {escaped(text)}" for sign, text in table.notes] + [
+        f"- {escaped(remark)}" for remark in table.remarks
+    ]
     return [*parts, "\n".join(notes)] if notes else parts
 
 

@@ -54,7 +54,7 @@ def _parts(table: Table) -> list[str]:
     lines = [[label(row), *(_cell(row, column) for column in table.columns)] for row in table.rows]
     parts = [markdown(headers, lines)]
     if table.notes:
-        parts.append("\n".join(f"- {sign} {text}" for sign, text in table.notes))
+        parts.append("\n".join(f"- {sign} {escaped(text)}" for sign, text in table.notes))
     if table.ours:
         parts += ["Items, labels, trials and seeds of our runs:", _conditions(table.columns, table.ours)]
     return parts

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections.abc import Sequence
 
@@ -55,7 +54,7 @@ def _table(table: Table, width: int) -> list[str]:
     parts = [
         _part(table.rows, part, names, width) for part in parts_of(columns, _fitting(table.rows, columns, names, width))
     ]
-    notes = [f"{sign} {_plain(text)}" for sign, text in table.notes] + [folded(remark) for remark in table.remarks]
+    notes = [f"{sign} {folded(text)}" for sign, text in table.notes] + [folded(remark) for remark in table.remarks]
     return [*parts, "\n".join(_wrapped(text, width) for text in (folded(metrics_line(columns, names)), *notes))]
 
 
@@ -108,11 +107,6 @@ def _score(cell: Cell) -> str:
     reference = f" [{cell.reference}]" if cell.reference else ""
     rank = "" if cell.rank is None else f" #{cell.rank}"
     return f"{cell.value:z.3f}{'*' if cell.bold else ''}{cell.sign}{reference}{rank}"
-
-
-def _plain(text: str) -> str:
-    """Return the text of a note, which is escaped for Markdown, as it is."""
-    return folded(re.sub(r"\\([\\|*<>`\[\]])", r"\1", text))
 
 
 def _broken(text: str, width: int) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.reports.page.tables import NONE, Cell, Column, Table, number, score
+from results.leaderboard.board import NEAR_BEST
 from results.partial import is_partial
 from results.record import Record
 from results.together import Together, place_of
@@ -13,9 +14,6 @@ from results.together import Together, place_of
 if TYPE_CHECKING:
     from benchmark.jobs.ranking import Ranking
     from results.status import Status
-
-NEAR_BEST = 0.01
-"""As in the leaderboard: values at most this far below the best of their column are printed bold."""
 
 
 def row_name(record: Record, together: Together) -> str:

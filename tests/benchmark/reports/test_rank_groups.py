@@ -128,7 +128,7 @@ def test_what_must_not_be_compared_has_no_rank_and_is_shown(places):
 def test_conditions_that_differ_are_told(places):
     save(places / "results", "keys", "more", 1.0, items=100, probes=3, trials=9)
     text = compared(places, "best", "good", "more", tasks=["keys"])
-    assert "- keys: more is not alike in this column, here: 9 trials.\n" in text + "\n"
+    assert "- keys, more: not alike in this column, here: 9 trials.\n" in text + "\n"
 
 
 @pytest.mark.parametrize(
