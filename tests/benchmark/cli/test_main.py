@@ -93,7 +93,9 @@ class TestRun:
         assert board.returncode == 0
         text = (tmp_path / "leaderboard.md").read_text()
         assert "◆ chroma" in text
-        assert "demo_key weighted_accuracy" in text
+        assert "weighted_accuracy (key)" in text
+        assert " #1<br>" in text
+        assert "demo_key weighted_accuracy" in (tmp_path / "leaderboard-full.md").read_text()
         check = ["leaderboard", "--check", "--results", results, "-o", tmp_path / "leaderboard.md"]
         assert bench(*check).returncode == 0
         (tmp_path / "leaderboard.md").write_text(text.replace("chroma", "karma"))
