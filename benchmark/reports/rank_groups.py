@@ -101,12 +101,15 @@ def chosen_records(named: Sequence[str], together: Together) -> tuple[list[Recor
         if folder is None or record.curve is not None:
             why = "is a point of a learning curve" if folder is not None else "lies in no results folder"
             raise UserError(f"{file} {why}", "name a record below runs/ of a results folder, or an encoder")
-        if place_of(record) in own or record.encoder.id in encoders or record.name in encoders:
+        named_too = record.name in encoders
+        same = {each.run_key for each in together.records if named_too and place_of(each) == place_of(record)}
+        same |= {each.run_key for each in records if each.task.id == record.task.id}
+        if record.run_key in same:
+            raise UserError(f"{file} is a run that is named twice", "name each run once")
+        if named_too or place_of(record) in own:
             # Two runs of one encoder: their run keys tell them apart.
             section = record.encoder.model_copy(update={"id": f"{record.encoder.id}~{record.run_key[:8]}"})
             record = record.model_copy(update={"encoder": section})
-        if place_of(record) in own:
-            raise UserError(f"{file} is the same run as another that is named", "name each run once")
         own.add(place_of(record))
         folders[place_of(record)] = folder
         records.append(record)

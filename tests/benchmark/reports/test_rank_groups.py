@@ -151,14 +151,18 @@ def test_files_that_cannot_be_compared(places):
     with pytest.raises(UserError, match="lies in no results folder: name a record below runs/"):
         compared(places, "good", "poor", str(places / "loose.json"))
     save(places / "elsewhere", "keys", "best", 4.0, items=100, probes=3)
-    with pytest.raises(UserError, match="is the same run as another"):
-        compared(places, str(file), str(places / "elsewhere" / "runs" / "keys" / "best.json"), "best")
+    with pytest.raises(UserError, match="is a run that is named twice"):
+        compared(places, str(file), str(places / "elsewhere" / "runs" / "keys" / "best.json"))
+    with pytest.raises(UserError, match="is a run that is named twice"):
+        compared(places, str(file), "best", "good")
 
 
 def test_no_task_of_two(places):
     with pytest.raises(UserError, match="no two of them have a task to be compared on"):
         compared(places, "best", "good", "poor", tasks=["pitch"])
-    with pytest.raises(UserError, match="no task to be compared has a metric 'mapp': they have accuracy, map, roc_auc"):
+    with pytest.raises(
+        UserError, match="no task to be compared has a metric 'mapp': name one of accuracy, map, roc_auc"
+    ):
         compared(places, "best", "good", "poor", metric="mapp")
 
 
