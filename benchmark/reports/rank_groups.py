@@ -95,7 +95,8 @@ def chosen_records(named: Sequence[str], together: Together) -> tuple[list[Recor
     twice = sorted({name for name in named if list(named).count(name) > 1})
     if twice:
         raise UserError(f"{twice[0]} is named twice", "name each encoder or record once")
-    records, folders, own = [], dict(together.folders), set()
+    records: list[Record] = []
+    folders, own = dict(together.folders), set()
     for file in files:
         record, folder = store.read(file), results_of(file)
         if folder is None or record.curve is not None:
