@@ -242,7 +242,7 @@ def refuse_other_file(path: Path) -> None:
         card = next((each for each in inside if each.name == "probe.json"), None)
         what = f"{path} is a folder, not the JSON file of a record"
         if card is not None:
-            raise RecordError(f"{what}: it holds an exported probe", f"use it with: bench predict --probe {path} FILE")
+            raise RecordError(f"{what}: it holds an exported probe", f"Use it with: bench predict --probe {path} FILE")
         name = inside[0] if inside else path / "TASK" / "ENCODER.json"
         raise RecordError(what, f"name one, such as {name}")
     if path.suffix != ".json" and path.is_file():

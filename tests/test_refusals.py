@@ -29,7 +29,7 @@ BASES = {"UserError", "TaskError", "RecordError", "ProbeError"}
 #: Words that say nothing of what to do.
 FILLER = re.compile(r"check (the|your) (input|message|log)|try something|see above|contact", re.IGNORECASE)
 #: A command of this package in a text; what other programs' commands need is theirs.
-COMMAND = re.compile(r"\bbench ((?:-\S+ )*[a-z][a-z-]*(?: [a-z][a-z-]*)?)([^'`\n.;:()]*)")
+COMMAND = re.compile(r"\bbench ((?:-[^\s']+ )*[a-z][a-z-]*(?: [a-z][a-z-]*)?)([^'`\n.;:()]*)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]+")
 OTHERS = re.compile(r"\b(?:pip|hf|git|gh) (?:[a-z]+ )+[^'\n:;]*")
 

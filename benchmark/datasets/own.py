@@ -96,7 +96,7 @@ def split_card(
     if len(found) != 1 or found[0].card.manifest is None:
         raise UserError(
             f"{card_path} has the split of its publishers, which is kept",
-            "give a card of your own with a manifest: bench tasks new SOURCE writes one",
+            "Give a card of your own with a manifest: bench tasks new SOURCE writes one",
         )
     if folds is not None and shares is not None:
         raise UserError("--shares are those of train, valid and test, and folds have one size", "give one of the two")

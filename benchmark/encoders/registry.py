@@ -195,7 +195,7 @@ def _open(spec: EncoderSpec, home: Path) -> Encoder:
     if not _is_there(OPENERS[spec.kind]):
         raise UserError(
             f"this version cannot open {spec.text!r}: it has no encoders of the kind {spec.kind}:",
-            "see those it has with: bench encoders",
+            "See those it has with: bench encoders",
         )
     return _opened(OPENERS[spec.kind], spec, home)
 
@@ -304,12 +304,12 @@ def _needs(error: ModuleNotFoundError, spec: EncoderSpec) -> UserError:
     if package == "benchmark":
         return UserError(
             f"this version has no encoder {spec.text!r} ({error})",
-            "see those it has with: bench encoders",
+            "See those it has with: bench encoders",
         )
     way = install_command(EXTRAS[package]) if package in EXTRAS else f"pip install {package}"
     return UserError(
         f"the encoder {spec.text!r} needs the package {package!r}, which is not installed ({error})",
-        f"install it:\n  {way}",
+        f"Install it:\n  {way}",
     )
 
 

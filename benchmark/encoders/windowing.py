@@ -27,7 +27,7 @@ def window_rule(encoder: Encoder, window_seconds: float | None, hop_seconds: flo
         raise UserError(
             f"the encoder {encoder.name!r} declares a window of {seconds} s, but a minimum of {minimum} s and a "
             f"maximum of {most} s",
-            "make it lie between the two",
+            "make the window lie between the two",
         )
     if window_seconds is not None:
         shortest = seconds if minimum is None and seconds is not None else (minimum or 0.0)

@@ -36,7 +36,7 @@ def audit(
         if lacking:
             raise UserError(
                 f"{len(lacking)} of {len(job.data.items)} items of {job.card.id} are not embedded yet",
-                f"embed them: bench embed -e {shlex.quote(encoder)} -t {shlex.quote(task)}",
+                f"Embed them: bench embed -e {shlex.quote(encoder)} -t {shlex.quote(task)}",
             )
         with open_job_data(job, {}) as splits:
             for other, one in combinations(splits.items.parts, 2):

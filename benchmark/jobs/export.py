@@ -40,7 +40,7 @@ def check_export(directory: Path, jobs: Sequence[Job]) -> None:
     try:
         require_onnx()
     except ProbeFileError as error:
-        raise UserError(error.what, f"install it:\n  {install_command('export')}") from None
+        raise UserError(error.what, f"Install it:\n  {install_command('export')}") from None
     try:
         for job in jobs:
             refuse_occupied(export_folder(directory, job), job.card.id, job.encoder.name)
@@ -171,7 +171,7 @@ def find_probe(directory: Path) -> Path:
     if not folders:
         raise UserError(
             f"no probe at {directory}",
-            f"write one with: bench run -e ENCODER -t TASK --export {directory}",
+            f"Write one with: bench run -e ENCODER -t TASK --export {directory}",
         )
     if len(folders) > 1:
         raise UserError(

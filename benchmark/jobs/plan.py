@@ -156,10 +156,10 @@ def _layer(encoder: Encoder, layers: tuple[str, ...] | None, given: str | None) 
         return wanted
     if wanted.isdecimal() and int(wanted) < len(layers):
         return layers[int(wanted)]
-    hint = did_you_mean(wanted, [*layers, *CHOICES], "choose another:")
+    hint = did_you_mean(wanted, [*layers, *CHOICES], "choose another.")
     raise UserError(
         f"--layer {wanted}: the encoder {encoder.name!r} has no such layer",
-        f"{hint} it has {', '.join(layers)} (or their numbers from 0 to {len(layers) - 1}); auto chooses one on "
+        f"{hint} It has {', '.join(layers)} (or their numbers from 0 to {len(layers) - 1}); auto chooses one on "
         "valid, mix learns a mixture, all takes them side by side",
     )
 

@@ -232,7 +232,7 @@ def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
         from lightning_fabric import Fabric
         from lightning_fabric.strategies.ddp import DDPStrategy
     except ImportError as error:
-        raise UserError(f"bench pretrain needs {error.name}", f"install it:\n  {install_command('pretrain')}") from None
+        raise UserError(f"bench pretrain needs {error.name}", f"Install it:\n  {install_command('pretrain')}") from None
     from benchmark.system.machine import device_of
 
     kind = device_of(device).partition(":")[0]

@@ -87,7 +87,7 @@ def compare_records(
     if not pairs:
         raise UserError(
             f"{first} and {second} have no task to be compared on",
-            "run one of them on a task of the other: bench run -e ENCODER -t TASK",
+            "Run one of them on a task of the other: bench run -e ENCODER -t TASK",
             notes,
         )
     _refuse_incomparable(pairs, together)

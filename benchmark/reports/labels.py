@@ -160,7 +160,7 @@ def label_tables(
     except ValueError as error:
         raise UserError(
             f"no interval can be given for {record.encoder.id} on {record.task.id}: {error}",
-            f"run it with more items: {rerun(record)}",
+            f"Run it with more items: {rerun(record)}",
         ) from error
     return [_table(record, predictions, name, blocks, published.get(name)) for name in wanted]
 

@@ -50,7 +50,7 @@ def require_onnx() -> None:
     if find_spec("onnx") is None:
         raise ProbeFileError(
             "a probe is exported with the package onnx, which is not installed",
-            "install it: pip install onnx",
+            "Install it: pip install onnx",
         )
 
 

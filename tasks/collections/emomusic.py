@@ -115,7 +115,7 @@ def _from_tables(songs_path: Path, ratings_path: Path) -> Iterator[Song]:
     if rated:
         raise TaskError(
             f"{ratings_path} rates {len(rated)} songs, such as {min(rated)}, that are not in {songs_path}",
-            "fetch both again: bench data fetch emo",
+            "Fetch both again: bench data fetch emo",
         )
 
 

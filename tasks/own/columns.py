@@ -122,7 +122,7 @@ def roles_of(table: Table, named: Named, below: AudioBelow) -> Roles:
         have = ", ".join(table.header[:20]) + (", …" if len(table.header) > 20 else "")
         raise TaskError(
             f"{table.path} has the columns {have}, and not all are clear",
-            "say what they are with the options named here",
+            "say what they are with the options that these lines name",
             [f"  {text}" for text in unclear],
         )
     assert kind.kind is not None

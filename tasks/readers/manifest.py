@@ -219,7 +219,7 @@ def _refuse_other_separator(path: Path, header: Sequence[str]) -> None:
         if parts and parts >= len(header):
             raise TaskError(
                 f"the cells of {path} are separated by {name}, and those of a manifest by commas",
-                f"write a card and a manifest for it: bench tasks new {path.name} -o new.toml",
+                f"Write a card and a manifest for it: bench tasks new {path.name} -o new.toml",
             )
 
 

@@ -152,7 +152,7 @@ def _tracks(dataset: Any, loader: str) -> dict[str, Any]:
     if not tracks:
         raise TaskError(
             f"the index {dataset.index_path} of the mirdata loader {loader!r} has no tracks",
-            f"get it again: mirdata.initialize({loader!r}).download(['index'])",
+            f"Get it again: mirdata.initialize({loader!r}).download(['index'])",
         )
     return tracks
 
@@ -174,9 +174,9 @@ def _attributes(track: Any) -> list[str]:
 def _check_attribute(loader: str, attribute: str, track: Any) -> None:
     known = _attributes(track)
     if attribute not in known:
-        hint = did_you_mean(attribute, known, "choose another:", names=3, cutoff=0.5)
+        hint = did_you_mean(attribute, known, "choose another.", names=3, cutoff=0.5)
         raise TaskError(
-            f"the mirdata loader {loader!r} has no attribute {attribute!r}", f"{hint} it has {', '.join(known)}"
+            f"the mirdata loader {loader!r} has no attribute {attribute!r}", f"{hint} It has {', '.join(known)}"
         )
 
 
@@ -218,7 +218,7 @@ def _own_splits(dataset: Any, loader: str, tracks: Mapping[str, Any]) -> tuple[d
         if splits.setdefault(track_id, PARTS[str(part).lower()]) != PARTS[str(part).lower()]:
             raise TaskError(
                 f"the mirdata loader {loader!r} has the track {track_id!r} in two splits",
-                "this is a fault of the loader: write a card and a manifest of your own",
+                "This is a fault of the loader: write a card and a manifest of your own",
             )
     strangers = [track_id for track_id in splits if track_id not in tracks]
     if strangers:

@@ -75,7 +75,7 @@ def read_collection(name: str) -> CollectionCard:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
         return CollectionCard.model_validate_json(json.dumps(data), strict=True)
     except FileNotFoundError:
-        raise TaskError(f"there is no collection {name!r}", "see those that there are with: bench data list") from None
+        raise TaskError(f"there is no collection {name!r}", "See those that there are with: bench data list") from None
     except (tomllib.TOMLDecodeError, ValidationError) as error:
         raise TaskError(
             f"{path} is not valid: {error}", "Install the package again, or mend that file if it is yours"

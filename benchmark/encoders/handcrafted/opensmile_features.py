@@ -53,7 +53,7 @@ class OpenSmile(Encoder):
         if importlib.util.find_spec("opensmile") is None:
             raise UserError(
                 "the encoder 'opensmile' needs the package opensmile (for non-commercial use)",
-                f"install it:\n  {install_command('opensmile')}",
+                f"Install it:\n  {install_command('opensmile')}",
             )
         from importlib.metadata import version
 

@@ -113,7 +113,7 @@ def _transformers(spec: EncoderSpec) -> Any:
     except ImportError as error:
         raise UserError(
             f"the encoder {spec.text!r} needs transformers ({error})",
-            f"install it:\n  {install_command('hf')}",
+            f"Install it:\n  {install_command('hf')}",
         ) from None
     try:
         transformers.PreTrainedModel  # noqa: B018 - imported at first use

@@ -106,7 +106,7 @@ def open_onnx(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - one s
     except ImportError as error:
         raise UserError(
             f"the encoder {spec.text!r} needs onnxruntime ({error})",
-            f"install it:\n  {install_command('onnx')}",
+            f"Install it:\n  {install_command('onnx')}",
         ) from None
     return OnnxModel(spec, file)
 

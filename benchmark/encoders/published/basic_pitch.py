@@ -73,7 +73,7 @@ class BasicPitch(Encoder):
         if importlib.util.find_spec("onnxruntime") is None:
             raise UserError(
                 "the encoder 'basic-pitch' needs the package onnxruntime",
-                f"install it:\n  {install_command('onnx')}",
+                f"Install it:\n  {install_command('onnx')}",
             )
         self.weights = weights
         self._session: Any = None
@@ -131,7 +131,7 @@ def _open(path: Path) -> Any:
     except Exception as error:  # onnxruntime's own classes have no common base
         raise UserError(
             f"{path} cannot be opened ({error})",
-            "delete it and fetch it again: bench encoders fetch basic-pitch",
+            "Delete it and fetch it again: bench encoders fetch basic-pitch",
         ) from error
     outputs = {output.name: output.shape[1:] for output in session.get_outputs()}
     expected = {name: [FRAMES, width] for name, width in OUTPUTS.values()}

@@ -120,7 +120,7 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} does not hold the weights of CREPE ({reason})",
-            "delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch crepe",
         ) from error
     tensors: dict[str, Tensor] = {}
     network = CrepeNetwork(channels)
@@ -135,12 +135,12 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
     except (KeyError, TypeError, IndexError, RuntimeError) as error:
         raise UserError(
             f"{path} does not hold the weights of CREPE ({error})",
-            "delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch crepe",
         ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise UserError(
             f"{path} holds weights that are not finite",
-            "delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch crepe",
         )
     return network.eval().requires_grad_(False)
 

@@ -216,7 +216,7 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
             raise UserError(
                 f"the store {folder} is not finished", "run the same bench pretrain prepare again: it continues"
             )
-        raise UserError(f"there is no store at {folder}", f"make one: bench pretrain prepare AUDIO --out {folder}")
+        raise UserError(f"there is no store at {folder}", f"Make one: bench pretrain prepare AUDIO --out {folder}")
     try:
         card = _card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
         hashes = FileHashes(folder)

@@ -144,10 +144,10 @@ def _refuse_unknown(keys: Iterable[str], where: str) -> None:
                 f"{where}: {key} is no key of a recipe but an option", f"write --{key.replace('_', '-')} VALUE"
             )
         if key not in Recipe.model_fields:
-            hint = did_you_mean(key, Recipe.model_fields, "choose another:")
+            hint = did_you_mean(key, Recipe.model_fields, "choose another.")
             raise UserError(
                 f"{where}: a recipe has no key {key!r}",
-                f"{hint} its keys are {', '.join(Recipe.model_fields)}",
+                f"{hint} Its keys are {', '.join(Recipe.model_fields)}",
             )
 
 

@@ -228,7 +228,7 @@ def _tracks_of_albums(path: Path) -> tuple[dict[str, list[str]], dict[str, str]]
 
 
 HOW_TO_BUILD_MOODS = (
-    "AllMusic's moods may not be passed on, so this file must be made: look up the moods of the album of each row of "
+    "make it, for AllMusic's moods may not be passed on: look up the moods of the album of each row of "
     "metadata.csv, and save, with numpy.save, a matrix of 0 and 1 that has a row for each row of metadata.csv (without "
     "its header) and a column for each line of moods.txt, in that order; an album's moods go to all of its tracks"
 )

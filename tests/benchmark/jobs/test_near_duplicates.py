@@ -93,7 +93,7 @@ class TestRun:
         plugin = tmp_path / "mine.py"
         plugin.write_text("from tests.benchmark.conftest import Bands\n\n\nclass Mine(Bands):\n    name = 'mine'\n")
         with pytest.raises(
-            UserError, match=r"60 of 60 items of tones are not embedded yet: embed them: bench embed -e .*mine.py"
+            UserError, match=r"60 of 60 items of tones are not embedded yet. Embed them: bench embed -e .*mine.py"
         ):
             list(audit(str(plugin), str(card), home, (), Silent()))
         benchmark.run(str(plugin), card, home=home, results=tmp_path / "results", **FAST)

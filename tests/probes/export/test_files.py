@@ -135,7 +135,7 @@ def test_without_onnx_the_extra_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "find_spec", lambda name: None if name == "onnx" else object())
     for refused in (require_onnx, lambda: export(probe_of(), card_of(probe_of()), tmp_path / "probe")):
         with pytest.raises(
-            ProbeFileError, match=r"the package onnx, which is not installed: install it: pip install onnx$"
+            ProbeFileError, match=r"the package onnx, which is not installed\. Install it: pip install onnx$"
         ):
             refused()
 

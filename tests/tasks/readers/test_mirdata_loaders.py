@@ -287,7 +287,7 @@ class TestRefusals:
         assert "mirdata has no loader 'tinysoul': did you mean 'tinysol'" in refusal("mirdata:tinysoul:pitch", tinysol)
         message = refusal("mirdata:tinysol:pich", tinysol)
         assert "has no attribute 'pich': did you mean 'pitch'" in message
-        assert "it has dynamics, dynamics_id, family" in message
+        assert "It has dynamics, dynamics_id, family" in message
         assert "audio_path" not in message
 
     def test_without_an_index(self, tmp_path):
