@@ -191,7 +191,7 @@ def unknown_in(text: str, known: dict[str, Any]) -> list[str]:
 
 
 #: Groups whose next word is always one of their commands.
-STRICT = {"data", "cache", "results", "tasks"}
+STRICT = {"data", "cache", "results"}
 PROSE = {
     "and",
     "or",
