@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import typer
 
-from benchmark.cli.main import app
+from benchmark.cli.main import app, main
 from benchmark.encoders.registry import UnknownEncoderError
 from benchmark.errors import UserError
 from benchmark.jobs.runner import UnfinishedError
@@ -280,3 +280,20 @@ def test_an_instruction_is_required(kind):
 def test_an_error_comes_whole_out_of_another_process(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))
+
+
+@pytest.mark.parametrize("words", sorted(commands()), ids=lambda words: words or "bench")
+def test_every_command_answers_words_that_it_cannot_take_with_what_to_do(words, capsys):
+    for wrong in (["--no-such-option"], ["--home"], []):
+        command = commands()[words]
+        needs = any(each.required for each in command.params) or hasattr(command, "commands")
+        if not wrong and not needs:  # it would run
+            continue
+        with pytest.raises(SystemExit) as ended:
+            main([*words.split(), *wrong])
+        said = capsys.readouterr()
+        if not wrong and ended.value.code == 0:  # a group that does something of its own
+            continue
+        first = said.err.splitlines()[0]
+        assert ended.value.code == 2, (words, wrong)
+        assert re.search(r"See '(bench[a-z -]*) --help'|did you mean|such as: bench|For example: bench", first), first
