@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -22,7 +22,11 @@ class TaskError(ValueError):
         super().__init__(what, do, self.rows)
 
     def __str__(self) -> str:
-        return message(self.what, self.do, self.rows)
+        stop = "" if self.what.endswith((".", "?", "!", ":", "…")) else "." if self.do[:1].isupper() else ":"
+        text = f"{self.what}{stop} {self.do}"
+        if not self.rows:
+            return text
+        return "\n".join([text if text.endswith((".", ":", "?")) else f"{text}:", *self.rows])
 
 
 class NoAnnotationsError(TaskError):
@@ -32,12 +36,3 @@ class NoAnnotationsError(TaskError):
         super().__init__(f"there is no annotation file {path}", advice)
         self.path = path
         self.args = (path, advice)  # which pickle makes it from
-
-
-def message(what: str, do: str, rows: Sequence[str] = ()) -> str:
-    """Return what an error says: what happened, what to do next, and the rows that they are about."""
-    stop = "" if what.endswith((".", "?", "!", ":", "…")) else "." if do[:1].isupper() else ":"
-    text = f"{what}{stop}{'' if do[:1].isspace() else ' '}{do}".rstrip()
-    if not rows:
-        return text
-    return "\n".join([text if text.endswith((".", ":", "?")) else f"{text}:", *rows])
