@@ -16,8 +16,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from tasks.errors import TaskError
-
 #: Signs without a width that are no format characters of Unicode (category Cf): joiners, fillers, variation selectors.
 UNSEEN = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0\ufe00-\ufe0f]")
 NOTE = re.compile(
@@ -149,16 +147,17 @@ def find(path: Path) -> Path | None:
     return found if found.exists() else None
 
 
-class AmbiguousNameError(TaskError):
+class AmbiguousNameError(ValueError):
     """Several names in a folder are the one asked for, in other Unicode forms, and none is written as it was asked."""
 
     def __init__(self, folder: Path, name: str, found: Sequence[str]) -> None:
         forms = ", ".join(form_of(other) for other in found)
-        super().__init__(
-            f"{folder} has {len(found)} files of the name {name!r} in other Unicode forms ({forms})",
-            "leave one of them",
-        )
-        self.args = (folder, name, found)  # which pickle makes it from
+        self.what = f"{folder} has {len(found)} files of the name {name!r} in other Unicode forms ({forms})"
+        self.do = "leave one of them"
+        super().__init__(folder, name, found)
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.do}"
 
 
 def form_of(text: str) -> str:

@@ -86,8 +86,8 @@ def do_of(call: ast.Call) -> ast.expr | None:
     return next((keyword.value for keyword in call.keywords if keyword.arg == "do"), [*call.args, None, None][1])
 
 
-# Each of these makes its two parts itself, from what it is given.
-OWN_ARGUMENTS = {"NoAnnotationsError", "AmbiguousNameError"}
+# It makes its two parts itself, from what it is given.
+OWN_ARGUMENTS = {"NoAnnotationsError"}
 
 
 def test_there_are_hundreds_and_all_kinds_are_found():
