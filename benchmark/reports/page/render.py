@@ -13,7 +13,6 @@ from benchmark.reports.figures.theme import config
 from benchmark.reports.page import inline
 from benchmark.reports.page.charts import Chart, Charts
 from benchmark.reports.page.views import View
-from benchmark.system.extras import install_command
 from results.markdown import inert
 from results.record import Record
 
