@@ -160,7 +160,7 @@ def label_tables(
     except ValueError as error:
         raise UserError(
             f"no interval can be given for {record.encoder.id} on {record.task.id}: {error}",
-            f"Run it with more items: {rerun(record)}",
+            "run it again on more items (a larger --limit, if there was one)",
         ) from error
     return [_table(record, predictions, name, blocks, published.get(name)) for name in wanted]
 

@@ -122,7 +122,7 @@ def _transformers(spec: EncoderSpec) -> Any:
         raise UserError(
             f"transformers cannot be imported here ({reason}): a torchaudio or torchcodec built for another torch "
             "does this, and nothing here needs either",
-            "uninstall them: pip uninstall torchaudio torchcodec torchvision",
+            "Uninstall them: pip uninstall torchaudio torchcodec torchvision",
         ) from error
     return transformers
 

@@ -45,7 +45,9 @@ class OnnxModel(ModelFile):
         given = _named(spec, self._session.get_inputs(), "input")
         self.input_name = given.name
         if given.type != "tensor(float)":
-            raise UserError(f"the encoder {spec.text!r} takes {given.type}, not float32", "export it for that")
+            raise UserError(
+                f"the encoder {spec.text!r} takes {given.type}, not float32", "export it with an input of float32"
+            )
         self.output_name = _named(spec, self._session.get_outputs(), "output").name
         layouts, batch, channels, samples = _shape(spec, given.shape)
         if channels is not None:
