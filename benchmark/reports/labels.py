@@ -31,7 +31,6 @@ from results.intervals import span
 from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
-from results.rerun import rerun
 from results.status import sentence, statuses
 from results.together import Together, read_together
 from tasks.kinds import KINDS
