@@ -49,8 +49,8 @@ class Look:
 def pixels(width: str) -> float:
     """Return a width in pixels, 96 to an inch.
 
-    >>> round(pixels("85mm"), 1), pixels("6.5in"), pixels("400")
-    (321.3, 624.0, 400.0)
+    >>> round(pixels("85mm"), 1), pixels("6.5in")
+    (321.3, 624.0)
 
     Raises:
         UserError: It is no width, or one that no picture fits into.

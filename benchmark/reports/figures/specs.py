@@ -158,7 +158,7 @@ def wide_number(field: str, title: str | None, values: Iterable[float], **axis: 
 def decades(low: float, high: float) -> list[float]:
     """Return the ticks of a logarithmic axis: powers of ten, or between these too where there are few.
 
-    >>> decades(3.0, 700.0), decades(0.5, 3.0)
+    >>> decades(3.0, 700.0), decades(0.5, 2.0)
     ([10.0, 100.0], [0.5, 1.0, 2.0])
     """
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
