@@ -119,7 +119,7 @@ def _matrix(record: Record, names: Sequence[str], counts: np.ndarray) -> Figure:
         {"mark": {"type": "rect"}, "encoding": {"color": share, "tooltip": hint}},
     ]
     if len(labels) <= FEW:
-        text = {"field": "items", "type": "quantitative", "format": ".3~g"}
+        text = {"field": "items", "type": "quantitative", "format": ",.1~f"}
         layers.append({"mark": {"type": "text", "fontSize": 9}, "encoding": {"text": text}})
     values = data(frame, ["target", "output", "items", "share"])
     name = f"confusion-{record_slug(record)}"
@@ -195,7 +195,7 @@ def _circle(record: Record, keys: Sequence[Key], counts: np.ndarray) -> Figure:
         "scale": {"domain": [0, float(frame.share.max())]},
     }  # fmt: skip
     hint = tooltip(steps="#steps", mode="mode", items="#items", share="#share")
-    text = {"field": "items", "type": "quantitative", "format": ".2~g"}
+    text = {"field": "items", "type": "quantitative", "format": ",.1~f"}
     layers = [
         {"mark": {"type": "rect"}, "encoding": {"color": share, "tooltip": hint}},
         {"mark": {"type": "text", "fontSize": 9}, "encoding": {"text": text}},

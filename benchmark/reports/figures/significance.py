@@ -63,7 +63,6 @@ def _figure(ranking: Ranking) -> Figure:
     shown = shown.assign(row=frame.better.map(named), column=frame.worse.map(number))
     y, height = rows_axis(list(named.values()), "row", step=18)
     x, _ = rows_axis(list(number.values()), "column")
-    y["scale"], x["scale"] = {"domain": list(named.values())}, {"domain": list(number.values())}
     x["axis"] |= {"labelAngle": 0, "orient": "top"}
     hint = tooltip(better="better", worse="worse", difference="#difference", low="#low", high="#high",
                    p_Holm="#p_holm", verdict="verdict")  # fmt: skip

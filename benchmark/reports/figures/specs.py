@@ -99,7 +99,7 @@ def rows_axis(names: Sequence[str], field: str, *, step: int = 18, **axis: Any) 
     channel: Spec = {
         "field": field,
         "type": "nominal",
-        "sort": names,
+        "scale": {"domain": names},
         "title": None,
         "axis": {"labelLimit": 0, "ticks": False, **axis},
     }
@@ -108,7 +108,7 @@ def rows_axis(names: Sequence[str], field: str, *, step: int = 18, **axis: Any) 
         wrapped = {name: "\n".join(parts) for name, parts in lines.items() if len(parts) > 1}
         channel["axis"]["labelExpr"] = f"split({_lookup(wrapped)}[datum.value] || datum.value, '\\n')"
         channel["axis"]["labelLineHeight"] = LINE - 2
-    return channel, {"step": max(step, LINE * tallest + 4)}
+    return channel, {"step": step if tallest == 1 else max(step, LINE * tallest + 4)}
 
 
 def _lookup(texts: Mapping[str, str]) -> str:

@@ -65,6 +65,14 @@ def test_rows_are_the_confusions_of_the_predictions(board):
     assert circle.rows["items"].sum() == pytest.approx(60)
 
 
+def test_both_axes_have_every_class_in_one_order(board):
+    """Where a class is never an output, the diagonal would not be one."""
+    for figure in figures_of("confusion", board, tasks=["keys"]).figures:
+        if figure.title.endswith("confusions"):
+            domains = [figure.spec["encoding"][axis]["scale"]["domain"] for axis in "xy"]
+            assert domains == [["C major", "G major", "D major", "A minor", "E minor", "C minor"]] * 2
+
+
 def test_classes_that_are_no_keys_have_a_matrix_alone_and_others_a_sentence(board):
     drawn = figures_of("confusion", board, tasks=["tags,mood"])
     assert drawn.figures == ()

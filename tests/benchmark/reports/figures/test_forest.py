@@ -27,7 +27,7 @@ def test_rows_are_the_numbers_of_the_records(board):
 
 def test_the_best_stands_first_by_what_was_measured(board):
     figure = figures_of("forest", board, tasks=["tags"]).figures[0]
-    assert figure.spec["encoding"]["y"]["sort"][0] == "strong"
+    assert figure.spec["encoding"]["y"]["scale"]["domain"][0] == "strong"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ def test_rows_are_the_labels_of_the_record_with_intervals(board, tmp_path):
         assert (drawn.low, drawn.high, drawn["items"]) == (row.low, row.high, row.items)
         assert drawn.score == pytest.approx(row.value, abs=1e-6)
     best = max(own, key=own.get)
-    assert figure.spec["encoding"]["y"]["sort"][0] == best
+    assert figure.spec["encoding"]["y"]["scale"]["domain"][0] == best
 
 
 def test_published_scores_stand_beside_them(board, tmp_path, monkeypatch):

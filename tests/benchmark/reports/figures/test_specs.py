@@ -36,7 +36,7 @@ def test_long_names_keep_both_ends_and_differ():
 @pytest.mark.parametrize("name", ["it's \\ a 'quote'", "</script>", "ü" * 30, "a\nb", "}{;alert(1)//" * 3, "𝄞" * 25])
 def test_names_in_an_axis_are_text_whatever_they_are(name):
     channel, height = rows_axis([name, "y" * 50], "name")
-    values = [{"name": each, "v": 1} for each in channel["sort"]]
+    values = [{"name": each, "v": 1} for each in channel["scale"]["domain"]]
     spec = {"data": {"values": values}, "mark": "point", "encoding": {"y": channel}, "height": height}
     assert "</script>" not in json.dumps(channel["axis"])
     vl_convert.vegalite_to_svg(spec, allowed_base_urls=[])
