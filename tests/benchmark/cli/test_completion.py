@@ -48,6 +48,7 @@ def test_a_shell_gets_encoders_and_tasks(shell, tmp_path):
         ("bench compare log", "logmel"),
         ("bench run -e logmel -t demo_key --track tensor", "tensorboard"),
         ("bench pretrain train tiny-simclr --data s --out r --track wan", "wandb"),
+        ("bench plot conf", "confusion"),
     ],
 )
 def test_names_where_they_are_wanted(tmp_path, line, expected):
