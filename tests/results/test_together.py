@@ -45,3 +45,21 @@ def test_examples_fill_what_is_not_ones_own_and_stand_below_it_marked(make_recor
     assert page.index("| ◆ zz") < page.index("| ◇ aa")
     assert "`◇` marks an example that came with the package" in page
     assert "◇" not in leaderboard.render(together.records).compact
+
+
+def test_points_of_learning_curves_are_read_on_request_and_clash_by_point(make_record, tmp_path):
+    point = {"fraction": 0.5, "repeat": 0}
+    for folder, key in (("one", "a" * 12), ("two", "b" * 12)):
+        store.write(tmp_path / folder, make_record("x", "a", run_key="c" * 12))
+        record = make_record("x", "a", curve=point | {"repeat": 0 if folder == "one" else 1}, run_key=key)
+        store.write(tmp_path / folder, record)
+    folders = [tmp_path / "one", tmp_path / "two"]
+    assert read_together(folders).curves == ()
+    together = read_together(folders, curves=True)
+    assert [record.curve.repeat for record in together.curves] == [0, 1]
+    assert [record.curve for record in together.records] == [None]
+    assert [together.folder_of(record) for record in together.curves] == folders
+    store.write(tmp_path / "two", make_record("x", "a", curve=point, run_key="b" * 12))
+    with pytest.raises(RecordError, match=r"1 record\(s\) clash"):
+        read_together(folders, curves=True)
+    assert len(read_together(folders).records) == 1

@@ -129,7 +129,7 @@ def test_one_encoder_alone_is_drawn_or_explained(kind, whole, tmp_path):
 def test_unknown_names_are_refused_with_what_is_near(board):
     with pytest.raises(UserError, match="no picture is called 'forrest': did you mean forest"):
         figures_of("forrest", board)
-    with pytest.raises(UserError, match="no picture is called 'x': there are forest, significance"):
+    with pytest.raises(UserError, match="no picture is called 'x': name one of forest, significance"):
         figures_of("x", board)
     with pytest.raises(UserError, match=r"no record of an encoder 'strng'.*did you mean strong"):
         figures_of("forest", board, encoders=["strng"])

@@ -147,7 +147,7 @@ def test_without_the_extra_the_command_that_installs_it_is_told(board, monkeypat
 
     monkeypatch.setattr(builtins, "__import__", refuse)
     figure = figures_of("forest", board, tasks=["keys"]).figures[0]
-    with pytest.raises(UserError, match=r"needs vl-convert .*\.json and \.csv do not:\n  .*pip install.*"):
+    with pytest.raises(UserError, match=r"needs vl-convert .*\.json and \.csv do not: install it:\n  .*pip install.*"):
         rendered(figure, ".pdf", Look(300, 300, False, False))
 
 

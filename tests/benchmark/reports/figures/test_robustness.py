@@ -18,4 +18,4 @@ def test_rows_are_the_drops_of_the_record(board):
 def test_without_deformations_the_command_is_named(board):
     drawn = figures_of("robustness", board, encoders=["fair"])
     assert drawn.figures == ()
-    assert "bench run --robustness" in drawn.notes[0]
+    assert "bench run --deform" in drawn.notes[0]
