@@ -22,6 +22,16 @@ def test_rows_are_what_the_records_hold(board):
     assert row.machine == "a processor"
 
 
+def test_parameters_that_a_record_holds_have_a_panel(tmp_path):
+    record = build_record("gs_key", "network")
+    encoder = record.encoder.model_copy(update={"parameters": 1234567})
+    store.write(tmp_path, record.model_copy(update={"encoder": encoder}))
+    drawn = figures_of("cost", read_together([tmp_path]))
+    assert drawn.figures[0].rows.parameters.tolist() == [1234567]
+    assert len(drawn.figures[0].spec["vconcat"]) == 4
+    assert not any("how many parameters" in note for note in drawn.notes)
+
+
 def test_what_is_not_known_has_no_mark_and_a_sentence(tmp_path):
     stored = build_record("gs_key", "stored")
     store.write(tmp_path, stored.model_copy(update={"seconds": stored.seconds.model_copy(update={"embed": 0.0})}))
@@ -33,4 +43,4 @@ def test_what_is_not_known_has_no_mark_and_a_sentence(tmp_path):
     assert len(drawn.figures[0].spec["vconcat"]) == 2, "no panel of speed, of which nothing is known"
     assert any(note.startswith("gs_key: how fast it embeds is not known of given, stored") for note in drawn.notes)
     assert any(note.startswith("gs_key: how many windows an hour has is not known of given") for note in drawn.notes)
-    assert any("do not hold how many parameters" in note for note in drawn.notes)
+    assert any(note.startswith("gs_key: how many parameters it has is not known of") for note in drawn.notes)
