@@ -50,6 +50,7 @@ TESTED_IN = {
     "benchmark/jobs/job": "benchmark/jobs/test_plan.py",
     "benchmark/jobs/label_table": "benchmark/jobs/test_label_files.py",
     "benchmark/jobs/labelled": "benchmark/jobs/test_predict.py",
+    "benchmark/jobs/outputs": "benchmark/jobs/test_evaluate.py",
     "benchmark/jobs/provenance": "benchmark/system/test_machine.py",
     "benchmark/jobs/remarks": "benchmark/test_api.py",
     "benchmark/pretraining/continuing": "benchmark/cli/test_pretrain.py",

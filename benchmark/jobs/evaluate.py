@@ -19,49 +19,23 @@ from benchmark.jobs.job import Job
 from benchmark.jobs.keys import run_key
 from benchmark.jobs.left_out import tell
 from benchmark.jobs.near_duplicates import affordable, near_duplicates
+from benchmark.jobs.outputs import Outputs, prediction_rows, score_test, score_valid
 from benchmark.jobs.provenance import provenance_section, versions
 from benchmark.jobs.resolved import configuration_section
 from benchmark.jobs.robustness import deformed_splits, robustness
-from benchmark.jobs.scoring import LeftOut, leave_out, score_split
 from benchmark.jobs.select import Selection, select
 from benchmark.jobs.splits import JobData, in_item_order, open_job_data
 from benchmark.system.machine import device_of, hardware
 from benchmark.system.progress import Reporter
-from probes.statistics.baselines import constant_outputs, loses
+from probes.statistics.baselines import constant_outputs
 from results import store as records
 from results.record import FoldSection, Record
 from results.sections.inputs import HardwareSection, SecondsSection
-from results.sections.scores import Floors, FloorScore, Robustness, Score, Scores
+from results.sections.scores import Floors, Robustness, Scores
 from results.sections.selection import SeedsSection
-from tasks.items import Items
-from tasks.metrics.table import bounds
 
 if TYPE_CHECKING:
     import pyarrow
-
-
-@dataclass(frozen=True)
-class _Outputs:
-    """Outputs float32 [n, L] on the items of one split.
-
-    Attributes:
-        probes: Of each retrained probe.
-        constant: Of the labels' shares in train; ``None`` for valid, as what follows.
-        permuted: Of the probe of permuted labels; ``None`` where that diverged.
-        ridge: Of a ridge regression on the same embeddings.
-        near: Of the items, those with a near-duplicate in train; ``None`` where nobody looked.
-    """
-
-    probes: list[np.ndarray]
-    constant: np.ndarray | None = None
-    permuted: np.ndarray | None = None
-    ridge: np.ndarray | None = None
-    near: int | None = None
-
-    @property
-    def finite(self) -> bool:
-        """Whether no probe's output is infinite or undefined."""
-        return all(_finite(output) for output in self.probes)
 
 
 @dataclass(frozen=True)
@@ -175,9 +149,9 @@ def _write(splits: JobData, embed_seconds: float, report: Reporter) -> tuple[Rec
 def _of_splits(splits: JobData, keys: list[str], device: str, report: Reporter) -> _Evaluation:
     """Select on train and valid, then open test."""
     selection = select(splits, keys, device, report)
-    valid = _score_valid(splits, _valid_outputs(selection))
+    valid = score_valid(splits, _valid_outputs(selection))
     outputs = _test_outputs(splits, selection)
-    test, left_out, floors = _score_test(splits, outputs, selection.ridge.penalty)
+    test, left_out, floors = score_test(splits, outputs, selection.ridge.penalty)
     robust = []
     for deformation in splits.job.deform:
         deformed = deformed_splits(splits, deformation)
@@ -185,7 +159,7 @@ def _of_splits(splits: JobData, keys: list[str], device: str, report: Reporter) 
         robust.append(robustness(deformed, arrays, selection.probes, test, left_out, splits.job.search.seed))
     items = splits.items
     rows = {split: items.rows(split) for split in ("valid", "test")}
-    table = _predictions(items, rows, {"valid": _valid_outputs(selection).probes, "test": outputs.probes})
+    table = prediction_rows(items, rows, {"valid": _valid_outputs(selection).probes, "test": outputs.probes})
     scores = Scores(valid=valid, test=test)
     return _Evaluation((selection,), scores, floors, robust, table, _seeds(splits, selection), [], outputs.near)
 
@@ -202,7 +176,7 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
         of_fold = splits.of_fold(fold)
         selection = select(of_fold, keys, device, report)
         valid, test = _valid_outputs(selection), _test_outputs(of_fold, selection)
-        scores = Scores(valid=_score_valid(of_fold, valid), test=_score_test(of_fold, test, selection.ridge.penalty)[0])
+        scores = Scores(valid=score_valid(of_fold, valid), test=score_test(of_fold, test, selection.ridge.penalty)[0])
         folds.append(sections.fold_section(of_fold, selection, scores, _seeds(of_fold, selection)))
         selections.append(selection)
         valids.append(valid)
@@ -219,17 +193,17 @@ def _of_folds(splits: JobData, keys: list[str], device: str, report: Reporter) -
     valid = _joined(valids, kept, [part.rows("valid") for part in order])
     penalties = {selection.ridge.penalty for selection in selections}
     whole = replace(splits, items=replace(items, splits=("test",) * len(items)))
-    test_scores, _, floors = _score_test(whole, test, penalties.pop() if len(penalties) == 1 else None)
-    valid_scores = _score_valid(replace(splits, items=replace(items, splits=("valid",) * len(items))), valid)
+    test_scores, _, floors = score_test(whole, test, penalties.pop() if len(penalties) == 1 else None)
+    valid_scores = score_valid(replace(splits, items=replace(items, splits=("valid",) * len(items))), valid)
     every = np.arange(len(items))
-    table = _predictions(items, {"valid": every, "test": every}, {"valid": valid.probes, "test": test.probes})
+    table = prediction_rows(items, {"valid": every, "test": every}, {"valid": valid.probes, "test": test.probes})
     diverged = sorted({number for fold in folds for number in (*fold.seeds.probes, *fold.seeds.diverged)} - {*common})
     seeds = SeedsSection(search=seed, probes=common, diverged=diverged)
     scores = Scores(valid=valid_scores, test=test_scores)
     return _Evaluation(tuple(selections), scores, floors, [], table, seeds, folds, test.near)
 
 
-def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Sequence[np.ndarray]) -> _Outputs:
+def _joined(outputs: Sequence[Outputs], kept: Sequence[Sequence[int]], rows: Sequence[np.ndarray]) -> Outputs:
     """Return the outputs of all folds as one, in the order of the items.
 
     Args:
@@ -246,7 +220,7 @@ def _joined(outputs: Sequence[_Outputs], kept: Sequence[Sequence[int]], rows: Se
         in_item_order([fold.probes[which[i]] for fold, which in zip(outputs, kept, strict=True)], rows)
         for i in range(len(kept[0]))
     ]
-    return _Outputs(
+    return Outputs(
         probes,
         joined([fold.constant for fold in outputs]),
         joined([fold.permuted for fold in outputs]),
@@ -263,96 +237,18 @@ def _seeds(splits: JobData, selection: Selection) -> SeedsSection:
     )
 
 
-def _valid_outputs(selection: Selection) -> _Outputs:
-    return _Outputs([probe.predict(selection.data.valid.embeddings) for probe in selection.probes])
+def _valid_outputs(selection: Selection) -> Outputs:
+    return Outputs([probe.predict(selection.data.valid.embeddings) for probe in selection.probes])
 
 
-def _test_outputs(splits: JobData, selection: Selection) -> _Outputs:
+def _test_outputs(splits: JobData, selection: Selection) -> Outputs:
     """Open test, for the first and only time, and return what the selected probes and the floors say of it."""
     test, train = splits.arrays("test", selection.layer_number), selection.data.train
     look = affordable(len(test), len(train), test.embeddings.shape[1])
-    return _Outputs(
+    return Outputs(
         [probe.predict(test.embeddings) for probe in selection.probes],
         constant_outputs(splits.job.card.kind, selection.data.train.targets, len(splits.items.labels), len(test)),
         None if selection.permuted is None else selection.permuted.predict(test.embeddings),
         selection.ridge.predict(test.embeddings),
         len(near_duplicates(train, test).pairs) if look else None,
     )
-
-
-def _score_valid(splits: JobData, outputs: _Outputs) -> dict[str, Score]:
-    card, items, seed = splits.job.card, splits.items, splits.job.search.seed
-    targets, groups = items.targets[items.rows("valid")], splits.groups("valid")
-    return score_split(card, targets, outputs.probes, items.labels, groups, seed=seed, split="valid")
-
-
-def _score_test(splits: JobData, outputs: _Outputs, penalty: float | None) -> tuple[dict[str, Score], LeftOut, Floors]:
-    """Score the probes and the floors on the items of test.
-
-    Args:
-        splits: The items.
-        outputs: Of the probes and the floors on test.
-        penalty: Of the ridge; ``None`` where folds have several.
-    """
-    card, items, seed = splits.job.card, splits.items, splits.job.search.seed
-    labels, groups, targets = items.labels, splits.groups("test"), items.targets[items.rows("test")]
-    left_out = None
-    if outputs.finite:  # else score_split refuses them
-        left_out = leave_out(card, targets, outputs.probes, labels, groups, seed=seed)
-    scores = score_split(card, targets, outputs.probes, labels, groups, seed=seed, split="test", left_out=left_out)
-    assert left_out is not None
-
-    def floor(output: np.ndarray, left_out: LeftOut | None = None) -> dict[str, FloorScore]:
-        scored = score_split(card, targets, [output], labels, groups, seed=seed, split="test", left_out=left_out)
-        return {
-            metric: FloorScore(value=score.value, low=score.low, high=score.high) for metric, score in scored.items()
-        }
-
-    assert outputs.constant is not None
-    chance, ridge, beside = outputs.permuted, outputs.ridge, None
-    if ridge is not None and _finite(ridge):
-        beside = leave_out(card, targets, [ridge], labels, groups, seed=seed, seeded=False)
-    floors = Floors(
-        constant=floor(outputs.constant),
-        permuted=None if chance is None or not _finite(chance) else floor(chance),
-        ridge=None if beside is None or ridge is None else floor(ridge, beside),
-        ridge_penalty=None if beside is None else penalty,
-        loses_to_ridge=[]
-        if beside is None
-        else [
-            metric
-            for metric in card.metrics
-            if loses(left_out.scores[metric], beside.scores[metric], left_out.blocks, bounds(metric))
-        ],
-    )
-    return scores, left_out, floors
-
-
-def _finite(outputs: np.ndarray) -> bool:
-    return bool(np.isfinite(outputs).all())
-
-
-def _predictions(
-    items: Items, rows: Mapping[str, np.ndarray], outputs: Mapping[str, Sequence[np.ndarray]]
-) -> pyarrow.Table:
-    """Return one row an item of valid and test: split, track_id, group, target, and the outputs of each probe.
-
-    Args:
-        items: The items.
-        rows: Those of each split.
-        outputs: Of each probe, on these.
-    """
-    import pyarrow as pa
-
-    every = np.concatenate(list(rows.values()))
-    targets = items.targets[every]
-    columns = {
-        "split": [split for split, its_rows in rows.items() for _ in its_rows],
-        "track_id": [items.track_ids[i] for i in every],
-        "group": pa.array([None if items.groups is None else items.groups[i] for i in every], pa.string()),
-        "target": list(targets) if targets.ndim > 1 else targets,
-    }
-    for i, of_probe in enumerate(zip(*outputs.values(), strict=True)):
-        values = np.concatenate(of_probe).astype(np.float32)
-        columns[f"outputs_{i}"] = pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), values.shape[1])
-    return pa.table(columns).replace_schema_metadata({"labels": "\x1f".join(items.labels)})
