@@ -236,8 +236,14 @@ def row_notes(rows: Sequence[MetricDifference]) -> list[str]:
     return notes
 
 
-def render(comparison: Comparison) -> str:
-    """Return the comparison as a Markdown table with what to know below it."""
+def _markdown(rows: Sequence[Sequence[object]], headers: Sequence[str]) -> str:
+    return tabulate(rows, headers, tablefmt="github", disable_numparse=True)
+
+
+def render(
+    comparison: Comparison, table_of: Callable[[Sequence[Sequence[object]], Sequence[str]], str] = _markdown
+) -> str:
+    """Return the comparison as a table, of Markdown unless ``table_of`` makes another, with what to know below it."""
     first, second = escaped(comparison.first), escaped(comparison.second)
     lines = [
         [
@@ -258,7 +264,7 @@ def render(comparison: Comparison) -> str:
         "task", "metric", first, second, "difference", "95 % interval", "p", "p (Holm)",
         "these probes", "p (these probes)",
     ]  # fmt: skip
-    table = tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+    table = table_of(lines, headers)
     family = [row for row in comparison.rows if row.p_holm is not None]
     significant = [row for row in family if row.p_holm is not None and row.p_holm < SIGNIFICANT]
     ahead = [sum(row.difference > 0 for row in significant), sum(row.difference < 0 for row in significant)]

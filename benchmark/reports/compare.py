@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import fnmatch
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from benchmark.errors import UserError
 from benchmark.jobs.result_checks import refuse_altered
 from benchmark.system.progress import Reporter, Terminal
+from benchmark.system.tables import table
 from probes.statistics import comparison as statistics
 from results.comparison import (
     Comparison,
@@ -24,12 +26,16 @@ from results.comparison import (
     render,
     row_notes,
 )
+from results.markdown import escaped
 from results.predictions import Predictions, read_split
 from results.record import Record
 from results.together import Together, place_of, read_together
 from tasks.errors import TaskError
 from tasks.metrics.scores import scores_of
 from tasks.metrics.table import bounds
+
+#: Columns that a narrow terminal does without, the least needed first.
+SPARE = ("p (these probes)", "these probes", "p")
 
 
 def compare(
@@ -45,7 +51,10 @@ def compare(
 ) -> str:
     """Return how two encoders differ on the tasks that both have records of."""
     comparison = compare_records(first, second, tasks, results, metric, permutations, seed, Terminal())
-    return comparison.model_dump_json(indent=2) if as_json else render(comparison)
+    if as_json:
+        return comparison.model_dump_json(indent=2)
+    spare = (*SPARE, escaped(comparison.first), escaped(comparison.second))
+    return render(comparison, partial(table, spare=spare, markdown=True))
 
 
 def compare_records(

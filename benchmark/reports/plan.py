@@ -18,6 +18,9 @@ from benchmark.jobs.options import EmbedSettings
 from benchmark.reports.robustness import format_deformations
 from benchmark.system.tables import table
 
+#: Columns of an estimate that a narrow terminal does without, the least needed first.
+SPARE = ("hours of audio", "cached", "windows", "tracks")
+
 
 def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
     """Return what a run would do: tracks to embed, bytes they take, time, probes to train.
@@ -45,7 +48,13 @@ def format_plan(jobs: Sequence[Job], settings: EmbedSettings) -> str:
         to_embed = f"{len(fresh)}" if job.source.reads_audio else "given"
         rows.append([job.card.id, name, len(job.data.items), to_embed, f"{megabytes:.1f}", work])
     parts = [
-        table(rows, ["task", "encoder", "items", "to embed", "MB", "then"], texts=("then",), spare=("MB", "items"))
+        table(
+            rows,
+            ["task", "encoder", "items", "to embed", "MB", "then"],
+            texts=("then",),
+            spare=("MB", "items"),
+            json=False,
+        )
     ]
     if any(job.source.reads_audio for job in jobs):
         parts += ["", format_estimates(estimates(jobs, settings))]
@@ -73,7 +82,7 @@ def format_estimates(spaces: Iterable[SpaceEstimate]) -> str:
         for space in spaces
     ]
     headers = ["encoder", "windows", "tracks", "cached", "to embed", "hours of audio", "about", "disk"]
-    lines = [table(rows, headers, texts=("windows", "about"), spare=("hours of audio", "cached", "windows", "tracks"))]
+    lines = [table(rows, headers, texts=("windows", "about"), spare=SPARE, json=False)]
     for space in spaces:
         if space.to_embed:
             lengths = space.lengths.describe()

@@ -59,7 +59,7 @@ def format_robustness(records: Sequence[Record]) -> str:
         for view in record.robustness
         if view.clipped
     ]
-    return "\n".join([table(rows, headers, texts=("task",), spare=("clean", "deformed")), *clipped])
+    return "\n".join([table(rows, headers, texts=("task",), spare=("clean", "deformed"), json=False), *clipped])
 
 
 def _signed(value: float) -> str:

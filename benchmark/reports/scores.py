@@ -54,7 +54,7 @@ def _scores(outcomes: Sequence[Outcome]) -> str:
             )
     headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
     explained = meaning(score for outcome in outcomes for score in outcome.record.scores.test.values())
-    parts = [table(rows, headers, spare=SPARE), explained]
+    parts = [table(rows, headers, spare=SPARE, json=False), explained]
     if lost:
         parts.append("! a ridge regression on the same embeddings does better, by more than the interval")
     parts += filter(None, [format_robustness([outcome.record for outcome in outcomes])])
@@ -94,4 +94,4 @@ def _curves(outcomes: Sequence[Outcome]) -> str:
     headers = ["task", "encoder", "metric", "train", "items", "repeats", "test", "min–max", "ridge", "records"]
     folders = sorted({str(outcome.path.parents[2]) for outcome in outcomes})
     where = f"Records in {', '.join(folders)}/<task>/<encoder>/fraction-<train>.repeat-<number>.json"
-    return f"{table(rows, headers, spare=SPARE_OF_CURVES)}\n\n{where}"
+    return f"{table(rows, headers, spare=SPARE_OF_CURVES, json=False)}\n\n{where}"

@@ -44,6 +44,7 @@ def table(
     spare: Sequence[str] = (),
     *,
     markdown: bool = False,
+    json: bool = True,
 ) -> str:
     """Return a table in which every cell stands as it is given: no text is taken for a number.
 
@@ -53,6 +54,7 @@ def table(
         texts: Headers of the columns that hold several words, which a narrow terminal shows in several lines.
         spare: Headers of the columns that a narrow terminal may do without, the least needed first.
         markdown: In a pipe or a file it is a table of Markdown, whose cells the caller has escaped.
+        json: Whether the command that prints it has an option ``--json``, which shows every column too.
     """
     cells = [[one_line(cell) for cell in row] for row in rows]
     columns = [
@@ -79,7 +81,8 @@ def table(
     text = _laid_out(kept, _shared(kept, page))
     left_out = [column.header for column in columns if column.header not in [each.header for each in kept]]
     if left_out:
-        note = f"(no room for {', '.join(left_out)}: a wider terminal or a pipe, | cat, has every column)"
+        others = "a wider terminal, --json" if json else "a wider terminal"
+        note = f"(no room for {', '.join(left_out)}: {others} or a pipe, | cat, has every column)"
         text += "\n" + "\n".join(fold_line(note, page))
     return text
 

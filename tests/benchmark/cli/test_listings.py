@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,9 @@ LISTINGS = {
     "plan": "run -e logmel,mfcc,chroma -t demo --results {results} --dry-run",
     "plan of work": "run -e logmel,mfcc -t demo --results {empty} --dry-run",
     "labels": "labels demo_key logmel --results {results}",
+    "compare": "compare logmel mfcc --results {results}",
+    "compare several": "compare logmel mfcc chroma --results {results}",
+    "scores": "run -e logmel,mfcc -t demo --results {kept}",
     "doctor": "doctor",
     "results": "results --results {results}",
 }
@@ -34,7 +38,9 @@ LISTINGS = {
 @pytest.fixture(scope="module")
 def words_of(demo_home, tmp_path_factory):
     """Return the words of a command; the demo tasks of its home are rendered, and logmel's spaces are there."""
-    home, empty = demo_home, tmp_path_factory.mktemp("empty")
+    home, empty, kept = demo_home, tmp_path_factory.mktemp("empty"), tmp_path_factory.mktemp("kept")
+    for folder in (RECORDS / "runs").glob("demo_*"):
+        shutil.copytree(folder, kept / "runs" / folder.name)
     for name in ("logmel-0123456789abcdef", "musicset-ularge-0123456789abcdef"):
         folder = home / "embeddings" / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -42,7 +48,7 @@ def words_of(demo_home, tmp_path_factory):
         (folder / "space.json").write_text(json.dumps({"encoder": encoder, "version": "1", "key": key, "width": 4}))
 
     def words(listing):
-        text = LISTINGS[listing].format(results=RECORDS, empty=empty)
+        text = LISTINGS[listing].format(results=RECORDS, empty=empty, kept=kept)
         return [sys.executable, "-m", "benchmark", *text.split()], {"BENCH_HOME": str(home), "NO_COLOR": "1"}
 
     return words
