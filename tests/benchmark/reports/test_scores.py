@@ -42,6 +42,23 @@ def test_a_score_stands_beside_its_ridge(printed):
     assert "!" not in "".join(lines)
 
 
+@pytest.mark.parametrize(("columns", "lacking"), [(80, ["record", "std", "valid", "ridge"]), (120, [])])
+def test_scores_fit_the_terminal(monkeypatch, columns, lacking):
+    monkeypatch.setattr("benchmark.system.tables.page_width", lambda: columns)
+    outcomes = [
+        outcome("demo_instrument", "musicset-ularge", {"weighted_accuracy": 0.7}),
+        outcome("t", "mine", {"map": 0.5}),
+    ]
+    head, *lines = format_outcomes(outcomes).split("\n\n")[0].splitlines()
+    assert max(map(len, [head, *lines])) <= columns
+    headers = ["task", "encoder", "metric", "test", "95 % int.", "std", "valid", "ridge", "items", "record"]
+    assert re.split(r" {2,}", head) == [header for header in headers if header not in lacking]
+    assert [line.split()[:2] for line in lines[1:3]] == [["demo_instrument", "musicset-ularge"], ["t", "mine"]]
+    note = " ".join(lines[3:])
+    assert all(header in note for header in lacking)
+    assert "--json" not in note  # which bench run has not
+
+
 def test_a_loss_to_the_ridge_is_marked_at_its_metric(printed):
     scores = {"r2_valence": 0.5, "r2_arousal": 0.6}
     cells, lines = printed(outcome("emo", "mine", scores, loses=["r2_arousal"]))

@@ -61,7 +61,7 @@ def test_columns_are_left_out_in_their_order_and_named(terminal):
     terminal(27)
     shown = lines_of([ROW], HEADERS, texts=["title"], spare=["std", "test"])
     assert shown[0].split() == ["task", "title", "test"]
-    assert " ".join(shown[-3:]).split()[:4] == ["(no", "room", "for", "std:"]
+    assert "(no room for std:" in " ".join(" ".join(shown).split())
     terminal(20)
     shown = " ".join(lines_of([ROW], HEADERS, texts=["title"], spare=["std", "test"]))
     assert "(no room for test, std:" in " ".join(shown.split())
