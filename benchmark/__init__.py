@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from benchmark.api import run_many as run_many
     from benchmark.catalogue import list_encoders as list_encoders
     from benchmark.catalogue import list_tasks as list_tasks
+    from benchmark.catalogue import load_results as load_results
     from benchmark.encoders.base import Encoder as Encoder
     from benchmark.errors import BenchmarkWarning as BenchmarkWarning
     from benchmark.errors import UserError as UserError
@@ -57,7 +58,6 @@ if TYPE_CHECKING:
     from benchmark.jobs.options import Options as Options
     from benchmark.reports.interactive import compare as compare
     from benchmark.reports.interactive import plot as plot
-    from results.frames import load_results as load_results
 
 __version__ = "0.1.0"
 __all__ = [
@@ -74,7 +74,7 @@ _PUBLIC = {
     "compare": "benchmark.reports.interactive",
     "list_encoders": "benchmark.catalogue",
     "list_tasks": "benchmark.catalogue",
-    "load_results": "results.frames",
+    "load_results": "benchmark.catalogue",
     "plot": "benchmark.reports.interactive",
     "predict": "benchmark.jobs.labelled",
     "run": "benchmark.api",

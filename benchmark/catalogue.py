@@ -1,4 +1,4 @@
-"""The tasks and the encoders that there are, as records: what ``bench tasks`` and ``bench encoders`` print."""
+"""The tasks, the encoders and the results that there are: what ``bench tasks``, ``encoders`` and ``results`` print."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.system.home import home_folder
+from benchmark.system.home import examples_folder, home_folder, results_folder
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tasks.registry import Task
 
 
@@ -131,3 +133,45 @@ def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
         description = run.title + ("; not exported yet" if run.step is None else f", step {run.step:,}")
         encoders.append(EncoderInfo(f"pretrained:{run.name}", description, "pretrained", ready=run.step is not None))
     return encoders
+
+
+def load_results(
+    folder: str | Path | Iterable[str | Path] | None = None,
+    *,
+    curves: bool = False,
+    split: Literal["valid", "test", "all"] = "all",
+) -> pd.DataFrame:
+    """Return records as a table, one row a record, split and metric, with the columns of `results.frames.load_results`.
+
+    One more column, ``example``, says whether a record is one of the examples of this package rather than one's own.
+
+    Args:
+        folder: A results folder, or several. By default the one that runs write to: ``results``; in a checkout of this
+            package ``my-results``, and the examples in ``results`` of which it has no record.
+        curves: Read the points of learning curves too.
+        split: The rows of ``valid`` or of ``test`` alone; then a row is a record and a metric.
+
+    Returns:
+        A frame, one's own records first. Without records it has no rows.
+
+    Raises:
+        RecordError: A folder is not there, or a record cannot be read or is not as it was written.
+        ValueError: There is no such split.
+    """
+    import pandas as pd
+
+    from results import frames
+
+    examples = examples_folder()
+    if folder is None and examples is not None:
+        own = results_folder()
+        parts = [frames.load_results(each, curves=curves, split=split) for each in (own, examples) if each.is_dir()]
+        frame = pd.concat(parts, ignore_index=True)
+        one_record = ["task", "name", "limit", "fraction", "repeat"]
+        first = frame.drop_duplicates([*one_record, "path"]).drop_duplicates(one_record).path
+        frame = frame[frame.path.isin(first)].reset_index(drop=True)
+    else:
+        frame = frames.load_results(results_folder() if folder is None else folder, curves=curves, split=split)
+    inside = None if examples is None else examples.resolve()
+    frame["example"] = [inside is not None and Path(path).resolve().is_relative_to(inside) for path in frame.path]
+    return frame.astype({"example": "bool"})

@@ -113,6 +113,7 @@ TESTED_IN = {
     "tasks/readers/mirdata_splits": "tasks/readers/test_mirdata_loaders.py",
     "tasks/collections/msd/paths": "tasks/collections/msd/test_collection.py",
     "tasks/collections/msd/tags": "tasks/collections/msd/test_collection.py",
+    "tasks/own/targets": "tasks/own/test_columns.py",
     "tasks/sources/fetch": "tasks/sources/test_archives.py",
     "tasks/sources/state": "tasks/sources/test_download.py",
     "results/sections/provenance": "benchmark/jobs/test_provenance.py",

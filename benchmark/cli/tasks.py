@@ -93,7 +93,7 @@ def new(
 ) -> None:
     """Look at a folder or a table, say what it is taken for, and write a card (and a manifest, where one is needed)."""
     from benchmark.datasets.own import new_card
-    from tasks.own.columns import Named
+    from tasks.own.targets import Named
 
     named = Named(audio=audio, id=id_column, split=split, group=group, target=target, kind=kind)
     display(new_card(source, output, named, root=root, allow_unlabelled=allow_unlabelled, overwrite=overwrite))

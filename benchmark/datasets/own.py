@@ -17,10 +17,10 @@ from tasks.files import SETTINGS, read_text, resolved
 from tasks.items import Items
 from tasks.kinds import KINDS
 from tasks.own.card_text import with_split
-from tasks.own.columns import Named
 from tasks.own.draft import Draft, draft_of_folder, draft_of_table
 from tasks.own.new_split import new_folds, new_split, parse_shares
 from tasks.own.tables import read_table
+from tasks.own.targets import Named
 from tasks.readers.manifest import read_manifest
 
 LABELS_SHOWN = 40

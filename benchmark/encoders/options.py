@@ -10,7 +10,6 @@ text, ``nan`` is a number), so that only single numbers would be left to it.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import inspect
 import json
@@ -25,6 +24,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import describe
 from benchmark.errors import UserError
 from tasks.files import expanded
+from tasks.spelling import did_you_mean
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -38,9 +38,9 @@ def refuse_unknown(options: Iterable[str], allowed: Iterable[str], encoder: str)
     known = sorted(allowed)
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}? " if near else ""
-            takes = f"{'It' if near else 'it'} takes {', '.join(known)}" if known else "leave it out, it takes none"
+            meant = did_you_mean(key, known, "")
+            hint = f"{meant} " if meant else ""
+            takes = f"{'It' if meant else 'it'} takes {', '.join(known)}" if known else "leave it out, it takes none"
             raise UserError(f"the encoder {encoder!r} has no option {key!r}", f"{hint}{takes}")
 
 

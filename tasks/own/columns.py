@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from tasks.errors import TaskError
 from tasks.kinds import KINDS, Kind
 from tasks.own.audio_paths import AudioBelow, FoundAudio, is_audio_name
 from tasks.own.tables import Table
-from tasks.own.target_kinds import TargetKind, are_binary, kind_of, labels_of, number, separator_of, words
+from tasks.own.target_kinds import TargetKind, labels_of, words
+from tasks.own.targets import Named, UnclearError, kind_of_targets, listed, target_columns, targets_of
 from tasks.row_problems import rows_in_words
 from tasks.spelling import composed, did_you_mean, visible
 from tasks.split_names import SPLIT_NAMES, are_splits, split_named
@@ -25,30 +25,6 @@ GROUPS = (
     "artist", "performer", "singer", "composer", "speaker", "player", "musician", "band", "album", "release", "song",
     "work", "piece", "recording", "session", "subject", "group", "source",
 )  # fmt: skip
-TARGETS = (
-    "target", "targets", "label", "labels", "class", "classes", "category", "tag", "tags", "genre", "genres", "mood",
-    "moods", "emotion", "emotions", "instrument", "instruments", "key", "pitch", "style", "styles", "theme", "themes",
-    "tempo", "bpm", "rating", "danceability", "energy", "valence", "arousal",
-)  # fmt: skip
-#: Words in the names of columns that describe a file or an item and are no targets unless they are named.
-DESCRIPTIONS = frozenset({
-    "title", "name", "duration", "length", "seconds", "url", "uri", "link", "date", "comment", "comments", "note",
-    "notes", "description", "rate", "sr", "channels", "bitrate", "size", "format", "md5", "sha", "sha256", "index",
-    "unnamed", "start", "end", "offset", "fold", "year", "isrc", "mbid", "license", "licence", "samples", "id", "ids",
-    "path", "file", "filename", "uid",
-})  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Named:
-    """What the user says columns are; what is ``None`` is looked for."""
-
-    audio: str | None = None
-    id: str | None = None
-    split: str | None = None
-    group: str | None = None
-    target: str | None = None
-    kind: Kind | None = None
 
 
 @dataclass(frozen=True)
@@ -80,10 +56,6 @@ class Roles:
     told: dict[str, str] = field(default_factory=dict)
 
 
-class _UnclearError(Exception):
-    """A role that no column, or more than one, may have; the text says which option names it."""
-
-
 def roles_of(table: Table, named: Named, below: AudioBelow) -> Roles:
     """Return what the columns of a table are taken for.
 
@@ -97,26 +69,26 @@ def roles_of(table: Table, named: Named, below: AudioBelow) -> Roles:
     audio, found = "", FoundAudio((), True)
     try:
         audio, found, told["audio"] = _audio(table, named, below)
-    except _UnclearError as error:
+    except UnclearError as error:
         unclear.append(str(error))
     taken = {audio, named.id, named.target, named.group} - {None}
     split = group = None
     try:
         split, told["split"] = _split(table, named, taken)
-    except _UnclearError as error:
+    except UnclearError as error:
         unclear.append(str(error))
     id_column, told["id"] = _id(table, named, audio, {split} | taken - {named.id})
     targets: tuple[str, ...] = ()
     kind, binary = TargetKind(None), False
     try:
-        group_like = _groups(table, {audio, split, id_column, *_listed(named.target)} if not named.group else set())
+        group_like = _groups(table, {audio, split, id_column, *listed(named.target)} if not named.group else set())
         free = [name for name in table.header if name not in {audio, split, id_column, named.group}]
-        targets, reason = _targets(table, named, [name for name in free if name not in group_like])
-        kind, binary = _kind(table, targets, named)
+        targets, reason = targets_of(table, named, [name for name in free if name not in group_like])
+        kind, binary = kind_of_targets(table, targets, named)
         told["target"] = f"{', '.join(targets)}: {reason}" if reason else ", ".join(targets)
         told["kind"] = f"{kind.kind}: {kind.why}"
         group, told["group"] = _group(table, named, [name for name in group_like if name not in targets])
-    except _UnclearError as error:
+    except UnclearError as error:
         unclear.append(str(error))
     if unclear:
         have = ", ".join(table.header[:20]) + (", …" if len(table.header) > 20 else "")
@@ -127,15 +99,6 @@ def roles_of(table: Table, named: Named, below: AudioBelow) -> Roles:
         )
     assert kind.kind is not None
     return Roles(audio, found, id_column, split, group, targets, kind.kind, kind, binary, told)
-
-
-def _listed(names: str | None) -> list[str]:
-    return [] if names is None else [name.strip() for name in names.split(",") if name.strip()]
-
-
-def target_columns(table: Table, text: str) -> list[str]:
-    """Return the columns that ``--target`` names: one whose name may hold a comma, or several."""
-    return [text] if text in table.header else _listed(text)
 
 
 def _refuse_unknown(table: Table, named: Named) -> None:
@@ -165,7 +128,7 @@ def _audio(table: Table, named: Named, below: AudioBelow) -> tuple[str, FoundAud
         looked = {name: found for name, found in looked.items() if found.count >= MOST * len(found.files)}
         why = "its cells are names of audio files"
     if not looked:
-        raise _UnclearError(
+        raise UnclearError(
             f"which column names audio files: none has cells that end as they do (.wav, .mp3, ...), and none has the "
             f"names of files below {below.root}. Name it with --audio COLUMN, and the folder with --root DIR"
         )
@@ -175,7 +138,7 @@ def _audio(table: Table, named: Named, below: AudioBelow) -> tuple[str, FoundAud
         if name != best and found.count == looked[best].count and found.files != looked[best].files
     ]  # fmt: skip
     if rivals:
-        raise _UnclearError(
+        raise UnclearError(
             f"which column names the audio: {', '.join([best, *rivals])} may. Name it with --audio COLUMN"
         )
     return best, looked[best], f"{best}: {why}; {_found(looked[best], below.root)}"
@@ -196,7 +159,7 @@ def _split(table: Table, named: Named, taken: set[str | None]) -> tuple[str | No
                    if split_named(cell) is None]  # fmt: skip
         if strange:
             example = f"{strange[0][1]!r} in {rows_in_words([number for number, _ in strange])}"
-            raise _UnclearError(
+            raise UnclearError(
                 f"the split: {named.split} has {example}, which is none of {', '.join(SPLIT_NAMES)}. Write these, or "
                 "leave --split out and make a split with bench data split"
             )
@@ -204,7 +167,7 @@ def _split(table: Table, named: Named, taken: set[str | None]) -> tuple[str | No
     fits = [name for name in table.header if name not in taken and are_splits(table.column(name))]
     hinted = [name for name in fits if _rank(name, SPLITS) < len(SPLITS)]
     if len(fits) > 1 and len(hinted) != 1:
-        raise _UnclearError(f"the split: {', '.join(fits)} may be it. Name it with --split COLUMN")
+        raise UnclearError(f"the split: {', '.join(fits)} may be it. Name it with --split COLUMN")
     if not fits:
         other = [name for name in table.header if words(name)[-1:] == ["split"] and name not in taken]
         held = f"; {other[0]} holds {', '.join(sorted(set(table.column(other[0])))[:3])}" if other else ""
@@ -258,7 +221,7 @@ def _group(table: Table, named: Named, fits: Sequence[str]) -> tuple[str | None,
     if named.group is not None:
         empty = _empty(table, named.group)
         if empty:
-            raise _UnclearError(f"the group: {named.group} is empty in {rows_in_words(empty)}. Fill these cells")
+            raise UnclearError(f"the group: {named.group} is empty in {rows_in_words(empty)}. Fill these cells")
         return named.group, f"{named.group}: as you say"
     passed = []
     for name in fits:
@@ -277,85 +240,6 @@ def _group(table: Table, named: Named, fits: Sequence[str]) -> tuple[str | None,
 
 def _empty(table: Table, name: str) -> list[int]:
     return [row for row, cell in zip(table.numbers, table.column(name), strict=True) if not visible(cell)]
-
-
-def _targets(table: Table, named: Named, free: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    if named.target is not None:
-        return tuple(composed(name) for name in target_columns(table, named.target)), "as you say"
-    binary = [name for name in free if are_binary(table.column(name)) and not set(words(name)) & set(TARGETS)]
-    usable = [name for name in free if name not in binary and _may_be_target(table, name)]
-    hinted = [name for name in usable if set(words(name)) & set(TARGETS)]
-    if len(hinted) == 2 and {words(name)[0] for name in hinted} == {"valence", "arousal"}:
-        return tuple(hinted), "by their names"
-    if len(hinted) == 1:
-        return (hinted[0],), "by its name"
-    if not usable and len(binary) > 1:
-        return tuple(binary), f"{len(binary)} columns of 0 and 1, a label each"
-    fits = hinted or [*usable, *binary]
-    if len(fits) == 1:
-        return (fits[0],), "the only column that is left"
-    if not fits:
-        rest = [name for name in table.header if name in free]
-        left = f" ({', '.join(rest[:10])} describe files, or have one value, or nearly as many as rows)" if rest else ""
-        raise _UnclearError(f"what is to be predicted: no column is left for it{left}. Name it with --target COLUMN")
-    raise _UnclearError(
-        f"what is to be predicted: {', '.join(fits[:10])}{', …' if len(fits) > 10 else ''} may be it. Name it with "
-        f"--target {fits[0]} (several columns of numbers: --target {fits[0]},{fits[1]})"
-    )
-
-
-def _may_be_target(table: Table, name: str) -> bool:
-    cells = [cell for cell in table.column(name) if cell]
-    different = len(set(cells))
-    hinted = set(words(name)) & set(TARGETS)
-    if set(words(name)) & DESCRIPTIONS and not hinted:
-        return False
-    if different < 2:
-        return False
-    if all(number(cell) is not None for cell in set(cells)):
-        return True
-    distinct = 2 * different > len(cells) > 9
-    return not distinct or bool(separator_of(list(dict.fromkeys(cells))))
-
-
-def _kind(table: Table, targets: tuple[str, ...], named: Named) -> tuple[TargetKind, bool]:
-    columns = [table.column(name) for name in targets]
-    numeric = [all(number(cell) is not None for cell in filter(None, set(cells))) for cells in columns]
-    comma = any("," in cell for cells, ok in zip(columns, numeric, strict=True) if ok for cell in cells)
-    if len(targets) > 1:
-        if all(map(are_binary, columns)) and named.kind in (None, "multilabel"):
-            return TargetKind("multilabel", "", f"{len(targets)} labels, a column each with 0 and 1"), True
-        if named.kind in (None, "regression") and all(numeric):
-            return TargetKind("regression", "", f"{len(targets)} columns of numbers", comma), False
-        raise _UnclearError(
-            f"the kind: of several targets each is a column of numbers (regression) or of 0 and 1 (multilabel), and "
-            f"{', '.join(targets)} are not. Name one with --target COLUMN"
-        )
-    found = kind_of(targets[0], columns[0])
-    if named.kind is None:
-        if found.kind is None:
-            raise _UnclearError(f"the kind: {targets[0]} has {found.why}")
-        if found.kind == "multiclass":
-            _refuse_singles(targets[0], columns[0])
-        return found, False
-    if named.kind == "regression" and not numeric[0]:
-        strange = next(cell for cell in columns[0] if cell and number(cell) is None)
-        raise _UnclearError(f"--kind regression: {targets[0]} holds {strange[:40]!r}, which is no number")
-    separator = found.separator if KINDS[named.kind].has_labels and KINDS[named.kind].several else ""
-    return TargetKind(named.kind, separator, "as you say", comma and named.kind == "regression"), False
-
-
-def _refuse_singles(name: str, cells: Sequence[str]) -> None:
-    """Refuse classes of which most have one item: no split could have them in train and elsewhere."""
-    filled = [cell for cell in cells if cell]
-    counts = Counter(filled)
-    single = sum(count == 1 for count in counts.values())
-    if 2 * len(counts) > len(filled) > 9 and 2 * single > len(counts):
-        raise _UnclearError(
-            f"the target: {name} has {len(counts):,} different texts in {len(filled):,} rows, of which {single:,} "
-            "stand in one row alone: these are no classes. Name another column with --target, or several labels in a "
-            "cell with --kind multilabel"
-        )
 
 
 def labels_in(table: Table, roles: Roles) -> list[list[str]]:

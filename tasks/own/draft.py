@@ -14,9 +14,10 @@ from tasks.kinds import KINDS, Kind
 from tasks.metrics.table import label_problems, metrics_of, usual_metrics
 from tasks.own.audio_paths import AudioBelow, relative_path
 from tasks.own.card_text import CardDraft, card_text, identifier
-from tasks.own.columns import Named, Roles, labels_in, roles_of
+from tasks.own.columns import Roles, labels_in, roles_of
 from tasks.own.folder import read_folder
 from tasks.own.tables import SEPARATORS, Table, read_table
+from tasks.own.targets import Named
 from tasks.row_problems import rows_in_words
 from tasks.spelling import clashes, composed
 from tasks.split_names import split_named

@@ -1,17 +1,23 @@
 """The lists of tasks and encoders, and that the commands print these very lists."""
 
 import dataclasses
+import shutil
 from importlib.metadata import EntryPoint
 
 import pytest
 
-from benchmark.catalogue import list_encoders, list_tasks
+import benchmark
+from benchmark.catalogue import list_encoders, list_tasks, load_results
 from benchmark.cli.main import main
 from benchmark.encoders import registry as encoders
 from benchmark.encoders.published.weights import FOLDER, WEIGHTS
 from benchmark.pretraining.runs import CARD, RECIPE, RUNS
+from results import store
+from results.frames import COLUMNS
+from results.record import RecordError
 from tasks import registry
 from tasks.errors import TaskError
+from tests.results.conftest import build_record
 
 
 def printed(capsys, *command):
@@ -88,3 +94,40 @@ def test_a_published_encoder_is_ready_when_its_weights_are_there(tmp_path):
     found = {encoder.name: encoder for encoder in list_encoders(tmp_path)}
     assert (found["torchcrepe"].kind, found["torchcrepe"].ready) == ("published", True)
     assert not found["musicnn-msd"].ready
+
+
+class TestResults:
+    @pytest.fixture
+    def checkout(self, tmp_path, monkeypatch):
+        """A folder that is taken for a checkout, with two examples and a record of one's own on one of their tasks."""
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr("benchmark.system.home.ROOT", tmp_path)
+        (tmp_path / ".git").mkdir()
+        for task in ("t", "u"):
+            store.write(tmp_path / "results", build_record(task, "mine", {"accuracy": 0.5}))
+        store.write(tmp_path / "my-results", build_record("t", "mine", {"accuracy": 0.7}, run_key="a" * 64))
+        return tmp_path
+
+    def rows(self, frame):
+        test = frame[frame.split == "test"]
+        return list(zip(test.task, test.value, test.example, strict=True))
+
+    def test_in_a_checkout_ones_own_come_first_and_examples_are_marked(self, checkout):
+        assert self.rows(load_results()) == [("t", 0.7, False), ("u", 0.5, True)]
+        assert self.rows(load_results(split="test")) == self.rows(load_results())
+        assert self.rows(load_results("results")) == [("t", 0.5, True), ("u", 0.5, True)]
+        assert self.rows(load_results("my-results")) == [("t", 0.7, False)]
+        assert load_results().dtypes.equals(load_results("results").dtypes)
+
+    def test_a_checkout_without_runs_has_the_examples_alone(self, checkout):
+        shutil.rmtree(checkout / "my-results")
+        assert self.rows(load_results()) == [("t", 0.5, True), ("u", 0.5, True)]
+
+    def test_elsewhere_results_are_ones_own(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(RecordError, match="there is no results folder results"):
+            load_results()
+        store.write(tmp_path / "results", build_record("t", "mine", {"accuracy": 0.5}))
+        assert self.rows(load_results()) == [("t", 0.5, False)]
+        assert list(load_results().columns) == [*COLUMNS, "example"]
+        assert benchmark.load_results is load_results

@@ -11,7 +11,7 @@ from benchmark.datasets.own import new_card, quoted, split_beside, split_card
 from benchmark.errors import UserError
 from tasks import registry
 from tasks.errors import TaskError
-from tasks.own.columns import Named
+from tasks.own.targets import Named
 
 ASKED = {"root": None, "allow_unlabelled": 0, "overwrite": False}
 

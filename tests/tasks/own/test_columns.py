@@ -4,8 +4,9 @@ import pytest
 
 from tasks.errors import TaskError
 from tasks.own.audio_paths import AudioBelow
-from tasks.own.columns import Named, labels_in, roles_of
+from tasks.own.columns import labels_in, roles_of
 from tasks.own.tables import read_table
+from tasks.own.targets import Named
 
 
 @pytest.fixture

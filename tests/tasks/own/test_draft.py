@@ -4,8 +4,8 @@ import pytest
 
 from tasks.card import read_card
 from tasks.errors import TaskError
-from tasks.own.columns import Named
 from tasks.own.draft import draft_of_folder, draft_of_table, free_name
+from tasks.own.targets import Named
 from tasks.readers.manifest import read_manifest
 from tasks.sources.locations import missing_audio
 
