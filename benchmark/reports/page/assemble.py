@@ -10,7 +10,7 @@ from benchmark.reports.page.charts import Charts
 from benchmark.reports.page.findings import Findings
 from benchmark.reports.page.reading import Sound
 from benchmark.reports.page.render import Page
-from benchmark.reports.page.tables import of_frame
+from benchmark.reports.page.tables import Table, of_frame
 from benchmark.reports.page.views import Part, View
 from benchmark.system.version import format_version
 from results.intervals import meaning
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 ROWS = 200
 """Rows of the table below a chart."""
+
+CONFUSIONS = 20
+"""Rows of the table below a matrix of confusions: the most frequent ones."""
+
+TABLES_ALONE = ("hardest",)
+"""Kinds of figures whose table says all that there is."""
 
 CHARTED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "layers": ("Layers", "The validation score of each layer of an encoder that has layers.", ("layers",)),
@@ -58,7 +64,7 @@ def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
         _overview(sound, findings),
         _tasks(sound, findings, charts, tasks, anchors),
         _labels(sound, findings, charts, tasks),
-        *(_charted(name, findings, charts) for name in CHARTED),
+        *(_charted(name, findings, charts, tasks) for name in CHARTED),
         _provenance(sound, tasks),
     ]
     return Page("Probe evaluation", _lead(everything, sound), sound.problems, tuple(views), _footer(sound))
@@ -174,27 +180,42 @@ def _labels(sound: Sound, findings: Findings, charts: Charts, tasks: Mapping[str
         tables = tuple(table for table in found if table is not None)
         drawn = tuple((charts.add(figure), None) for figure in figures.get(task, ()))
         if tables or drawn:
-            parts.append(Part(_title(records[0]), f"labels-{slug(task)}", task, charts=drawn, tables=tables))
+            parts.append(Part(_title(records[0]), f"labels-{slug(task)}", task, (), drawn, tables, tables_first=True))
     lead = "The score of each label on test." if parts else "No record has scores of single labels."
     return View("labels", "Labels", lead, [*parts, *_told(_notes(findings, "labels"), "labels-notes")])
 
 
-def _charted(name: str, findings: Findings, charts: Charts) -> View:
+def _charted(name: str, findings: Findings, charts: Charts, tasks: Mapping[str, Sequence[Record]]) -> View:
+    """Return a view of charts: a part a task, in it the charts of a record one after another."""
     title, lead, kinds = CHARTED[name]
+    by_task: dict[str, list[tuple[str, int, Figure]]] = {}
+    for order, kind in enumerate(kinds):
+        for task, figures in _by_task(findings.drawn.get(kind), kind, tasks).items():
+            by_task.setdefault(task, []).extend((each.name.partition("-")[2], order, each) for each in figures)
     parts = []
-    for kind in kinds:
-        drawn = findings.drawn.get(kind)
-        if drawn is None:
-            continue
-        for figure in drawn.figures:
-            rows = of_frame(figure.rows, figure.title, ROWS)
-            anchor = f"chart-{slug(figure.name)}"
-            if figure.spec:
-                parts.append(Part("", anchor, charts=((charts.add(figure), rows),)))
+    for task in (task for task in (*tasks, "") if task in by_task):
+        figures = [each for _, _, each in sorted(by_task[task], key=lambda each: each[:2])]
+        heading = _title(tasks[task][0]) if task else ""
+        drawn, tables = [], []
+        for figure in figures:
+            rows = _rows(figure)
+            if figure.spec and figure.kind not in TABLES_ALONE:
+                drawn.append((charts.add(figure), rows))
             else:
-                parts.append(Part("", anchor, words=(figure.description,), tables=(rows,)))
-        parts += _told(drawn.notes, f"{name}-{kind}-notes")
-    return View(name, title, lead, parts)
+                tables.append(rows)
+        parts.append(Part(heading, f"{name}-{slug(task) if task else 'others'}", task, (), tuple(drawn), tuple(tables)))
+    notes = [note for kind in kinds for note in _notes(findings, kind)]
+    return View(name, title, lead, [*parts, *_told(notes, f"{name}-notes")])
+
+
+def _rows(figure: Figure) -> Table:
+    """Return the table of what a figure draws."""
+    frame, most = figure.rows, ROWS
+    if figure.kind == "confusion" and {"target", "output", "items"} <= set(frame.columns):
+        frame = frame[frame["target"] != frame["output"]].sort_values("items", ascending=False, kind="stable")
+        most = CONFUSIONS
+    frame = frame.dropna(axis="columns", how="all")
+    return of_frame(frame, figure.title, most)
 
 
 def _provenance(sound: Sound, tasks: Mapping[str, Sequence[Record]]) -> View:
@@ -220,8 +241,9 @@ def _by_task(drawn: Drawn | None, kind: str, tasks: Iterable[str]) -> dict[str, 
 
 
 def _notes(findings: Findings, kind: str) -> tuple[str, ...]:
+    """Return what is said beside figures, but for how one draws other ones on the command line."""
     drawn = findings.drawn.get(kind)
-    return drawn.notes if drawn else ()
+    return tuple(note for note in (drawn.notes if drawn else ()) if "--metric" not in note)
 
 
 def _told(notes: Sequence[str], anchor: str) -> list[Part]:

@@ -52,8 +52,12 @@ class Charts:
         }
 
 
+#: Texts of a specification that name what is drawn in this one chart.
+_OWN = ("title", "labelExpr", "text")
+
+
 def _without_data(part: Any, held: list[Any]) -> Any:
-    """Return a part of a specification with a number in place of each list of rows, which ``held`` gets."""
+    """Return a part of a specification with a number in place of each list of rows or names, which ``held`` gets."""
     if isinstance(part, Mapping):
         kept: dict[str, Any] = {}
         for key, value in part.items():
@@ -62,12 +66,23 @@ def _without_data(part: Any, held: list[Any]) -> Any:
                 held.append(_columns(value))
             elif key == "datasets" and isinstance(value, Mapping):
                 kept[key] = {name: _without_data({"values": rows}, held) for name, rows in value.items()}
+            elif key in _OWN and isinstance(value, str):
+                kept[key] = _held(value, held)
             else:
                 kept[key] = _without_data(value, held)
         return kept
     if isinstance(part, list | tuple):
+        if part and all(isinstance(each, str) for each in part):
+            return _held(list(part), held)
         return [_without_data(each, held) for each in part]
     return _plain(part)
+
+
+def _held(value: Any, held: list[Any]) -> dict[str, int]:
+    """Return what stands for a text or a list of names; the same one is held once."""
+    if value not in held:
+        held.append(value)
+    return {"held": held.index(value)}
 
 
 def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from benchmark.reports.figures.specs import sized
 from benchmark.reports.figures.theme import config
 from benchmark.reports.page import inline
+from benchmark.reports.page.cells import row_html
 from benchmark.reports.page.charts import Chart, Charts
+from benchmark.reports.page.tables import Cell, Column
 from benchmark.reports.page.views import View
 from results.markdown import inert
 from results.record import Record
@@ -123,10 +125,15 @@ def _environment() -> Environment:
     except ImportError:
         raise inline.needs_extra() from None
 
-    def harmless(value: Any) -> Any:
+    def shown(value: Any) -> Any:
         return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
-    return Environment(
-        loader=FunctionLoader(inline.own_file), autoescape=True, finalize=harmless, undefined=StrictUndefined,
+    def cells(row: Sequence[Cell], columns: Sequence[Column]) -> Any:
+        return Markup(row_html(row, columns))  # every text in it is escaped
+
+    environment = Environment(
+        loader=FunctionLoader(inline.own_file), autoescape=True, finalize=shown, undefined=StrictUndefined,
         trim_blocks=True,
     )  # fmt: skip
+    environment.globals["cells"] = cells
+    return environment

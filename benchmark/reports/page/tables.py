@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 NONE = "–"
 """What stands in a cell without a value."""
 
+SIGNIFICANT = 6
+"""Digits of what a chart draws; the tables of scores have all that the record has."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -120,7 +123,9 @@ def _cell(value: Any) -> Cell:
         value = value.item()
     if isinstance(value, bool):
         return Cell("yes" if value else "no")
-    if isinstance(value, int | float):
+    if isinstance(value, float):
+        return number(float(f"{value:.{SIGNIFICANT}g}"))
+    if isinstance(value, int):
         return number(value)
     return Cell(
         ", ".join(map(str, value)) if isinstance(value, Sequence) and not isinstance(value, str) else str(value)

@@ -41,6 +41,7 @@ class Part:
         tables: Its tables.
         folded: Facts that are opened.
         notes: Sentences below.
+        tables_first: Whether the tables stand above the charts.
     """
 
     title: str
@@ -51,6 +52,7 @@ class Part:
     tables: tuple[Table, ...] = ()
     folded: tuple[Folded, ...] = ()
     notes: tuple[str, ...] = ()
+    tables_first: bool = False
 
 
 @dataclass(frozen=True)

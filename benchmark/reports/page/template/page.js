@@ -28,11 +28,18 @@
   const filled = (part, held) => {
     if (Array.isArray(part)) return part.map((each) => filled(each, held));
     if (part === null || typeof part !== "object") return part;
+    if ("held" in part) return held[part.held];
     if ("rows" in part && Object.keys(part).every((key) => ["rows", "name"].includes(key))) {
       const rows = rowsOf(held[part.rows]);
       return "name" in part ? { name: part.name, values: rows } : { values: rows };
     }
     return Object.fromEntries(Object.entries(part).map(([key, value]) => [key, filled(value, held)]));
+  };
+  // A chart with a column a name is no wider than its columns need.
+  const widest = (spec) => {
+    const across = [spec, ...(spec.layer ?? [])].map((part) => part.encoding?.x).find((x) => x?.type === "nominal");
+    if (!across?.field || !spec.data?.values) return Infinity;
+    return 180 + 56 * new Set(spec.data.values.map((row) => row[across.field])).size;
   };
   const specOf = (number, width) => {
     charts ??= data("charts");
@@ -41,7 +48,7 @@
     if (spec.vconcat) {
       for (const panel of spec.vconcat) panel.width = Math.max(40, width - charts.beside);
     } else {
-      spec.width = width;
+      spec.width = Math.min(width, widest(spec));
     }
     return spec;
   };
@@ -58,7 +65,7 @@
     try {
       const spec = specOf(number, box.clientWidth);
       const result = await window.vegaEmbed(inner, spec, {
-        mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: theme(),
+        mode: "vega-lite", renderer: "svg", actions: false, ast: true, config: theme(), logLevel: 1,
         patch: (compiled) => { // here, as Vega-Lite would warn of it where rows decide the height
           if (!("vconcat" in spec)) compiled.autosize = { type: "fit-x", contains: "padding" };
           return compiled;
