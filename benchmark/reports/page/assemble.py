@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 ROWS = 200
 """Rows of the table below a chart."""
 
-CONFUSIONS = 20
-"""Rows of the table below a matrix of confusions: the most frequent ones."""
-
 TABLES_ALONE = ("hardest",)
 """Kinds of figures whose table says all that there is."""
 
@@ -40,7 +37,7 @@ CHARTED: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "errors": (
         "Errors",
-        "What the probes get wrong on test: confusions, calibration, and the tracks that are hardest.",
+        "What the probes get wrong on test: the most frequent confusions, calibration, and the hardest tracks.",
         ("confusion", "calibration", "hardest"),
     ),
     "cost": ("Cost", "What an encoder costs against what it scores: which one shall be deployed?", ("cost",)),
@@ -198,7 +195,7 @@ def _charted(name: str, findings: Findings, charts: Charts, tasks: Mapping[str, 
         heading = _title(tasks[task][0]) if task else ""
         drawn, tables = [], []
         for figure in figures:
-            rows = _rows(figure)
+            rows = _rows(figure, findings.most)
             if figure.spec and figure.kind not in TABLES_ALONE:
                 drawn.append((charts.add(figure), rows))
             else:
@@ -208,14 +205,15 @@ def _charted(name: str, findings: Findings, charts: Charts, tasks: Mapping[str, 
     return View(name, title, lead, [*parts, *_told(notes, f"{name}-notes")])
 
 
-def _rows(figure: Figure) -> Table:
-    """Return the table of what a figure draws."""
-    frame, most = figure.rows, ROWS
-    if figure.kind == "confusion" and {"target", "output", "items"} <= set(frame.columns):
-        frame = frame[frame["target"] != frame["output"]].sort_values("items", ascending=False, kind="stable")
-        most = CONFUSIONS
-    frame = frame.dropna(axis="columns", how="all")
-    return of_frame(frame, figure.title, most)
+def _rows(figure: Figure, most: int) -> Table:
+    """Return the table of what a figure draws; of a matrix of confusions the ``most`` frequent ones."""
+    frame = figure.rows
+    if figure.kind != "confusion" or not {"target", "output", "items"} <= set(frame.columns):
+        return of_frame(frame, figure.title, ROWS)
+    wrong = [place for place, (a, b) in enumerate(zip(frame["target"], frame["output"], strict=True)) if a != b]
+    items = frame["items"].tolist()
+    wrong.sort(key=lambda place: -items[place])
+    return of_frame(frame.iloc[wrong], figure.title, most)
 
 
 def _provenance(sound: Sound, tasks: Mapping[str, Sequence[Record]]) -> View:

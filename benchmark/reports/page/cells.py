@@ -21,17 +21,19 @@ def harmless(text: str) -> str:
 def row_html(row: Sequence[Cell], columns: Sequence[Column]) -> str:
     """Return the cells of a row; the first of them is its header."""
     return "".join(
-        _cell(cell, column, "td" if place else "th") for place, (cell, column) in enumerate(zip(row, columns, strict=True))
+        _cell(cell, column, "td" if place else "th")
+        for place, (cell, column) in enumerate(zip(row, columns, strict=True))
     )
 
 
 def _cell(cell: Cell, column: Column, tag: str) -> str:
-    given = ' scope="row"' if tag == "th" else ""
+    given = " scope=row" if tag == "th" else ""
     if column.numeric:
-        given += ' class="n"'
-    for name, value in (("v", cell.value), ("l", cell.low), ("h", cell.high)):
-        if value is not None:
-            given += f' data-{name}="{value!r}"'
+        given += " class=n"
+    if cell.value is not None and cell.text != f"{cell.value}":  # else what is shown has all of its digits
+        given += f" data-v={cell.value!r}"
+    if cell.low is not None and cell.high is not None:
+        given += f" data-l={cell.low!r} data-h={cell.high!r}"
     text = harmless(cell.text)
     if cell.link:
         text = f'<a href="#{harmless(cell.link)}">{text}</a>'

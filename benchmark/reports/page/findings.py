@@ -16,6 +16,9 @@ from results.status import Status, statuses
 if TYPE_CHECKING:
     from benchmark.reports.figures.figure import Drawn
 
+SHOWN, MANY, SHOWN_OF_MANY = 20, 100, 10
+"""Hardest tracks and confusions shown of each record: fewer where there are more than so many records."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -25,11 +28,13 @@ class Findings:
         statuses: Scores beside published ones.
         rankings: Rank groups of tasks.
         drawn: Pictures by their kind.
+        most: How many of the hardest tracks and most frequent confusions of each record are shown.
     """
 
     statuses: tuple[Status, ...]
     rankings: tuple[Ranking, ...]
     drawn: Mapping[str, Drawn]
+    most: int = 20
 
 
 def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
@@ -43,10 +48,10 @@ def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
     together = sound.together
     beside = tuple(status for record in together.records for status in statuses(record))
     ranked = rankings(together, home, report=report) if together.records else ()
-    drawn = {}
+    drawn, most = {}, SHOWN if len(together.records) <= MANY else SHOWN_OF_MANY
     if together.records or together.curves:
         with report.stage("Drawing", len(FIGURES), "kinds of charts") as advance:
             for done, kind in enumerate(FIGURES, start=1):
-                drawn[kind] = figures_of(kind, together, home=home)
+                drawn[kind] = figures_of(kind, together, home=home, items=most)
                 advance(done)
-    return Findings(beside, ranked, drawn)
+    return Findings(beside, ranked, drawn, most)

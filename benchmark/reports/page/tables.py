@@ -103,19 +103,32 @@ def digits(value: float) -> str:
 
 
 def of_frame(frame: pd.DataFrame, caption: str, most: int | None = None) -> Table:
-    """Return the rows of a frame as a table, the first ``most`` of them; a note says so where there are more."""
-    kinds = [str(dtype) for dtype in frame.dtypes]
-    numeric = [kind.lower().startswith(("float", "int", "uint")) for kind in kinds]
-    columns = tuple(Column(str(name), each) for name, each in zip(frame.columns, numeric, strict=True))
-    shown = frame if most is None else frame.head(most)
-    rows = tuple(tuple(_cell(value) for value in row) for row in shown.itertuples(index=False, name=None))
-    left = len(frame) - len(shown)
-    notes = (f"The first {most:,} of {len(frame):,} rows; the chart has all of them.",) if left else ()
-    return Table(caption, columns, rows, notes)
+    """Return the rows of a frame as a table, without columns that are empty.
+
+    Args:
+        frame: The rows.
+        caption: What the table is called.
+        most: Rows that are shown; a note says so where there are more.
+    """
+    names, cells = [], []
+    shown = len(frame) if most is None else min(most, len(frame))
+    for place, name in enumerate(frame.columns):
+        values = frame.iloc[:, place].tolist()
+        if all(map(_is_missing, values)) and values:
+            continue
+        numeric = str(frame.dtypes.iloc[place]).lower().startswith(("float", "int", "uint"))
+        names.append(Column(str(name), numeric))
+        cells.append([_cell(value) for value in values[:shown]])
+    notes = (f"The first {shown:,} of {len(frame):,} rows.",) if shown < len(frame) else ()
+    return Table(caption, tuple(names), tuple(zip(*cells, strict=True)), notes)
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("nan", "<NA>", "NaT")
 
 
 def _cell(value: Any) -> Cell:
-    if value is None or (isinstance(value, float) and math.isnan(value)) or str(value) in ("nan", "<NA>", "NaT"):
+    if _is_missing(value):
         return Cell(NONE)
     if isinstance(value, bool):
         return Cell("yes" if value else "no")

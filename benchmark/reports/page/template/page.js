@@ -118,7 +118,8 @@
     const cell = row.cells[column];
     if (cell.dataset.v !== undefined) return Number(cell.dataset.v);
     const text = cell.textContent.trim();
-    return text === "–" ? null : text;
+    if (text === "–") return null;
+    return cell.classList.contains("n") && !Number.isNaN(Number(text)) ? Number(text) : text;
   };
   const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : collator.compare(a, b));
   const sort = (header, column) => {

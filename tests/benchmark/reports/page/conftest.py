@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,6 +27,7 @@ class Cell:
     text: str = ""
     small: str = ""
     numbers: dict[str, float] = field(default_factory=dict)
+    numeric: bool = False
 
 
 @dataclass
@@ -60,12 +62,15 @@ class Parsed(HTMLParser):
                 for name, value in given.items()
                 if name in ("data-v", "data-l", "data-h")
             }
-            self._rows[-1].append(Cell(numbers=numbers))
+            self._rows[-1].append(Cell(numbers=numbers, numeric=given.get("class") == "n"))
         elif tag == "script":
             self._script = given.get("id") or f"script-{len(self.scripts)}"
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag, f"{tag} is closed where another is open"
+        if tag in ("td", "th") and (cell := self._rows[-1][-1]).numeric and "v" not in cell.numbers:
+            with suppress(ValueError):  # what is shown has all of its digits
+                cell.numbers["v"] = float(cell.text)
         if tag == "table":
             assert self._caption not in self.tables, f"two tables are called {self._caption}"
             self.tables[self._caption] = self._rows

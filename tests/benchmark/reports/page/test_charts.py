@@ -37,11 +37,16 @@ def test_rows_of_each_layer_and_of_named_data_are_taken_out():
     assert data["specs"][0]["datasets"] == {"n": {"rows": 2}}
 
 
-def test_values_that_are_no_rows_stay_where_they_are():
+def test_names_and_titles_of_one_chart_are_held_beside_its_numbers():
     charts = Charts()
-    legend = {"legend": {"values": ["a", "b"]}}
-    charts.add(figure([{"x": 1}], encoding={"color": legend}))
-    assert charts.as_data()["specs"][0]["encoding"]["color"] == legend
+    for names in (["a", "b"], ["c", "d"]):
+        scale = {"domain": names, "range": [1, 2]}
+        charts.add(figure([{"x": 1}], encoding={"color": {"scale": scale, "title": names[0], "sort": names}}))
+    data = charts.as_data()
+    assert len(data["specs"]) == 1
+    colour = data["specs"][0]["encoding"]["color"]
+    assert colour == {"scale": {"domain": {"held": 1}, "range": [1, 2]}, "title": {"held": 2}, "sort": {"held": 1}}
+    assert data["charts"][1]["d"] == [{"x": [1]}, ["c", "d"], "c"]
 
 
 def test_numbers_are_rounded_and_finite():

@@ -50,7 +50,13 @@ def test_a_frame_of_everything_becomes_a_table():
     assert table.notes == ()
 
 
+def test_columns_without_any_value_are_left_out():
+    table = of_frame(pd.DataFrame({"a": [1.0, 2.0], "none": [None, np.nan]}), "Some")
+    assert [column.name for column in table.columns] == ["a"]
+    assert len(of_frame(pd.DataFrame({"a": []}), "No rows").columns) == 1
+
+
 def test_rows_that_are_not_shown_are_counted():
     table = of_frame(pd.DataFrame({"n": range(1500)}), "Many", 100)
     assert len(table.rows) == 100
-    assert table.notes == ("The first 100 of 1,500 rows; the chart has all of them.",)
+    assert table.notes == ("The first 100 of 1,500 rows.",)
