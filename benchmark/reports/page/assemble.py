@@ -151,7 +151,9 @@ def _tasks(
             tables.append(scores.pairs_table(ranking))
         figures = [*forests.get(task, ()), *pairs.get(task, ())]
         drawn = tuple((charts.add(figure), None) for figure in figures)
-        parts.append(Part(_title(records[0]), anchors[task], task, _of_task(records), drawn, tuple(tables)))
+        alone = ranking.notes if ranking is not None and not ranking.separations else ()
+        title = _title(records[0])
+        parts.append(Part(title, anchors[task], task, _of_task(records), drawn, tuple(tables), notes=alone))
     notes = [note for kind in ("forest", "significance") for note in _notes(findings, kind)]
     return View("tasks", "Tasks", "Each task: every encoder's score with its interval, and who is separated from whom.",
                 [*parts, *_told(notes, "tasks-notes")])  # fmt: skip

@@ -19,7 +19,7 @@ def harmless(text: str) -> str:
 
 
 def row_html(row: Sequence[Cell], columns: Sequence[Column]) -> str:
-    """Return the cells of a row; the first of them is its header."""
+    """Return the cells of a row; the first of them is its header. HTML needs no ends of cells, which would be many."""
     return "".join(
         _cell(cell, column, "td" if place else "th")
         for place, (cell, column) in enumerate(zip(row, columns, strict=True))
@@ -45,4 +45,4 @@ def _cell(cell: Cell, column: Column, tag: str) -> str:
         text += f'<span class="badge {harmless(cell.word.replace(" ", "-"))}">{harmless(cell.word)}</span>'
     if cell.detail:
         text += f"<small>{harmless(cell.detail)}</small>"
-    return f"<{tag}{given}>{text}</{tag}>"
+    return f"<{tag}{given}>{text}"

@@ -85,10 +85,18 @@ def _held(value: Any, held: list[Any]) -> dict[str, int]:
     return {"held": held.index(value)}
 
 
-def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return rows as columns; where a row lacks one it has ``None``."""
     names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [_plain(row.get(name)) for row in rows] for name in names}
+    return {name: _column([_plain(row.get(name)) for row in rows]) for name in names}
+
+
+def _column(values: list[Any]) -> Any:
+    """Return a column; of texts that repeat, the texts (``names``) and the place of each row's among them (``at``)."""
+    known = {value: place for place, value in enumerate(dict.fromkeys(map(str, values)))}
+    if len(known) * 2 > len(values) or not all(isinstance(value, str) for value in values):
+        return values
+    return {"names": list(known), "at": [known[value] for value in values]}
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from benchmark.jobs.ranking import Ranking, rankings
 from benchmark.reports.figures import FIGURES, figures_of
+from benchmark.reports.figures.outputs import Outputs
 from benchmark.reports.page.reading import Sound
 from benchmark.system.progress import Reporter
 from results.status import Status, statuses
@@ -50,8 +51,9 @@ def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
     ranked = rankings(together, home, report=report) if together.records else ()
     drawn, most = {}, SHOWN if len(together.records) <= MANY else SHOWN_OF_MANY
     if together.records or together.curves:
+        outputs = Outputs()
         with report.stage("Drawing", len(FIGURES), "kinds of charts") as advance:
             for done, kind in enumerate(FIGURES, start=1):
-                drawn[kind] = figures_of(kind, together, home=home, items=most)
+                drawn[kind] = figures_of(kind, together, home=home, items=most, outputs=outputs)
                 advance(done)
     return Findings(beside, ranked, drawn, most)

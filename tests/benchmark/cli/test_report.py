@@ -55,5 +55,5 @@ def test_one_record_without_a_script(runs, tmp_path, capsys):
     target = tmp_path / "one.html"
     code, _, err = bench(capsys, "report", runs / "runs" / "demo_key" / "mfcc.json", "--no-js", "-o", target)
     assert code == 0
-    assert "1 record, 0.0 MB" in err
+    assert "written: 1 record, " in err
     assert "<script" not in target.read_text(encoding="utf-8")

@@ -23,7 +23,11 @@
   const drawn = new Map();
   const rowsOf = (columns) => {
     const names = Object.keys(columns);
-    return columns[names[0]].map((_, i) => Object.fromEntries(names.map((name) => [name, columns[name][i]])));
+    const whole = names.map((name) => {
+      const column = columns[name];
+      return Array.isArray(column) ? column : column.at.map((place) => column.names[place]);
+    });
+    return whole[0].map((_, i) => Object.fromEntries(names.map((name, at) => [name, whole[at][i]])));
   };
   const filled = (part, held) => {
     if (Array.isArray(part)) return part.map((each) => filled(each, held));

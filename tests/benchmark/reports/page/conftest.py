@@ -50,6 +50,8 @@ class Parsed(HTMLParser):
         self.tags.append((tag, given))
         if "id" in given:
             self.ids.append(given["id"] or "")
+        if tag in ("td", "th", "tr"):
+            self._end_cell(row=tag == "tr")
         if tag not in VOID:
             self._open.append(tag)
         if tag == "table":
@@ -58,22 +60,32 @@ class Parsed(HTMLParser):
             self._rows.append([])
         elif tag in ("td", "th"):
             numbers = {
-                name[5:]: float(value or "nan")
-                for name, value in given.items()
-                if name in ("data-v", "data-l", "data-h")
+                name[5:]: float(given[name] or "nan") for name in ("data-v", "data-l", "data-h") if name in given
             }
             self._rows[-1].append(Cell(numbers=numbers, numeric=given.get("class") == "n"))
         elif tag == "script":
             self._script = given.get("id") or f"script-{len(self.scripts)}"
 
     def handle_endtag(self, tag: str) -> None:
+        if tag == "tr":
+            self._end_cell(row=False)
+        elif tag == "tbody":
+            self._end_cell(row=True)
         assert self._open.pop() == tag, f"{tag} is closed where another is open"
-        if tag in ("td", "th") and (cell := self._rows[-1][-1]).numeric and "v" not in cell.numbers:
-            with suppress(ValueError):  # what is shown has all of its digits
-                cell.numbers["v"] = float(cell.text)
         if tag == "table":
             assert self._caption not in self.tables, f"two tables are called {self._caption}"
             self.tables[self._caption] = self._rows
+
+    def _end_cell(self, *, row: bool) -> None:
+        """End the cell, and the row, whose end tags HTML leaves out."""
+        if self._open[-1] in ("td", "th"):
+            self._open.pop()
+            cell = self._rows[-1][-1]
+            if cell.numeric and "v" not in cell.numbers:
+                with suppress(ValueError):  # what is shown has all of its digits
+                    cell.numbers["v"] = float(cell.text)
+        if row and self._open[-1] == "tr":
+            self._open.pop()
 
     def handle_data(self, data: str) -> None:
         if "script" in self._open:

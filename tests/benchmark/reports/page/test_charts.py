@@ -55,3 +55,11 @@ def test_numbers_are_rounded_and_finite():
     held = charts.as_data()["charts"][0]["d"][0]
     assert held == {"x": [0.12346, None], "y": [2.5, 3]}
     json.dumps(held, allow_nan=False)
+
+
+def test_texts_that_repeat_are_held_once():
+    charts = Charts()
+    charts.add(figure([{"x": name, "y": place} for place, name in enumerate("aabba")]))
+    assert charts.as_data()["charts"][0]["d"] == [
+        {"x": {"names": ["a", "b"], "at": [0, 0, 1, 1, 0]}, "y": [0, 1, 2, 3, 4]}
+    ]
