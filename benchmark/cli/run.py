@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmark.cli.parameters import ConfigFile, EncoderNames, TaskNames, with_options
-from benchmark.system.terminal import display
+from benchmark.system.terminal import display, page_width
 
 run_app = typer.Typer()
 
@@ -28,7 +28,7 @@ def run(
     from benchmark.jobs.plan import plan_jobs
     from benchmark.jobs.runner import UnfinishedError, run_many
     from benchmark.reports.plan import format_plan
-    from benchmark.reports.scores import format_outcomes
+    from benchmark.reports.scores import format_next, format_outcomes
     from benchmark.system.progress import Terminal
     from tasks import registry
 
@@ -41,6 +41,8 @@ def run(
         return
     try:
         display(format_outcomes(run_many(encoders, tasks, options, report)))
+        if page_width() is not None:  # somebody looks on
+            display(f"\n{format_next(options.results)}")
     except UnfinishedError as error:  # what was done is shown before it is said what was not
         if error.outcomes:
             display(format_outcomes(error.outcomes))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import fmean
 
 from benchmark.jobs.remarks import remarks
@@ -29,6 +31,17 @@ def format_outcomes(outcomes: Sequence[Outcome]) -> str:
             what = f"{outcome.record.name} on {outcome.record.task.id}"
             parts.append(f"{what}: the record of another run lay there; it is now {outcome.displaced}")
     return "\n".join(parts)
+
+
+def format_next(results: str | Path | None) -> str:
+    """Return the command that shows what a run has written as a page.
+
+    Args:
+        results: The results folder that the run was given; ``None`` for the usual one.
+    """
+    folder = [] if results is None else ["--results", str(results)]
+    page, board = (shlex.join(["bench", *words, *folder]) for words in (["report"], ["leaderboard", "--print"]))
+    return f"Next: {page}   # a page of all records; as a table: {board}"
 
 
 def _scores(outcomes: Sequence[Outcome]) -> str:

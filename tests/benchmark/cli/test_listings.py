@@ -93,3 +93,10 @@ def test_at_80_columns_the_table_of_tasks_says_what_it_lacks(words_of):
     shown = seen(*words_of("tasks")[:1], 80, words_of("tasks")[1])
     assert "(no room for train / valid / test, group:" in " ".join(shown.split())
     assert re.findall(r"^(\w+)", shown, re.M).count("demo_key") == 1
+
+
+def test_a_run_ends_with_the_command_that_shows_its_results_to_a_person_alone(demo_home):
+    words = [sys.executable, "-m", "benchmark", "run", "-e", "logmel", "-t", "demo_key", "--results", str(RECORDS)]
+    environment = {"BENCH_HOME": str(demo_home), "NO_COLOR": "1"}
+    assert seen(words, 80, environment).splitlines()[-1].startswith("Next: bench report --results ")
+    assert "Next:" not in piped(words, environment)

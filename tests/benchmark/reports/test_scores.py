@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.cli.main import main
 from benchmark.jobs.runner import Outcome, UnfinishedError
-from benchmark.reports.scores import format_outcomes
+from benchmark.reports.scores import format_next, format_outcomes
 from results import store
 
 build_record = runpy.run_path(str(Path(__file__).parents[2] / "results" / "conftest.py"))["build_record"]
@@ -140,3 +140,9 @@ def test_names_that_are_too_long_are_wrapped_and_whole(printed, metric):
         end = next(i for i, line in enumerate(lines) if i > start and not line.strip())
         rows, edges = lines[start:end], [match.span() for match in re.finditer("-+", lines[start - 1])]
         assert ["".join(line[slice(*edge)].strip() for line in rows) for edge in edges[:3]] == [task, encoder, metric]
+
+
+def test_the_next_command_is_one_that_a_shell_takes():
+    assert format_next(None).startswith("Next: bench report   #")
+    assert "bench report --results 'my results'" in format_next("my results")
+    assert "bench leaderboard --print --results 'my results'" in format_next("my results")

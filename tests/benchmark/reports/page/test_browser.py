@@ -125,7 +125,9 @@ def test_a_chart_is_an_image_with_words_and_is_drawn_when_it_is_seen(chromium, d
         watched.tab("Tasks")
         first = watched.page.locator(".chart:visible").first
         assert first.get_attribute("role") == "img"
-        assert "95 % intervals" in first.get_attribute("aria-label")
+        assert first.get_attribute("aria-label") == "demo_emotion: r2 valence"
+        described = watched.page.locator(f"#{first.get_attribute('aria-describedby')}")
+        assert "95 % intervals" in described.inner_text()
         assert first.locator("svg").count() == 1
         assert watched.page.locator(".chart").count() > watched.page.locator("[data-state=drawn]").count()
 
