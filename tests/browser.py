@@ -37,7 +37,14 @@ def browser(path: str) -> Iterator[Browser]:
 
 @contextmanager
 def opened(
-    browser: Browser, file: Path, *, width: int = 1200, height: int = 900, dark: bool = False, **more: Any
+    browser: Browser,
+    file: Path,
+    anchor: str = "",
+    *,
+    width: int = 1200,
+    height: int = 900,
+    dark: bool = False,
+    **more: Any,
 ) -> Iterator[Watched]:
     """Open a file as a page, and watch what it asks for and what it complains of."""
     context = browser.new_context(
@@ -46,7 +53,7 @@ def opened(
     try:
         page = context.new_page()
         watched = Watched(page, file)
-        page.goto(watched.address)
+        page.goto(f"{watched.address}#{anchor}" if anchor else watched.address)
         yield watched
     finally:
         context.close()
@@ -81,6 +88,7 @@ class Watched:
     def settle(self) -> None:
         """Wait until each chart in sight is drawn or has failed."""
         self.page.wait_for_function(
-            "() => [...document.querySelectorAll('.chart')].every((box) => box.dataset.state || "
-            "!box.checkVisibility() || box.getBoundingClientRect().top > innerHeight)"
+            "() => [...document.querySelectorAll('.chart')].every((box) => { const { top, bottom } = "
+            "box.getBoundingClientRect(); return box.dataset.state || !box.checkVisibility() || top > innerHeight "
+            "|| bottom < 0; })"
         )

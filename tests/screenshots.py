@@ -13,13 +13,21 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = ROOT / "docs" / "images"
 LARGEST = 150_000  # bytes of a picture
 
-#: View, pixels of width and height, whether dark, and the suffix of the picture's name.
+#: The address within the page, the picture's name, pixels of width and height, and whether dark.
 PICTURES = [
-    ("Overview", 1100, 620, False, ""),
-    ("Overview", 1100, 620, True, "-dark"),
-    ("Overview", 390, 700, False, "-phone"),
-    *((name, 1100, 760, False, "") for name in ("Tasks", "Labels", "Search", "Errors", "Cost", "Provenance")),
-    *((name, 1100, 560, False, "") for name in ("Layers", "Learning curves", "Robustness")),
+    ("overview", "overview", 1100, 690, False),
+    ("overview", "overview-dark", 1100, 690, True),
+    ("overview", "overview-phone", 390, 700, False),
+    ("task-demo_key", "tasks", 1100, 900, False),
+    ("labels-demo_tags", "labels", 1100, 820, False),
+    ("layers", "layers", 1100, 270, False),
+    ("curves", "learning-curves", 1100, 270, False),
+    ("robustness", "robustness", 1100, 270, False),
+    ("search-demo_key", "search", 1100, 760, False),
+    ("errors-demo_key", "errors", 1100, 900, False),
+    ("errors-demo_key", "errors-phone", 390, 700, True),
+    ("cost-phil_pitch", "cost", 1100, 640, False),
+    ("record-demo_key.mfcc", "provenance", 1100, 700, False),
 ]
 
 
@@ -37,10 +45,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, browser(path) as program:
         page = Path(folder) / "report.html"
         write_report([], [ROOT / "results"], page, Silent())
-        for name, width, height, dark, suffix in PICTURES:
-            target = IMAGES / f"report-{name.lower().replace(' ', '-')}{suffix}.png"
-            with opened(program, page, width=width, height=height, dark=dark) as watched:
-                watched.tab(name)
+        for anchor, name, width, height, dark in PICTURES:
+            target = IMAGES / f"report-{name}.png"
+            with opened(program, page, anchor, width=width, height=height, dark=dark) as watched:
+                watched.page.evaluate("document.querySelector('footer').hidden = true")  # it names a commit
+                watched.settle()
                 watched.page.wait_for_timeout(300)
                 watched.page.screenshot(path=target)
             size = target.stat().st_size

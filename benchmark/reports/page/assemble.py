@@ -64,7 +64,7 @@ def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
         *(_charted(name, findings, charts, tasks) for name in CHARTED),
         _provenance(sound, tasks),
     ]
-    return Page("Probe evaluation", _lead(everything, sound), sound.problems, tuple(views), _footer(sound))
+    return Page("Probe evaluation", _lead(everything, sound), sound.problems, tuple(views), _footer())
 
 
 def _lead(records: Sequence[Record], sound: Sound) -> str:
@@ -91,10 +91,10 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _footer(sound: Sound) -> str:
+def _footer() -> str:
     return (
-        f"Made by bench report, version {format_version()}, from {sound.together.where or 'the records named'}. "
-        "Every number is that of a record, which the page holds whole; nothing is loaded from elsewhere."
+        f"Made by bench report, version {format_version()}. Every number is that of a record, which the page holds "
+        "whole; nothing is loaded from elsewhere."
     )
 
 
