@@ -16,8 +16,8 @@
 PYTHON ?= python3
 # Passed to pip, for instance to point it at a CPU build of torch.
 PIP_ARGS ?=
-# What is installed beside the package: dev, or dev,mirdata for the tests of mirdata too.
-EXTRAS ?= dev
+# What is installed beside the package: the tests' needs and the report's; dev,report,mirdata for the tests of mirdata too.
+EXTRAS ?= dev,report
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed

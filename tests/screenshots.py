@@ -15,9 +15,9 @@ LARGEST = 150_000  # bytes of a picture
 
 #: The address within the page, the picture's name, pixels of width and height, and whether dark.
 PICTURES = [
-    ("overview", "overview", 1100, 690, False),
-    ("overview", "overview-dark", 1100, 690, True),
-    ("overview", "overview-phone", 390, 700, False),
+    ("", "overview", 1100, 700, False),
+    ("", "overview-dark", 1100, 700, True),
+    ("", "overview-phone", 390, 700, False),
     ("task-demo_key", "tasks", 1100, 900, False),
     ("labels-demo_tags", "labels", 1100, 820, False),
     ("layers", "layers", 1100, 270, False),

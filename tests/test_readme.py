@@ -11,6 +11,7 @@ import soundfile
 import benchmark
 from benchmark.encoders.registry import resolve, resolve_one
 from benchmark.jobs.configuration import read_configuration
+from results import store
 from tasks import registry
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -55,6 +56,26 @@ def test_the_options_of_the_readme_are_read_as_they_stand(tmp_path):
     assert [encoder.name for encoder in resolve(found.encoders)] == list(found.encoders)
     assert [task.card.id for task in registry.find(found.tasks)] == list(found.tasks)
     assert found.chosen == {"protocol": "quick", "seeds": 3}
+
+
+def test_the_scores_of_the_readme_are_those_of_the_example_records():
+    runs = Path(__file__).parents[1] / "results" / "runs"
+    header, _, *lines = re.findall(r"^\|(.*)\|$", README.partition("## Install")[0], re.MULTILINE)
+    tasks = [cell.strip() for cell in header.split("|")][1:]
+    assert len(lines) == len(tasks) == 3
+    for line in lines:
+        encoder, *cells = (cell.strip(" *") for cell in line.split("|"))
+        for task, cell in zip(tasks, cells, strict=True):
+            record = store.read(runs / task / f"{encoder}.json")
+            score = record.scores.test[record.task.metrics[0]]
+            assert cell.replace("*", "") == f"{score.value:.3f} ({score.low:.3f}–{score.high:.3f})"
+
+
+def test_the_first_screen_of_the_readme_is_read_aloud_in_a_minute():
+    """At 150 words a minute; the picture and the table are looked at."""
+    screen = README.partition("## Install")[0]
+    spoken = [line for line in screen.splitlines() if line[:1] not in ("|", "$", "<", "`", "[")]
+    assert 40 < len(" ".join(spoken).split()) < 150
 
 
 def test_every_task_and_encoder_that_the_readme_names_exists():
