@@ -69,6 +69,17 @@ class Comparison(Section):
     rows: list[MetricDifference]
     notes: list[str]
 
+    def __repr__(self) -> str:
+        """Return the comparison in lines: what is compared, and a line a metric."""
+        lines = [
+            f"{row.task} {row.metric}: {row.first:.3f} and {row.second:.3f}, {row.difference:+.3f} "
+            f"({_span(row.low, row.high)}), p {_p(row.p)}, p (Holm) {_p(row.p_holm)}"
+            for row in self.rows
+        ]
+        return "\n".join([f"<Comparison {self.first} less {self.second}>", *lines])
+
+    __str__ = __repr__
+
     def _repr_html_(self) -> str:
         """Return the differences as a table, for notebooks."""
         rows = [

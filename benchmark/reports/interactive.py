@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UserError
 from benchmark.system.home import examples_folder, results_folder
 from benchmark.system.progress import Silent
 from results import html
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 Folders = str | Path | Iterable[str | Path]
 WIDTH = 640.0  # pixels of a picture in a notebook
 DPI = 120
+ROWS = 20  # of the numbers of a picture, where these are shown in its place
 
 
 def compare(
@@ -63,19 +65,10 @@ class Pictures:
 
     def _repr_html_(self) -> str:
         """Return the pictures as SVG in HTML, with title and description of each, and the notes."""
-        from benchmark.reports.figures.files import Look, rendered
-
         parts = []
         for each in self.figures:
-            drawn = ""
-            if each.spec:
-                drawn = rendered(each, ".svg", Look(WIDTH, DPI, dark=False, title=False)).decode()
-                drawn = drawn.partition("?>")[2] if drawn.startswith("<?xml") else drawn
-            else:
-                shown = each.rows.head(20)
-                drawn = html.table(list(shown.columns), shown.itertuples(index=False))
             caption = f"<figcaption>{html.text(each.title)}. {html.text(each.description)}</figcaption>"
-            parts.append(f'<figure style="background: white; color: black">{drawn}{caption}</figure>')
+            parts.append(f'<figure style="background: white; color: black">{_drawn(each)}{caption}</figure>')
         return "".join([*parts, *(f"<p>{html.text(note)}</p>" for note in self.notes)])
 
     @property
@@ -85,6 +78,20 @@ class Pictures:
         from benchmark.reports.figures.specs import sized
 
         return [{**sized(each.spec, WIDTH), "config": theme.config(dark=False)} for each in self.figures if each.spec]
+
+
+def _drawn(figure: Figure) -> str:
+    """Return a picture as SVG; where it cannot be drawn here, or is a table by itself, its numbers."""
+    from benchmark.reports.figures.files import Look, rendered
+
+    problem = []
+    if figure.spec:
+        try:
+            svg = rendered(figure, ".svg", Look(WIDTH, DPI, dark=False, title=False)).decode()
+            return svg[svg.index("<svg") :]
+        except UserError as error:  # vl-convert is not installed
+            problem = [str(error)]
+    return html.table(list(figure.rows.columns), figure.rows.head(ROWS).itertuples(index=False), notes=problem)
 
 
 def plot(

@@ -74,6 +74,7 @@ def test_a_comparison_shows_its_differences():
     assert text.count(HOSTILE) == 4
     assert "+0.200\n-\n0.0100\n-\n" in text
     assert "of one task" in text
+    assert repr(found).splitlines()[1].endswith("map: 0.700 and 0.500, +0.200 (-), p 0.0100, p (Holm) -")
 
 
 def test_a_frame_escapes_too(tmp_path):
