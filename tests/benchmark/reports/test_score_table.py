@@ -178,7 +178,7 @@ def test_what_is_asked_for_alone():
         (["x*"], [], r"no record of an encoder 'x\*'"),
         ([], ["gtzan"], r"no record of gtzan in results, but of gs_key, mtt\. Make one: bench run -e ENCODER -t gtzan"),
         ([], ["gs_keyy"], "gs_keyy"),
-        (["other"], ["mtt"], "there is no record of other on mtt in results: there are those of example"),
+        (["other"], ["mtt"], "no record of other on mtt in results: name those that there are: example"),
     ],
 )
 def test_what_is_not_there_is_refused(encoders, tasks, message):
