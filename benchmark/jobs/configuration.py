@@ -89,11 +89,11 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return parse_toml(read_text(expanded(path), SETTINGS), path)
     except FileNotFoundError:
-        raise UserError(f"there is no file {path}: check the path of --config", what) from None
+        raise UserError(f"there is no file {path}", f"Check the path of --config. {what}") from None
     except OSError as error:
         raise UserError(f"cannot read {path} ({error.strerror or error})", what) from None
     except TaskError as error:
-        raise UserError(str(error), what) from None
+        raise UserError(error.what, f"{error.do}. {what}", error.rows) from None
 
 
 def _named(key: str, value: object, values: Mapping[str, object], folder: Path) -> list[str]:

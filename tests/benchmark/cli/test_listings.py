@@ -97,7 +97,20 @@ def test_at_80_columns_the_table_of_tasks_says_what_it_lacks(words_of):
 
 def test_a_run_ends_with_the_command_that_shows_its_results_to_a_person_alone(demo_home, tmp_path):
     folder = tmp_path / "results"
-    words = [sys.executable, "-m", "benchmark", "run", "-e", "logmel", "-t", "demo_key", "--trials", "1", "--seeds", "1"]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmark",
+        "run",
+        "-e",
+        "logmel",
+        "-t",
+        "demo_key",
+        "--trials",
+        "1",
+        "--seeds",
+        "1",
+    ]
     words += ["--results", str(folder)]
     environment = {"BENCH_HOME": str(demo_home), "NO_COLOR": "1"}
     last = f"Next: bench report --results {folder}"
