@@ -34,13 +34,16 @@ def labels(together: Together, request: Request) -> Drawn:
             f"Intervals of labels are drawn of at most {FEW} records at once: name encoders or tasks (-e, -t)."
         )
     for column in columns(together.records, request.metric):
-        if all(record.scores.test[column.metric].labels is None for record in column.records):
+        if not any(record.scores.test[column.metric].labels for record in column.records):
             notes.append(f"{column.words}: {column.metric} has no scores of single labels.")
             continue
         if column.task not in published:
             published[column.task], told = _published(column.task, home)
             notes += told
         for record in column.records:
+            if not record.scores.test[column.metric].labels:
+                notes.append(f"{record_words(record)} has no scores of single labels.")
+                continue
             found = _intervals(record, column, together, outputs, notes) if intervals else {}
             figures.append(_figure(record, column, published[column.task].get(column.metric), found))
     return Drawn(tuple(figures), tuple(notes))

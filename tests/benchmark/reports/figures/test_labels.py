@@ -7,7 +7,9 @@ from benchmark.reports.figures import figures_of
 from benchmark.reports.figures import labels as module
 from benchmark.reports.labels import label_tables
 from benchmark.reports.published_labels import PublishedLabels
+from results import store
 from results.predictions import read_split
+from results.together import read_together
 
 
 def test_rows_are_the_labels_of_the_record_with_intervals(board, tmp_path):
@@ -45,3 +47,13 @@ def test_numbers_have_no_labels(board, tmp_path):
     drawn = figures_of("labels", board, tasks=["mood"], home=tmp_path)
     assert drawn.figures == ()
     assert "mood: r2_valence has no scores of single labels." in drawn.notes
+
+
+def test_a_record_without_scores_of_labels_is_a_sentence(results, tmp_path):
+    record = store.read(results / "runs" / "tags" / "fair.json")
+    score = record.scores.test["map"].model_copy(update={"labels": None})
+    scores = record.scores.model_copy(update={"test": record.scores.test | {"map": score}})
+    store.write(results, record.model_copy(update={"scores": scores}))
+    drawn = figures_of("labels", read_together([results]), tasks=["tags"], home=tmp_path)
+    assert "fair on tags has no scores of single labels." in drawn.notes
+    assert len(drawn.figures) == 2

@@ -1,6 +1,9 @@
 """Searches: every trial with its settings, and when it was ended."""
 
+import pytest
+
 from benchmark.reports.figures import figures_of
+from benchmark.reports.figures.specs import sized
 from results import store
 from results.together import read_together
 
@@ -48,3 +51,16 @@ def test_folds_have_a_picture_each(results):
     assert len({figure.name for figure in figures}) == 2
     assert not any("/" in figure.name for figure in figures)
     assert "fold b/c" in figures[1].title
+
+
+def test_settings_that_are_all_alike_are_drawn(results):
+    """Of a grid or one trial: a scale of one value, or of zero alone."""
+    vl_convert = pytest.importorskip("vl_convert", reason="needs the extra report")
+    record = store.read(results / "runs" / "keys" / "fair.json")
+    trials = [trial.model_copy(update={"l2": 0.0, "score": 0.5}) for trial in record.search.trials]
+    for count in (1, 2):
+        search = record.search.model_copy(update={"trials": trials[:count]})
+        store.write(results, record.model_copy(update={"search": search}))
+        drawn = figures_of("search", read_together([results]), tasks=["keys"], encoders=["fair"])
+        svg = vl_convert.vegalite_to_svg(sized(drawn.figures[0].spec, 300), allowed_base_urls=[])
+        assert "NaN" not in svg
