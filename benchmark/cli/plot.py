@@ -22,6 +22,7 @@ def plot(
     what: Annotated[
         str,
         typer.Argument(
+            metavar="WHAT",
             help="forest, significance, labels, layers, curve, robustness, search, confusion, calibration, hardest or "
             "cost.",
             autocompletion=completion.pictures,

@@ -89,6 +89,7 @@ def test_records_are_named_by_their_files(plot, results, tmp_path):
     ("words", "told"),
     [
         (["forest"], "Missing option '-o'.*bench plot forest -o forest.pdf"),
+        ([], "Missing argument 'WHAT'.*bench plot forest -o forest.pdf"),
         (["forest", "-o", "x.jpeg"], "its name says no format: end it in .pdf, .svg, .png, .json, .csv"),
         (["forest", "-o", "x"], "its name says no format"),
         (["forst", "-o", "x.pdf"], "no picture is called 'forst': did you mean forest"),
