@@ -91,7 +91,9 @@ def _read(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise UserError(f"there is no file {path}", f"Check the path of --config. {what}") from None
     except OSError as error:
-        raise UserError(f"cannot read {path} ({error.strerror or error})", what) from None
+        raise UserError(
+            f"cannot read {path} ({error.strerror or error})", f"let it be read, or name another. {what}"
+        ) from None
     except TaskError as error:
         raise UserError(error.what, f"{error.do}. {what}", error.rows) from None
 

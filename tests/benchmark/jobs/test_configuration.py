@@ -149,9 +149,9 @@ class TestHostile:
             ("trials = ", "not valid TOML"),
             ("trials = 1\ntrials = 2", "not valid TOML"),
             ("x" * 500_000 + " = 1", "there is no option"),
-            ('layer = ["' + "x" * 500_000 + '"]', "give a text"),
+            ('layer = ["' + "x" * 500_000 + '"]', "layer takes a text"),
             ('"\\u001b[31m\\nbench: all is well" = 1', "there is no option"),
-            ('home = "a\\u0000b"\nlimit = "x"', "limit is 'x': give a whole number"),
+            ('home = "a\\u0000b"\nlimit = "x"', "limit takes"),
         ],
     )
     def test_a_text_is_refused_in_a_short_message(self, write, capsys, text, words):
