@@ -62,6 +62,7 @@ def test_holm_decides_not_the_p_value_alone(tmp_path):
         save(tmp_path / "results", "keys", f"e{number:02}", 0.5, items=100)
     found = ranked(tmp_path / "results", tmp_path)["keys"]
     assert min(each.p for each in found.separations) < 0.05
+    assert not any(each.separated for each in found.separations)
     assert set(found.ranks.values()) == {1}
 
 
