@@ -29,6 +29,7 @@ LISTINGS = {
     "compare": "compare logmel mfcc --results {results}",
     "compare several": "compare logmel mfcc chroma --results {results}",
     "doctor": "doctor",
+    "compare": "compare logmel mfcc chroma --results {results}",
     "results": "results --results {results}",
 }
 
@@ -116,3 +117,13 @@ def test_a_run_ends_with_the_command_that_shows_its_results_to_a_person_alone(de
     last = f"Next: bench report --results {folder}"
     assert seen(words, 80, environment).splitlines()[-1].startswith(last)
     assert "Next:" not in piped(words, environment)
+
+
+def test_the_leaderboard_is_as_wide_as_the_terminal(tmp_path):
+    """In a pipe it is Markdown, so that it is no listing like the others."""
+    command = [sys.executable, "-m", "benchmark", "leaderboard", "--results", str(RECORDS), "--print"]
+    for columns in (80, 50):
+        shown = seen([*command, "-o", str(tmp_path / "board.md")], columns, {"BENCH_HOME": str(tmp_path / "home")})
+        assert max(map(shown_width, shown.splitlines())) <= columns
+        assert "0.797* #1" in shown
+    assert shown.count("\nencoder ") > 2  # of two groups, one in parts
