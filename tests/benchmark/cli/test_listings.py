@@ -29,7 +29,6 @@ LISTINGS = {
     "compare": "compare logmel mfcc --results {results}",
     "compare several": "compare logmel mfcc chroma --results {results}",
     "doctor": "doctor",
-    "compare": "compare logmel mfcc chroma --results {results}",
     "results": "results --results {results}",
 }
 
