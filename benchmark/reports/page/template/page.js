@@ -64,7 +64,8 @@
     const number = Number(box.dataset.chart);
     drawn.get(box)?.finalize();
     drawn.set(box, null);
-    const inner = document.createElement("div"); // Vega gives it a role of its own
+    const inner = document.createElement("div"); // Vega gives it roles of its own, which the image stands for
+    inner.setAttribute("aria-hidden", "true");
     box.replaceChildren(inner);
     try {
       const spec = specOf(number, box.clientWidth);
