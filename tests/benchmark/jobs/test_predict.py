@@ -13,6 +13,7 @@ from benchmark.cli import reading as commands
 from benchmark.embeddings.space import space_of
 from benchmark.errors import UserError
 from benchmark.jobs import predict as module
+from benchmark.jobs.labelled import FilePrediction
 from benchmark.reports.predictions import as_data, format_prediction, ranked
 from probes.export.files import EncoderPart, ProbeCard, TaskPart, content_digest, export, load
 from probes.function import ProbeFunction
@@ -652,3 +653,20 @@ def test_a_numpy_encoder_needs_no_torch(make_probe, tmp_path, songs, bands):
         [sys.executable, "-c", code, folder, songs[0]], capture_output=True, text=True, timeout=120
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
+
+
+class TestInANotebook:
+    def test_the_largest_outputs_are_a_table_and_names_stay_text(self):
+        hostile = "</script><img src=x>"
+        outputs = {hostile: 0.9} | {f"label {n}": n / 100 for n in range(20)}
+        html = FilePrediction(Path("a") / "<b>.mp3", 3.25, outputs, (hostile,), 0.1)._repr_html_()
+        assert "<img" not in html
+        assert "<b>" not in html
+        assert "&lt;/script&gt;" in html.partition("label 19")[0]
+        assert html.count("<tr>") == 11  # the head, and ten labels
+        assert "0.900" in html
+        assert "11 more." in html
+
+    def test_a_file_that_cannot_be_used_shows_why(self):
+        html = FilePrediction(Path("a.mp3"), 0.0, None, problem="it is <cut> off")._repr_html_()
+        assert "it is &lt;cut&gt; off" in html
