@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -33,6 +33,7 @@ from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
+from benchmark.system.stdout import stdout_to_stderr
 from benchmark.tracking.contract import Status
 from benchmark.tracking.kinds import Tracking, refuse_missing
 from results.files import replace_file
@@ -125,7 +126,8 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         else:
             checkpoint.refuse_full(run, trainer.bytes())
         if progress.step < recipe.steps:
-            _train(train, trainer, progress, choices, store, home, report)
+            with stdout_to_stderr() if choices.tracking.kinds else nullcontext():  # what the libraries print
+                _train(train, trainer, progress, choices, store, home, report)
         fabric.barrier()
         if fabric.is_global_zero:
             weights = export(run)

@@ -129,7 +129,7 @@ def test_without_tensorboard_the_log_is_csv(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_trackers_get_what_the_table_holds_and_one_that_fails_ends_no_training(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -138,6 +138,7 @@ def test_trackers_get_what_the_table_holds_and_one_that_fails_ends_no_training(
 
     class Broken:
         def __init__(self, about: Any) -> None:
+            print("printed by a library")
             raise ConnectionError("no route to host")
 
     module: Any = types.ModuleType("broken_adapter")
@@ -149,6 +150,8 @@ def test_trackers_get_what_the_table_holds_and_one_that_fails_ends_no_training(
     store, told = noise_store(tmp_path / "store"), Told()
     assert pretrain(choices(tmp_path, store, tracking=tracking_of(["tensorboard", "wandb"])), told).is_file()
     assert sum("no route to host" in line for line in told.lines) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("printed by a library")) == ("", 1)
     events = EventAccumulator(str(tmp_path / "run" / "tensorboard"))
     events.Reload()
     rows = (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8").splitlines()[1:]
