@@ -246,7 +246,7 @@ class TestLayers:
         torch.testing.assert_close(encoder.embed(waveforms), expected, rtol=1e-5, atol=1e-6)
 
     def test_a_layer_that_is_not_there_is_refused(self, saved, name):
-        with pytest.raises(UserError, match=r"layers 0 .* to 3, not 4"):
+        with pytest.raises(UserError, match=r"has no layer 4: give one from 0 .* to 3"):
             opened(saved(name), "?layer=4")
 
 
@@ -490,7 +490,7 @@ class TestRemoteCode:
         assert opened(folder, "?remote_code=1").fingerprint() != opened(remote, "?remote_code=1").fingerprint()
 
     def test_layers_that_cannot_be_found_or_counted_are_loud(self, remote, tmp_path):
-        with pytest.raises(UserError, match=r"no list of layers at 'layers'; it has .*encoder\.layers"):
+        with pytest.raises(UserError, match=r"no list of layers at 'layers': name one that it has .*encoder\.layers"):
             opened(remote, "?remote_code=1&layers_at=layers")
         folder = tmp_path / "miscounted"
         shutil.copytree(remote, folder)
@@ -569,7 +569,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ("?layr=7", "did you mean 'layer'"), ("?layer=seven", "'seven', not"), ("?pool=median", "one of mean"),
+            ("?layr=7", "did you mean 'layer'"), ("?layer=seven", "'seven': give a whole number"), ("?pool=median", "one of mean"),
             ("?window=0", "above 0"), ("?window=-3", "above 0"), ("?window=track&hop=1", "leave it out"),
             ("?minimum=20", "above its window"), ("?layers_at=nowhere", "no list of layers"),
         ],
