@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
             f"cannot read {path} ({error.strerror or error})", f"let it be read, or name another. {what}"
         ) from None
     except TaskError as error:
-        raise UserError(error.what, f"{error.do}. {what}", error.rows) from None
+        raise UserError(error.what, f"{error.do}. {what}" if error.do else what, error.rows) from None
 
 
 def _named(key: str, value: object, values: Mapping[str, object], folder: Path) -> list[str]:

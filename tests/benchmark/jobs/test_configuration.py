@@ -151,7 +151,7 @@ class TestHostile:
             ("x" * 500_000 + " = 1", "there is no option"),
             ('layer = ["' + "x" * 500_000 + '"]', "layer takes a text"),
             ('"\\u001b[31m\\nbench: all is well" = 1', "there is no option"),
-            ('home = "a\\u0000b"\nlimit = "x"', "limit takes"),
+            ('home = "a\\u0000b"\nlimit = "x"', "limit takes a whole number, not 'x'"),
         ],
     )
     def test_a_text_is_refused_in_a_short_message(self, write, capsys, text, words):
@@ -159,6 +159,7 @@ class TestHostile:
         assert words in errors
         assert len(errors) < 1500
         assert "\x1b" not in errors
+        assert ": ." not in errors
         assert errors.startswith("bench: ")
         assert all(line.startswith("  ") for line in errors.splitlines()[1:])
 
