@@ -50,7 +50,7 @@ def first_line(capsys, *words: str) -> str:
             "run -e logmel -t demo_key --track tensorbord",
             "is no tracker: did you mean 'tensorboard'?",
         ),
-        ("run -e logmel -t demo_key --config rnu.toml", "there is no file rnu.toml: check the path of --config"),
+        ("run -e logmel -t demo_key --config rnu.toml", "there is no file rnu.toml. Check the path of --config"),
         ("encoders lgomel", "did you mean 'logmel'?"),
     ],
 )

@@ -554,7 +554,7 @@ class TestAnswers:
         def change(answer):
             raise UserError("no weights", "fetch the weights first")
 
-        with pytest.raises(UserError, match=r"on the track .* says: fetch the weights first$"):
+        with pytest.raises(UserError, match=r"on the track .* says: no weights: fetch the weights first$"):
             Bench(tmp_path / "home", Stub(change)).extract(tracks)
 
 

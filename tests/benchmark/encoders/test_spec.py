@@ -121,7 +121,7 @@ class TestArguments:
         assert found.option("pool", str, "mean") == "mean"
         with pytest.raises(UserError, match=r"'hf:a/b' has no option 'layer': did you mean 'layers'\? It takes layers"):
             found.check_options(("layers",))
-        with pytest.raises(UserError, match="the option 'layer' of the encoder 'hf:a/b' is 'x', not a whole number"):
+        with pytest.raises(UserError, match="the option 'layer' of the encoder 'hf:a/b' is 'x': give a whole number"):
             parse("hf:a/b?layer=x").option("layer", int)
 
 

@@ -108,7 +108,7 @@ class TestNpz:
         refused(
             write_npz(path, embeddings=np.zeros((3, 5, 4))), r"\[3, 5, 4\].*average over it: embeddings.mean\(axis=1\)"
         )
-        refused(write_npz(path, embeddings=np.zeros(3)), r"the shape \[3\]; \[n, D\] is needed")
+        refused(write_npz(path, embeddings=np.zeros(3)), r"the shape \[3\]: write \[n, D\], one row a track")
         refused(write_npz(path, embeddings=np.zeros((3, 0))), r"the shape \[3, 0\]")
         refused(write_npz(path, embeddings=np.zeros((2, 4))), "has 2 rows, but there are 3 ids")
         refused(write_npz(path, ids=np.array([IDS])), r"'ids' has the shape \[1, 3\]")
@@ -209,8 +209,8 @@ class TestParquet:
     @pytest.mark.parametrize(
         ("columns", "match"),
         [
-            ({"embedding": lists()}, "exactly one of the columns 'track_id' and 'id'; it has embedding"),
-            ({"id": IDS, "track_id": IDS, "embedding": lists()}, "exactly one of the columns"),
+            ({"embedding": lists()}, "has the columns embedding: write exactly one of 'track_id' and 'id'"),
+            ({"id": IDS, "track_id": IDS, "embedding": lists()}, "write exactly one of"),
             ({"id": [1.0, 2.0, 3.0], "embedding": lists()}, "'id' is of the type double"),
             ({"id": ["a", None, "c"], "embedding": lists()}, "id 2 is None"),
             ({"id": IDS, "embedding": [[1.0], [1.0, 2.0], [3.0]]}, "'a.1' has 2 numbers, but 'b/2' has 1"),
