@@ -97,29 +97,12 @@ def test_at_80_columns_the_table_of_tasks_says_what_it_lacks(words_of):
 
 def test_a_run_ends_with_the_command_that_shows_its_results_to_a_person_alone(demo_home, tmp_path):
     folder = tmp_path / "results"
-<<<<<<< HEAD
-    words = [
-        sys.executable,
-        "-m",
-        "benchmark",
-        "run",
-        "-e",
-        "logmel",
-        "-t",
-        "demo_key",
-        "--trials",
-        "1",
-        "--seeds",
-        "1",
-    ]
-    words += ["--results", str(folder)]
-=======
     words = [sys.executable, "-m", "benchmark", "run", "-e", "logmel", "-t", "demo_key", "--limit", "40"]
     words += ["--trials", "1", "--seeds", "1", "--results", str(folder)]
->>>>>>> 72914db (A run's last line is looked for where its record is kept)
     environment = {"BENCH_HOME": str(demo_home), "NO_COLOR": "1"}
     assert "Next:" not in piped(words, environment)
-<<<<<<< HEAD
+    shown = seen(words, 80, environment)  # the record is kept
+    assert shown.splitlines()[-1].startswith(f"Next: bench report --results {folder}")
 
 
 def test_the_leaderboard_is_as_wide_as_the_terminal(tmp_path):
@@ -130,7 +113,3 @@ def test_the_leaderboard_is_as_wide_as_the_terminal(tmp_path):
         assert max(map(shown_width, shown.splitlines())) <= columns
         assert "0.797* #1" in shown
     assert shown.count("\nencoder ") > 2  # of two groups, one in parts
-=======
-    shown = seen(words, 80, environment)  # the record is kept
-    assert shown.splitlines()[-1].startswith(f"Next: bench report --results {folder}")
->>>>>>> 72914db (A run's last line is looked for where its record is kept)
