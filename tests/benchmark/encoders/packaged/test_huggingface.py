@@ -569,7 +569,8 @@ class TestOptions:
     @pytest.mark.parametrize(
         ("query", "message"),
         [
-            ("?layr=7", "did you mean 'layer'"), ("?layer=seven", "'seven': give a whole number"), ("?pool=median", "one of mean"),
+            ("?layr=7", "did you mean 'layer'"), ("?layer=seven", "'seven': give a whole number"),
+            ("?pool=median", "one of mean"),
             ("?window=0", "above 0"), ("?window=-3", "above 0"), ("?window=track&hop=1", "leave it out"),
             ("?minimum=20", "above its window"), ("?layers_at=nowhere", "no list of layers"),
         ],
