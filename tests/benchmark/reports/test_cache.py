@@ -74,12 +74,12 @@ def three(home) -> list[EmbeddingStore]:
 
 class TestLs:
     def test_an_empty_home(self, home, capsys):
-        commands.cache_ls(home)
+        commands.cache_ls(home=home)
         assert capsys.readouterr().out.endswith(f"0 space(s), 0 bytes in {home / 'embeddings'}\n")
         assert not home.exists()
 
     def test_every_space_is_a_line(self, home, three, capsys):
-        commands.cache_ls(home)
+        commands.cache_ls(home=home)
         out = capsys.readouterr().out
         lines = {line.split()[-1]: line.split() for line in out.splitlines() if line[:5] in ("alpha", "beta ")}
         assert {folder: line[:4] for folder, line in lines.items()} == {
@@ -102,7 +102,7 @@ class TestLs:
         name = f"alpha-{text['key'][:16]}"  # as a version that knows this deformation calls it
         strange.folder.rename(strange.folder.with_name(name))
         found[name] = "alpha under a deformation"
-        commands.cache_ls(home)
+        commands.cache_ls(home=home)
         lines = {line.split()[-1]: line for line in capsys.readouterr().out.splitlines() if line.startswith("alpha")}
         assert all(lines[folder].startswith(f"{text}  ") for folder, text in found.items())
         assert lines[three[0].folder.name].startswith("alpha  ")
@@ -118,26 +118,26 @@ class TestLs:
     def test_a_space_without_its_description_is_still_listed(self, home, three, capsys, text):
         description = three[2].folder / "space.json"
         description.unlink() if text is None else description.write_bytes(text)
-        commands.cache_ls(home)
+        commands.cache_ls(home=home)
         (line,) = [line for line in capsys.readouterr().out.splitlines() if three[2].folder.name in line]
         assert line.split()[:4] == ["?", "?", "1", "0"]
 
     def test_a_torn_shard_does_not_hide_the_others(self, home, three, capsys):
         shards(three[0].folder)[0].write_bytes(b"torn")
-        commands.cache_ls(home)
+        commands.cache_ls(home=home)
         (line,) = [line for line in capsys.readouterr().out.splitlines() if three[0].folder.name in line]
         assert line.split()[2] == "1"
 
     def test_the_home_may_come_from_the_environment(self, home, three, monkeypatch, capsys):
         monkeypatch.setenv("BENCH_HOME", str(home))
-        commands.cache_ls(None)
+        commands.cache_ls(home=None)
         assert "3 space(s)" in capsys.readouterr().out
 
 
 class TestVerify:
     def test_sound_shards(self, home, three, capsys):
         before = everything(home)
-        commands.cache_verify(home)
+        commands.cache_verify(home=home)
         assert capsys.readouterr().out == "4 shard(s) read, 0 torn\n"
         assert everything(home) == before
 
@@ -157,21 +157,21 @@ class TestVerify:
     def test_a_torn_shard_is_named_and_set_aside_with_exit_code_1(self, home, three, capsys, how):
         path = self.damage(three[0], how)
         with pytest.raises(typer.Exit) as stopped:
-            commands.cache_verify(home)
+            commands.cache_verify(home=home)
         assert stopped.value.exit_code == 1
         told = capsys.readouterr()
         assert f"{path}: cannot be read: " in told.out
         assert told.out.endswith(f"set aside as {path.name}.torn\n4 shard(s) read, 1 torn\n")
         assert "bench cache prune --yes" in told.err
         assert not path.exists()
-        commands.cache_verify(home)
+        commands.cache_verify(home=home)
         assert set(EmbeddingStore(home, three[0].space).places()) == {"9" * 64}
 
     def test_a_shard_of_another_width(self, home, three, capsys):
         wide = shards(three[2].folder)[0]
         wide.rename(three[0].folder / wide.name)
         with pytest.raises(typer.Exit):
-            commands.cache_verify(home)
+            commands.cache_verify(home=home)
         assert "not 4 floats" in capsys.readouterr().out
 
     def test_values_that_are_not_finite_and_keys_held_twice(self, home, three, capsys, monkeypatch):
@@ -181,7 +181,7 @@ class TestVerify:
             three[0].append([replace(row, embedding=np.full(4, np.nan, np.float32))])
         three[1].append([row, row])
         with pytest.raises(typer.Exit):
-            commands.cache_verify(home)
+            commands.cache_verify(home=home)
         out = capsys.readouterr().out
         assert "holds values that are not finite" in out
         assert "holds a key twice" in out
@@ -190,7 +190,7 @@ class TestVerify:
     def test_a_lost_description_does_not_condemn_the_shards(self, home, three, capsys):
         (three[0].folder / "space.json").unlink()
         before = everything(home)
-        commands.cache_verify(home)
+        commands.cache_verify(home=home)
         assert capsys.readouterr().out == "4 shard(s) read, 0 torn\n"
         assert everything(home) == before
 

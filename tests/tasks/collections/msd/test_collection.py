@@ -72,7 +72,7 @@ class TestPaths:
     @pytest.mark.parametrize(
         ("lines", "words"),
         [
-            (["track,path", "a,b"], "line 1: the columns should be track_id,path"),
+            (["track,path", "a,b"], "line 1: the columns are track,path: write track_id,path there"),
             (["track_id,path", "a,b", "a,c"], "line 3: 'a' stands twice, first in line 2"),
             (["track_id,path", "a,"], "line 2: ['a', ''] has no path"),
             (["track_id,path", " a,b"], "line 2: [' a', 'b'] has no path, or spaces"),
