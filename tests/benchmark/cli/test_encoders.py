@@ -86,7 +86,7 @@ def test_the_home_may_stand_before_or_after(bench, tmp_path, arguments):
         (["check", "logmel,mfcc"], "names 2 encoders"),
         (["check", "logmel", "--task", "no_such"], "no task, alias or group fits"),
         (["check", "logmel", "--batch-size", "0"], "Invalid value"),
-        (["fetch"], "name the encoder"),
+        (["fetch"], "no encoder was named: give one of"),
         (["fetch", "logmel"], "nothing to fetch"),
         (["new"], "Missing argument"),
         (["new", "mine.txt"], "no Python file"),

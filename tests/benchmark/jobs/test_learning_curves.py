@@ -167,4 +167,4 @@ class TestCommand:
         with pytest.raises(SystemExit) as end:
             main(["run", "-e", encoder, "-t", str(card), *where, "--train-fraction", text])
         assert end.value.code == 2
-        assert "is not a list of numbers such as 0.01,0.1,1" in capsys.readouterr().err
+        assert "is not a list of numbers: write it such as 0.01,0.1,1" in capsys.readouterr().err

@@ -100,14 +100,14 @@ def test_a_page_is_written_once_and_differences_are_shown(tmp_path, capsys):
     target = tmp_path / "docs" / "tasks.md"
     assert write(target, tasks_page.render())
     assert not write(target, tasks_page.render())
-    commands._show(None, None, markdown=True, output=target, check=True)
+    commands._show(None, None, markdown=True, output=target, check=True, as_json=False)
     target.write_bytes(target.read_bytes().replace(b"\n", b"\r\n"))
     assert difference(target, tasks_page.render(), "bench tasks --markdown") == ""
     target.write_text(target.read_text().replace("923", "924"))
     capsys.readouterr()
     with pytest.raises(typer.Exit) as end:
-        commands._show(None, None, markdown=True, output=target, check=True)
+        commands._show(None, None, markdown=True, output=target, check=True, as_json=False)
     assert end.value.exit_code == 1
     assert "+| [gs_key](#gs_key)" in capsys.readouterr().out
     with pytest.raises(RecordError, match="cannot write"):
-        commands._show(None, None, markdown=True, output=tmp_path, check=False)
+        commands._show(None, None, markdown=True, output=tmp_path, check=False, as_json=False)
