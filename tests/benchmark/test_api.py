@@ -74,7 +74,9 @@ class TestSeveral:
         [("logmel,chroma", "demo_key", {}), ("logmel", "demo_key,demo_tags", {}), ("logmel", "demo_key", CURVE)],
     )
     def test_run_refuses_several_before_anything_is_done(self, places, encoder, task, chosen):
-        with pytest.raises(benchmark.UserError, match=r"benchmark.run gives one record, .* are 2: benchmark.run_many"):
+        with pytest.raises(
+            benchmark.UserError, match=r"benchmark.run gives one record, .* are 2: call benchmark.run_many"
+        ):
             benchmark.run(encoder, task, **places, **chosen)
         assert not places["home"].exists()
 

@@ -126,12 +126,12 @@ def test_the_one_probe_below_a_folder_is_found(bands, tmp_path):
         assert find_probe(above) == folder
     bands.name = "other"
     other = written(tmp_path / "out", job)
-    with pytest.raises(UserError, match=rf"(?s)2 probes: name one of them, --probe {folder}, or\n  {other}$"):
+    with pytest.raises(UserError, match=rf"(?s)2 probes: name one of them, --probe {folder}, or:\n  {other}$"):
         find_probe(tmp_path / "out")
 
 
 def test_a_folder_without_a_probe_says_how_to_make_one(tmp_path):
-    with pytest.raises(UserError, match=r"write one with: bench run -e ENCODER -t TASK --export"):
+    with pytest.raises(UserError, match=r"Write one with: bench run -e ENCODER -t TASK --export"):
         find_probe(tmp_path)
     with pytest.raises(UserError, match="no such folder"):
         find_probe(tmp_path / "nowhere")

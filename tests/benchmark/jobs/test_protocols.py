@@ -62,7 +62,7 @@ def test_cards_of_the_paper_have_their_sections_and_published_settings_first():
         ("quik", "did you mean 'quick'"),
         ("published:musicset-ularge", "no settings for the task 'mine'"),
         ("published:musicset-ulage", "did you mean published:musicset-ularge"),
-        ("", "there are paper, quick, open, jukemir"),
+        ("", "name one of paper, quick, open, jukemir"),
     ],
 )
 def test_what_there_is_not_is_the_users_to_mend(name, message):

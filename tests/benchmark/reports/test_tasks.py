@@ -12,7 +12,7 @@ from results.record import RecordError
 
 def tasks(name, home=None):
     """Print what ``bench tasks NAME`` does."""
-    _show(name, home, markdown=False, output=PAGE, check=False)
+    _show(name, home, markdown=False, output=PAGE, check=False, as_json=False)
 
 
 def test_tasks_are_a_table_with_sizes(capsys):
