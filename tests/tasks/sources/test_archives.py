@@ -19,8 +19,8 @@ import pytest
 from tasks.errors import TaskError
 from tasks.sources import archives, disk
 from tasks.sources.archives import concatenate, unpack
-from tasks.sources.card import Source
-from tasks.sources.fetch import obtain, parts_of, pending
+from tasks.sources.card import Source, parts_of
+from tasks.sources.fetch import obtain, pending
 from tasks.sources.state import is_unpacked
 
 FILES = {"genres/blues/1.wav": b"one" * 1000, "genres/rock/2.wav": b"two" * 2000, "readme": b"r"}

@@ -118,7 +118,7 @@ class TestRefusals:
         )
         script.chmod(0o755)
         monkeypatch.setattr(interpreter.sys, "executable", str(script))
-        with pytest.raises(UserError, match=r"this Python has no pip\nRun the same command again"):
+        with pytest.raises(UserError, match=r"this Python has no pip. Run the same command again"):
             fetch_wheel(write_wheel(tmp_path / "elsewhere"), tmp_path / "home")
 
     def test_another_wheel_of_that_name(self, index, tmp_path):
