@@ -370,7 +370,7 @@ class TestObtain:
 
     def test_a_part_that_the_card_lacks(self, tmp_path):
         first, _, last = split(make_zip(tmp_path / "mp3.zip"))
-        with pytest.raises(TaskError, match="part 2 is missing"):
+        with pytest.raises(TaskError, match="add part 2 to the card"):
             parts_of(first, [first, last])
 
     def test_what_can_not_be_had_is_left_out(self, tmp_path):
