@@ -165,7 +165,7 @@ class Options:
         Flag("Show the run in tensorboard, wandb, trackio or mlflow too; repeatable.", RECORDS, None, metavar="KIND"),
     ] = ()
     track_project: Annotated[str, Flag("Project, or experiment, of the trackers.", RECORDS, metavar="NAME")] = PROJECT
-    device: Annotated[str, Flag("auto, cpu, cuda, cuda:1, ...", MACHINE)] = "auto"
+    device: Annotated[str, Flag("auto, cpu, cuda, cuda:1, ... or mps.", MACHINE)] = "auto"
     batch_size: Annotated[int, Flag("Windows in a batch of the encoder.", MACHINE, least=1)] = 32
     workers: Annotated[
         int | None, Flag("Decoding processes. Default: one a core. 0: in this one, no time limit.", MACHINE, least=0)
@@ -177,6 +177,8 @@ class Options:
         if self.seed > LARGEST_SEED:
             raise UserError(f"--seed is {self.seed}", f"give {LARGEST_SEED} at most")
         refuse_unknown_device(self.device)
+        if self.device.startswith("mps") and "bf16" in (self.precision, self.probe_precision):
+            raise UserError("--device mps computes in float32 alone", "leave bf16 out, or give another device")
         if self.data_roots:
             from tasks.sources.locations import parse_data_roots
 

@@ -95,11 +95,17 @@ class Crepe(Encoder):
         rows = []
         for waveform in waveforms[:, 0]:
             frames = functional.pad(waveform, (FRAME // 2, FRAME // 2)).unfold(0, FRAME, HOP)
-            total = torch.zeros(self.dim, dtype=torch.float64, device=waveform.device)
+            total = torch.zeros(self.dim, dtype=torch.float64)
             for block in torch.split(frames, at_once):
-                total += self._network(standardised(block)).sum(0, dtype=torch.float64)
+                outputs = self._network(standardised(block))
+                total += _widest(outputs).sum(0, dtype=torch.float64).cpu()
             rows.append((total / len(frames)).float())
         return torch.stack(rows)
+
+
+def _widest(outputs: Tensor) -> Tensor:
+    """Return what can be summed in float64: a GPU of Apple has no such numbers."""
+    return outputs.cpu() if outputs.device.type == "mps" else outputs
 
 
 def standardised(frames: Tensor) -> Tensor:

@@ -69,6 +69,8 @@ class TestRefusals:
             ({"train_fraction": "a tenth"}, "'a tenth' is not a list of numbers: write it such as 0.01,0.1,1"),
             ({"train_fraction": "0.1,,1"}, "'0.1,,1' is not a list of numbers"),
             ({"deform": "louder=3"}, "louder"),
+            ({"device": "mps", "precision": "bf16"}, "--device mps computes in float32 alone: leave bf16 out"),
+            ({"device": "mps:0", "probe_precision": "bf16"}, "--device mps computes in float32 alone"),
         ],
     )
     def test_what_cannot_be_is_refused_at_once(self, chosen, message):
