@@ -49,7 +49,7 @@ def _figure(column: Column, everybody: list[str]) -> Figure:
     apart = told_apart("encoder", names, everybody)
     hint = tooltip(encoder="encoder", items="#items", repeats="#repeats", mean="#score", lowest="#lowest",
                    highest="#highest")  # fmt: skip
-    dash = {"field": "encoder", "type": "nominal", "legend": None, "scale": apart["color"]["scale"]}
+    dash = apart["color"]  # its own legend, which is theirs too, or Vega finds two
     layers = [
         {
             "mark": {"type": "rule"},

@@ -46,10 +46,10 @@ def _profile(column: Column, everybody: list[str]) -> Figure:
         f"Score on valid ({objective}) of a ridge on each layer of {len(names)} encoder(s) on {column.words}; the "
         f"chosen layer is ringed. {' '.join(told)}"
     )
-    x = number("depth", "layer", format="d")
+    x = number("depth", "layer", format="d", tickMinStep=1)
     y = number("score", f"ridge, {objective} (valid)")
     apart = told_apart("encoder", names, everybody)
-    dash = {"field": "encoder", "type": "nominal", "legend": None, "scale": apart["color"]["scale"]}
+    dash = apart["color"]  # its own legend, which is theirs too, or Vega finds two
     hint = tooltip(encoder="encoder", layer="layer", score="#score", behind_the_best="#behind")
     parts = [
         {
@@ -104,7 +104,7 @@ def _mixing(record: Record) -> Figure:
         f"Weights of {len(means)} layers in the mixture that {len(weights)} probe(s) of {record_words(record)} take. "
         f"The heaviest: {layer}, {means[heaviest]:.3f} on average; {1 / len(means):.3f} would be all alike."
     )
-    x = number("depth", "layer", format="d")
+    x = number("depth", "layer", format="d", tickMinStep=1)
     y = number("weight", "weight", zero=True)
     hint = tooltip(layer="layer", seed="#seed", weight="#weight")
     parts = [

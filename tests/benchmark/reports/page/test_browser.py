@@ -1,9 +1,13 @@
 """The page in a real browser: nothing is asked of the network, all works by keyboard, all can be read."""
 
 import json
+import runpy
+from pathlib import Path
 
 import pytest
 
+from benchmark.reports.page.make import write_report
+from benchmark.system.progress import Silent
 from results import store
 from tests.benchmark.reports.page.conftest import Parsed
 from tests.browser import WORDS, browser, browser_path, opened
@@ -212,3 +216,34 @@ def test_on_paper_every_view_is_there(chromium, demo_page):
         watched.page.emulate_media(media="print")
         assert watched.page.locator("section.view:visible").count() == len(TABS)
         assert watched.page.locator("#tabs:visible").count() == 0
+
+
+@pytest.fixture(scope="module")
+def page_of_everything(tmp_path_factory, page_home):
+    """Records with layers, mixtures, deformations, learning curves, and some whose encoders have published scores."""
+    planting = runpy.run_path(str(Path(__file__).parents[1] / "figures" / "conftest.py"))
+    results = tmp_path_factory.mktemp("everything") / "results"
+    for encoder, skill in (("strong", 0.9), ("fair", 0.5)):
+        record = planting["plant"](results, "keys", encoder, skill, planting["with_everything"])
+        for repeat, score in enumerate((0.25, 0.375)):
+            planting["plant_curve"](results, record, 0.5, repeat, score)
+    for task, metric, value in (("gs_key", "weighted_accuracy", 0.66), ("gtzan", "accuracy", 0.5)):
+        store.write(results, planting["build_record"](task, "musicset-ularge", {metric: value}))
+    write_report([], [results], results.parent / "report.html", Silent(), home=page_home)
+    return results.parent / "report.html"
+
+
+@pytest.mark.parametrize("width", [1200, 390])
+def test_layers_curves_robustness_and_status_are_drawn_too(chromium, page_of_everything, width):
+    with opened(chromium, page_of_everything, width=width) as watched:
+        page = watched.page
+        words = page.locator("[role=tabpanel]:visible").inner_text()
+        assert "undecided" in words
+        assert "0.235 below what was published" in words
+        for name in ("Layers", "Learning curves", "Robustness", "Tasks", "Cost"):
+            watched.tab(name)
+            page.locator("[role=tabpanel]:visible .chart svg").first.wait_for(timeout=20_000)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+            assert page.locator(".chart[data-state=failed]").count() == 0
+        assert watched.requests == []
+        assert watched.complaints == []
