@@ -28,6 +28,8 @@ TESTED_IN = {
     "benchmark/embeddings/precheck": "benchmark/encoders/check/test_check.py",
     "benchmark/embeddings/rows": "benchmark/embeddings/test_precomputed.py",
     "benchmark/embeddings/tracks": "benchmark/embeddings/test_extract.py",
+    "benchmark/encoders/class_files": "benchmark/encoders/test_registry.py",
+    "benchmark/encoders/packaged/hub_problems": "benchmark/encoders/packaged/test_huggingface.py",
     "benchmark/encoders/check/subject": "benchmark/encoders/check/test_check.py",
     "benchmark/encoders/handcrafted/chroma": "benchmark/encoders/handcrafted/test_handcrafted.py",
     "benchmark/encoders/handcrafted/logmel": "benchmark/encoders/handcrafted/test_handcrafted.py",

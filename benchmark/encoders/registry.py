@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import importlib
 import importlib.util
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.class_files import class_in, module_from
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
 from benchmark.encoders.spec import FILE, PLAIN, SCHEMES, EncoderSpec, parse, parse_arguments, split
@@ -24,7 +22,7 @@ from benchmark.system.home import home_folder
 from benchmark.system.machine import Precision
 from benchmark.system.stdout import stdout_to_stderr
 from benchmark.system.terminal import said_by
-from tasks.files import expanded, read_bytes, resolved
+from tasks.files import expanded
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -77,8 +75,6 @@ OPENERS: Mapping[str, str] = {
 
 ENTRY_POINTS = "benchmark.encoders"
 
-#: Bytes of a file of Python: to be compiled, each may take 500 bytes of memory.
-LARGEST_SOURCE = 1_000_000
 LISTED = "'bench encoders' lists all, and the other ways to name one"
 
 #: The extra of this package that installs another one.
@@ -186,7 +182,7 @@ def _open(spec: EncoderSpec, home: Path) -> Encoder:
     if spec.kind == "file":
         file = FILE.fullmatch(target)
         assert file is not None
-        return _instance(_class_in(_module_from(Path(file[1])), file[2] or "", target), spec)
+        return _instance(class_in(module_from(Path(file[1])), file[2] or "", target), spec)
     if spec.kind == "keras":
         from benchmark.encoders.published.weights import open_keras
 
@@ -340,51 +336,7 @@ def _load(target: str) -> type:
         raise UserError(
             f"cannot import the encoder {target!r}: {said_by(error)}", hint or f"Mend the module {module_name}"
         ) from error
-    return _class_in(module, cls, target)
-
-
-def _module_from(path: Path) -> ModuleType:
-    path = resolved(expanded(path))
-    if not path.is_file():
-        raise UserError(f"no encoder file at {path}", f"check the path, or write one: bench encoders new {path.name}")
-    name = f"encoder_file_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"  # files may share a stem
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with importable(str(path.parent)):
-            # Not by the loader's exec_module: it takes a compiled file of the same second and size for this one.
-            exec(compile(read_bytes(path, LARGEST_SOURCE), path, "exec", dont_inherit=True), vars(module))
-    except Exception as error:
-        del sys.modules[name]
-        raise UserError(
-            f"the encoder file {path} fails to load: {said_by(error)}",
-            "Mend it ('bench --debug run ...' shows the line)",
-        ) from error
-    return module
-
-
-def _class_in(module: ModuleType, cls: str, name: str) -> type:
-    classes = {
-        key: value
-        for key, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, Encoder) and value.__module__ == module.__name__
-    }
-    if cls:
-        named = getattr(module, cls, None)
-        if not isinstance(named, type) or not issubclass(named, Encoder):
-            raise UserError(
-                f"{name!r}: there is no Encoder class {cls!r}",
-                f"name one that it has: {', '.join(classes) or 'none'}",
-            )
-        return named
-    if len(classes) != 1:
-        raise UserError(
-            f"{name!r} has {len(classes)} Encoder classes ({', '.join(classes)})",
-            f"name one as {name}:Class",
-        )
-    return next(iter(classes.values()))
+    return class_in(module, cls, target)
 
 
 def _instance(made_by: Callable[..., Any], spec: EncoderSpec) -> Encoder:

@@ -15,7 +15,7 @@ from benchmark.errors import UserError
 from benchmark.reports.compare import refuse_unknown, task_ids
 from benchmark.reports.table_look import DIGITS, Bold, Intervals
 from results.intervals import meaning
-from results.leaderboard.board import NEAR_BEST
+from results.leaderboard.board import NEAR_BEST, is_near
 from results.notes import column_notes, encoder_notes, run_of
 from results.partial import is_partial
 from results.record import Record
@@ -91,7 +91,7 @@ class ScoreTable:
         value, best = row.cells[column].value, self.best[column]
         if self.bold == "best":
             return f"{value:.{digits}f}" == f"{best:.{digits}f}"
-        return best - value <= NEAR_BEST + 1e-9  # 0.42 - 0.41 is a little more than 0.01 in binary
+        return is_near(value, best)
 
 
 def score_table(

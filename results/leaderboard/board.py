@@ -260,19 +260,24 @@ def _our_rows(
     return rows
 
 
+def is_near(value: float, best: float) -> bool:
+    """Say whether a value is at most :data:`NEAR_BEST` below the best, and so bold.
+
+    >>> is_near(0.41, 0.42), is_near(0.409, 0.42)
+    (True, False)
+    """
+    return best - value <= NEAR_BEST + 1e-9  # 0.42 - 0.41 is a little more than 0.01 in binary
+
+
 def _with_bold(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
     """Return the rows with the cells marked that are near the best of their column."""
     best = {
         column: max((row.cells[column].value for row in rows if column in row.cells), default=0.0) for column in columns
     }
 
-    def is_near(column: Column, cell: Cell) -> bool:
-        # The tolerance is for values such as 0.42 - 0.41, which is a little more than 0.01 in binary.
-        return best[column] - cell.value <= NEAR_BEST + 1e-9
-
     return [
         Row(row.name, row.mark, row.sign,
-            {column: _bold(cell) if is_near(column, cell) else cell for column, cell in row.cells.items()})
+            {column: _bold(cell) if is_near(cell.value, best[column]) else cell for column, cell in row.cells.items()})
         for row in rows
     ]  # fmt: skip
 

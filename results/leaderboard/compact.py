@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from results.leaderboard.board import Cell, Row, Section, Table, paper_rows
-from results.leaderboard.full import label, markdown
+from results.leaderboard.full import label, markdown, section_text
 from results.markdown import escaped
 from results.paper_tables import Column
 from results.sources import Source
@@ -70,9 +70,9 @@ def render(
     """
     introduction = INTRODUCTION.replace("leaderboard-full.md", full)
     parts = [introduction]
-    parts += [_section(section) for section in sections if section.has_runs]
+    parts += [section_text(section, _table) for section in sections if section.has_runs]
     parts += [_published(found)] if found else []
-    parts += [_section(section) for section in sections if not section.has_runs]
+    parts += [section_text(section, _table) for section in sections if not section.has_runs]
     parts += [_other(source) for source in others]
     parts.append(LEGEND + (f"\n{EXAMPLES}" if has_examples else ""))
     return "\n\n".join([*parts, *([last] if last else [])]) + "\n"
@@ -129,16 +129,6 @@ def interval(low: float | None, high: float | None) -> str:
 def _hundredths(value: float) -> str:
     sign, number = ("-" if value <= -0.005 else ""), f"{abs(value):.2f}"
     return sign + (number[1:] if number.startswith("0.") else number)
-
-
-def _section(section: Section) -> str:
-    title = escaped(section.title)
-    parts = [f"## {title}"]
-    if section.whole is not None:
-        parts += _table(section.whole)
-    if section.partial is not None:
-        parts += [f"### Partial runs: {title}", *_table(section.partial)]
-    return "\n\n".join(parts)
 
 
 def _table(table: Table) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tabulate import tabulate
 
@@ -34,17 +34,22 @@ def render(sections: Sequence[Section], compact: str) -> str:
         compact: Name of the file of the compact leaderboard beside it.
     """
     introduction = INTRODUCTION.replace("leaderboard.md", compact)
-    return "\n\n".join([introduction, *(_section(section) for section in sections)]) + "\n"
+    return "\n\n".join([introduction, *(section_text(section, _parts) for section in sections)]) + "\n"
 
 
-def _section(section: Section) -> str:
-    """Return the table of the full runs with its heading, and below it that of the partial ones."""
+def section_text(section: Section, texts_of: Callable[[Table], list[str]]) -> str:
+    """Return a section: the table of the whole runs below its heading, and below it that of the partial ones.
+
+    Args:
+        section: The section.
+        texts_of: Writes a table, and what belongs below it.
+    """
     title = escaped(section.title)
     parts = [f"## {title}"]
     if section.whole is not None:
-        parts += _parts(section.whole)
+        parts += texts_of(section.whole)
     if section.partial is not None:
-        parts += [f"### Partial runs: {title}", *_parts(section.partial)]
+        parts += [f"### Partial runs: {title}", *texts_of(section.partial)]
     return "\n\n".join(parts)
 
 

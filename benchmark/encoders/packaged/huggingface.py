@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -21,6 +20,7 @@ from typing import Any
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import describe
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, printing_aside
+from benchmark.encoders.packaged.hub_problems import explained
 from benchmark.encoders.packaged.huggingface_encoder import HuggingFace, Loaded
 from benchmark.encoders.packaged.huggingface_families import Clap, Codec, Wave, Whisper, family_of
 from benchmark.encoders.spec import EncoderSpec
@@ -76,7 +76,7 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
     pins = {} if spec.revision is None else {"revision": spec.revision}
     if local:
         _refuse_unreadable(Path(location), who)
-    with _explained(who, location, spec.revision):
+    with explained(who, location, spec.revision):
         raw, _ = transformers.PretrainedConfig.get_config_dict(location, **pins)
         commit = None if local else _commit(transformers.utils.cached_file(location, "config.json", **pins))
     if commit is not None:  # a branch may move between two downloads
@@ -90,7 +90,7 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
     source = _Source(location, local, who, pins, _trusted(spec, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
     trust = {"trust_remote_code": source.remote}
-    with _explained(who, location, spec.revision):
+    with explained(who, location, spec.revision):
         config = transformers.AutoConfig.from_pretrained(location, **pins, **trust)
     extractor = _extractor(source, family, transformers)
     model, config = _model(source, family, config, transformers)
@@ -181,7 +181,7 @@ def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: 
 def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) -> Any:
     """Return the feature extractor, or ``None`` where the repository has none and the family can do without."""
     names = ("preprocessor_config.json", "processor_config.json")
-    with _explained(source.who, source.place, source.pins.get("revision")):
+    with explained(source.who, source.place, source.pins.get("revision")):
         there = [
             transformers.utils.cached_file(
                 source.place, name, _raise_exceptions_for_missing_entries=False, **source.pins
@@ -199,7 +199,7 @@ def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) ->
     if source.remote:
         for file in filter(None, there):
             _refuse_foreign_code(file, source.who)
-    with _explained(source.who, source.place, source.pins.get("revision")):
+    with explained(source.who, source.place, source.pins.get("revision")):
         return transformers.AutoFeatureExtractor.from_pretrained(
             source.place, trust_remote_code=source.remote, **source.pins
         )
@@ -275,7 +275,7 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
 
     base, ignored = transformers.PreTrainedModel, set[str]()
     with (
-        _explained(source.who, source.place, source.pins.get("revision")),
+        explained(source.who, source.place, source.pins.get("revision")),
         weights_left_alone(base),
         every_lack_told(base, ignored),
     ):
@@ -291,7 +291,7 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
             f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}",
             "Name a model of this kind, or write a plug-in for it ('bench encoders new')",
         )
-    with _explained(source.who, source.place, source.pins.get("revision")):
+    with explained(source.who, source.place, source.pins.get("revision")):
         restore(model, computed, source.who)
     if family is Whisper:
         model, config = model.get_encoder(), model.config
@@ -360,47 +360,6 @@ def _short(revision: str | None) -> str:
     if revision is None:
         return ""
     return f"@{revision[:12] if COMMIT.fullmatch(revision) else revision}"
-
-
-@contextmanager
-def _explained(who: str, location: str, revision: str | None) -> Iterator[None]:
-    """Turn what transformers and the hub raise into what the user can do."""
-    try:
-        yield
-    except UserError:
-        raise
-    except Exception as error:  # OSError, ValueError, and what remote code raises
-        text = " ".join(str(error).split())
-        reason, do = _way_out(text, location, revision)
-        raise UserError(f"{who} cannot be opened: {reason}", do) from error
-
-
-def _way_out(text: str, location: str, revision: str | None) -> tuple[str, str]:
-    """Return in words why a model of the hub cannot be opened, and what to do."""
-    at = f" --revision {revision}" if revision else ""
-    if "gated" in text.lower():
-        return "it is gated", f"Accept its terms at https://huggingface.co/{location}, then log in: hf auth login"
-    if "not a valid model identifier" in text or "valid repository name" in text:
-        return "the hub has no such model, or it is private", "check the id, or log in with: hf auth login"
-    if "file named config.json" in text:
-        return (
-            "it has no config.json, so transformers cannot build it",
-            "write a plug-in for its own package ('bench encoders new')",
-        )
-    if "not a valid git identifier" in text:
-        return f"it has no revision {revision!r}", f"see those it has: https://huggingface.co/{location}/commits/main"
-    if "couldn't connect" in text or "ffline" in text:
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "TRUE", "YES", "ON"):
-            return (
-                "HF_HUB_OFFLINE is set and it is not in the hub's cache here",
-                f"Where there is a network: hf download {location}{at}; or unset HF_HUB_OFFLINE, or name a folder with "
-                "its files",
-            )
-        return (
-            f"the hub cannot be reached and it is not in the cache ({text})",
-            "Try again, or name a folder with its files",
-        )
-    return text[:500], "Download or save the model again, or write a plug-in for it ('bench encoders new')"
 
 
 @contextmanager

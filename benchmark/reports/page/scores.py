@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.reports.page.tables import NONE, Cell, Column, Table, number, score
-from results.leaderboard.board import NEAR_BEST
+from results.leaderboard.board import is_near
 from results.partial import is_partial
 from results.record import Record
 from results.together import Together, place_of
@@ -71,7 +71,7 @@ def _best(records: Iterable[Record]) -> float:
 def _cell(record: Record, ranks: Mapping[str, int], best: float) -> Cell:
     found = record.scores.test[record.task.metrics[0]]
     full = record.limit is None and not is_partial(record)
-    near = full and best - found.value <= NEAR_BEST + 1e-9
+    near = full and is_near(found.value, best)
     rank = ranks.get(record.name, 0) if full else 0
     word = "partial" if is_partial(record) else ""
     return score(found.value, found.low, found.high, best=near, rank=rank, word=word)

@@ -15,7 +15,7 @@ from benchmark.reports.figures.specs import sized
 from results import store
 from results.together import Together, read_together
 
-altair = pytest.importorskip("altair", reason="needs the extra report")
+altair = pytest.importorskip("altair", reason="needs altair, of the extra dev")
 vl_convert = pytest.importorskip("vl_convert", reason="needs the extra report")
 
 planted = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
