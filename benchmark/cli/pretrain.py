@@ -37,13 +37,14 @@ def listing(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is None:
         from benchmark.pretraining.training import recipes
 
-        every = {name: recipes.load(name) for name in recipes.names()}
         if as_json:
+            every = {name: recipes.load(name) for name in recipes.names()}
             print_json([{"name": name, **recipe.model_dump(mode="json")} for name, recipe in every.items()])
             return
-        width = max(len(name) for name in every)
-        for name, recipe in every.items():
-            display(f"{name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
+        found = recipes.summaries()
+        width = max(len(recipe.name) for recipe in found)
+        for recipe in found:
+            display(f"{recipe.name:<{width}}  {recipe.title}: batch {recipe.batch}, {recipe.steps:,} steps")
         display(
             "\nbench pretrain prepare AUDIO --out STORE\nbench pretrain RECIPE --data STORE --out RUN [key=value ...]"
         )

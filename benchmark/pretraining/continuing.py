@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 from benchmark.errors import UserError
 from benchmark.pretraining.data.store import Store, refuse_another
 from benchmark.pretraining.runs import DATA, LOCK, RECIPE, data_of
+from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import checkpoint, recipes
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.progress import Reporter
 from results.files import is_leftover
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
-
-    from benchmark.encoders.published.mule.network import SlowFastNFNet
+    from torch import nn
 
 
 def refuse_another_run(run: Path, recipe: Recipe, store: Store) -> None:
@@ -55,13 +54,14 @@ def begun_with(run: Path) -> dict[str, str] | None:
 
 def initial_weights(
     given: str, home: Path, run: Path, begun: dict[str, str] | None
-) -> tuple[SlowFastNFNet, dict[str, str]]:
+) -> tuple[nn.Module, dict[str, str]]:
     """Return the network that a run begins with, and what is said of it.
 
     Raises:
         UserError: There is no such network, or the run began with another.
     """
-    from benchmark.pretraining.training.export import initial_network, weights_digest
+    from benchmark.pretraining.networks.files import weights_digest
+    from benchmark.pretraining.training.export import initial_network
 
     network, name = initial_network(given, home)
     about = {"name": name, "weights_sha256": weights_digest(network)}
@@ -98,7 +98,7 @@ def tell_resumed(
     from benchmark.pretraining.training.trainer import learning_rate
 
     report.say(f"{run} continues after step {step} of {recipe.steps}.")
-    before, world = Recipe.model_validate_json(state["recipe"]), state["world"]
+    before, world = recipes.from_json(state["recipe"]), state["world"]
     if before.steps != recipe.steps:
         report.say(
             f"It was to have {before.steps} steps. The learning rate follows the schedule of {recipe.steps} from now "

@@ -23,13 +23,14 @@ from benchmark.pretraining.continuing import (
     times_longer,
 )
 from benchmark.pretraining.data.features import refuse_other_front_end
-from benchmark.pretraining.data.sampling import Pairs, Sampler, stream
+from benchmark.pretraining.data.sampling import Sampler, stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
 from benchmark.pretraining.processes import rank, said_once
 from benchmark.pretraining.runs import CARD, DATA, LOCK, RECIPE, WEIGHTS
+from benchmark.pretraining.strategies.recipe import Recipe
+from benchmark.pretraining.strategies.table import strategy_class
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.export import export
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
@@ -41,6 +42,7 @@ from results.files import replace_file
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+    from benchmark.pretraining.strategies.contract import Data
     from benchmark.pretraining.training.logs import Log
     from benchmark.pretraining.training.trainer import Trainer
 
@@ -99,7 +101,7 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         again = f"make it again: bench pretrain prepare AUDIO --out {store.path} --redo"
         refuse_other_front_end(store.frontend, f"the store {store.path}", again, report)
         sampler_of(recipe, store)  # refuses what does not fit, before anything is written
-        labels = _labels(recipe, store)
+        strategy_class(recipe.objective).check(recipe, store)
         refuse_another_run(run, recipe, store)
         begun = begun_with(run)
         initial = None if choices.init is None else initial_weights(choices.init, home, run, begun)
@@ -110,7 +112,7 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
 
     with _alone(run, fabric):
         checkpoint.clean(run) if fabric.is_global_zero else None
-        trainer = Trainer(recipe, fabric, labels)
+        trainer = Trainer(recipe, fabric, _data_of(recipe, store))
         progress = Progress()
         if initial is not None:
             trainer.begin_with(initial[0])
@@ -198,30 +200,27 @@ def sampler_of(recipe: Recipe, store: Store, fabric: Fabric | None = None) -> Sa
     Raises:
         UserError: They do not fit: see :class:`benchmark.pretraining.data.sampling.Sampler`.
     """
-    simclr = recipe.objective == "simclr"
+    views = strategy_class(recipe.objective).views(recipe)
     return Sampler(
         store,
         batch=recipe.batch,
         seed=recipe.seed,
         frames=recipe.frames,
-        pairs=Pairs(recipe.pairs, recipe.pair_seconds) if simclr else None,
-        labels=not simclr,
+        pairs=views.pairs,
+        labels=views.labels,
+        signals=views.signals,
+        captions=views.captions,
         precision="float32" if fabric is None or fabric.device.type == "cpu" else "float16",
         rank=0 if fabric is None else fabric.global_rank,
         world=1 if fabric is None else fabric.world_size,
     )
 
 
-def _labels(recipe: Recipe, store: Store) -> int | None:
-    if recipe.objective != "supervised":
-        return None
-    count = len(store.labels or ())
-    if recipe.labels not in (None, count):
-        raise UserError(
-            f"the recipe expects {recipe.labels} labels, and the store {store.path} has {count}",
-            f"give another store, or labels={count}",
-        )
-    return count
+def _data_of(recipe: Recipe, store: Store) -> Data:
+    from benchmark.pretraining.strategies.contract import Data
+
+    views = strategy_class(recipe.objective).views(recipe)
+    return Data(len(store.labels or ()) if views.labels else None, store.distinct_captions() if views.captions else ())
 
 
 def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
@@ -302,7 +301,7 @@ def _describe(
             f"--out {run} cannot be written: {error.strerror or error}",
             "make room or let it be written, or choose another --out",
         ) from error
-    weights = sum(parameter.numel() for parameter in trainer.model.network.parameters())
+    weights = sum(parameter.numel() for parameter in trainer.network.parameters())
     report.say(
         f"{recipe.title or recipe.objective}: {recipe.network} ({weights:,} parameters), {store.tracks} tracks, "
         f"{store.seconds_total / 3600:.1f} h, batch {recipe.batch}, {recipe.steps} steps, on {fabric.device} "

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from benchmark.encoders.base import Encoder
 from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
 from benchmark.jobs.runner import run_many
-from benchmark.pretraining.encoder import Pretrained
+from benchmark.pretraining.encoder import encoder_of
 from benchmark.pretraining.training.trainer import Probe, Trainer
 from benchmark.system.progress import Reporter, Silent
 from benchmark.system.terminal import said_by
@@ -46,8 +47,8 @@ def make_probe(
     prepare(found, options, report)
 
     def probe(step: int) -> Mapping[str, float]:
-        network = copy.deepcopy(trainer.model.network).cpu().eval()
-        encoder = Pretrained(network, f"{run.resolve().name}@{step}")
+        network = copy.deepcopy(trainer.network).cpu().eval()
+        encoder = encoder_of(trainer.recipe.network, network, f"{run.resolve().name}@{step}")
         values: dict[str, float] = {}
         try:
             for outcome in run_many([encoder], found, options):
@@ -67,7 +68,7 @@ def make_probe(
     return probe
 
 
-def _forget(encoder: Pretrained, tasks: Sequence[registry.Task], options: Options) -> None:
+def _forget(encoder: Encoder, tasks: Sequence[registry.Task], options: Options) -> None:
     """Delete the embeddings of a network that nobody will ask for again."""
     asked = prepare(tasks, options, Silent())
     for job in plan_jobs([encoder], asked, options, Silent(), records=False):

@@ -17,8 +17,9 @@ from benchmark.encoders.registry import resolve_one
 from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.pretrain import Choices, make_fabric, pretrain
+from benchmark.pretraining.strategies.contract import Data
+from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import recipes
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.pretraining.training.trainer import Trainer
 
 pytestmark = [
@@ -32,7 +33,7 @@ SMALL: dict[str, Any] = {
 
 
 def recipe_of(objective: str, **changes: Any) -> Recipe:
-    return Recipe(**{"objective": objective, **SMALL, **changes})
+    return recipes.recipe_of({"objective": objective, **SMALL, **changes})
 
 
 def make_batch(recipe: Recipe, step: int) -> Batch:
@@ -44,7 +45,7 @@ def make_batch(recipe: Recipe, step: int) -> Batch:
 
 
 def losses(recipe: Recipe, device: str, steps: int = 4) -> list[float]:
-    trainer = Trainer(recipe, make_fabric(recipe, device), 3)
+    trainer = Trainer(recipe, make_fabric(recipe, device), Data(labels=3))
     found = []
     for step in range(steps):
         found.append(trainer.gradients(make_batch(recipe, step)).loss)
@@ -102,7 +103,7 @@ def test_rate(device, small, rates, network, precision):
     batch, frames, steps = (2, 32, 1) if small else (256, 100, 8) if tiny else (64, 300, 4)
     overrides = [f"batch={batch}", f"frames={frames}", f"precision={precision}"]
     recipe = recipes.load("tiny-simclr" if tiny else "musicset-ularge", overrides)
-    trainer = Trainer(recipe, make_fabric(recipe, device), None)
+    trainer = Trainer(recipe, make_fabric(recipe, device))
     crop = torch.rand(2, 96, frames, device=trainer.fabric.device)
     with FlopCounterMode(display=False) as counter:
         trainer.model(crop).sum().backward()

@@ -22,6 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.pretrain import make_fabric
+from benchmark.pretraining.strategies.contract import Data
 from benchmark.pretraining.training import recipes
 from benchmark.pretraining.training.trainer import Trainer
 
@@ -83,7 +84,7 @@ def main() -> None:
     overrides += [f"chunk={given.chunk}"] if given.chunk else []
     overrides += [f"checkpoint_activations={given.checkpoint_activations}", f"compile={given.compile}"]
     recipe = recipes.load(name, overrides)
-    trainer = Trainer(recipe, make_fabric(recipe, given.device), LABELS)
+    trainer = Trainer(recipe, make_fabric(recipe, given.device), Data(labels=LABELS))
     device, half = trainer.fabric.device, given.precision == "bf16"
     per_crop = operations(trainer)
     crops = given.batch * (2 if given.objective == "simclr" else 1)

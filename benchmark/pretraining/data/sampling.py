@@ -40,7 +40,7 @@ class Pairs:
     anywhere in one clip of ``seconds``, the same for a track at every step (a whole track that is no longer).
     """
 
-    rule: Literal["within", "clip"] = "within"
+    rule: Literal["within", "clip", "apart"] = "within"
     seconds: float = 5.0
 
 
@@ -70,6 +70,8 @@ class Batch:
     labels: np.ndarray | None
     tracks: np.ndarray | None = None
     masked: bool = False
+    waveforms: tuple[np.ndarray, ...] = ()
+    captions: tuple[str | None, ...] | None = None
 
 
 class Sampler:
@@ -80,7 +82,7 @@ class Sampler:
         here: Tracks of this process's part.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913
         self,
         store: Store,
         *,
@@ -89,6 +91,8 @@ class Sampler:
         frames: int = CROP,
         pairs: Pairs | None = None,
         labels: bool | None = None,
+        signals: frozenset[Literal["log-mel", "waveform"]] = frozenset({"log-mel"}),  # noqa: ARG002
+        captions: bool = False,  # noqa: ARG002
         precision: Literal["float32", "float16"] = "float32",
         rank: int = 0,
         world: int = 1,
@@ -102,6 +106,8 @@ class Sampler:
             frames: Length of a crop.
             pairs: How positive pairs lie; ``None`` draws single crops.
             labels: Whether batches have labels; ``None`` where the store has them and crops are single.
+            signals: What of a crop is read.
+            captions: Whether batches have captions.
             precision: ``float16`` leaves crops as they are stored, in their order in memory, to be sent to an
                 accelerator at half the size and converted there.
             rank: Number of this process, from 0.

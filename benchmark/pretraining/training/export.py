@@ -2,56 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
-from benchmark.encoders.published.mule.convert import load as load_network
-from benchmark.encoders.published.mule.convert import save as save_network
-from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.errors import UserError
+from benchmark.pretraining.networks.files import filled, weights_digest
+from benchmark.pretraining.networks.files import load as load_network
+from benchmark.pretraining.networks.files import save as save_network
+from benchmark.pretraining.networks.table import build
 from benchmark.pretraining.runs import CARD, WEIGHTS, data_of, folder_of
 from benchmark.pretraining.training import checkpoint, recipes
-from benchmark.pretraining.training.heads import NETWORKS
 from results.files import replace_file
 from tasks.files import expanded, resolved
 
 
-def weights_digest(network: SlowFastNFNet) -> str:
-    """Return the sha256 of a network: its configuration and its parameters, whatever file they came in."""
-    digest = hashlib.sha256(json.dumps(asdict(network.config)).encode())
-    for name, tensor in sorted(network.state_dict().items()):
-        data = tensor.detach().cpu().float().contiguous()
-        digest.update(f"{name}{list(data.shape)}".encode())
-        digest.update(data.numpy().tobytes())
-    return digest.hexdigest()
-
-
-def network_of(state: Mapping[str, Any]) -> SlowFastNFNet:
-    """Return the network of a checkpoint, without its head, in evaluation mode.
+def network_of(state: Mapping[str, Any]) -> tuple[str, nn.Module]:
+    """Return name and network of a checkpoint, without heads, in evaluation mode.
 
     Raises:
         UserError: The checkpoint is not of the recipe that it names.
     """
-    recipe = recipes.Recipe.model_validate_json(state["recipe"])
-    network = SlowFastNFNet(replace(NETWORKS[recipe.network], drop_rate=recipe.drop_rate)).eval()
+    recipe = recipes.from_json(state["recipe"])
     prefix = "network."
     tensors = {name.removeprefix(prefix): tensor for name, tensor in state["model"].items() if name.startswith(prefix)}
-    try:
-        network.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise UserError(
-            f"the checkpoint is not of the network {recipe.network}: {str(error).splitlines()[0]}",
-            "give the recipe that it was trained with",
-        ) from error
-    return network
+    network = build(recipe.network, recipe.drop_rate).eval()
+    return recipe.network, filled(network, tensors, f"the checkpoint is not of the network {recipe.network}")
 
 
 def export(run: Path) -> Path:
@@ -63,8 +45,8 @@ def export(run: Path) -> Path:
         UserError: There is no checkpoint, or nothing can be written.
     """
     state = checkpoint.load(checkpoint.path_of(run, "last"))
-    network = network_of(state)
-    recipe = recipes.Recipe.model_validate_json(state["recipe"])
+    name, network = network_of(state)
+    recipe = recipes.from_json(state["recipe"])
     data = data_of(run)
     card = {
         "title": recipe.title,
@@ -73,9 +55,9 @@ def export(run: Path) -> Path:
         "of_steps": recipe.steps,
         "examples_seen": state["step"] * recipe.batch,
         "loss": state["loss"],
-        "dim": network.config.dim,
+        "dim": network.dim,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
-        "weights_sha256": weights_digest(network),
+        "weights_sha256": weights_digest(network, name),
         "recipe": recipe.model_dump(),
         "data": data,
         "software": {
@@ -85,7 +67,7 @@ def export(run: Path) -> Path:
         },
     }
     try:
-        save_network(network, run / WEIGHTS, {"step": str(state["step"]), "licence": recipe.licence})
+        save_network(name, network, run / WEIGHTS, {"step": str(state["step"]), "licence": recipe.licence})
         replace_file(run / CARD, (json.dumps(card, indent=2) + "\n").encode())
     except OSError as error:
         raise UserError(
@@ -108,7 +90,7 @@ def commit() -> str | None:
     return found.stdout.strip() or None
 
 
-def initial_network(given: str, home: Path) -> tuple[SlowFastNFNet, str]:
+def initial_network(given: str, home: Path) -> tuple[nn.Module, str]:
     """Return the network that a run is to begin with, and a name for it without a machine's path.
 
     Args:
@@ -120,17 +102,17 @@ def initial_network(given: str, home: Path) -> tuple[SlowFastNFNet, str]:
     """
     path = expanded(given)
     if path.is_file():
-        return load_network(path), path.name
+        return load_network(path)[1], path.name
     target, at, which = given.rpartition("@")
     if path.exists() or not at:
         target, which = given, ""
     folder = folder_of(target, home)
-    network, step = read_run(folder, which or None)
+    _, network, step = read_run(folder, which or None)
     return network, resolved(folder).name + (f"@{step}" if step is not None else "")
 
 
-def read_run(folder: Path, which: str | None) -> tuple[SlowFastNFNet, int | None]:
-    """Return the network of a run, and the step where ``which`` names a checkpoint.
+def read_run(folder: Path, which: str | None) -> tuple[str, nn.Module, int | None]:
+    """Return the name and network of a run, and the step where ``which`` names a checkpoint.
 
     Args:
         folder: The run's folder.
@@ -145,6 +127,6 @@ def read_run(folder: Path, which: str | None) -> tuple[SlowFastNFNet, int | None
                 f"the run {folder} is not finished, so it has no {WEIGHTS} yet",
                 f"Run its bench pretrain again, which continues it; or use a checkpoint: pretrained:{folder}@last",
             )
-        return load_network(folder / WEIGHTS), None
+        return *load_network(folder / WEIGHTS), None
     state = checkpoint.load(checkpoint.path_of(folder, which))
-    return network_of(state), int(state["step"])
+    return *network_of(state), int(state["step"])

@@ -11,27 +11,24 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.errors import UserError
 from benchmark.pretraining.data.sampling import Batch
+from benchmark.pretraining.networks.heads import checkpoint_activations
+from benchmark.pretraining.strategies.contract import Context, Data, make_strategy
+from benchmark.pretraining.strategies.recipe import Recipe
+from benchmark.pretraining.strategies.table import strategy_class
 from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import Watch, spread
-from benchmark.pretraining.training.distributed import accumulated_gradients, all_gather, cached_gradients
-from benchmark.pretraining.training.heads import NETWORKS, Pretrainer, Projector, checkpoint_activations
 from benchmark.pretraining.training.interrupt import Interrupt
 from benchmark.pretraining.training.logs import Log
-from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, share_known, supervised_loss
 from benchmark.pretraining.training.progress import Progress
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.progress import Reporter
 
 if TYPE_CHECKING:
@@ -42,7 +39,7 @@ Probe = Callable[[int], Mapping[str, float]]
 
 
 def learning_rate(step: int, recipe: Recipe) -> float:
-    """Return the learning rate of a step, from 0: linear from 0 to the peak, then a cosine to 0.
+    """Return the learning rate of a step, from 0: linear from 0 to the peak, then down to 0.
 
     >>> recipe = Recipe(objective="simclr", batch=2, steps=200_000)
     >>> learning_rate(0, recipe), learning_rate(5_000, recipe), round(learning_rate(102_500, recipe), 10)
@@ -50,134 +47,84 @@ def learning_rate(step: int, recipe: Recipe) -> float:
     """
     if step < recipe.warmup_steps:
         return recipe.peak_learning_rate * step / recipe.warmup_steps
-    passed = (step - recipe.warmup_steps) / (recipe.steps - recipe.warmup_steps)
-    return recipe.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * min(passed, 1.0)))
-
-
-def make_model(recipe: Recipe, labels: int | None) -> Pretrainer:
-    """Return the network of a recipe with its head, initialised from the recipe's seed.
-
-    Args:
-        recipe: The recipe.
-        labels: Labels of the data; only a supervised recipe takes them.
-    """
-    config = replace(NETWORKS[recipe.network], drop_rate=recipe.drop_rate)
-    outputs = recipe.projection if recipe.objective == "simclr" else labels
-    assert outputs is not None
-    with torch.random.fork_rng():
-        torch.manual_seed(recipe.seed)
-        head = Projector(config.dim, outputs, recipe.projector_width, recipe.projector_layers)
-        return Pretrainer(SlowFastNFNet(config), head)
+    passed = min((step - recipe.warmup_steps) / (recipe.steps - recipe.warmup_steps), 1.0)
+    if recipe.schedule == "linear":
+        return recipe.peak_learning_rate * (1 - passed)
+    return recipe.peak_learning_rate * 0.5 * (1 + math.cos(math.pi * passed))
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A step's loss over all processes, the norm of its gradient, and this process's embeddings [N, dim]."""
+    """A step's loss over all processes, the norm of its gradient, this process's embeddings [N, dim], more numbers."""
 
     loss: float
     gradient: float
     embeddings: Tensor
+    values: Mapping[str, float] = field(default_factory=dict)
 
 
 class Trainer:
-    """A model, its optimiser, and what one step does to them.
+    """A strategy, its optimiser, and what one step does to them.
 
     Attributes:
-        model: Network and head, on the device.
+        strategy: What is trained, and how.
+        model: The strategy's, on the device.
         recipe: The recipe.
     """
 
-    def __init__(self, recipe: Recipe, fabric: Fabric, labels: int | None = None) -> None:
+    def __init__(self, recipe: Recipe, fabric: Fabric, data: Data | None = None) -> None:
         self.recipe, self.fabric = recipe, fabric
-        self.model = make_model(recipe, labels)
+        self.strategy = make_strategy(strategy_class(recipe.objective), recipe, data or Data())
+        self.model = self.strategy.model
         # Convolutions of all devices are faster on it: 1.5 to 2 times on a CPU.
         self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        if recipe.checkpoint_activations:
-            checkpoint_activations(self.model)
-        self.optimizer = torch.optim.Adam(
-            self.model.parameters(), lr=0.0, betas=(recipe.adam_beta1, recipe.adam_beta2), eps=recipe.adam_eps
-        )
+        if recipe.checkpoint_activations and not checkpoint_activations(self.network):
+            raise UserError(
+                f"the network {recipe.network} has no blocks whose activations could be computed again",
+                "leave checkpoint_activations out",
+            )
+        kind = torch.optim.AdamW if recipe.weight_decay else torch.optim.Adam
+        self.optimizer = kind(
+            self.model.parameters(), lr=0.0, betas=(recipe.adam_beta1, recipe.adam_beta2), eps=recipe.adam_eps,
+            weight_decay=recipe.weight_decay,
+        )  # fmt: skip
         module: Any = torch.compile(self.model) if recipe.compile else self.model
         self._module, self._optimizer = fabric.setup(module, self.optimizer)
         self.model.train()
+        self.strategy.to(fabric.device)
+        self.context = Context(
+            self._module, fabric.device, recipe.seed, fabric.global_rank, fabric.world_size, fabric.backward,
+            self._mean, self._unsynchronised, fabric.autocast,
+        )  # fmt: skip
 
-    def begin_with(self, network: SlowFastNFNet) -> None:
-        """Take the weights of another network; the head stays as it was drawn.
+    @property
+    def network(self) -> nn.Module:
+        """The network that is exported."""
+        found: nn.Module = self.model.network  # type: ignore[assignment]
+        return found
+
+    def begin_with(self, network: nn.Module) -> None:
+        """Take the weights of another network; heads stay as they were drawn.
 
         Raises:
             UserError: It is of another kind.
         """
         try:
-            self.model.network.load_state_dict(network.state_dict())
+            self.network.load_state_dict(network.state_dict())
         except RuntimeError as error:
             raise UserError(
                 f"--init is of another network than {self.recipe.network}: {str(error).splitlines()[-1].strip()}",
                 "give a run of the same network, or leave --init out",
             ) from None
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Return the mixed log-mels on the device, of pairs the first views and then the second, and mixed labels."""
-        rng = np.random.default_rng([self.recipe.seed, batch.step, self.fabric.global_rank])
-        views, labels = [], None
-        if batch.labels is not None:
-            labels = torch.from_numpy(batch.labels).to(self.fabric.device)
-        for crops in (batch.first, batch.second):
-            if crops is None:
-                continue
-            view = torch.from_numpy(crops).to(self.fabric.device).float()
-            if self.recipe.mixup:
-                gains, partners = draw_mixup(rng, len(view), self.recipe.mixup_alpha, self.recipe.mixup_beta)
-                view = mixup(view, gains, partners)
-                labels = None if labels is None else mixup(labels, gains, partners)
-            views.append(view)
-        return torch.cat(views), labels
+        self.strategy.begun()
 
     def gradients(self, batch: Batch) -> Outcome:
         """Compute a step's gradients, clipped where the recipe says so, and change no weights."""
-        inputs, labels = self.inputs(batch)
-        chunk = self.recipe.chunk or len(inputs)
-
-        def forward(index: int, part: Tensor) -> Tensor:
-            torch.manual_seed(_seed(self.recipe.seed, batch.step, self.fabric.global_rank, index))
-            return self._module(part)
-
-        if self.recipe.objective == "simclr":
-            loss, rows = self._contrast(inputs, chunk, forward, self._tracks(batch))
-        else:
-            assert labels is not None
-            scale = share_known(labels, self._mean) if batch.masked else None
-            loss, rows = accumulated_gradients(
-                inputs, labels, chunk, forward, partial(self._supervised, scale=scale), self.fabric.backward,
-                self._unsynchronised,
-            )  # fmt: skip
+        found = self.strategy.backward(batch, self.context)
         limit = self.recipe.clip_norm or math.inf
         gradient = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        return Outcome(float(self._mean(loss)), float(gradient), self.model.parts(rows)[0])
-
-    def _contrast(
-        self, inputs: Tensor, chunk: int, forward: Callable[[int, Tensor], Tensor], tracks: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        loss_of = partial(self._pairwise, tracks=tracks)
-        if chunk < len(inputs):
-            return cached_gradients(inputs, chunk, forward, loss_of, self.fabric.backward, self._unsynchronised)
-        rows = forward(0, inputs)
-        loss = loss_of(rows)
-        self.fabric.backward(loss)
-        return loss.detach(), rows.detach()
-
-    def _tracks(self, batch: Batch) -> Tensor | None:
-        """Return the numbers of the tracks of all processes, where those of one track are no negatives."""
-        if self.recipe.same_track == "negatives":
-            return None
-        tracks = batch.rows if batch.tracks is None else batch.tracks
-        return all_gather(torch.from_numpy(tracks).to(self.fabric.device))
-
-    def _pairwise(self, rows: Tensor, tracks: Tensor | None) -> Tensor:
-        first, second = self.model.parts(rows)[1].chunk(2)
-        return nt_xent(first, second, self.recipe.temperature, all_gather, self.fabric.global_rank, tracks)
-
-    def _supervised(self, rows: Tensor, labels: Tensor, scale: Tensor | None) -> Tensor:
-        return supervised_loss(self.model.parts(rows)[1], labels, scale)
+        values = {name: float(value) for name, value in found.values.items()}
+        return Outcome(float(self._mean(found.loss)), float(gradient), found.embeddings, values)
 
     def _unsynchronised(self) -> AbstractContextManager[Any]:
         if self.fabric.world_size == 1:
@@ -198,6 +145,7 @@ class Trainer:
             group["lr"] = rate
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
+        self.strategy.after_update(step)
         return rate
 
     def any_of(self, flag: bool) -> bool:
@@ -205,21 +153,27 @@ class Trainer:
         return bool(self._mean(torch.tensor(float(flag), device=self.fabric.device)) > 0)
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint holds of model and optimiser."""
-        return {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        """Return what a checkpoint holds of model, optimiser and strategy."""
+        more = self.strategy.state()
+        found: dict[str, Any] = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        return {**found, "strategy": more} if more else found
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.strategy.restore(state.get("strategy", {}))
 
     def bytes(self) -> int:
-        """Return the size of a checkpoint: weights and the two moments of Adam."""
-        return 3 * sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        """Return the size of a checkpoint: weights, the two moments of Adam, and what the strategy keeps."""
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in self.model.parameters())
+        return 3 * weights + _bytes(self.strategy.state())
 
 
-def _seed(*numbers: int) -> int:
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _bytes(state: Any) -> int:
+    if isinstance(state, Tensor):
+        return state.numel() * state.element_size()
+    return sum(map(_bytes, state.values())) if isinstance(state, dict) else 0
 
 
 def train(
@@ -273,6 +227,7 @@ def train(
                     "loss": outcome.loss, "learning_rate": rate, "gradient_norm": outcome.gradient,
                     "embedding/deviation": found.deviation, "embedding/effective_rank": found.rank,
                     "seconds_per_step": seconds, "data_wait_share": waited / max(time.monotonic() - began, 1e-9),
+                    **outcome.values,
                 }  # fmt: skip
                 for log in logs:
                     log.write(progress.step, values)

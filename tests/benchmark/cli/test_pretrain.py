@@ -296,12 +296,13 @@ def test_a_finished_run_can_be_made_longer_and_the_schedule_is_told(tmp_path: Pa
 
 
 def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
-    from benchmark.pretraining.training.export import network_of, read_run, weights_digest
+    from benchmark.pretraining.networks.files import weights_digest
+    from benchmark.pretraining.training.export import network_of, read_run
 
     store = noise_store(tmp_path / "store")
     (tmp_path / "a").mkdir()
     pretrain(choices(tmp_path / "a", store))
-    network = read_run(tmp_path / "a" / "run", None)[0]
+    _, network, _ = read_run(tmp_path / "a" / "run", None)
     first = weights_digest(network)
     # At a learning rate of almost 0 the weights stay where they began.
     still = ("peak_learning_rate=1e-30", "seed=5")
@@ -309,7 +310,7 @@ def test_a_run_begins_with_the_weights_of_another(tmp_path: Path) -> None:
         folder = tmp_path / f"b{number}"
         pretrain(choices(folder, store, *still, init=str(tmp_path / "a" / given)))
         state = checkpoint.load(checkpoint.path_of(folder / "run", "last"))
-        for name, tensor in network_of(state).state_dict().items():
+        for name, tensor in network_of(state)[1].state_dict().items():
             np.testing.assert_allclose(tensor.numpy(), network.state_dict()[name].numpy(), atol=1e-20, err_msg=name)
         begun = json.loads((folder / "run" / "data.json").read_text(encoding="utf-8"))["init"]
         assert begun == {"name": given.replace("last", "4").rpartition("/")[2], "weights_sha256": first}

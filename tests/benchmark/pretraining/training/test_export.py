@@ -15,21 +15,35 @@ from benchmark.encoders.published.mule import frontend
 from benchmark.encoders.registry import resolve_one
 from benchmark.errors import UserError
 from benchmark.pretraining.encoder import Pretrained
+from benchmark.pretraining.networks import table
+from benchmark.pretraining.networks.files import weights_digest
 from benchmark.pretraining.runs import CARD, DATA, RECIPE, WEIGHTS, runs
+from benchmark.pretraining.strategies.contract import Data, make_strategy
+from benchmark.pretraining.strategies.simclr import Simclr
 from benchmark.pretraining.training import checkpoint
-from benchmark.pretraining.training.export import export, network_of, weights_digest
-from benchmark.pretraining.training.recipes import Recipe, as_toml
-from benchmark.pretraining.training.trainer import make_model
+from benchmark.pretraining.training.export import export, network_of
+from benchmark.pretraining.training.recipes import as_toml, recipe_of
 
 
 def make_run(folder: Path, steps: tuple[int, ...] = (2, 4), *, exported: bool = True) -> Path:
     """Write a run as a training leaves it; the weights of each step differ."""
     for step in steps:
-        recipe = Recipe(
-            objective="simclr", network="sf-nfnet-tiny", batch=4, steps=4, warmup_steps=1, projector_width=8,
-            projector_layers=1, projection=4, seed=step, title="Small", licence="CC0-1.0",
+        recipe = recipe_of(
+            {
+                "objective": "simclr",
+                "network": "sf-nfnet-tiny",
+                "batch": 4,
+                "steps": 4,
+                "warmup_steps": 1,
+                "projector_width": 8,
+                "projector_layers": 1,
+                "projection": 4,
+                "seed": step,
+                "title": "Small",
+                "licence": "CC0-1.0",
+            }
         )  # fmt: skip
-        model = make_model(recipe, None)
+        model = make_strategy(Simclr, recipe, Data()).model
         for name, parameter in model.named_parameters():
             if name.endswith("skip_gain"):
                 torch.nn.init.constant_(parameter, 0.5)
@@ -69,7 +83,7 @@ def test_an_export_is_the_encoder_of_its_last_step(tmp_path: Path) -> None:
 
 def test_embeddings_are_those_of_the_network_behind_the_published_front_end(tmp_path: Path) -> None:
     run = make_run(tmp_path / "mine")
-    network = network_of(checkpoint.load(checkpoint.path_of(run, "last")))
+    _, network = network_of(checkpoint.load(checkpoint.path_of(run, "last")))
     samples = np.random.default_rng(0).normal(0, 0.1, (1, 96_000)).astype(np.float32)
     slices = frontend.track_inputs(torch.from_numpy(samples))
     with torch.no_grad():
@@ -99,11 +113,11 @@ def test_the_fingerprint_covers_the_weights_and_not_their_file(tmp_path: Path) -
 
 
 def test_any_weight_changes_the_digest() -> None:
-    model = make_model(Recipe(objective="simclr", network="sf-nfnet-tiny", batch=2, steps=2, warmup_steps=1), None)
-    before = weights_digest(model.network)
+    network: Any = table.build("sf-nfnet-tiny")
+    before = weights_digest(network)
     with torch.no_grad():
-        model.network.fusions[0].time.bias[0] += 1e-6  # type: ignore[union-attr, operator, index]
-    assert weights_digest(model.network) != before
+        network.fusions[0].time.bias[0] += 1e-6
+    assert weights_digest(network) != before
 
 
 def test_a_run_below_the_home_goes_by_its_name(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from benchmark.errors import UserError
 from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.pretrain import Choices, pretrain
+from benchmark.pretraining.strategies.contract import Data
+from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import checkpoint
 from benchmark.pretraining.training.collapse import TrainingStopped, Watch
 from benchmark.pretraining.training.interrupt import Interrupt
 from benchmark.pretraining.training.progress import Progress
-from benchmark.pretraining.training.recipes import Recipe
+from benchmark.pretraining.training.recipes import recipe_of
 from benchmark.pretraining.training.trainer import Outcome, Trainer, learning_rate, train
 from benchmark.system.progress import Silent
 
@@ -39,13 +41,13 @@ SMALL: dict[str, Any] = {
 
 
 def small(objective: str = "simclr", **changes: Any) -> Recipe:
-    return Recipe(**{"objective": objective, **SMALL, **changes})
+    return recipe_of({"objective": objective, **SMALL, **changes})
 
 
 def make_trainer(recipe: Recipe) -> Trainer:
     from benchmark.pretraining.pretrain import make_fabric
 
-    trainer = Trainer(recipe, make_fabric(recipe, "cpu"), 3)
+    trainer = Trainer(recipe, make_fabric(recipe, "cpu"), Data(labels=3))
     for name, parameter in trainer.model.named_parameters():
         if name.endswith("skip_gain"):  # at 0, as they begin, residual branches have no gradient
             torch.nn.init.constant_(parameter, 0.5)
@@ -153,22 +155,25 @@ def test_gradients_are_clipped_where_the_recipe_says_so() -> None:
     assert float(found.norm()) == pytest.approx(0.01, rel=1e-3)
 
 
+def inputs_of(recipe: Recipe, batch: Batch) -> Any:
+    trainer = make_trainer(recipe)
+    strategy: Any = trainer.strategy
+    return strategy.inputs(batch, trainer.context)
+
+
 def test_mixup_mixes_both_views_by_draws_of_their_own() -> None:
     recipe = small()
     batch = make_batch(recipe, 0)
     same = replace(batch, second=batch.first)
-    inputs, _ = make_trainer(recipe).inputs(same)
-    first, second = inputs.chunk(2)
-    assert not torch.equal(first, second)
-    plain, _ = make_trainer(small(mixup=False)).inputs(same)
-    assert torch.equal(*plain.chunk(2))
-    assert torch.equal(plain.chunk(2)[0], torch.from_numpy(batch.first))
+    assert not torch.equal(*inputs_of(recipe, same).chunk(2))
+    first, second = inputs_of(small(mixup=False), same).chunk(2)
+    assert torch.equal(first, second)
+    assert torch.equal(first, torch.from_numpy(batch.first))
 
 
 def test_labels_are_mixed_too() -> None:
     recipe = small("supervised")
-    _, labels = make_trainer(recipe).inputs(make_batch(recipe, 0))
-    assert labels is not None
+    _, labels = inputs_of(recipe, make_batch(recipe, 0))
     assert ((labels > 0) & (labels < 1)).any()
 
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.pretraining.training.distributed import accumulated_gradients, all_gather, cached_gradients
-from benchmark.pretraining.training.objectives import nt_xent, supervised_loss
+from benchmark.pretraining.strategies.distributed import accumulated_gradients, all_gather, cached_gradients
+from benchmark.pretraining.strategies.simclr import nt_xent
+from benchmark.pretraining.strategies.supervised import supervised_loss
 
 
 def small_network() -> nn.Module:
@@ -106,7 +107,8 @@ def test_without_processes_rows_are_as_they_are() -> None:
 PROCESS = """
 import os, sys
 import numpy as np, torch
-from benchmark.pretraining.training.recipes import Recipe
+from benchmark.pretraining.strategies.contract import Data
+from benchmark.pretraining.training.recipes import recipe_of
 from benchmark.pretraining.pretrain import make_fabric
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.training.trainer import Trainer
@@ -114,14 +116,14 @@ from benchmark.pretraining.training.trainer import Trainer
 rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 common = dict(network="sf-nfnet-tiny", batch=8, steps=10, warmup_steps=1, frames=48, projector_width=16,
               projector_layers=1, projection=8, mixup=False, drop_rate=0.0)
-fabric = make_fabric(Recipe(objective="simclr", **common), "cpu")
+fabric = make_fabric(recipe_of({"objective": "simclr", **common}), "cpu")
 found = {}
 for kind, chunk in (("simclr", None), ("simclr", 3), ("supervised", None), ("supervised", 3), ("masked simclr", None),
                     ("masked simclr", 3), ("masked supervised", None), ("masked supervised", 3)):
     masked, objective = kind.startswith("masked"), kind.split()[-1]
     same = "masked" if masked else "negatives"
-    recipe = Recipe(objective=objective, chunk=chunk if world > 1 else None, same_track=same, **common)
-    trainer = Trainer(recipe, fabric, 5)
+    recipe = recipe_of({"objective": objective, "chunk": chunk if world > 1 else None, "same_track": same, **common})
+    trainer = Trainer(recipe, fabric, Data(labels=5))
     torch.manual_seed(1)
     for name, parameter in trainer.model.named_parameters():
         if name.endswith("skip_gain"):

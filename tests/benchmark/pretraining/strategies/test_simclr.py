@@ -1,16 +1,15 @@
-"""Objectives: reference formulas in float64, the known values of each, invariances, and mixup."""
+"""SimCLR: NT-Xent against its formula in float64, its known values, invariances, pairs of one track."""
 
 from __future__ import annotations
 
 import math
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmark.pretraining.training.objectives import draw_mixup, mixup, nt_xent, share_known, supervised_loss
+from benchmark.pretraining.strategies.simclr import nt_xent
 
 
 def reference_nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> float:
@@ -109,78 +108,6 @@ def test_half_precision_is_computed_in_float32() -> None:
 def test_views_of_different_shapes_are_refused() -> None:
     with pytest.raises(ValueError, match=r"\[3, 2\] and \[4, 2\]"):
         nt_xent(torch.ones(3, 2), torch.ones(4, 2))
-
-
-def test_cross_entropy_is_the_formula() -> None:
-    torch.manual_seed(0)
-    logits, labels = 3 * torch.randn(7, 5, dtype=torch.float64), torch.rand(7, 5, dtype=torch.float64)
-    share = 1 / (1 + np.exp(-logits.numpy()))
-    reference = -(labels.numpy() * np.log(share) + (1 - labels.numpy()) * np.log(1 - share)).mean()
-    assert abs(float(supervised_loss(logits, labels)) - reference) < 1e-10
-
-
-def test_logits_of_zero_cost_ln_2_whatever_the_labels() -> None:
-    assert float(supervised_loss(torch.zeros(3, 4).double(), torch.rand(3, 4))) == pytest.approx(math.log(2), abs=1e-10)
-
-
-def test_mixup_of_gain_one_changes_nothing_and_of_zero_gives_the_partners() -> None:
-    values, partners = torch.randn(5, 3, 4), torch.tensor([4, 2, 0, 1, 3])
-    assert torch.equal(mixup(values, torch.ones(5), partners), values)
-    assert torch.equal(mixup(values, torch.zeros(5), partners), values[partners])
-
-
-def test_features_and_labels_are_mixed_alike() -> None:
-    gains, partners = draw_mixup(np.random.default_rng(0), 6)
-    values = torch.randn(6, 4)
-    mixed = mixup(values, gains, partners)
-    for i in range(6):
-        expected = gains[i] * values[i] + (1 - gains[i]) * values[partners[i]]
-        torch.testing.assert_close(mixed[i], expected)
-    weights = mixup(torch.eye(6), gains, partners)
-    torch.testing.assert_close(weights @ values, mixed)
-    torch.testing.assert_close(weights.sum(1), torch.ones(6))
-
-
-def test_gains_are_of_the_published_distribution() -> None:
-    gains, partners = draw_mixup(np.random.default_rng(0), 200_000)
-    assert float(gains.mean()) == pytest.approx(5 / 7, abs=1e-3)
-    assert float(gains.var()) == pytest.approx(0.02551, abs=3e-4)
-    assert torch.equal(partners.sort().values, torch.arange(200_000))
-
-
-class TestLabelsThatAreNotKnown:
-    LOGITS = torch.tensor([[0.0, 2.0, -1.0], [1.0, 0.0, 3.0]], dtype=torch.float64)
-    LABELS = torch.tensor([[1.0, float("nan"), 0.0], [float("nan"), float("nan"), 1.0]], dtype=torch.float64)
-
-    def test_the_loss_is_the_mean_over_those_that_are_known(self) -> None:
-        known = ~torch.isnan(self.LABELS)
-        expected = supervised_loss(self.LOGITS[known][None], self.LABELS[known][None])
-        found = supervised_loss(self.LOGITS, self.LABELS, share_known(self.LABELS))
-        assert float(found) == pytest.approx(float(expected), abs=1e-7)
-
-    def test_they_have_no_gradient(self) -> None:
-        logits = self.LOGITS.clone().requires_grad_()
-        supervised_loss(logits, self.LABELS, share_known(self.LABELS)).backward()
-        assert logits.grad is not None
-        assert torch.equal(logits.grad == 0, torch.isnan(self.LABELS))
-
-    def test_where_none_is_known_the_loss_is_0_and_so_is_its_gradient(self) -> None:
-        labels, logits = torch.full((2, 3), float("nan")), self.LOGITS.clone().requires_grad_()
-        loss = supervised_loss(logits, labels, share_known(labels))
-        loss.backward()
-        assert float(loss.detach()) == 0
-        assert torch.equal(logits.grad, torch.zeros_like(logits))
-
-    def test_where_all_are_known_it_is_the_plain_loss(self) -> None:
-        labels = torch.rand(2, 3, dtype=torch.float64)
-        assert float(share_known(labels)) == 1
-        assert float(supervised_loss(self.LOGITS, labels, share_known(labels))) == pytest.approx(
-            float(supervised_loss(self.LOGITS, labels)), abs=1e-12
-        )
-
-    def test_mixed_with_one_that_is_not_known_a_label_is_not_known(self) -> None:
-        mixed = mixup(self.LABELS, torch.tensor([0.5, 0.5]), torch.tensor([1, 0]))
-        assert torch.isnan(mixed).tolist() == [[True, True, False], [True, True, False]]
 
 
 class TestPairsOfOneTrack:
