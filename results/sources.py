@@ -24,7 +24,7 @@ Column = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Source:
+class PublishedSource:
     """One work with published scores.
 
     Attributes:
@@ -72,7 +72,7 @@ class Source:
 
 
 @functools.cache
-def sources() -> tuple[Source, ...]:
+def sources() -> tuple[PublishedSource, ...]:
     """Return all sources, in their order.
 
     Raises:
@@ -82,7 +82,7 @@ def sources() -> tuple[Source, ...]:
     return read(file.read_text(encoding="utf-8"), str(file))
 
 
-def read(text: str, where: str) -> tuple[Source, ...]:
+def read(text: str, where: str) -> tuple[PublishedSource, ...]:
     """Read sources from TOML; ``where`` names it in errors.
 
     Raises:
@@ -100,12 +100,12 @@ def read(text: str, where: str) -> tuple[Source, ...]:
         ) from error
 
 
-def _source(name: str, entry: dict[str, Any]) -> Source:
+def _source(name: str, entry: dict[str, Any]) -> PublishedSource:
     tables = {}
     for title, path in entry.pop("files").items():
         file = files("results") / path
         tables[title] = parse(file.read_text(encoding="utf-8"), title, str(file))
-    source = Source(
+    source = PublishedSource(
         name=name,
         tables=MappingProxyType(tables),
         windows={task: (float(window), float(hop)) for task, (window, hop) in entry.pop("windows", {}).items()},

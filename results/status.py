@@ -25,7 +25,7 @@ from results.paper_tables import PublishedValue
 from results.partial import format_left_out, is_partial
 from results.record import Record
 from results.sections.scores import Score
-from results.sources import Source, sources
+from results.sources import PublishedSource, sources
 
 NEAR = 0.01
 """A published value this near to ours counts as equal: published scores are rounded, and made on other machines."""
@@ -70,7 +70,7 @@ class Status:
     reason: str
 
 
-def statuses(record: Record, known: Sequence[Source] | None = None) -> tuple[Status, ...]:
+def statuses(record: Record, known: Sequence[PublishedSource] | None = None) -> tuple[Status, ...]:
     """Return the status of every score of a record that a source has; empty where none has its encoder and task.
 
     Args:
@@ -110,7 +110,9 @@ def base_id(encoder: str) -> str:
     return encoder.partition("?")[0].partition("@")[0]
 
 
-def _status(record: Record, metric: str, score: Score, source: Source, value: PublishedValue, where: str) -> Status:
+def _status(
+    record: Record, metric: str, score: Score, source: PublishedSource, value: PublishedValue, where: str
+) -> Status:
     difference = score.value - value.value
     reasons = [*_other_protocol(source, value), *_other_run(record, source), *_no_interval(record, score)]
     word: Word
@@ -135,7 +137,7 @@ def _compared(difference: float, low: float, high: float, published: float) -> t
     return "reproduced", ""
 
 
-def _other_protocol(source: Source, value: PublishedValue) -> Iterator[str]:
+def _other_protocol(source: PublishedSource, value: PublishedValue) -> Iterator[str]:
     """Say why a published value is of another protocol than ours."""
     if not source.protocol:
         yield f"other protocol: {source.other}"
@@ -143,7 +145,7 @@ def _other_protocol(source: Source, value: PublishedValue) -> Iterator[str]:
         yield f"other protocol: the source has it from its reference [{value.reference}]"
 
 
-def _other_run(record: Record, source: Source) -> Iterator[str]:
+def _other_run(record: Record, source: PublishedSource) -> Iterator[str]:
     """Say how a record was measured otherwise than the source would have it."""
     task = record.task.id
     if task in source.tasks:

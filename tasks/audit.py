@@ -56,7 +56,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Finding:
+class AuditLine:
     """One line of an audit's outcome: an error, or a note on what is known or harmless."""
 
     text: str
@@ -83,7 +83,7 @@ def audit(items: Items, kind: Kind, content: Mapping[Path, str] | None = None) -
     return Audit(items.counts(), shared, _prevalence(items, member), _absent(items, member))
 
 
-def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[Finding]:
+def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[AuditLine]:
     """Compare an audit with the facts that are documented of the data, errors first.
 
     Raises:
@@ -96,11 +96,11 @@ def findings(found: Audit, documented: Mapping[str, int] | None = None) -> list[
         expected = documented.get(name)
         what = _in_words(found, name, number)
         if expected is not None and number != expected:
-            outcome.append(Finding(f"{what}, but {expected} are documented", True))
+            outcome.append(AuditLine(f"{what}, but {expected} are documented", True))
         elif expected is None and number and name.split()[0] in LEAKS:
-            outcome.append(Finding(f"{what}: an undocumented leak", True))
+            outcome.append(AuditLine(f"{what}: an undocumented leak", True))
         elif number:
-            outcome.append(Finding(what + (" (documented)" if expected is not None else ""), False))
+            outcome.append(AuditLine(what + (" (documented)" if expected is not None else ""), False))
     return sorted(outcome, key=lambda finding: not finding.is_error)
 
 

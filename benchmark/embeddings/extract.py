@@ -23,7 +23,7 @@ from benchmark.audio.windows import TooShortError, cut
 from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.embeddings.precheck import check_before
 from benchmark.embeddings.prefetch import prefetched
-from benchmark.embeddings.store import EmbeddingStore, Row
+from benchmark.embeddings.store import EmbeddingRow, EmbeddingStore
 from benchmark.embeddings.tracks import Damage, Track
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
@@ -112,7 +112,7 @@ def _extract(
 ) -> None:
     # The key of a fitted encoder's space is made from what it was fitted on, not from its fitted state.
     fingerprint = encoder.fingerprint() if encoder.fitted else store.space.fingerprint
-    rows: list[Row] = []
+    rows: list[EmbeddingRow] = []
     hashed: list[HashedFile] = []
     flushed = time.monotonic()
 
@@ -158,11 +158,11 @@ def _extract(
         flush()
 
 
-def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[Row]:
+def _rows(encoding: BatchEncoding, group: Sequence[_Prepared]) -> list[EmbeddingRow]:
     """Return the rows of a group to store."""
     embeddings = encoding.embed([TrackWindows(item.track.track_id, item.track.path, item.windows) for item in group])
     return [
-        Row(
+        EmbeddingRow(
             item.key, item.track.track_id, item.track.collection, item.audio.seconds, len(item.windows),
             item.audio.clipped, embedding,
         )

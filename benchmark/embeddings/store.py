@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Row:
+class EmbeddingRow:
     """One track's embedding, pooled over its windows, with what the extraction saw of the audio."""
 
     key: str
@@ -120,7 +120,7 @@ class EmbeddingStore:
                 missing.append(track)
         return missing
 
-    def append(self, rows: Sequence[Row]) -> Path:
+    def append(self, rows: Sequence[EmbeddingRow]) -> Path:
         """Write ``rows`` as one new shard and return its path.
 
         Raises:
@@ -177,7 +177,7 @@ class EmbeddingStore:
             release(out)  # of a memory map, only what one shard filled stays in memory
         return out
 
-    def _table(self, rows: Sequence[Row]) -> pa.Table:
+    def _table(self, rows: Sequence[EmbeddingRow]) -> pa.Table:
         matrix = np.stack([row.embedding for row in rows]).astype(np.float32, copy=False)
         if matrix.shape[1] != self.space.width or not np.isfinite(matrix).all():
             raise ValueError(f"rows of width {matrix.shape[1]} that are finite={np.isfinite(matrix).all()}")

@@ -11,7 +11,7 @@ from benchmark.system.progress import Reporter
 from results.markdown import folded
 from tasks.errors import TaskError
 from tasks.files import AUDIO_SUFFIXES, expanded
-from tasks.readers.tables import Record, read_lines, read_table, read_text
+from tasks.readers.tables import TableRow, read_lines, read_table, read_text
 from tasks.spelling import AmbiguousNameError, find
 
 #: Names of the column of a manifest that holds the paths, the first of them that it has.
@@ -103,7 +103,7 @@ def _of_manifest(path: Path) -> Sequence[Path]:
     return _paths(path, read_table(path, [column], separator), column)
 
 
-def _paths(source: Path, rows: Iterator[Record], column: str) -> list[Path]:
+def _paths(source: Path, rows: Iterator[TableRow], column: str) -> list[Path]:
     """Return the file that each row names, as the disk spells it where it is there."""
     found = []
     for row in rows:

@@ -17,7 +17,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
-from benchmark.jobs.label_rows import Columns, CsvLines, Glance, JsonLines, Key, Lines, Row
+from benchmark.jobs.label_rows import Columns, CsvLines, Glance, JsonLines, Key, LabelledFile, Lines
 from benchmark.jobs.label_table import json_of, write_parquet
 from benchmark.jobs.predict import stamp_of
 from benchmark.system.home import home_folder, refuse_unwritable
@@ -56,7 +56,7 @@ class LabelFile:
         """The files that have no row yet, in order."""
         return [path for path, kept in zip(self._files, self.kept, strict=True) if not kept]
 
-    def filled(self, rows: Iterable[Row]) -> Iterator[tuple[Glance, bool]]:
+    def filled(self, rows: Iterable[LabelledFile]) -> Iterator[tuple[Glance, bool]]:
         """Yield what the row of each file says, in order, and whether it was there; those of ``rows`` are written."""
         coming = iter(rows)
         with self._text.open("rb") as before, self._text.open("ab") as file:

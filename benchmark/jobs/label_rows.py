@@ -26,7 +26,7 @@ Key = tuple[str, int | None, int | None]
 
 
 @dataclass(frozen=True)
-class Row:
+class LabelledFile:
     """What is written of one file.
 
     Attributes:
@@ -104,7 +104,7 @@ class Lines(Protocol):
     def spelled(self, path: str) -> str:
         """Return a path as lines spell it."""
 
-    def line(self, row: Row) -> str:
+    def line(self, row: LabelledFile) -> str:
         """Return a row as one line, without its end."""
 
     def glance(self, line: str) -> Glance | None:
@@ -132,7 +132,7 @@ class CsvLines:
         """Return the cell of a path."""
         return cell(path)
 
-    def line(self, row: Row) -> str:
+    def line(self, row: LabelledFile) -> str:
         """Return a row as one line, without its end."""
         cells = [cell(row.path), f"{row.seconds:.3f}", cell(row.problem)]
         if self.columns.decided:
@@ -182,18 +182,18 @@ class JsonLines:
         """Return a path as it is; bytes that are no text are numbers."""
         return path.encode("utf-8", "backslashreplace").decode()
 
-    def line(self, row: Row) -> str:
+    def line(self, row: LabelledFile) -> str:
         """Return a row as one line, without its end."""
         return json.dumps({**vars(row), "path": self.spelled(row.path), "probe": self.columns.made_by}, allow_nan=False)
 
-    def row(self, line: str) -> Row | None:
+    def row(self, line: str) -> LabelledFile | None:
         """Return the row of a line; ``None`` for one that is not whole."""
         data = self._data(line)
         if data is None:
             return None
         values, labels = data["values"], data["labels"]
         fixed = {name: value for name, value in data.items() if name not in ("probe", "labels", "values")}
-        return Row(**fixed, labels=tuple(labels), values=None if values is None else tuple(values))
+        return LabelledFile(**fixed, labels=tuple(labels), values=None if values is None else tuple(values))
 
     def glance(self, line: str) -> Glance | None:
         """Return what a line says; ``None`` for one that is not whole."""
@@ -212,7 +212,7 @@ class JsonLines:
             data = json.loads(line)
         except ValueError:
             return None
-        return data if isinstance(data, dict) and set(data) == {*Row.__dataclass_fields__, "probe"} else None
+        return data if isinstance(data, dict) and set(data) == {*LabelledFile.__dataclass_fields__, "probe"} else None
 
 
 def cell(text: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import UserError
-from benchmark.jobs.label_rows import BETWEEN, JsonLines, Row
+from benchmark.jobs.label_rows import BETWEEN, JsonLines, LabelledFile
 from results.files import replace_file
 from results.parquet import read_table
 
@@ -70,7 +70,7 @@ def json_of(out: Path, lines: JsonLines, text: Path) -> None:
     replace_file(text, "".join(f"{line}\n" for line in (lines.head, *rows)).encode())
 
 
-def _rows(lines: JsonLines, file: Iterator[str]) -> Iterator[Row]:
+def _rows(lines: JsonLines, file: Iterator[str]) -> Iterator[LabelledFile]:
     for line in file:
         row = lines.row(line)
         assert row is not None
@@ -88,7 +88,7 @@ def _schema(lines: JsonLines) -> pa.Schema:
     return pa.schema([(name, pa.float32() if i in outputs else kinds[name]) for i, name in enumerate(names)])
 
 
-def _table(lines: JsonLines, schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
+def _table(lines: JsonLines, schema: pa.Schema, rows: Sequence[LabelledFile]) -> pa.Table:
     import pyarrow as pa
 
     columns = lines.columns
@@ -101,12 +101,12 @@ def _table(lines: JsonLines, schema: pa.Schema, rows: Sequence[Row]) -> pa.Table
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def _row(lines: JsonLines, names: Sequence[str], cells: dict[str, Any]) -> Row:
+def _row(lines: JsonLines, names: Sequence[str], cells: dict[str, Any]) -> LabelledFile:
     columns = lines.columns
     outputs = names[len(columns.first) : len(columns.first) + len(columns.labels)]
     values = tuple(cells[name] for name in outputs)
     labels = cells.get("labels", "") if columns.decided else ""
-    return Row(
+    return LabelledFile(
         cells["path"], cells["seconds"], cells["problem"], tuple(labels.split(BETWEEN)) if labels else (),
         cells["uncertainty"] if columns.decided else None, None if None in values else values, cells["size"],
         cells["mtime_ns"],

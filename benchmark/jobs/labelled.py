@@ -14,7 +14,7 @@ from benchmark.encoders.base import Encoder
 from benchmark.errors import UserError
 from benchmark.jobs.audio_files import audio_files
 from benchmark.jobs.label_files import open_labels
-from benchmark.jobs.label_rows import BETWEEN, Columns, Row
+from benchmark.jobs.label_rows import BETWEEN, Columns, LabelledFile
 from benchmark.jobs.predict import Prediction, Predictor, open_predictor
 from benchmark.system.progress import Reporter, Silent
 from results import html
@@ -309,7 +309,7 @@ def label(
             report.say(f"{out}: {opened.unnamed} rows of files that are not named now, or have changed, are left out")
         done: list[Prediction] = []
 
-        def rows() -> Generator[Row, None, None]:
+        def rows() -> Generator[LabelledFile, None, None]:
             for prediction in map(decision.decide, predictor.each(missing)):
                 done.append(prediction)
                 yield row_of(prediction)
@@ -322,10 +322,10 @@ def label(
                 yield Told(glance.key[0], glance.problem, glance.labels, glance.uncertainty, found)
 
 
-def row_of(prediction: Prediction) -> Row:
+def row_of(prediction: Prediction) -> LabelledFile:
     """Return what is written of a file."""
     values = None if prediction.outputs is None else tuple(map(float, prediction.outputs.astype(np.float32)))
-    return Row(
+    return LabelledFile(
         str(prediction.path), round(prediction.seconds, 3), prediction.problem, prediction.labels,
         prediction.uncertainty, values, prediction.size, prediction.mtime_ns,
     )  # fmt: skip

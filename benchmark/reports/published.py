@@ -14,7 +14,7 @@ from benchmark.system.tables import table
 from results.intervals import span
 from results.markdown import escaped
 from results.record import Record
-from results.sources import Source, sources
+from results.sources import PublishedSource, sources
 from results.status import NARROW, NEAR, Status, base_id, statuses
 from results.together import Together
 
@@ -61,7 +61,7 @@ def beside_published(
     return _text(found, missing)
 
 
-def _models(source: Source) -> list[str]:
+def _models(source: PublishedSource) -> list[str]:
     """Return ids by which our records name the models that a source has scores of its own of."""
     rows = {
         row: None

@@ -53,7 +53,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class ScoreRow:
     """The scores of one encoder. ``part`` says in words of which part of their tasks they are, if they are."""
 
     encoder: str
@@ -73,12 +73,12 @@ class ScoreTable:
     """A table of scores on test. ``said`` holds the sentences that stand above or below it, without those of a form."""
 
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[ScoreRow, ...]
     said: tuple[str, ...]
     bold: Bold = "paper"
     best: Mapping[Column, float] = field(default_factory=dict)
 
-    def is_bold(self, row: Row, column: Column, digits: int = DIGITS) -> bool:
+    def is_bold(self, row: ScoreRow, column: Column, digits: int = DIGITS) -> bool:
         """Say whether a cell is bold: those of a part of a task never are.
 
         Args:
@@ -208,7 +208,7 @@ def _columns(
     return tuple(found), [task for task in dict.fromkeys(r.task.id for r in records) if task not in of_task]
 
 
-def _rows(records: Sequence[Record], columns: Sequence[Column], together: Together) -> list[Row]:
+def _rows(records: Sequence[Record], columns: Sequence[Column], together: Together) -> list[ScoreRow]:
     """Return a row for each encoder, and for each part of a task that it was run on; whole ones first."""
     cells: defaultdict[tuple[RowKind, str, str], dict[Column, Cell]] = defaultdict(dict)
     runs: defaultdict[tuple[RowKind, str, str], list[Record]] = defaultdict(list)
@@ -234,7 +234,7 @@ def _rows(records: Sequence[Record], columns: Sequence[Column], together: Togeth
     rows = []
     for key in sorted(runs, key=lambda key: (ORDER.index(key[0]), key[1], runs[key][0].limit or 0, key[2])):
         kind, name, part = key
-        rows.append(Row(name, kind, cells[key], part, tuple(encoder_notes(runs[key]).values())))
+        rows.append(ScoreRow(name, kind, cells[key], part, tuple(encoder_notes(runs[key]).values())))
     return rows
 
 
@@ -257,7 +257,7 @@ def _part(record: Record, together: Together) -> tuple[RowKind, str]:
     return kind, ", ".join(words)
 
 
-def _published(columns: Sequence[Column]) -> list[Row]:
+def _published(columns: Sequence[Column]) -> list[ScoreRow]:
     """Return the published rows that have one of the columns, by source and in its order."""
     rows = []
     for source in sources():
@@ -269,12 +269,12 @@ def _published(columns: Sequence[Column]) -> list[Row]:
                     found.setdefault(model, {})[task, metric] = cell
         kind: RowKind = "published" if source.protocol else "other protocol"
         apart = "" if source.protocol else f", other protocol: {source.other}"
-        rows += [Row(model, kind, cells, f"published, {source.title}{apart}") for model, cells in found.items()]
+        rows += [ScoreRow(model, kind, cells, f"published, {source.title}{apart}") for model, cells in found.items()]
     return rows
 
 
 def _said(
-    records: Sequence[Record], rows: Sequence[Row], columns: Sequence[Column], bold: Bold, *, published: bool
+    records: Sequence[Record], rows: Sequence[ScoreRow], columns: Sequence[Column], bold: Bold, *, published: bool
 ) -> list[str]:
     """Return the sentences that a reader of the table needs, but for that on the form of its intervals."""
     said = [f"Scores on the test split, higher is better: {_over_probes(records)}.", _chosen(records)]

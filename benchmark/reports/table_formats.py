@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from tabulate import tabulate
 
-from benchmark.reports.score_table import Cell, Column, Row, ScoreTable, interval_sentence
+from benchmark.reports.score_table import Cell, Column, ScoreRow, ScoreTable, interval_sentence
 from benchmark.reports.table_look import Format, Look
 from results.latex import beyond_latin, latex
 from results.markdown import csv_cell, escaped
@@ -73,7 +73,7 @@ def as_json(table: ScoreTable) -> dict[str, Any]:
     }
 
 
-def _cell(table: ScoreTable, row: Row, column: Column, cell: Cell) -> dict[str, Any]:
+def _cell(table: ScoreTable, row: ScoreRow, column: Column, cell: Cell) -> dict[str, Any]:
     score = None if cell.record is None else cell.record.scores.test[column[1]]
     return {
         "task": column[0],

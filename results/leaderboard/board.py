@@ -65,7 +65,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class BoardRow:
     """A line of a table: who it is of, the mark of our runs, the sign of a note, and its cells by column."""
 
     name: str
@@ -79,7 +79,7 @@ class Table:
     """A table. ``notes`` are signs and texts, ``remarks`` are about ranks; ``ours`` are the records in it."""
 
     columns: tuple[Column, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[BoardRow, ...]
     notes: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...]
     ours: tuple[Record, ...]
@@ -156,7 +156,7 @@ def sections_of(
     return sections
 
 
-def paper_rows(table: PublishedTable) -> list[Row]:
+def paper_rows(table: PublishedTable) -> list[BoardRow]:
     """Return the rows of a published table, each number with its reference."""
     rows = []
     for model in table.rows:
@@ -164,14 +164,14 @@ def paper_rows(table: PublishedTable) -> list[Row]:
         for task, metric in table.columns:
             if found := table.cells.get((model, task, metric)):
                 cells[task, metric] = Cell(found.value, reference=found.reference)
-        rows.append(Row(model, "", "", cells))
+        rows.append(BoardRow(model, "", "", cells))
     return rows
 
 
 def _section(
     title: str,
     columns: Sequence[Column],
-    paper: Sequence[Row],
+    paper: Sequence[BoardRow],
     ours: Sequence[Record],
     examples: Set[Place],
     ranked: Mapping[Column, RankGroups],
@@ -188,7 +188,7 @@ def _section(
 
 def _table(
     columns: Sequence[Column],
-    paper: Sequence[Row],
+    paper: Sequence[BoardRow],
     ours: Sequence[Record],
     examples: Set[Place],
     ranked: Mapping[Column, RankGroups] | None,
@@ -237,7 +237,7 @@ def _our_rows(
     signs: Mapping[tuple[str, str], str],
     ranked: Mapping[Column, RankGroups],
     mark: str = OURS,
-) -> list[Row]:
+) -> list[BoardRow]:
     """Return one row an encoder, by the mean of its ranks if there is no gap, else by id."""
     by_name: defaultdict[str, list[Record]] = defaultdict(list)
     for record in ours:
@@ -252,7 +252,7 @@ def _our_rows(
                 rank = ranked[column].ranks.get(name) if column in several else None
                 cells[column] = Cell(score.value, score.low, score.high, sign=sign, rank=rank, ours=True)
         cells = {column: cells[column] for column in columns if column in cells}
-        rows.append(Row(name, mark, signs.get(("", name), ""), cells))
+        rows.append(BoardRow(name, mark, signs.get(("", name), ""), cells))
     tasks = {task for task, _ in columns}
     ranks = {row.name: [cell.rank for cell in row.cells.values() if cell.rank is not None] for row in rows}
     if all(len(found) == len(tasks) for found in ranks.values()):
@@ -269,14 +269,14 @@ def is_near(value: float, best: float) -> bool:
     return best - value <= NEAR_BEST + 1e-9  # 0.42 - 0.41 is a little more than 0.01 in binary
 
 
-def _with_bold(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
+def _with_bold(columns: Sequence[Column], rows: Sequence[BoardRow]) -> list[BoardRow]:
     """Return the rows with the cells marked that are near the best of their column."""
     best = {
         column: max((row.cells[column].value for row in rows if column in row.cells), default=0.0) for column in columns
     }
 
     return [
-        Row(row.name, row.mark, row.sign,
+        BoardRow(row.name, row.mark, row.sign,
             {column: _bold(cell) if is_near(cell.value, best[column]) else cell for column, cell in row.cells.items()})
         for row in rows
     ]  # fmt: skip

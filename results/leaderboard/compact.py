@@ -10,11 +10,11 @@ import itertools
 import math
 from collections.abc import Iterable, Sequence
 
-from results.leaderboard.board import Cell, Row, Section, Table, paper_rows
+from results.leaderboard.board import BoardRow, Cell, Section, Table, paper_rows
 from results.leaderboard.full import label, markdown, section_text
 from results.markdown import escaped
 from results.paper_tables import Column
-from results.sources import Source
+from results.sources import PublishedSource
 from results.status import Status
 
 WIDEST = 3
@@ -52,7 +52,7 @@ EXAMPLES = "- `◇` marks an example that came with the package: not a run of yo
 def render(
     sections: Sequence[Section],
     found: Sequence[Status],
-    others: Iterable[Source],
+    others: Iterable[PublishedSource],
     *,
     has_examples: bool,
     full: str,
@@ -147,7 +147,7 @@ def _table(table: Table) -> list[str]:
     return [*parts, "\n".join(notes)] if notes else parts
 
 
-def _cell(row: Row, column: Column) -> str:
+def _cell(row: BoardRow, column: Column) -> str:
     if column not in row.cells:
         return "-"
     cell = row.cells[column]
@@ -180,7 +180,7 @@ def status_words(status: Status) -> str:
     return f"**{status.word}**" + (f": {escaped(status.reason)}" if status.reason else "")
 
 
-def _other(source: Source) -> str:
+def _other(source: PublishedSource) -> str:
     """Return the published scores of another protocol: the primary metrics, no bold."""
     parts = [
         f"## Other protocol: {escaped(source.other)}",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from tabulate import tabulate
 
 from results.intervals import span
-from results.leaderboard.board import Cell, Row, Section, Table
+from results.leaderboard.board import BoardRow, Cell, Section, Table
 from results.markdown import escaped
 from results.paper_tables import Column
 from results.record import Record
@@ -65,12 +65,12 @@ def _parts(table: Table) -> list[str]:
     return parts
 
 
-def label(row: Row) -> str:
+def label(row: BoardRow) -> str:
     """Return what names a row: its mark, its name, the sign of a note."""
     return f"{row.mark} {escaped(row.name)}{row.sign}".strip()
 
 
-def _cell(row: Row, column: Column) -> str:
+def _cell(row: BoardRow, column: Column) -> str:
     if column not in row.cells:
         return "-"
     cell = row.cells[column]

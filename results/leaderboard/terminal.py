@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from results.leaderboard.board import Cell, Row, Section, Table
+from results.leaderboard.board import BoardRow, Cell, Section, Table
 from results.leaderboard.compact import interval, metrics_line, parts_of, short_names
 from results.markdown import folded
 from results.paper_tables import Column
@@ -58,7 +58,7 @@ def _table(table: Table, width: int) -> list[str]:
     return [*parts, "\n".join(_wrapped(text, width) for text in (folded(metrics_line(columns, names)), *notes))]
 
 
-def _fitting(rows: Sequence[Row], columns: Sequence[Column], names: dict[str, str], width: int) -> int:
+def _fitting(rows: Sequence[BoardRow], columns: Sequence[Column], names: dict[str, str], width: int) -> int:
     """Return how many columns a part may have, so that none is wider than ``width``; at least one."""
     label = max((len(line) for row in rows for line in _label(row, width)), default=0)
     wide = {
@@ -77,7 +77,7 @@ def _fitting(rows: Sequence[Row], columns: Sequence[Column], names: dict[str, st
     return next((widest for widest in range(len(columns), 1, -1) if fits(widest)), 1)
 
 
-def _part(rows: Sequence[Row], columns: Sequence[Column], names: dict[str, str], width: int) -> str:
+def _part(rows: Sequence[BoardRow], columns: Sequence[Column], names: dict[str, str], width: int) -> str:
     lines = [
         ["\n".join(_label(row, width)), *(_cell(row, column) for column in columns)]
         for row in rows
@@ -87,7 +87,7 @@ def _part(rows: Sequence[Row], columns: Sequence[Column], names: dict[str, str],
     return tabulate(lines, headers, tablefmt="simple", disable_numparse=True, stralign="left")
 
 
-def _label(row: Row, width: int) -> list[str]:
+def _label(row: BoardRow, width: int) -> list[str]:
     return _broken(f"{row.mark} {folded(row.name)}{row.sign}".strip(), _room(width))
 
 
@@ -96,7 +96,7 @@ def _room(width: int) -> int:
     return max(12, width // 3)
 
 
-def _cell(row: Row, column: Column) -> str:
+def _cell(row: BoardRow, column: Column) -> str:
     if column not in row.cells:
         return "-"
     cell = row.cells[column]

@@ -18,7 +18,7 @@ import numpy as np
 from tasks.card import TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.readers.tables import Ids, Record, read_records, read_table
+from tasks.readers.tables import Ids, TableRow, read_records, read_table
 from tasks.sources.layout import choose_folder
 
 JUKEMIR, SONGS, RATINGS = "emomusic.json.gz", "annotations/songs_info.csv", "annotations/static_annotations.csv"
@@ -34,7 +34,7 @@ class Song:
     artist: str
     split: str
     ratings: dict[str, float]
-    record: Record
+    record: TableRow
 
 
 def items(card: TaskCard, root: Path) -> Items:
@@ -119,7 +119,7 @@ def _from_tables(songs_path: Path, ratings_path: Path) -> Iterator[Song]:
         )
 
 
-def _song(record: Record, number: int, artist: str, song_set: str, ratings: dict[str, float]) -> Song:
+def _song(record: TableRow, number: int, artist: str, song_set: str, ratings: dict[str, float]) -> Song:
     if song_set not in ("development", "evaluation"):
         raise record.error(f"the MediaEval 2013 set is {song_set!r}, neither 'development' nor 'evaluation'")
     name = normalised(artist)
@@ -130,7 +130,7 @@ def _song(record: Record, number: int, artist: str, song_set: str, ratings: dict
     return Song(number, name, split, ratings, record)
 
 
-def _rating(record: Record, *names: str) -> float:
+def _rating(record: TableRow, *names: str) -> float:
     rating = record.number(*names)
     if not LOWEST <= rating <= HIGHEST:
         raise record.error(f"{names[-1]!r} is {rating:g}, not on the scale of {LOWEST:g} to {HIGHEST:g}")

@@ -19,7 +19,7 @@ import numpy as np
 from tasks.card import TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.readers.tables import Ids, Record, label_indices, read_records, read_table
+from tasks.readers.tables import Ids, TableRow, label_indices, read_records, read_table
 from tasks.sources.layout import choose_folder
 
 MTG, TEST = "giantsteps-mtg-key-dataset", "giantsteps-key-dataset"
@@ -32,14 +32,14 @@ BUCKETS, TRAIN_BUCKETS, HOPS = 116, 100, 2
 
 
 @dataclass(frozen=True)
-class Track:
+class GiantStepsTrack:
     """One track; those of test have no artists."""
 
     number: int
     key: str
     split: str
     artists: tuple[str, ...]
-    record: Record
+    record: TableRow
 
 
 def items(card: TaskCard, root: Path) -> Items:
@@ -118,7 +118,7 @@ def circles(credits_of_tracks: Iterable[tuple[str, ...]]) -> Mapping[str, str]:
     return {artist: first(artist) for artist in parent}
 
 
-def _mtg_tracks(root: Path) -> Iterator[Track]:
+def _mtg_tracks(root: Path) -> Iterator[GiantStepsTrack]:
     credited: dict[int, tuple[str, ...]] = {}
     for record in read_table(root / ARTISTS, ("ID", "ARTIST"), "\t"):
         number = record.whole("ID")
@@ -142,7 +142,7 @@ def _mtg_tracks(root: Path) -> Iterator[Track]:
         found = {splits[artist] for artist in credited[number]}
         if len(found) > 1:
             raise record.error(f"the artists of track {number} are in train and in valid: is {ARTISTS} complete?")
-        yield Track(number, _flat(key, record), found.pop(), credited[number], record)
+        yield GiantStepsTrack(number, _flat(key, record), found.pop(), credited[number], record)
     if missing:
         raise TaskError(
             f"{root / KEYS} lacks {len(missing)} tracks, such as {min(missing)}, that are in {ARTISTS}: was it cut?",
@@ -150,7 +150,7 @@ def _mtg_tracks(root: Path) -> Iterator[Track]:
         )
 
 
-def _test_tracks(path: Path) -> Iterator[Track]:
+def _test_tracks(path: Path) -> Iterator[GiantStepsTrack]:
     seen: dict[int, str] = {}  # the file has one record for every 30 s of a track
     for name, record in read_records(path):
         if record.value("split") != "test":
@@ -159,13 +159,13 @@ def _test_tracks(path: Path) -> Iterator[Track]:
         if not uid.isdecimal() or not name.startswith(f"{uid}-"):
             raise record.error(f"its audio_uid is {uid!r}")
         if int(uid) not in seen:
-            yield Track(int(uid), _flat(key, record), "test", (), record)
+            yield GiantStepsTrack(int(uid), _flat(key, record), "test", (), record)
         elif seen[int(uid)] != key:
             raise record.error(f"its key is {key!r}, but {seen[int(uid)]!r} in another clip of the track")
         seen[int(uid)] = key
 
 
-def _flat(key: str, record: Record) -> str:
+def _flat(key: str, record: TableRow) -> str:
     found = KEY.fullmatch(key)
     if found is None:
         raise record.error(f"the key {key!r} is not one such as 'D# minor': are columns swapped?")

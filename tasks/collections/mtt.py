@@ -17,7 +17,7 @@ import numpy as np
 from tasks.card import TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.readers.tables import Ids, Record, label_indices, read_records, read_table
+from tasks.readers.tables import Ids, TableRow, label_indices, read_records, read_table
 from tasks.sources.layout import choose_folder
 from tasks.spelling import composed
 
@@ -27,14 +27,14 @@ CLIP_PATH = re.compile(r"([0-9a-f])/[^/\\]+\.mp3")
 
 
 @dataclass(frozen=True)
-class Clip:
+class MttClip:
     """One annotated clip."""
 
     number: int
     mp3_path: str
     artist: str
     tags: list[str]
-    record: Record
+    record: TableRow
 
     @property
     def split(self) -> str:
@@ -74,7 +74,7 @@ def items(card: TaskCard, root: Path) -> Items:
     )
 
 
-def _clips(root: Path, labels: tuple[str, ...]) -> Iterable[Clip]:
+def _clips(root: Path, labels: tuple[str, ...]) -> Iterable[MttClip]:
     if (root / JUKEMIR).exists():
         return _from_jukemir(root / JUKEMIR)
     if (root / TAGS).exists():
@@ -85,7 +85,7 @@ def _clips(root: Path, labels: tuple[str, ...]) -> Iterable[Clip]:
     )
 
 
-def _from_jukemir(path: Path) -> Iterator[Clip]:
+def _from_jukemir(path: Path) -> Iterator[MttClip]:
     for name, record in read_records(path):
         number, mp3_path = record.whole("extra", "clip_id"), record.text("extra", "mp3_path")
         if name != f"{number:05d}":
@@ -95,13 +95,13 @@ def _from_jukemir(path: Path) -> Iterator[Clip]:
         tags = record.value("y")
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise record.error(f"'y' is {tags!r}, not a list of tags")
-        clip = Clip(number, mp3_path, record.text("extra", "artist"), [composed(tag) for tag in tags], record)
+        clip = MttClip(number, mp3_path, record.text("extra", "artist"), [composed(tag) for tag in tags], record)
         if record.value("split") != clip.split:
             raise record.error(f"its split is {record.value('split')!r}, but its folder says {clip.split!r}")
         yield clip
 
 
-def _from_tables(tags_path: Path, clips_path: Path, labels: tuple[str, ...]) -> Iterator[Clip]:
+def _from_tables(tags_path: Path, clips_path: Path, labels: tuple[str, ...]) -> Iterator[MttClip]:
     known: dict[int, tuple[str, str]] = {}
     for record in read_table(clips_path, ("clip_id", "artist", "mp3_path"), "\t"):
         known[record.whole("clip_id")] = record.text("artist"), record.text("mp3_path")
@@ -117,4 +117,4 @@ def _from_tables(tags_path: Path, clips_path: Path, labels: tuple[str, ...]) -> 
         for label in labels:
             if cells[label] not in ("0", "1"):
                 raise record.error(f"the tag {label!r} is {cells[label]!r}, neither 0 nor 1")
-        yield Clip(number, mp3_path, artist, tags, record)
+        yield MttClip(number, mp3_path, artist, tags, record)

@@ -16,7 +16,7 @@ import numpy as np
 from tasks.card import SPLITS, TaskCard
 from tasks.errors import TaskError
 from tasks.items import Items
-from tasks.readers.tables import Ids, Record, label_indices, read_json
+from tasks.readers.tables import Ids, TableRow, label_indices, read_json
 
 NOTE = re.compile(r"(?P<instrument>[a-z_]+_[0-9]{3})-(?P<pitch>[0-9]{3})-(?P<velocity>[0-9]{3})")
 KEPT = ("note_str", "instrument_str", "instrument_family_str", "pitch")
@@ -52,7 +52,7 @@ def items(card: TaskCard, root: Path) -> Items:
         folder = (root / f"nsynth-{split}").absolute()
         path = folder / "examples.json"
         for name, note in sorted(read_json(path, _trim).items()):
-            record = Record(path, f"record {name!r}", {})
+            record = TableRow(path, f"record {name!r}", {})
             _check(name, note, record)
             label = label_of(note)
             if label not in index:
@@ -72,7 +72,7 @@ def _trim(cells: dict[str, Any]) -> Any:
     return tuple(cells.get(name) for name in KEPT) if "note_str" in cells else cells
 
 
-def _check(name: str, note: Any, record: Record) -> None:
+def _check(name: str, note: Any, record: TableRow) -> None:
     if not isinstance(note, tuple):
         raise record.error("there is no 'note_str'")
     note_str, instrument, family, pitch = note

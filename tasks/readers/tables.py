@@ -38,7 +38,7 @@ LONGEST = 500  # characters of a problem that are shown
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class TableRow:
     """A row of a table or an object of a JSON file, with the place it was read from.
 
     Attributes:
@@ -94,9 +94,9 @@ class Ids:
     """Ids that must not be taken twice."""
 
     def __init__(self) -> None:
-        self.taken: dict[str, Record] = {}
+        self.taken: dict[str, TableRow] = {}
 
-    def take(self, name: str, record: Record) -> str:
+    def take(self, name: str, record: TableRow) -> str:
         """Return ``name``, or raise where another record has it."""
         first = self.taken.setdefault(name, record)
         if first is not record:
@@ -151,14 +151,14 @@ def read_text(path: Path, advice: str = "") -> str:
     return composed(text)
 
 
-def read_lines(path: Path, name: str = "line") -> Iterator[Record]:
+def read_lines(path: Path, name: str = "line") -> Iterator[TableRow]:
     """Yield the lines that are not blank, each as a record with the one cell ``name``."""
     for number, line in enumerate(read_text(path).splitlines(), start=1):
         if line.strip():
-            yield Record(path, f"line {number}", {name: line.strip()})
+            yield TableRow(path, f"line {number}", {name: line.strip()})
 
 
-def read_table(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Record]:
+def read_table(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[TableRow]:
     """Yield the rows of a table with a header, with the cells of ``columns`` only.
 
     Raises:
@@ -182,7 +182,7 @@ def read_table(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[R
                     "file truncated?",
                     AGAIN.capitalize(),
                 )
-            yield Record(path, f"line {reader.line_num}", {column: row[place].strip() for column, place in places})
+            yield TableRow(path, f"line {reader.line_num}", {column: row[place].strip() for column, place in places})
     except csv.Error as error:
         raise TaskError(f"{path}, line {reader.line_num}: {error}", AGAIN) from None
 
@@ -199,10 +199,10 @@ def read_json(path: Path, hook: Callable[[dict[str, Any]], Any] | None = None) -
     return data
 
 
-def read_records(path: Path) -> Iterator[tuple[str, Record]]:
+def read_records(path: Path) -> Iterator[tuple[str, TableRow]]:
     """Yield the objects of a JSON file of objects by id, with their ids."""
     for name, cells in read_json(path).items():
-        record = Record(path, f"record {name!r}", cells if isinstance(cells, dict) else {})
+        record = TableRow(path, f"record {name!r}", cells if isinstance(cells, dict) else {})
         if not isinstance(cells, dict):
             raise record.error(f"an object was expected, not {cells!r}")
         yield name, record

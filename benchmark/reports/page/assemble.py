@@ -11,7 +11,7 @@ from benchmark.reports.page.findings import Findings
 from benchmark.reports.page.reading import Sound
 from benchmark.reports.page.render import Page
 from benchmark.reports.page.tables import Table, of_frame
-from benchmark.reports.page.views import Part, View
+from benchmark.reports.page.views import View, ViewPart
 from benchmark.system.version import format_version
 from results.intervals import meaning
 from results.record import Record
@@ -103,11 +103,13 @@ def _overview(sound: Sound, findings: Findings) -> View:
     if not records:
         return View("overview", "Overview", _sentence(_nothing(sound)))
     parts = [
-        Part("", "board", tables=(scores.board(sound.together, findings.rankings),), notes=_reading(sound, findings))
+        ViewPart(
+            "", "board", tables=(scores.board(sound.together, findings.rankings),), notes=_reading(sound, findings)
+        )
     ]
     if findings.statuses:
         parts.append(
-            Part(
+            ViewPart(
                 "Beside published scores",
                 "published",
                 words=RULES,
@@ -153,7 +155,7 @@ def _tasks(
         drawn = tuple((charts.add(figure), None) for figure in figures)
         alone = ranking.notes if ranking is not None and not ranking.separations else ()
         title = _title(records[0])
-        parts.append(Part(title, anchors[task], task, _of_task(records), drawn, tuple(tables), notes=alone))
+        parts.append(ViewPart(title, anchors[task], task, _of_task(records), drawn, tuple(tables), notes=alone))
     notes = [note for kind in ("forest", "significance") for note in _notes(findings, kind)]
     return View("tasks", "Tasks", "Each task: every encoder's score with its interval, and who is separated from whom.",
                 [*parts, *_told(notes, "tasks-notes")])  # fmt: skip
@@ -179,7 +181,9 @@ def _labels(sound: Sound, findings: Findings, charts: Charts, tasks: Mapping[str
         tables = tuple(table for table in found if table is not None)
         drawn = tuple((charts.add(figure), None) for figure in figures.get(task, ()))
         if tables or drawn:
-            parts.append(Part(_title(records[0]), f"labels-{slug(task)}", task, (), drawn, tables, tables_first=True))
+            parts.append(
+                ViewPart(_title(records[0]), f"labels-{slug(task)}", task, (), drawn, tables, tables_first=True)
+            )
     lead = "The score of each label on test." if parts else "No record has scores of single labels."
     return View("labels", "Labels", lead, [*parts, *_told(_notes(findings, "labels"), "labels-notes")])
 
@@ -202,7 +206,9 @@ def _charted(name: str, findings: Findings, charts: Charts, tasks: Mapping[str, 
                 drawn.append((charts.add(figure), rows))
             else:
                 tables.append(rows)
-        parts.append(Part(heading, f"{name}-{slug(task) if task else 'others'}", task, (), tuple(drawn), tuple(tables)))
+        parts.append(
+            ViewPart(heading, f"{name}-{slug(task) if task else 'others'}", task, (), tuple(drawn), tuple(tables))
+        )
     notes = [note for kind in kinds for note in _notes(findings, kind)]
     return View(name, title, lead, [*parts, *_told(notes, f"{name}-notes")])
 
@@ -221,10 +227,10 @@ def _rows(figure: Figure, most: int) -> Table:
 def _provenance(sound: Sound, tasks: Mapping[str, Sequence[Record]]) -> View:
     if not sound.together.records:
         return View("provenance", "Provenance", _sentence(_nothing(sound)))
-    parts = [Part("", "records-table", tables=(provenance.overview_of(sound.together, sound.without),))]
+    parts = [ViewPart("", "records-table", tables=(provenance.overview_of(sound.together, sound.without),))]
     for task, records in tasks.items():
         folded = tuple(provenance.facts_of(record, sound.together, sound.without) for record in records)
-        parts.append(Part(_title(records[0]), f"records-{slug(task)}", task, folded=folded))
+        parts.append(ViewPart(_title(records[0]), f"records-{slug(task)}", task, folded=folded))
     lead = "What made each record, of what, on which machine, and whether it is as it was written."
     return View("provenance", "Provenance", lead, parts)
 
@@ -246,5 +252,5 @@ def _notes(findings: Findings, kind: str) -> tuple[str, ...]:
     return tuple(note for note in (drawn.notes if drawn else ()) if "--metric" not in note)
 
 
-def _told(notes: Sequence[str], anchor: str) -> list[Part]:
-    return [Part("", anchor, notes=tuple(notes))] if notes else []
+def _told(notes: Sequence[str], anchor: str) -> list[ViewPart]:
+    return [ViewPart("", anchor, notes=tuple(notes))] if notes else []

@@ -29,7 +29,7 @@ class Folded:
 
 
 @dataclass(frozen=True)
-class Part:
+class ViewPart:
     """A part of a view under a heading of its own.
 
     Attributes:
@@ -62,4 +62,4 @@ class View:
     anchor: str
     title: str
     lead: str
-    parts: Sequence[Part] = field(default_factory=tuple)
+    parts: Sequence[ViewPart] = field(default_factory=tuple)

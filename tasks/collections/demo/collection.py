@@ -57,7 +57,7 @@ STALE = 3600.0
 
 
 @dataclass(frozen=True)
-class Clip:
+class DemoClip:
     """All that is decided about a clip before it is rendered; the labels follow from it.
 
     Attributes:
@@ -111,7 +111,7 @@ class Clip:
         }
 
 
-def plan() -> list[Clip]:
+def plan() -> list[DemoClip]:
     """Decide all clips, in the order of their ids.
 
     Every split is drawn by itself from shuffled, evenly filled lists, so that each has every key and instrument, and
@@ -119,13 +119,13 @@ def plan() -> list[Clip]:
     """
     rng = np.random.default_rng(np.random.SeedSequence([VERSION]))
     numbers = rng.permutation(sum(count for _, count in SONGS)).tolist()
-    clips: list[Clip] = []
+    clips: list[DemoClip] = []
     for split, count in SONGS:
         clips += _plan_split(split, [numbers.pop() for _ in range(count)], rng)
     return sorted(clips, key=lambda clip: (clip.song, clip.excerpt))
 
 
-def render(clip: Clip) -> npt.NDArray[np.int16]:
+def render(clip: DemoClip) -> npt.NDArray[np.int16]:
     """Return the samples of a clip, int16 [SAMPLES]; they depend on the clip alone, not on what was rendered before."""
     rng = np.random.default_rng(np.random.SeedSequence([VERSION, clip.song, clip.excerpt]))
     # What belongs to the song is drawn from the song's own seed, so that its clips agree on it.
@@ -188,7 +188,7 @@ def prepare(home: Path, progress: Callable[[int, int], None] | None = None) -> P
     return manifest
 
 
-def _plan_split(split: str, songs: Sequence[int], rng: np.random.Generator) -> list[Clip]:
+def _plan_split(split: str, songs: Sequence[int], rng: np.random.Generator) -> list[DemoClip]:
     count = len(songs)
     keys, instruments, accompaniments = (_filled(v, count, rng) for v in (KEYS, INSTRUMENTS, ACCOMPANIMENTS))
     tempi = _filled(("slow", "fast", "fast", "", "", "", ""), count, rng)
@@ -212,7 +212,7 @@ def _plan_split(split: str, songs: Sequence[int], rng: np.random.Generator) -> l
             tags = tuple(tag for tag in TAGS if tag in holding)
             mood = _mood(keys[i], tempo, level, brightness, pitch, "percussion" in tags, rng)
             sound = (pitch, tempo, level, brightness, tags)
-            clips.append(Clip(song, excerpt, split, keys[i], instruments[i], accompaniments[i], *sound, *mood))
+            clips.append(DemoClip(song, excerpt, split, keys[i], instruments[i], accompaniments[i], *sound, *mood))
     return clips
 
 
@@ -251,7 +251,7 @@ def _mood(
 
 
 def _harmony(
-    clip: Clip, beats: npt.NDArray[np.float64], tuning: float, rng: np.random.Generator
+    clip: DemoClip, beats: npt.NDArray[np.float64], tuning: float, rng: np.random.Generator
 ) -> tuple[list[Note], list[Note]]:
     """Return the notes of the chords and of the bass: one progression, its changes spread over the clip's beats."""
     name, mode = clip.key.split()
@@ -277,7 +277,7 @@ def _harmony(
     return chords, bass
 
 
-def _melody(clip: Clip, beats: npt.NDArray[np.float64], tuning: float, rng: np.random.Generator) -> list[Note]:
+def _melody(clip: DemoClip, beats: npt.NDArray[np.float64], tuning: float, rng: np.random.Generator) -> list[Note]:
     """Return the lead's notes: its own pitch for two thirds of the time, and notes of the scale around it between."""
     name, mode = clip.key.split()
     beat = 60 / clip.tempo
@@ -294,7 +294,7 @@ def _melody(clip: Clip, beats: npt.NDArray[np.float64], tuning: float, rng: np.r
     return notes
 
 
-def manifest_text(clips: Sequence[Clip]) -> str:
+def manifest_text(clips: Sequence[DemoClip]) -> str:
     """Return the manifest of clips as CSV."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -303,7 +303,7 @@ def manifest_text(clips: Sequence[Clip]) -> str:
     return text.getvalue()
 
 
-def _write(folder: Path, clips: Sequence[Clip], progress: Callable[[int, int], None] | None) -> None:
+def _write(folder: Path, clips: Sequence[DemoClip], progress: Callable[[int, int], None] | None) -> None:
     (folder / "audio").mkdir(parents=True)
     for done, clip in enumerate(clips, start=1):
         row = clip.row()

@@ -19,7 +19,7 @@ from benchmark.audio.decode import AudioRule
 from benchmark.audio.windows import WindowRule
 from benchmark.embeddings import store as stores
 from benchmark.embeddings.space import Space
-from benchmark.embeddings.store import EmbeddingStore, Row, leftovers, shards
+from benchmark.embeddings.store import EmbeddingRow, EmbeddingStore, leftovers, shards
 from benchmark.errors import UserError
 
 WIDTH = 8
@@ -36,20 +36,20 @@ SPACE = Space(
 )
 
 
-def row(i: int, width: int = WIDTH, seed: int = 0) -> Row:
+def row(i: int, width: int = WIDTH, seed: int = 0) -> EmbeddingRow:
     embedding = np.random.default_rng([i, seed]).normal(size=width).astype(np.float32)
-    return Row(f"{i:064x}", f"track {i} ♪", "somewhere", i + 0.5, i + 1, i % 2 == 0, embedding)
+    return EmbeddingRow(f"{i:064x}", f"track {i} ♪", "somewhere", i + 0.5, i + 1, i % 2 == 0, embedding)
 
 
-def rows(*numbers: int, **options) -> list[Row]:
+def rows(*numbers: int, **options) -> list[EmbeddingRow]:
     return [row(i, **options) for i in numbers]
 
 
-def matrix(found: list[Row]) -> np.ndarray:
+def matrix(found: list[EmbeddingRow]) -> np.ndarray:
     return np.stack([one.embedding for one in found])
 
 
-def keys(found: list[Row]) -> list[str]:
+def keys(found: list[EmbeddingRow]) -> list[str]:
     return [one.key for one in found]
 
 
@@ -127,7 +127,7 @@ class TestReading:
         filled = EmbeddingStore(tmp_path, SPACE)
         keys = [f"{i:064x}" for i in range(3)]
         for key in keys:
-            filled.append([Row(key, key, "songs", 1.0, 1, False, np.ones(SPACE.width, np.float32))])
+            filled.append([EmbeddingRow(key, key, "songs", 1.0, 1, False, np.ones(SPACE.width, np.float32))])
         out = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", np.float32, (3, SPACE.width))
         released = []
         monkeypatch.setattr(stores, "release", released.append)

@@ -6,7 +6,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.jobs.label_files import open_labels, refuse_output
-from benchmark.jobs.label_rows import Columns, Row
+from benchmark.jobs.label_rows import Columns, LabelledFile
 from benchmark.jobs.predict import stamp_of
 
 COLUMNS = Columns(("calm", "wild"), decided=True, made_by="abc")
@@ -25,7 +25,9 @@ def files(tmp_path):
 def made(path, problem=""):
     size, mtime_ns = stamp_of(path)
     values = None if problem else (0.75, 0.25)
-    return Row(str(path), 1.0, problem, () if problem else ("calm",), None if problem else 0.5, values, size, mtime_ns)
+    return LabelledFile(
+        str(path), 1.0, problem, () if problem else ("calm",), None if problem else 0.5, values, size, mtime_ns
+    )
 
 
 def fill(out, files, stop=None, columns=COLUMNS):

@@ -3,10 +3,10 @@ import csv
 import numpy as np
 import pytest
 
-from benchmark.jobs.label_rows import Columns, CsvLines, JsonLines, Row, cell
+from benchmark.jobs.label_rows import Columns, CsvLines, JsonLines, LabelledFile, cell
 
 COLUMNS = Columns(("calm", "=1+1", 'a "b", c', "path", "labels"), decided=True, made_by="abc f1")
-ROW = Row("songs/a.wav", 2.5, "", ("calm", "wild"), 0.25, (0.1, 1e-9, 0.5, 0.25, 1.0), 12, 34)
+ROW = LabelledFile("songs/a.wav", 2.5, "", ("calm", "wild"), 0.25, (0.1, 1e-9, 0.5, 0.25, 1.0), 12, 34)
 
 
 def test_each_output_has_a_column_of_its_own_and_no_formula_stands_in_the_head():
@@ -59,7 +59,7 @@ def test_texts_of_strangers_are_inert_cells_of_one_line(text, expected):
 )
 def test_a_line_says_whose_it_is_and_who_made_it(kind, path):
     lines = kind(COLUMNS)
-    row = Row(path, 1.0, "it is damaged, \n truly", size=3, mtime_ns=10**18 + 1)
+    row = LabelledFile(path, 1.0, "it is damaged, \n truly", size=3, mtime_ns=10**18 + 1)
     line = lines.line(row)
     assert "\n" not in line
     line.encode()

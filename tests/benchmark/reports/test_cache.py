@@ -17,7 +17,7 @@ from benchmark.audio.deformations import Deformation
 from benchmark.audio.windows import WindowRule
 from benchmark.cli import data as commands
 from benchmark.embeddings.space import Space
-from benchmark.embeddings.store import EmbeddingStore, Row, shards
+from benchmark.embeddings.store import EmbeddingRow, EmbeddingStore, shards
 from benchmark.errors import UserError
 from benchmark.reports import cache
 from benchmark.system.scratch import scratch_folder
@@ -38,7 +38,9 @@ DAY = 86_400
 
 def fill(home: Path, *numbers: int, **changes) -> EmbeddingStore:
     store = EmbeddingStore(home, replace(SPACE, **changes))
-    store.append([Row(f"{i:064x}", str(i), "songs", 1.0, 1, False, values(i, store.space.width)) for i in numbers])
+    store.append(
+        [EmbeddingRow(f"{i:064x}", str(i), "songs", 1.0, 1, False, values(i, store.space.width)) for i in numbers]
+    )
     return store
 
 
@@ -68,7 +70,7 @@ def three(home) -> list[EmbeddingStore]:
         fill(home, 1, 2, fingerprint="e" * 64, version="2"),
         fill(home, 5, encoder="beta", layers=("a", "b"), fingerprint="d" * 64),
     ]
-    stores[0].append([Row("9" * 64, "9", "songs", 1.0, 1, False, np.ones(4, np.float32))])
+    stores[0].append([EmbeddingRow("9" * 64, "9", "songs", 1.0, 1, False, np.ones(4, np.float32))])
     return stores
 
 
@@ -175,7 +177,7 @@ class TestVerify:
         assert "not 4 floats" in capsys.readouterr().out
 
     def test_values_that_are_not_finite_and_keys_held_twice(self, home, three, capsys, monkeypatch):
-        row = Row("7" * 64, "7", "songs", 1.0, 1, False, np.ones(4, np.float32))
+        row = EmbeddingRow("7" * 64, "7", "songs", 1.0, 1, False, np.ones(4, np.float32))
         with monkeypatch.context() as patch:
             patch.setattr(np, "isfinite", lambda values: np.ones_like(values, bool))
             three[0].append([replace(row, embedding=np.full(4, np.nan, np.float32))])
@@ -242,7 +244,7 @@ class TestPrune:
     def test_by_age(self, home, three):
         for store, days in zip(three, (5, 20, 30), strict=True):
             age(store, days)
-        three[1].append([Row("8" * 64, "8", "songs", 1.0, 1, False, np.ones(4, np.float32))])  # used since
+        three[1].append([EmbeddingRow("8" * 64, "8", "songs", 1.0, 1, False, np.ones(4, np.float32))])  # used since
         prune(home, older_than=10, yes=True)
         assert [store.folder.exists() for store in three] == [True, True, False]
 

@@ -8,7 +8,7 @@ from tasks.card import TaskCard
 from tasks.errors import TaskError
 from tasks.readers.tables import (
     Ids,
-    Record,
+    TableRow,
     check_ids,
     first_duplicate,
     label_indices,
@@ -150,23 +150,23 @@ def test_a_hook_replaces_the_objects(file):
 
 @pytest.mark.parametrize("text", ["", "1.0", "-1", "x", "1 2", "²", "1_0"])
 def test_a_whole_number_has_digits_only(tmp_path, text):
-    assert Record(tmp_path, "line 2", {"id": " 007 "}).whole("id") == 7
+    assert TableRow(tmp_path, "line 2", {"id": " 007 "}).whole("id") == 7
     with pytest.raises(TaskError, match=r"line 2: 'id' is .*, not a whole number: are columns swapped"):
-        Record(tmp_path, "line 2", {"id": text}).whole("id")
+        TableRow(tmp_path, "line 2", {"id": text}).whole("id")
 
 
 @pytest.mark.parametrize("text", ["", "nan", "inf", "3,5", "x"])
 def test_a_number_is_finite(tmp_path, text):
-    assert Record(tmp_path, "line 2", {"v": " 3.5 "}).number("v") == 3.5
+    assert TableRow(tmp_path, "line 2", {"v": " 3.5 "}).number("v") == 3.5
     with pytest.raises(TaskError, match=r"line 2: 'v' is .*, not a finite number"):
-        Record(tmp_path, "line 2", {"v": text}).number("v")
+        TableRow(tmp_path, "line 2", {"v": text}).number("v")
 
 
 def test_an_id_is_taken_once(tmp_path):
     ids = Ids()
-    ids.take("1", Record(tmp_path / "a.csv", "line 2", {}))
+    ids.take("1", TableRow(tmp_path / "a.csv", "line 2", {}))
     with pytest.raises(TaskError, match=r"b\.csv, line 9: the id '1' is there twice, first in a\.csv, line 2"):
-        ids.take("1", Record(tmp_path / "b.csv", "line 9", {}))
+        ids.take("1", TableRow(tmp_path / "b.csv", "line 9", {}))
 
 
 def test_labels_have_indices_and_must_be_named():
