@@ -65,15 +65,26 @@ def prepare(
     allow_left_out: Annotated[
         int | None, typer.Option(min=0, metavar="N", help="So many tracks may be left out (default: half of them).")
     ] = None,
+    waveforms: Annotated[
+        bool,
+        typer.Option("--waveforms", help="Keep waveforms too, 115 MB an hour: for strategies that hear them."),
+    ] = False,
+    captions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.csv", help="Captions of tracks: columns track_id or path, and caption."),
+    ] = None,
 ) -> None:
-    """Compute the log-mels of audio once, into a store; the same command continues where it was stopped."""
+    """Compute the log-mels of audio once, into a store; the same command continues where it was stopped.
+
+    A finished store gets --waveforms and --captions later, and its log-mels stay.
+    """
     from benchmark.pretraining.data.prepare import prepare as make
     from benchmark.system.progress import Terminal
 
     display(
         make(
             source, out, labels=labels, workers=workers, redo=redo, shortest=shortest, cut=cut,
-            allow_left_out=allow_left_out, report=Terminal(),
+            allow_left_out=allow_left_out, waveforms=waveforms, captions=captions, report=Terminal(),
         ).path
     )  # fmt: skip
 

@@ -1,8 +1,9 @@
-"""From audio files to stored log-mels: the published front end, whole tracks, in parallel and in order.
+"""From audio files to stored log-mels and waveforms: the published front end, whole tracks, in parallel and in order.
 
 The front end is :mod:`benchmark.encoders.published.mule.frontend`: the decoding rule ``mule``, log10(1 + 10000 * mel
 power), 96 bands, 100 frames a second, *before* any standardisation. It is kept as float16, so a value moves by at most
 2**-11 of itself (3e-8 near 0); a standardised slice of music moves by 3e-4 of its deviation (root mean square).
+A waveform is the samples of which a log-mel is computed, as float16 too: none lies beyond full scale.
 
 Left out, by rule: files that cannot be decoded whole, and those shorter than 3 s or what is asked for. A file that
 vanishes or changes while it is read, or that the system cannot read, is no damage (a disk may have gone): it stops the
@@ -16,6 +17,7 @@ from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +26,7 @@ from benchmark.audio.index import HashedFile
 from benchmark.audio.pool import decode_all
 from benchmark.audio.reader import Decoded
 from benchmark.errors import UserError
-from benchmark.pretraining.data.shards import Row
+from benchmark.pretraining.data.shards import SAMPLES, Row
 from benchmark.pretraining.data.sources import SourceTrack
 from benchmark.system.progress import Reporter
 
@@ -34,6 +36,17 @@ NAME = "mule log-mel "
 VERSION_NAME = f"{NAME}{FRONTEND_VERSION}"
 RULE = AudioRule(16_000, 1, "mule")
 SHORTEST_SECONDS = 3.0
+
+
+class Found(NamedTuple):
+    """What was made of a track: its log-mel, float16 [frames, 96], its waveform, float16 [frames, 160], or neither.
+
+    Where neither is there, its row says why it is left out.
+    """
+
+    row: Row
+    log_mel: np.ndarray | None
+    waveform: np.ndarray | None
 
 
 def frontend_name(shortest: float = SHORTEST_SECONDS) -> str:
@@ -69,25 +82,32 @@ def refuse_other_front_end(frontend: str, what: str, again: str, report: Reporte
 
 
 def features_of(
-    tracks: list[SourceTrack], workers: int, shortest: float = SHORTEST_SECONDS
-) -> Generator[tuple[Row, np.ndarray | None]]:
-    """Yield the row of each track with its log-mel, float16 [frames, 96], or ``None`` where it is left out.
+    tracks: list[SourceTrack],
+    workers: int,
+    shortest: float = SHORTEST_SECONDS,
+    *,
+    log_mels: bool = True,
+    waveforms: bool = False,
+) -> Generator[Found]:
+    """Yield what is made of each track.
 
     Args:
         tracks: The tracks; the answers keep their order.
         workers: Decoding processes; half as many threads compute log-mels, which cost less.
         shortest: Seconds under which a track is left out.
+        log_mels: Whether log-mels are made.
+        waveforms: Whether waveforms are.
 
     Raises:
         UserError: A file vanished or changed while it was read, or cannot be read.
     """
     threads = max(1, workers // 2)
     decoded = decode_all([track.path for track in tracks], RULE, workers)
-    flying: deque[Future[tuple[Row, np.ndarray | None]]] = deque()
+    flying: deque[Future[Found]] = deque()
     with _one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="log-mel") as pool:
         try:
             for track, found in zip(tracks, decoded, strict=True):
-                flying.append(pool.submit(_feature, track, found, shortest))
+                flying.append(pool.submit(_found, track, found, shortest, log_mels, waveforms))
                 del found  # its samples are the thread's now
                 if len(flying) > threads:
                     yield flying.popleft().result()
@@ -99,8 +119,8 @@ def features_of(
             decoded.close()
 
 
-def _feature(track: SourceTrack, decoded: Decoded, shortest: float) -> tuple[Row, np.ndarray | None]:
-    """Return a track's row and log-mel.
+def _found(track: SourceTrack, decoded: Decoded, shortest: float, log_mels: bool, waveforms: bool) -> Found:
+    """Return what is made of a track.
 
     Raises:
         UserError: The file vanished, changed, or cannot be read.
@@ -116,12 +136,16 @@ def _feature(track: SourceTrack, decoded: Decoded, shortest: float) -> tuple[Row
     row = Row(track.track_id, track.name, hashed.size, hashed.mtime_ns, hashed.key, 0, 0, track.labels, "")
     if audio is None:
         recovered = f" ({decoded.seconds_recovered:.1f} s decode)" if decoded.seconds_recovered else ""
-        return replace(row, left_out=decoded.problem + recovered), None
+        return Found(replace(row, left_out=decoded.problem + recovered), None, None)
     samples = audio.samples[0]
     if len(samples) < shortest * RULE.sample_rate:
-        return replace(row, left_out=f"shorter than {shortest:g} s ({audio.seconds:.2f} s)"), None
-    features = log_mel_float16(samples)
-    return replace(row, frames=len(features)), features
+        why = f"shorter than {shortest:g} s ({audio.seconds:.2f} s)"
+        return Found(replace(row, left_out=why), None, None)
+    return Found(
+        replace(row, frames=1 + len(samples) // SAMPLES),
+        log_mel_float16(samples) if log_mels else None,
+        waveform_float16(samples) if waveforms else None,
+    )
 
 
 def log_mel_float16(samples: np.ndarray) -> np.ndarray:
@@ -132,6 +156,16 @@ def log_mel_float16(samples: np.ndarray) -> np.ndarray:
 
     features = log_mel(torch.from_numpy(samples)[None])[0]
     return features.T.to(torch.float16).contiguous().numpy()
+
+
+def waveform_float16(samples: np.ndarray) -> np.ndarray:
+    """Return a waveform, float32 [n] at 16 kHz: float16 [1 + n // 160, 160], the last row filled with zeros."""
+    import torch
+
+    frames = 1 + len(samples) // SAMPLES
+    found = torch.zeros(frames * SAMPLES, dtype=torch.float16)
+    found[: len(samples)] = torch.from_numpy(samples)
+    return found.numpy().reshape(frames, SAMPLES)
 
 
 def _stopped(track: SourceTrack, what: str) -> UserError:

@@ -1,16 +1,18 @@
-"""The end of a store: index, labels, the list of what was left out, and ``store.json``."""
+"""The end of a store: index, labels, captions, the list of what was left out, and ``store.json``."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from benchmark.errors import UserError
+from benchmark.pretraining.data.caption_rows import CAPTION_ARRAYS, NUMBERS, STARTS, caption_arrays
+from benchmark.pretraining.data.description import ShardCard, StoreCard
 from benchmark.pretraining.data.hashes import FileHashes
 from benchmark.pretraining.data.label_rows import codes_of, has_unknown, names_of, pieces_of
 from benchmark.pretraining.data.shards import (
@@ -22,24 +24,30 @@ from benchmark.pretraining.data.shards import (
     LEFT_OUT,
     NEWER_FORMAT,
     TRACKS,
+    WIDER_FORMAT,
     Row,
-    ShardCard,
     ShardWriter,
-    StoreCard,
+    digest_of,
     finished,
 )
 from results.files import replace_file
 from results.markdown import csv_cell
 
 
-def finish(folder: Path, labels: Sequence[str] | None, cut_seconds: float | None = None) -> StoreCard:
-    """Write index, labels, list of what was left out, and ``store.json``, from the shards in ``folder``.
+def finish(
+    folder: Path,
+    labels: Sequence[str] | None,
+    cut_seconds: float | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
+) -> StoreCard:
+    """Write index, labels, captions, list of what was left out, and ``store.json``, from the shards in ``folder``.
 
     Args:
         folder: The store.
         labels: Names of the labels; ``None`` without.
         cut_seconds: About how long the pieces are that tracks are cut into: one and a half times as long at most, and
             two thirds of it at least, unless the track is shorter. ``None`` leaves tracks whole.
+        captions: The captions of the tracks that have any, by id; ``None`` without.
 
     Raises:
         OSError: The disk is full or not writable.
@@ -47,7 +55,7 @@ def finish(folder: Path, labels: Sequence[str] | None, cut_seconds: float | None
     """
     parts, counts, indices, cards = [], [np.zeros(1, "<i8")], [], []
     left_out: list[Row] = []
-    frontend, ids = "", hashlib.sha256()
+    frontend, ids, texts, waves = "", hashlib.sha256(), [], []
     for number, shard in enumerate(finished(folder)):
         held = [row for row in shard.rows if not row.left_out]
         left_out += [row for row in shard.rows if row.left_out]
@@ -57,21 +65,27 @@ def finish(folder: Path, labels: Sequence[str] | None, cut_seconds: float | None
         cards.append(ShardCard(name=shard.name, tracks=len(held), frames=shard.frames, sha256=shard.sha256))
         for row in held:
             ids.update(row.track_id.encode() + b"\0")
+            texts.append(() if captions is None else captions.get(row.track_id, ()))
         frontend = shard.frontend
+        waves.append(shard.wave)
     arrays = {"index.npy": np.concatenate(parts)}
     if labels is not None:
         arrays["label_starts.npy"] = np.cumsum(np.concatenate(counts), dtype="<i8")
         arrays["label_indices.npy"] = np.concatenate(indices)
+    if captions is not None:
+        arrays |= caption_arrays(texts)
     newer = labels is not None and has_unknown(arrays["label_indices.npy"])
     whole = sum(shard.tracks for shard in cards)
     if cut_seconds is not None:
         arrays, newer = _in_pieces(arrays, cut_seconds), True
-    else:
-        (folder / TRACKS).unlink(missing_ok=True)
+    for name in (TRACKS, *CAPTION_ARRAYS):
+        if name not in arrays:
+            (folder / name).unlink(missing_ok=True)
+    version = WIDER_FORMAT if captions is not None or all(waves) else NEWER_FORMAT if newer else FORMAT
     digests = {name: _save(folder / name, array) for name, array in arrays.items()}
     write_left_out(folder, left_out)
     card = StoreCard(
-        format=NEWER_FORMAT if newer else FORMAT,
+        format=version,
         frontend=frontend,
         bands=BANDS,
         tracks=len(arrays["index.npy"]),
@@ -84,9 +98,11 @@ def finish(folder: Path, labels: Sequence[str] | None, cut_seconds: float | None
         arrays=digests,
         shards=tuple(cards),
         fingerprint="",
+        waveforms=tuple(waves) if all(waves) else None,
+        captions=None if captions is None else caption_digest(captions),
     )
     card = card.model_copy(update={"fingerprint": card.expected_fingerprint()})
-    replace_file(folder / DESCRIPTION, (card.model_dump_json(indent=1) + "\n").encode())
+    replace_file(folder / DESCRIPTION, card.content())
     return card
 
 
@@ -105,7 +121,15 @@ def _in_pieces(arrays: Mapping[str, np.ndarray], seconds: float) -> dict[str, np
     if "label_starts.npy" in arrays:
         starts, codes = pieces_of(arrays["label_starts.npy"], arrays["label_indices.npy"], tracks)
         cut |= {"label_starts.npy": starts, "label_indices.npy": codes}
+    if STARTS in arrays:
+        starts, numbers = pieces_of(arrays[STARTS], arrays[NUMBERS], tracks)
+        cut |= {**{name: arrays[name] for name in CAPTION_ARRAYS}, STARTS: starts, NUMBERS: numbers}
     return cut
+
+
+def caption_digest(captions: Mapping[str, Sequence[str]]) -> str:
+    """Return the sha256 of the captions of tracks, by id."""
+    return digest_of({track_id: list(texts) for track_id, texts in captions.items()})
 
 
 def write_left_out(folder: Path, rows: Iterable[Row]) -> None:
@@ -123,6 +147,8 @@ def write_store(
     labels: Mapping[str, Sequence[str] | None] | None = None,
     frontend: str = "given",
     cut_seconds: float | None = None,
+    waveforms: Callable[[str], np.ndarray] | None = None,
+    captions: Mapping[str, Sequence[str]] | None = None,
 ) -> StoreCard:
     """Write a store of log-mels that are there already, without audio.
 
@@ -132,6 +158,8 @@ def write_store(
         labels: The labels of each id; ``None`` where they are not known, ``?name`` where one is not.
         frontend: What the log-mels are.
         cut_seconds: See :func:`finish`.
+        waveforms: Gives the waveform of an id, float16 [frames, 160]; ``None`` without.
+        captions: See :func:`finish`.
 
     Raises:
         UserError: There is a store already, or there are no tracks.
@@ -142,14 +170,15 @@ def write_store(
     names = None if labels is None else names_of(labels.values())
     numbers = {name: number for number, name in enumerate(names or ())}
     folder.mkdir(parents=True, exist_ok=True)
-    with ShardWriter(folder, 0, frontend, names) as writer:
+    with ShardWriter(folder, 0, frontend, names, waveforms=waveforms is not None) as writer:
         for track_id, features in tracks:
             codes = codes_of(labels[track_id], numbers) if labels is not None else ()
-            writer.add(Row(track_id, "", 0, 0, "", 0, len(features), codes, ""), features)
+            row = Row(track_id, "", 0, 0, "", 0, len(features), codes, "")
+            writer.add(row, features, None if waveforms is None else waveforms(track_id))
         writer.close(last=True)
     if next(finished(folder), None) is None:
         raise UserError("no tracks, so there is no store to write", "name a source with audio files")
-    return finish(folder, names, cut_seconds)
+    return finish(folder, names, cut_seconds, captions)
 
 
 def _save(path: Path, array: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""``bench pretrain prepare``: audio to a store of log-mels, in parallel and resumable.
+"""``bench pretrain prepare``: audio to a store of log-mels, and of waveforms and captions, parallel and resumable.
 
 Tracks are taken in order of their ids and shards closed by size. So a run that was killed continues after its last
 finished shard, and ends with the bytes of an unbroken one. What a log-mel is, and what is left out by rule, says
@@ -7,47 +7,33 @@ finished shard, and ends with the bytes of an unbroken one. What a log-mel is, a
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
-
 from benchmark.audio.pool import NO_LIMIT
 from benchmark.errors import UserError
 from benchmark.pretraining.data.features import SHORTEST_SECONDS, features_of, frontend_name
-from benchmark.pretraining.data.finishing import finish, write_left_out
-from benchmark.pretraining.data.hashes import FileHashes
+from benchmark.pretraining.data.finishing import caption_digest, finish, write_left_out
+from benchmark.pretraining.data.folder import alone, full_disk, unlink
+from benchmark.pretraining.data.kept import kept_shards
 from benchmark.pretraining.data.shards import (
     DESCRIPTION,
     FRAMES_PER_SECOND,
     LEFT_OUT,
-    Shard,
     ShardWriter,
-    TornIndexError,
-    digest_of,
     finished,
     read_index,
-    shard_name,
-    write_index,
 )
 from benchmark.pretraining.data.sources import Source, read_source
-from benchmark.system.files import content_hash
-from benchmark.system.home import refuse_unwritable
+from benchmark.pretraining.data.waves import add_waveforms
 from benchmark.system.machine import workers_of
 from benchmark.system.progress import Reporter, Silent
 
 if TYPE_CHECKING:
     from benchmark.pretraining.data.store import Store
-
-OURS = re.compile(
-    r"shard-\d{5,}\.(f16|parquet)|store\.json|index\.npy|label_(starts|indices)\.npy|left_out\.csv|"
-    r"tracks\.npy|\..*"
-)
 
 
 @dataclass(frozen=True)
@@ -63,14 +49,22 @@ class Prepared:
     left_out: int
     made: int
     seconds: float
+    waveforms: bool = False
+    waveforms_made: int = 0
+    captioned: int = 0
 
     def summary(self) -> str:
         """Return it in words."""
         labels = f", {self.labels} labels" if self.labels else ""
+        more = (", with waveforms" if self.waveforms else "") + (
+            f", captions of {self.captioned} tracks" if self.captioned else ""
+        )
         left_out = f"; {self.left_out} left out, see {self.path / 'left_out.csv'}" if self.left_out else ""
-        made = f"{self.made} made now in {self.seconds:.0f} s" if self.made else "all of it was there"
+        parts = [f"{self.made} made now"] if self.made else []
+        parts += [f"waveforms of {self.waveforms_made} made now"] if self.waveforms_made else []
+        made = f"{', '.join(parts)} in {self.seconds:.0f} s" if parts else "all of it was there"
         tracks = f"{self.tracks} tracks" + (f" in {self.pieces} pieces" if self.pieces is not None else "")
-        return f"{self.path}: {tracks}, {self.audio_seconds / 3600:.1f} hours{labels}; {made}{left_out}"
+        return f"{self.path}: {tracks}, {self.audio_seconds / 3600:.1f} hours{labels}{more}; {made}{left_out}"
 
 
 def prepare(
@@ -83,6 +77,8 @@ def prepare(
     shortest: float = SHORTEST_SECONDS,
     cut: float | None = None,
     allow_left_out: int | None = None,
+    waveforms: bool = False,
+    captions: Path | None = None,
     report: Reporter | None = None,
 ) -> Prepared:
     """Make the store ``out`` from a folder of audio or a manifest, or continue where an earlier run stopped.
@@ -97,34 +93,40 @@ def prepare(
         cut: Seconds of the pieces that tracks are cut into, each of which is then drawn as a track is, for collections
             of few long tracks; ``None`` leaves them whole. It may change without anything being made again.
         allow_left_out: How many tracks may be left out; ``None`` for half of them.
+        waveforms: Keep waveforms too; a store that lacks them gets them, and nothing else is made again.
+        captions: A file of captions; a store that lacks them gets them.
         report: Progress and the summary.
 
     Raises:
-        UserError: The source cannot be used, it is not what the store was made from, no track is usable, more are left
-            out than may be, a file vanished or changed while it was read, the disk is full, or another process is at
-            work. Finished shards are kept.
+        UserError: The source cannot be used, it is not what the store was made from, the store has waveforms or
+            captions that would be lost, no track is usable, more are left out than may be, a file vanished or changed
+            while it was read, the disk is full, or another process is at work. Finished shards are kept.
     """
     report, started = report or Silent(), time.monotonic()
     _refuse_seconds(shortest, cut)
-    plan = read_source(source, labels, report)
-    frontend = frontend_name(shortest)
-    with _alone(out):
+    plan = read_source(source, labels, report, captions)
+    frontend, wanted = frontend_name(shortest), _Wanted(shortest, cut, workers_of(workers), waveforms, redo)
+    with alone(out):
         try:
-            kept, shards = _kept(plan, out, frontend, redo=redo)
+            kept, shards = kept_shards(plan, out, frontend, waveforms=waveforms, redo=redo)
         except OSError as error:
             raise UserError(f"cannot compare {out} with {source}: {error}", "Run the same command again") from None
-        store = _whole(plan, out, cut, redo=redo) if kept == len(plan.tracks) else None
+        store = _whole(plan, out, wanted) if kept == len(plan.tracks) else None
+        waved = 0
         if store is None:
-            _unlink(out / DESCRIPTION)
-            with _full_disk(out):
-                _make(plan, kept, shards, out, workers_of(workers), shortest, report)
+            with full_disk(out):
+                if waveforms:
+                    waved = add_waveforms(plan, out, wanted.workers, report)
+                unlink(out / DESCRIPTION)
+                _make(plan, kept, shards, out, wanted, report)
                 _refuse_loss(plan, out, allow_left_out)
-                finish(out, plan.labels, cut)
-            store = _whole(plan, out, cut, redo=False)
+                finish(out, plan.labels, cut, plan.captions)
+            store = _whole(plan, out, replace(wanted, redo=False))
             assert store is not None
         done = Prepared(
             out, store.fingerprint, store.whole_tracks, None if cut is None else store.tracks, store.seconds_total,
             len(store.labels or ()), store.left_out, len(plan.tracks) - kept, time.monotonic() - started,
+            store.has_waveforms, waved, len(plan.captions or ()),
         )  # fmt: skip
     report.say(done.summary())
     return done
@@ -153,8 +155,21 @@ def _refuse_loss(plan: Source, out: Path, allowed: int | None) -> None:
     )
 
 
-def _whole(plan: Source, out: Path, cut: float | None, *, redo: bool) -> Store | None:
-    """Return the finished store of all that is planned, if it is there, cut so and, for ``redo``, whole."""
+@dataclass(frozen=True)
+class _Wanted:
+    shortest: float
+    cut: float | None
+    workers: int
+    waveforms: bool
+    redo: bool
+
+
+def _whole(plan: Source, out: Path, wanted: _Wanted) -> Store | None:
+    """Return the finished store of all that is planned, if it is there, cut so and, for ``redo``, whole.
+
+    Raises:
+        UserError: It is damaged, or has other captions, and ``redo`` is not asked for.
+    """
     from benchmark.pretraining.data.store import open_store
 
     if not (out / DESCRIPTION).exists():
@@ -162,104 +177,38 @@ def _whole(plan: Source, out: Path, cut: float | None, *, redo: bool) -> Store |
     try:
         store = open_store(out)
     except UserError:
-        if redo:
+        if wanted.redo:
             return None
         raise
-    same = store.whole_tracks + store.left_out == len(plan.tracks) and store.labels == plan.labels
-    return store if same and store.cut_seconds == cut else None
-
-
-def _kept(plan: Source, out: Path, frontend: str, *, redo: bool) -> tuple[int, int]:
-    """Return how many tracks of the plan lie in how many finished shards, after removing shards of another plan.
-
-    Raises:
-        UserError: Finished shards are of another source, and ``redo`` is not asked for.
-    """
-    kept: list[int] = []  # tracks of each shard
-    ended = True
-    hashes, digest = FileHashes(out), digest_of(plan.labels)
-    while True:
-        number, position = len(kept), sum(kept)
-        try:
-            shard = read_index(out, number)
-        except TornIndexError as error:
-            problem, shard = str(error), None
-        else:
-            if shard is None:
-                break
-            problem = _difference(shard, plan, position, out, hashes, frontend)
-        relabelled = shard is not None and not problem and _labels_differ(shard, plan, position, digest)
-        if (problem or relabelled) and not redo:
-            raise UserError(
-                f"{out} was not made from what {plan.path} is now: {problem or 'the labels are others'}",
-                "Give --redo to make again what differs and what lies behind it, or another --out to keep the store",
-            )
-        if problem or shard is None:
-            kept = kept[:-1]  # the track that did not fit into it may be another now
-            break
-        rows = tuple(
-            replace(row, mtime_ns=track.path.stat().st_mtime_ns, labels=track.labels)
-            for row, track in zip(shard.rows, plan.tracks[position:], strict=False)
+    digest = None if plan.captions is None else caption_digest(plan.captions)
+    if store.has_captions and store.caption_digest != digest and not wanted.redo:
+        raise UserError(
+            f"the store {out} has captions, and "
+            + ("--captions is not given" if digest is None else "those of --captions are others"),
+            "Give the file that it has them from, --redo to replace or remove them, or another --out",
         )
-        if relabelled or rows != shard.rows:
-            if relabelled:
-                _unlink(out / DESCRIPTION)
-            with _full_disk(out):
-                write_index(out, replace(shard, rows=rows, labels=digest))
-        kept.append(len(shard.rows))
-        ended = shard.last
-    if sum(kept) == len(plan.tracks) and not ended:
-        kept.pop()  # it was closed by a track that was taken away since a run was interrupted
-    _remove_from(out, len(kept))
-    return sum(kept), len(kept)
+    same = store.whole_tracks + store.left_out == len(plan.tracks) and store.labels == plan.labels
+    asked = (store.cut_seconds, store.has_waveforms, store.caption_digest) == (wanted.cut, wanted.waveforms, digest)
+    return store if same and asked else None
 
 
-def _difference(shard: Shard, plan: Source, position: int, out: Path, hashes: FileHashes, frontend: str) -> str:
-    """Return in what a finished shard is not what the plan would make, labels aside; or nothing."""
-    tracks = plan.tracks[position : position + len(shard.rows)]
-    path = out / f"{shard.name}.f16"
-    if shard.frontend != frontend:
-        return f"its front end is {shard.frontend!r}, and this one is {frontend!r}"
-    if len(tracks) < len(shard.rows):
-        return f"tracks were taken away, such as {shard.rows[len(tracks)].track_id!r}"
-    for row, track in zip(shard.rows, tracks, strict=True):
-        if (row.track_id, row.name) != (track.track_id, track.name):
-            return f"where the store has {row.track_id!r} ({row.name}) there is {track.track_id!r} ({track.name})"
-        stat = track.path.stat()
-        same = (stat.st_size, stat.st_mtime_ns) == (row.size, row.mtime_ns)
-        if not same and (stat.st_size != row.size or content_hash(track.path) != row.sha256):
-            return f"the file of {row.track_id!r} has changed ({track.path})"
-    if shard.last and position + len(tracks) < len(plan.tracks):
-        return f"tracks were added, such as {plan.tracks[position + len(tracks)].track_id!r}"
-    if not path.is_file() or not hashes.has(path, shard.sha256):
-        return f"{path} is missing or is not what was written"
-    return ""
-
-
-def _labels_differ(shard: Shard, plan: Source, position: int, digest: str) -> bool:
-    tracks = plan.tracks[position : position + len(shard.rows)]
-    return shard.labels != digest or any(
-        row.labels != track.labels for row, track in zip(shard.rows, tracks, strict=True)
-    )
-
-
-def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, shortest: float, report: Reporter) -> None:
+def _make(plan: Source, kept: int, shards: int, out: Path, wanted: _Wanted, report: Reporter) -> None:
     """Write the shards of all tracks behind the first ``kept``, which lie in so many shards."""
     tracks, started, heard = plan.tracks[kept:], time.monotonic(), 0.0
     if not tracks:
         return
-    if workers == 0:
+    if wanted.workers == 0:
         report.say(NO_LIMIT)
     with (
         report.stage("prepare", len(plan.tracks), "tracks") as advance,
-        ShardWriter(out, shards, frontend_name(shortest), plan.labels) as writer,
-        closing(features_of(tracks, workers, shortest)) as features,
+        ShardWriter(out, shards, frontend_name(wanted.shortest), plan.labels, waveforms=wanted.waveforms) as writer,
+        closing(features_of(tracks, wanted.workers, wanted.shortest, waveforms=wanted.waveforms)) as features,
     ):
-        for done, (row, frames) in enumerate(features, start=kept + 1):
-            if frames is None:
+        for done, (row, log_mel, waveform) in enumerate(features, start=kept + 1):
+            if log_mel is None:
                 writer.leave_out(row)
             else:
-                writer.add(row, frames)
+                writer.add(row, log_mel, waveform)
                 heard += row.frames / FRAMES_PER_SECOND
             advance(done, f"{heard / (time.monotonic() - started):,.0f} times real time")
         left_out = writer.left_out
@@ -271,61 +220,3 @@ def _make(plan: Source, kept: int, shards: int, out: Path, workers: int, shortes
             f"{left_out[0].left_out}",
             f"see the reasons in {out / LEFT_OUT}, and mend the files or name others",
         )
-
-
-@contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Hold the store's folder, which is made where it is not there.
-
-    Raises:
-        UserError: It cannot be written, holds other files, or another process is at work in it.
-    """
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out} is a file", "give the folder that is to be the store")
-    refuse_unwritable(out, "--out")
-    foreign = sorted(path.name for path in out.iterdir() if not OURS.fullmatch(path.name)) if out.is_dir() else []
-    if foreign:
-        raise UserError(
-            f"--out {out} holds files that are of no store ({', '.join(foreign[:3])})",
-            "choose another folder",
-        )
-    with _full_disk(out):
-        out.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(out / ".lock")
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise UserError(f"another process prepares {out}", "wait for it, or choose another --out") from None
-    try:
-        for path in out.glob(".*.tmp"):  # what a killed run left
-            _unlink(path)
-        yield
-    finally:
-        lock.release()
-
-
-@contextmanager
-def _full_disk(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise UserError(
-            f"cannot write to {out}: {error.strerror or error}. Finished shards are kept",
-            "make room and run the same command again",
-        ) from error
-
-
-def _remove_from(out: Path, number: int) -> None:
-    """Remove all shards from ``number`` on, the last one first, so that a kill leaves an unbroken row of them."""
-    found = {int(path.stem.removeprefix("shard-")) for path in out.glob("shard-*")}
-    later = sorted((one for one in found if one >= number), reverse=True)
-    if later:
-        _unlink(out / DESCRIPTION)
-    for one in later:
-        _unlink(out / f"{shard_name(one)}.parquet")
-        _unlink(out / f"{shard_name(one)}.f16")
-
-
-def _unlink(path: Path) -> None:
-    with suppress(FileNotFoundError):
-        path.unlink()

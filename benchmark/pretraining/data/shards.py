@@ -2,11 +2,17 @@
 
 ``shard-00000.f16``
     float16, little-endian, [frames, 96]: a crop of 3 s is one contiguous piece of 57,600 bytes.
+``shard-00000.wave.f16``
+    Where waveforms were asked for: float16, little-endian, [frames, 160], the samples at 16 kHz of which the log-mels
+    were computed. Frame s is centred on sample 160 * s of its track, where row s begins; the last row is filled with
+    zeros, of which there are 1 to 160.
 ``shard-00000.parquet``
     Its tracks, and those left out between them, in the order of the source. Written behind the shard; a shard without
     it was not finished.
 ``index.npy``, ``label_starts.npy``, ``label_indices.npy``
     Of all tracks: shard, frames, offset (16 bytes a track); labels as compressed sparse rows.
+``caption_starts.npy``, ``caption_numbers.npy``, ``caption_offsets.npy``, ``caption_texts.npy``
+    Captions: see :mod:`benchmark.pretraining.data.caption_rows`.
 ``tracks.npy``
     Where tracks are cut: the number of the track of each piece. The other arrays are of pieces then.
 ``left_out.csv``, ``store.json``
@@ -22,14 +28,14 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.pretraining.data.hashes import FileHashes
 from results.files import replace_file
@@ -38,9 +44,14 @@ from results.parquet import read_table
 FORMAT = 1
 #: The format of a store that an older version would misread: it has pieces of tracks, or labels that are not known.
 NEWER_FORMAT = 2
+#: The format of a store, and of the index of a shard, that has waveforms; and of a store that has captions.
+WIDER_FORMAT = 3
 BANDS = 96
 FRAMES_PER_SECOND = 100
 FRAME_BYTES = 2 * BANDS
+#: Samples of a waveform, at 16 kHz, for each frame.
+SAMPLES = 160
+WAVE_BYTES = 2 * SAMPLES
 SHARD_BYTES = 512 * 2**20
 INDEX = np.dtype([("shard", "<u4"), ("frames", "<u4"), ("offset", "<u8")])
 ARRAYS = ("index.npy", "label_starts.npy", "label_indices.npy")
@@ -68,7 +79,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Shard:
-    """A finished shard. ``last`` says that the source ended in it; else it was closed because it was full."""
+    """A finished shard. ``last`` says that the source ended in it; else it was closed because it was full.
+
+    ``sha256`` is of its log-mels, ``wave`` of its waveforms, or empty.
+    """
 
     name: str
     frames: int
@@ -77,89 +91,98 @@ class Shard:
     frontend: str
     labels: str  # digest of their names
     rows: tuple[Row, ...]
+    wave: str = ""
 
 
 class TornIndexError(Exception):
     """A shard's Parquet file that is not what was written. The message says how."""
 
 
-class ShardCard(BaseModel):
-    """A shard, in ``store.json``."""
+class GrowingFile:
+    """A file that is written piece by piece under a temporary name, until it is finished or discarded."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        self._file: BinaryIO = self._temporary.open("xb")
+        self._hash = hashlib.sha256()
 
-    name: Annotated[str, Field(pattern=r"^shard-[0-9]{5,}$")]  # of files in the store's own folder
-    tracks: int
-    frames: int
-    sha256: str
+    def write(self, rows: np.ndarray) -> None:
+        """Append float16 rows.
 
+        Raises:
+            OSError: The disk is full or not writable.
+        """
+        data = np.ascontiguousarray(rows, "<f2").reshape(-1).view(np.uint8).data
+        self._file.write(data)
+        self._hash.update(data)
 
-class StoreCard(BaseModel):
-    """``store.json``. ``tracks`` are the rows of the index: pieces of ``whole_tracks`` where these were cut."""
+    def finish(self) -> str:
+        """Sync the file to the disk, give it its name, and return its sha256.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+        Raises:
+            OSError: The disk is full or not writable.
+        """
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        self._temporary.replace(self._path)
+        sha256 = self._hash.hexdigest()
+        FileHashes(self._path.parent).add(self._path, sha256)
+        return sha256
 
-    format: int
-    frontend: str
-    bands: int
-    tracks: int
-    frames: int
-    left_out: int
-    labels: tuple[str, ...] | None
-    ids: str
-    arrays: dict[Annotated[str, Field(pattern=r"^[a-z_]+\.npy$")], str]
-    shards: tuple[ShardCard, ...]
-    fingerprint: str
-    cut_seconds: float | None = None
-    whole_tracks: int | None = None
-
-    def expected_fingerprint(self) -> str:
-        """Return the sha256 of all that the store says but its fingerprint."""
-        newer = set() if self.cut_seconds is not None else {"cut_seconds", "whole_tracks"}
-        return digest_of(self.model_dump(mode="json", exclude={"fingerprint", *newer}))
+    def discard(self) -> None:
+        """Remove what is not finished."""
+        with suppress(OSError):  # what it still holds does not fit on a full disk
+            self._file.close()
+        self._temporary.unlink(missing_ok=True)
 
 
 class ShardWriter:
     """Writes shards, each closed before the track that would make it larger than ``SHARD_BYTES``.
 
-    A track that is larger alone is a shard of its own. To be used as a context, which removes what is not finished.
+    A track that is larger alone is a shard of its own. Waveforms lie beside and count nothing, so that a shard holds
+    the same tracks with and without them. To be used as a context, which removes what is not finished.
     """
 
-    def __init__(self, folder: Path, first: int, frontend: str, labels: Sequence[str] | None) -> None:
+    def __init__(
+        self, folder: Path, first: int, frontend: str, labels: Sequence[str] | None, *, waveforms: bool = False
+    ) -> None:
         self._folder, self._number, self._frontend = folder, first, frontend
-        self._labels = digest_of(labels)
+        self._labels, self._waveforms = digest_of(labels), waveforms
         self._rows: list[Row] = []
         self._frames = 0
-        self._file: BinaryIO | None = None
-        self._temporary = Path()
-        self._hash = hashlib.sha256()
+        self._files: list[GrowingFile] = []
 
     def __enter__(self) -> ShardWriter:
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
-            self._file = None
+        for file in self._files:
+            file.discard()
+        self._files = []
 
-    def add(self, row: Row, features: np.ndarray) -> None:
-        """Append float16 [row.frames, 96].
+    def add(self, row: Row, features: np.ndarray, waveform: np.ndarray | None = None) -> None:
+        """Append a track: float16 [row.frames, 96], and float16 [row.frames, 160] where the store has waveforms.
 
         Raises:
             OSError: The disk is full or not writable.
-            ValueError: The features are of another kind.
+            ValueError: The features or the waveform are of another kind.
         """
-        if features.shape != (row.frames, BANDS) or features.dtype != np.float16 or not row.frames:
-            raise ValueError(f"features {features.dtype} {list(features.shape)} for {row.frames} frames")
+        kinds = [(features, BANDS)] if waveform is None else [(features, BANDS), (waveform, SAMPLES)]
+        for found, width in kinds:
+            if found.shape != (row.frames, width) or found.dtype != np.float16 or not row.frames:
+                raise ValueError(f"{found.dtype} {list(found.shape)} for {row.frames} frames of {width}")
+        if (waveform is not None) != self._waveforms:
+            raise ValueError(f"waveforms: {self._waveforms}, and {row.track_id!r} has {waveform is not None}")
         if self._frames and (self._frames + row.frames) * FRAME_BYTES > SHARD_BYTES:
             self.close(last=False)
-        if self._file is None:
-            self._temporary = self._folder / f".{self._name}.f16.{secrets.token_hex(4)}.tmp"
-            self._file = self._temporary.open("xb")
-        data = np.ascontiguousarray(features, "<f2").reshape(-1).view(np.uint8).data
-        self._file.write(data)
-        self._hash.update(data)
+        if not self._files:
+            names = [f"{self._name}.f16", wave_name(self._name)] if self._waveforms else [f"{self._name}.f16"]
+            for name in names:
+                self._files.append(GrowingFile(self._folder / name))
+        for file, (found, _) in zip(self._files, kinds, strict=True):
+            file.write(found)
         self._rows.append(row)
         self._frames += row.frames
 
@@ -169,20 +192,15 @@ class ShardWriter:
 
     def close(self, *, last: bool) -> None:
         """Finish the shard that is being written; without any frames there is none."""
-        if self._file is None:
+        if not self._files:
             return
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-        path = self._folder / f"{self._name}.f16"
-        self._temporary.replace(path)
-        self._file = None
-        rows = _with_offsets(self._rows)
-        shard = Shard(self._name, self._frames, self._hash.hexdigest(), last, self._frontend, self._labels, rows)
-        FileHashes(self._folder).add(path, shard.sha256)
+        sha256, *waves = [file.finish() for file in self._files]
+        self._files = []
+        rows, wave = _with_offsets(self._rows), waves[0] if waves else ""
+        shard = Shard(self._name, self._frames, sha256, last, self._frontend, self._labels, rows, wave)
         write_index(self._folder, shard)
         self._number += 1
-        self._rows, self._frames, self._hash = [], 0, hashlib.sha256()
+        self._rows, self._frames = [], 0
 
     @property
     def left_out(self) -> list[Row]:
@@ -200,10 +218,11 @@ def write_index(folder: Path, shard: Shard) -> None:
     Raises:
         OSError: The disk is full or not writable.
     """
-    about = {key: value for key, value in vars(shard).items() if key != "rows"}
+    about = {key: value for key, value in _said(shard).items() if key != "rows"}
     about["digest"] = _digest(shard)
+    version = WIDER_FORMAT if shard.wave else FORMAT
     columns = {name: pa.array([getattr(row, name) for row in shard.rows], kind) for name, kind in _columns().items()}
-    table = pa.table(columns).replace_schema_metadata({"shard": json.dumps({"format": FORMAT, **about})})
+    table = pa.table(columns).replace_schema_metadata({"shard": json.dumps({"format": version, **about})})
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, compression="zstd", write_page_checksum=True)
     replace_file(folder / f"{shard.name}.parquet", memoryview(buffer.getvalue()))
@@ -221,7 +240,7 @@ def read_index(folder: Path, number: int) -> Shard | None:
     try:
         table = read_table(path)
         about = json.loads(table.schema.metadata[b"shard"])
-        if about.pop("format") != FORMAT:
+        if about.pop("format") not in (FORMAT, WIDER_FORMAT):
             raise TornIndexError(f"{path} has another format")
         digest = about.pop("digest", None)  # older ones have none
         other = [name for name, kind in _columns().items() if table.schema.field(name).type != kind]
@@ -239,7 +258,12 @@ def read_index(folder: Path, number: int) -> Shard | None:
 
 def _digest(shard: Shard) -> str:
     """Return the sha256 of all that a shard's Parquet file says: its own checksums do not cover its metadata."""
-    return digest_of({**vars(shard), "rows": [astuple(row) for row in shard.rows]})
+    return digest_of({**_said(shard), "rows": [astuple(row) for row in shard.rows]})
+
+
+def _said(shard: Shard) -> dict[str, Any]:
+    """Return the fields of a shard: without waveforms those that it had before there were any."""
+    return {key: value for key, value in vars(shard).items() if key != "wave" or value}
 
 
 def finished(folder: Path, first: int = 0) -> Iterator[Shard]:
@@ -257,6 +281,11 @@ def finished(folder: Path, first: int = 0) -> Iterator[Shard]:
 def shard_name(number: int) -> str:
     """Return the name of a shard's files, without suffix."""
     return f"shard-{number:05d}"
+
+
+def wave_name(shard: str) -> str:
+    """Return the name of the file of a shard's waveforms."""
+    return f"{shard}.wave.f16"
 
 
 def digest_of(content: Any) -> str:

@@ -1,29 +1,27 @@
-"""What is to be prepared: a folder of audio or a manifest, and labels. Nothing is left aside without a word.
+"""What is to be prepared: a folder of audio or a manifest, labels, captions. Nothing is left aside without a word.
 
 A manifest is a CSV with the columns ``track_id``, ``path`` (relative to the manifest) and optionally ``labels``; a
 label file has ``track_id`` and ``labels``. Labels of a track are separated by ``|``. ``-`` is a track that has none of
 them; an empty cell is a track whose labels nobody knows, and ``?rock`` says so of one label: the loss leaves them out.
+Captions lie in a file of their own: :mod:`benchmark.pretraining.data.captions`.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmark.audio.folders import files_below
 from benchmark.errors import UserError
+from benchmark.pretraining.data.captions import read_captions
+from benchmark.pretraining.data.csv_rows import ABSENT, refuse_rows, rows_of, some
 from benchmark.pretraining.data.label_rows import UNKNOWN_MARK, codes_of, names_of
 from benchmark.system.progress import Reporter
-from results.markdown import folded
-from tasks.files import AUDIO_SUFFIXES, refuse_no_file
+from tasks.files import AUDIO_SUFFIXES
 
 SEPARATOR = "|"
 NO_LABEL = "-"
-#: What tables of numbers write where they know nothing: no name of a label.
-ABSENT = ("nan", "null", "<na>")
-SHOWN = 20
 
 
 class SourceTrack(NamedTuple):
@@ -40,20 +38,26 @@ class SourceTrack(NamedTuple):
 
 
 class Source(NamedTuple):
-    """All tracks of a source, in order of their ids, and the names of the labels, sorted; ``None`` without labels."""
+    """All tracks of a source, in order of their ids.
+
+    ``labels`` are the names of the labels, sorted, and ``captions`` the captions of the tracks that have any, by id;
+    each ``None`` where there are none.
+    """
 
     path: Path
     tracks: list[SourceTrack]
     labels: tuple[str, ...] | None
+    captions: dict[str, tuple[str, ...]] | None = None
 
 
-def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
+def read_source(source: Path, labels: Path | None, report: Reporter, captions: Path | None = None) -> Source:
     """Return the tracks of a folder of audio or of a manifest.
 
     Args:
         source: A folder, searched with all that is in it but hidden files and folders, or a manifest.
         labels: A label file; rows of tracks that the source does not have are told and left aside.
         report: Is told of what is left aside.
+        captions: A file of captions.
 
     Raises:
         UserError: There is no such source, it has no tracks, a row cannot be used (file and line are named), or a track
@@ -90,6 +94,7 @@ def read_source(source: Path, labels: Path | None, report: Reporter) -> Source:
             for track_id, (path, name) in sorted(named.items())
         ],
         names,
+        None if captions is None else read_captions(captions, source, named, report),
     )
 
 
@@ -101,13 +106,13 @@ def read_labels(path: Path) -> dict[str, tuple[str, ...] | None]:
     """
     found: dict[str, tuple[str, ...] | None] = {}
     problems: list[str] = []
-    for line, row in _rows(path, ("track_id", "labels"), ()):
+    for line, row in rows_of(path, ("track_id", "labels"), ()):
         problem = _problem_of_id(row["track_id"], found)
         parsed, label_problem = _labels(row["labels"])
         if problem or label_problem:
             problems.append(f"line {line}: {problem or label_problem}")
         found.setdefault(row["track_id"], parsed)
-    _refuse(path, problems)
+    refuse_rows(path, problems)
     return found
 
 
@@ -135,7 +140,7 @@ def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tup
     labels: dict[str, tuple[str, ...] | None] = {}
     problems: list[str] = []
     labelled = False
-    for line, row in _rows(path, ("track_id", "path"), ("labels",)):
+    for line, row in rows_of(path, ("track_id", "path"), ("labels",)):
         track_id, name = row["track_id"], row["path"]
         audio = path.parent / name
         problem = _problem_of_id(track_id, found)
@@ -150,7 +155,7 @@ def _of_manifest(path: Path) -> tuple[dict[str, tuple[Path, str]], dict[str, tup
         if problem:
             problems.append(f"line {line}: {problem}")
         found.setdefault(track_id, (audio, name))
-    _refuse(path, problems)
+    refuse_rows(path, problems)
     return found, labels if labelled else None
 
 
@@ -166,59 +171,14 @@ def _matching(
     if without:
         raise UserError(
             f"{labels} does not match {source}: {len(without)} of its {len(named)} tracks have no row there "
-            f"({_some(without)}), while it names {len(given)} ids such as {_some(list(given)[:3])}",
+            f"({some(without)}), while it names {len(given)} ids such as {some(list(given)[:3])}",
             "Write the same texts as ids in both: in a folder they are paths relative to it. A track whose labels are "
             "not known has a row with an empty cell",
         )
     surplus = [track_id for track_id in given if track_id not in named]
     if surplus:
-        report.say(f"{labels}: {len(surplus)} of its {len(given)} ids are no tracks of {source} ({_some(surplus)})")
+        report.say(f"{labels}: {len(surplus)} of its {len(given)} ids are no tracks of {source} ({some(surplus)})")
     return {track_id: given[track_id] for track_id in named}
-
-
-def _rows(path: Path, needed: Sequence[str], optional: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the rows of a CSV, each with the number of its last line: cells of the named columns, without spaces."""
-    number = 0
-    try:
-        refuse_no_file(path)
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file, strict=True, skipinitialspace=True)
-            header = [name.strip() for name in next(reader, [])]
-            columns = _columns(path, header, needed, optional)
-            for cells in reader:
-                number = reader.line_num
-                if not any(cell.strip() for cell in cells):
-                    continue
-                if len(cells) != len(header):
-                    raise UserError(
-                        f"{path}, line {number}: {len(cells)} cells where the header has {len(header)}",
-                        "mend that row",
-                    )
-                yield number, {name: cells[place].strip() for name, place in columns.items()}
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (after line {number}: {error.reason})", "save it as UTF-8") from None
-    except csv.Error as error:
-        raise UserError(f"{path}, line {number + 1}: {error}", "Mend the quotes of that row") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot read {path}: {error.strerror or error}", "let it be read, or name another file"
-        ) from None
-    if not number:
-        raise UserError(f"{path} has no rows below its header", "write a row for each track")
-
-
-def _columns(path: Path, header: Sequence[str], needed: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
-    known = [*needed, *(name for name in optional if name in header)]
-    missing = [name for name in needed if name not in header]
-    if missing:
-        raise UserError(
-            f"{path}, line 1: the header lacks {', '.join(missing)}; it has {', '.join(header) or 'nothing'}",
-            "Write the missing names into it",
-        )
-    twice = [name for name in known if header.count(name) > 1]
-    if twice:
-        raise UserError(f"{path}, line 1: the header names {', '.join(twice)} more than once", "rename all but one")
-    return {name: header.index(name) for name in known}
 
 
 def _problem_of_id(track_id: str, found: Mapping[str, object]) -> str:
@@ -256,17 +216,3 @@ def _refuse_unwritable_name(track_id: str, source: Path) -> None:
         raise UserError(
             f"{source}: the file name {track_id!r} is not UTF-8", "rename it, for it names a track"
         ) from None
-
-
-def _refuse(path: Path, problems: Sequence[str]) -> None:
-    if problems:
-        more = [f"... and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else []
-        raise UserError(
-            f"{path} cannot be used",
-            "mend these rows",
-            [*map(folded, problems[:SHOWN]), *more],
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")

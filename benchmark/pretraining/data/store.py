@@ -1,4 +1,4 @@
-"""The store of log-mels that networks are pre-trained on: what it holds, and crops of it.
+"""The store of log-mels, waveforms and captions that networks are pre-trained on: what it holds, and crops of it.
 
 Written by :mod:`benchmark.pretraining.data.prepare`, laid out by :mod:`benchmark.pretraining.data.shards`. Reading
 takes little memory whatever the size: the index (16 bytes a track) and the labels are memory-mapped, and so are the
@@ -12,44 +12,37 @@ has changed since they were hashed, so at most once on each machine; of remote s
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from benchmark.errors import UserError
+from benchmark.pretraining.data.caption_rows import CAPTION_ARRAYS, CaptionRows
+from benchmark.pretraining.data.contents import Files, arrays_of, shard_files
+from benchmark.pretraining.data.description import AGAIN, StoreCard, read_card
 from benchmark.pretraining.data.hashes import FileHashes
 from benchmark.pretraining.data.label_rows import dense, has_unknown
-from benchmark.pretraining.data.shard_readers import MappedShards, RemoteShards, ShardReader
+from benchmark.pretraining.data.shard_readers import MappedShards, RemoteShards, as_float32
 from benchmark.pretraining.data.shards import (
     ARRAYS,
     BANDS,
     DESCRIPTION,
     FORMAT,
-    FRAME_BYTES,
     FRAMES_PER_SECOND,
-    INDEX,
-    NEWER_FORMAT,
+    SAMPLES,
     TRACKS,
-    StoreCard,
 )
-from benchmark.system.extras import install_command
+from benchmark.pretraining.data.storage import file_system, index_columns, remote_hash
 from benchmark.system.home import home_folder
 from benchmark.system.progress import Reporter, Silent
 from results.files import replace_file
-from results.parquet import read_table
 from tasks.errors import TaskError
-from tasks.files import TABLE, check_npy, read_bytes, refuse_no_file
+from tasks.files import TABLE, read_bytes
 
 Check = Literal["changed", "all"]
-AGAIN = "make it again with bench pretrain prepare"
 REMOTE_FOLDER = "pretraining-index"
-BLOCK = 2**24
-FORMATS = (FORMAT, NEWER_FORMAT)
 
 
 class Store:
@@ -68,19 +61,14 @@ class Store:
         bands: 96.
         labels: Names of the labels, or ``None`` without.
         frontend: The version of the front end that made it.
+        has_waveforms: Whether it has the samples that the front end heard.
+        has_captions: Whether some track has a caption.
+        caption_digest: The sha256 of what the source's captions were; ``None`` without.
     """
 
     bands = BANDS
 
-    def __init__(
-        self,
-        path: str,
-        card: StoreCard,
-        index: np.ndarray,
-        label_rows: tuple[np.ndarray, np.ndarray] | None,
-        reader: ShardReader,
-        track_numbers: np.ndarray | None = None,
-    ) -> None:
+    def __init__(self, path: str, card: StoreCard, files: Files) -> None:
         self.path, self.fingerprint, self.frontend = path, card.fingerprint, card.frontend
         self.tracks, self.left_out, self.labels = card.tracks, card.left_out, card.labels
         self.frames_total = card.frames
@@ -88,9 +76,14 @@ class Store:
         self._shard_names = tuple(shard.name for shard in card.shards)
         self.cut_seconds = card.cut_seconds
         self.whole_tracks = card.tracks if card.whole_tracks is None else card.whole_tracks
-        self._index, self._label_rows, self._reader = index, label_rows, reader
-        self._track_numbers = track_numbers
-        self.has_unknown_labels = label_rows is not None and card.format == NEWER_FORMAT and has_unknown(label_rows[1])
+        self._files, arrays = files, files.arrays
+        self._index, self._track_numbers = arrays["index.npy"], arrays.get(TRACKS)
+        self._label_rows = None if card.labels is None else (arrays[ARRAYS[1]], arrays[ARRAYS[2]])
+        self._captions = None if card.captions is None else CaptionRows(*(arrays[name] for name in CAPTION_ARRAYS))
+        self.has_waveforms, self.has_captions = files.waveforms is not None, self._captions is not None
+        self.caption_digest = card.captions
+        unknown = self._label_rows is not None and card.format != FORMAT and has_unknown(self._label_rows[1])
+        self.has_unknown_labels = unknown
 
     def frames(self, rows: np.ndarray) -> np.ndarray:
         """Return the frames of tracks, int64 [n], of ``rows`` int64 [n]."""
@@ -131,6 +124,66 @@ class Store:
             ValueError: A row or a crop outside the store, or ``out`` is of another kind.
             UserError: A shard cannot be read, or is another than when the store was opened.
         """
+        shards, firsts = self._places(rows, starts, frames)
+        if out is None:
+            out = np.empty((len(firsts), frames, BANDS), np.float16).transpose(0, 2, 1)
+        elif out.shape != (len(firsts), BANDS, frames) or out.dtype != np.float16:
+            raise ValueError(f"out is {out.dtype} {list(out.shape)}")
+        self._files.log_mels.fill(out.transpose(0, 2, 1), shards, firsts)
+        return out
+
+    def waveforms(self, rows: np.ndarray, starts: np.ndarray, frames: int) -> np.ndarray:
+        """Return the samples of crops at 16 kHz, as the front end heard them and float16 kept them.
+
+        Frame s of a track is centred on sample 160 * s, where a crop that starts there begins. The last frame of a
+        track is filled with zeros.
+
+        Args:
+            rows: int64 [n].
+            starts: First frames, int64 [n].
+            frames: Length of each crop.
+
+        Returns:
+            float32 [n, 160 * frames].
+
+        Raises:
+            ValueError: The store has no waveforms, or a row or a crop lies outside it.
+            UserError: A file cannot be read, or is another than when the store was opened.
+        """
+        if self._files.waveforms is None:
+            raise ValueError(f"the store {self.path} has no waveforms")
+        shards, firsts = self._places(rows, starts, frames)
+        halves = np.empty((len(firsts), frames, SAMPLES), np.float16)
+        self._files.waveforms.fill(halves, shards, firsts)
+        return as_float32(halves.reshape(len(firsts), frames * SAMPLES))
+
+    def captions(self, rows: np.ndarray, draws: np.ndarray | None = None) -> tuple[str | None, ...]:
+        """Return a caption of each of ``rows`` int64 [n], ``None`` where the track has none.
+
+        Args:
+            rows: Rows.
+            draws: float64 [n] in [0, 1): which of several captions of a track; ``None`` for the first.
+
+        Raises:
+            ValueError: The store has no captions.
+        """
+        return self._caption_rows().of(rows, draws)
+
+    def distinct_captions(self) -> tuple[str, ...]:
+        """Return every caption once, sorted.
+
+        Raises:
+            ValueError: The store has no captions.
+        """
+        return self._caption_rows().distinct()
+
+    def _caption_rows(self) -> CaptionRows:
+        if self._captions is None:
+            raise ValueError(f"the store {self.path} has no captions")
+        return self._captions
+
+    def _places(self, rows: np.ndarray, starts: np.ndarray, frames: int) -> tuple[list[int], list[int]]:
+        """Return the shards of crops, and their first rows there."""
         rows, starts = np.asarray(rows), np.asarray(starts)
         if rows.shape != starts.shape or rows.ndim != 1 or frames < 1:
             raise ValueError(f"rows {rows.shape} and starts {starts.shape} for crops of {frames} frames")
@@ -139,13 +192,7 @@ class Store:
         places = self._index[rows]
         if (starts < 0).any() or (starts + frames > places["frames"]).any():
             raise ValueError(f"a crop of {frames} frames reaches outside its track")
-        if out is None:
-            out = np.empty((len(rows), frames, BANDS), np.float16).transpose(0, 2, 1)
-        elif out.shape != (len(rows), BANDS, frames) or out.dtype != np.float16:
-            raise ValueError(f"out is {out.dtype} {list(out.shape)}")
-        firsts = places["offset"].astype(np.int64) + starts
-        self._reader.fill(out.transpose(0, 2, 1), places["shard"].tolist(), firsts.tolist())
-        return out
+        return places["shard"].tolist(), (places["offset"].astype(np.int64) + starts).tolist()
 
     def track_ids(self, rows: Iterable[int]) -> list[str]:
         """Return the ids of ``rows``: for messages, since shards' Parquet files are read for it.
@@ -153,21 +200,14 @@ class Store:
         Raises:
             UserError: One cannot be read.
         """
-        import pyarrow as pa
+        import pyarrow.compute as compute
 
         found = []
         for row in rows:
             place = self._index[row]
             name = f"{self.path}/{self._shard_names[place['shard']]}.parquet"
-            try:
-                system, inner = _file_system(name) if "://" in name else (None, name)
-                columns = ["track_id", "offset", "left_out"]
-                table = read_table(Path(inner) if system is None else system.cat_file(inner), columns)
-            except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-                raise UserError(
-                    f"cannot read {name}: {str(error).splitlines()[0]}", f"restore it, or {AGAIN}"
-                ) from None
-            held = table.filter(pa.compute.equal(table.column("left_out"), ""))
+            table = index_columns(name, ["track_id", "offset", "left_out"])
+            held = table.filter(compute.equal(table.column("left_out"), ""))
             offsets = held.column("offset").to_numpy()
             found.append(
                 held.column("track_id")[int(np.searchsorted(offsets, place["offset"], side="right")) - 1].as_py()
@@ -218,15 +258,15 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
             )
         raise UserError(f"there is no store at {folder}", f"Make one: bench pretrain prepare AUDIO --out {folder}")
     try:
-        card = _card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
+        card = read_card(str(folder), read_bytes(folder / DESCRIPTION, TABLE))
         hashes = FileHashes(folder)
-        expected = {f"{shard.name}.f16": (shard.sha256, shard.frames * FRAME_BYTES) for shard in card.shards}
+        log_mels, waves = shard_files(card)
         todo = []
-        for name, (sha256, size) in expected.items():
+        for name, (sha256, size) in (log_mels | waves).items():
             _refuse_size(f"{folder / name}", (folder / name).stat().st_size, size)
             if check == "all" or not hashes.knows(folder / name, sha256):
                 todo.append((name, sha256))
-        with report.stage("checking", len(todo), "shards") as advance:
+        with report.stage("checking", len(todo), "files") as advance:
             for done, (name, sha256) in enumerate(todo, start=1):
                 if not hashes.has(folder / name, sha256, fresh=check == "all"):
                     raise _changed(str(folder / name))
@@ -234,8 +274,9 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
         for name, sha256 in card.arrays.items():
             if not hashes.has(folder / name, sha256):
                 raise _changed(str(folder / name))
-        reader = MappedShards([folder / name for name in expected])
-        return _store(str(folder), card, folder, reader)
+        wave_reader = MappedShards([folder / name for name in waves], SAMPLES) if waves else None
+        reader = MappedShards([folder / name for name in log_mels], BANDS)
+        return Store(str(folder), card, Files(reader, wave_reader, arrays_of(str(folder), card, folder)))
     except TaskError as error:
         raise UserError(error.what, f"Restore it, or {AGAIN}") from None
     except OSError as error:
@@ -246,7 +287,7 @@ def _open_local(folder: Path, check: Check, report: Reporter) -> Store:
 
 
 def _open_remote(address: str, home: Path | None, check: Check, report: Reporter) -> Store:
-    system, root = _file_system(address)
+    system, root = file_system(address)
     try:
         if not system.exists(f"{root}/{DESCRIPTION}"):
             raise UserError(
@@ -255,15 +296,16 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
             )
         if system.size(f"{root}/{DESCRIPTION}") > TABLE:
             raise UserError(f"{address}/{DESCRIPTION} has more than {TABLE:,} bytes, so it is none", AGAIN)
-        card = _card(address, system.cat_file(f"{root}/{DESCRIPTION}"))
+        card = read_card(address, system.cat_file(f"{root}/{DESCRIPTION}"))
         sizes = {name.rsplit("/", 1)[-1]: about["size"] for name, about in system.find(root, detail=True).items()}
-        for shard in card.shards:
-            _refuse_size(f"{address}/{shard.name}.f16", sizes.get(f"{shard.name}.f16"), shard.frames * FRAME_BYTES)
-        todo = card.shards if check == "all" else ()
-        with report.stage("checking", len(todo), "shards") as advance:
-            for done, shard in enumerate(todo, start=1):
-                if _remote_hash(system, f"{root}/{shard.name}.f16") != shard.sha256:
-                    raise _changed(f"{address}/{shard.name}.f16")
+        log_mels, waves = shard_files(card)
+        for name, (_, size) in (log_mels | waves).items():
+            _refuse_size(f"{address}/{name}", sizes.get(name), size)
+        todo = log_mels | waves if check == "all" else {}
+        with report.stage("checking", len(todo), "files") as advance:
+            for done, (name, (sha256, _)) in enumerate(todo.items(), start=1):
+                if remote_hash(system, f"{root}/{name}") != sha256:
+                    raise _changed(f"{address}/{name}")
                 advance(done)
         folder = home_folder(home) / REMOTE_FOLDER / card.fingerprint[:32]
         hashes = FileHashes(folder)
@@ -272,82 +314,14 @@ def _open_remote(address: str, home: Path | None, check: Check, report: Reporter
                 replace_file(folder / name, system.cat_file(f"{root}/{name}"))
                 if not hashes.has(folder / name, sha256, fresh=True):
                     raise _changed(f"{address}/{name}")
-        reader = RemoteShards(system, [f"{root}/{shard.name}.f16" for shard in card.shards])
-        return _store(address, card, folder, reader)
+        wave_reader = RemoteShards(system, [f"{root}/{name}" for name in waves], SAMPLES) if waves else None
+        reader = RemoteShards(system, [f"{root}/{name}" for name in log_mels], BANDS)
+        return Store(address, card, Files(reader, wave_reader, arrays_of(address, card, folder)))
     except OSError as error:
         raise UserError(
             f"cannot read the store {address}: {error}",
             "see whether the storage can be reached, and run the same command again",
         ) from error
-
-
-def _store(path: str, card: StoreCard, folder: Path, reader: ShardReader) -> Store:
-    """Return the store whose index lies in ``folder``.
-
-    Raises:
-        UserError: Index or labels do not belong to the rest.
-    """
-    try:
-        for name in card.arrays:
-            with (folder / name).open("rb") as file:
-                check_npy(file, refuse_no_file(folder / name), str(folder / name))
-        index, *label_rows = (
-            np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ARRAYS if name in card.arrays
-        )
-        numbers = np.load(folder / TRACKS, mmap_mode="r", allow_pickle=False) if TRACKS in card.arrays else None
-    except (ValueError, TaskError) as error:
-        raise UserError(f"the index of the store {path} cannot be read ({error})", AGAIN) from None
-    expected = 0 if card.labels is None else 2
-    sound = len(label_rows) == expected and index.dtype == INDEX and len(index) == card.tracks
-    if sound and label_rows:
-        sound = len(label_rows[0]) == card.tracks + 1 and label_rows[0][-1] == len(label_rows[1])
-    if (numbers is not None) != (card.cut_seconds is not None) or (numbers is not None and len(numbers) != card.tracks):
-        sound = False
-    if not sound:
-        raise UserError(f"the index of the store {path} does not belong to its {DESCRIPTION}", AGAIN)
-    return Store(path, card, index, (label_rows[0], label_rows[1]) if label_rows else None, reader, numbers)
-
-
-def _card(path: str, content: bytes) -> StoreCard:
-    try:
-        card = StoreCard.model_validate_json(content)
-    except ValidationError as error:
-        version = _version(content)
-        if version not in (None, *FORMATS):
-            raise _other_version(path, version) from None
-        first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "content"
-        raise UserError(f"{path}/{DESCRIPTION} is torn ({field}: {first['msg']})", AGAIN) from None
-    if card.format not in FORMATS:
-        raise _other_version(path, card.format)
-    if card.fingerprint != card.expected_fingerprint():
-        raise UserError(
-            f"{path}/{DESCRIPTION} was changed: its fingerprint is of another content",
-            f"Restore it, or {AGAIN}",
-        )
-    if card.bands != BANDS:
-        raise UserError(f"the store {path} has {card.bands} bands, and networks take {BANDS}", AGAIN)
-    if not card.tracks:
-        raise UserError(f"the store {path} is empty", f"{AGAIN} from audio that can be used")
-    return card
-
-
-def _version(content: bytes) -> Any:
-    import json
-
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError):
-        return None
-    return found.get("format") if isinstance(found, dict) else None
-
-
-def _other_version(path: str, version: Any) -> UserError:
-    return UserError(
-        f"the store {path} has the format {version!r}, and this version of the package reads {FORMATS[0]} "
-        f"and {FORMATS[1]}",
-        AGAIN,
-    )
 
 
 def _refuse_size(name: str, size: int | None, expected: int) -> None:
@@ -358,28 +332,3 @@ def _refuse_size(name: str, size: int | None, expected: int) -> None:
 
 def _changed(name: str) -> UserError:
     return UserError(f"{name} is not what was written: its sha256 is another", f"Restore it, or {AGAIN}")
-
-
-def _remote_hash(system: Any, path: str) -> str:
-    found = hashlib.sha256()
-    with system.open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            found.update(block)
-    return found.hexdigest()
-
-
-def _file_system(address: str) -> tuple[Any, str]:
-    """Return the file system of fsspec for an address, and the path in it.
-
-    Raises:
-        UserError: fsspec, or what it needs for the protocol, is not installed, or the protocol is unknown.
-    """
-    try:
-        system, path = import_module("fsspec.core").url_to_fs(address)
-    except (ImportError, ValueError) as error:
-        raise UserError(
-            f"cannot reach {address}: {error}",
-            "Stores in object storage need fsspec, and its package for the protocol (s3fs for s3://, gcsfs for "
-            f"gs://):\n  {install_command('pretrain')}",
-        ) from None
-    return system, path.rstrip("/")

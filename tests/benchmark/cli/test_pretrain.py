@@ -240,7 +240,8 @@ def test_help_and_the_list_import_no_torch() -> None:
 
 def as_made_by(store: Path, frontend: str) -> None:
     """Let a store say that it is of another front end."""
-    from benchmark.pretraining.data.shards import DESCRIPTION, StoreCard
+    from benchmark.pretraining.data.description import StoreCard
+    from benchmark.pretraining.data.shards import DESCRIPTION
 
     card = StoreCard.model_validate_json((store / DESCRIPTION).read_text(encoding="utf-8"))
     card = card.model_copy(update={"frontend": frontend})

@@ -46,10 +46,24 @@ def count_frames(frames: int, track: int) -> np.ndarray:
     return features
 
 
+def count_samples(frames: int, track: int) -> np.ndarray:
+    """Return a waveform [frames, 160]: sample 0 says the track, 1 and 2 the frame, the others their place."""
+    samples = np.tile(np.arange(160, dtype=np.float16), (frames, 1))
+    samples[:, 0] = track
+    samples[:, 1], samples[:, 2] = np.divmod(np.arange(frames), 1000)
+    return samples
+
+
 @pytest.fixture
 def counted() -> Callable[[int, int], np.ndarray]:
     """Return :func:`count_frames`."""
     return count_frames
+
+
+@pytest.fixture
+def counted_samples() -> Callable[[int, int], np.ndarray]:
+    """Return :func:`count_samples`."""
+    return count_samples
 
 
 StoreMaker = Callable[..., Store]
@@ -57,16 +71,30 @@ StoreMaker = Callable[..., Store]
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> StoreMaker:
-    """Write and open a store of :func:`count_frames` log-mels."""
+    """Write and open a store of :func:`count_frames` log-mels, and of :func:`count_samples` waveforms."""
 
     def make(
         lengths: Sequence[int],
         labels: Mapping[str, Sequence[str] | None] | None = None,
         name: str = "given",
         cut_seconds: float | None = None,
+        *,
+        waveforms: bool = False,
+        captions: Mapping[str, Sequence[str]] | None = None,
     ) -> Store:
+        def samples(track_id: str) -> np.ndarray:
+            track = int(track_id[1:])
+            return count_samples(lengths[track], track)
+
         tracks = ((f"t{i}", count_frames(length, i)) for i, length in enumerate(lengths))
-        write_store(tmp_path / name, tracks, labels, cut_seconds=cut_seconds)
+        write_store(
+            tmp_path / name,
+            tracks,
+            labels,
+            cut_seconds=cut_seconds,
+            waveforms=samples if waveforms else None,
+            captions=captions,
+        )
         return open_store(tmp_path / name)
 
     return make

@@ -246,10 +246,10 @@ class TestInterruptions:
         prepare(audio, tmp_path / "whole", workers=0)
         add = shards.ShardWriter.add
 
-        def full(self, row, found):
+        def full(self, row, found, waveform=None):
             if row.track_id == "album1/1.wav":
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            add(self, row, found)
+            add(self, row, found, waveform)
 
         with monkeypatch.context() as patch:
             patch.setattr(shards.ShardWriter, "add", full)

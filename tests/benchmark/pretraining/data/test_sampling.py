@@ -1,5 +1,6 @@
 """Sampling: every step by itself, the paper's rules, parts that add up, and a stream in bounded memory."""
 
+import hashlib
 import threading
 
 import numpy as np
@@ -7,19 +8,27 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.pretraining.data.sampling import (
+    APART_4_SECONDS,
     WITHIN_5_SECONDS,
     WITHIN_CLIP,
     Batch,
     Pairs,
     Sampler,
-    as_float32,
+    _apart,
     of_rows,
     stream,
     uniform,
 )
+from benchmark.pretraining.data.shard_readers import as_float32
 
 PINNED = [0.0025176964123404533, 0.7162818073381053, 0.3661140872243549]
 PINNED_ROWS = [0.9462301791521169, 0.9800292608926838, 0.99227715470824]
+#: Digests of three batches of the version before there were waveforms and captions: a resumed run must see the same.
+PINNED_BATCHES = {
+    None: "9bda569c38edc7080eafcfe24b8cfa89d04e1e17242c0687b90d25b1e61c1dd9",
+    WITHIN_5_SECONDS: "4ac519cfca25d0e1328ea2e292bd64aaaaa7177e2e7fb7f9f80a8c34ed69f7eb",
+    WITHIN_CLIP: "18fa309017a966cf3396e07a6d5daacddb1bc3aa4ae604014f728709ccf253f0",
+}
 LENGTHS = [300, 301, 450, 1000, 1001, 2500, 4000, 800]
 
 
@@ -122,6 +131,33 @@ class TestPairs:
         assert apart.max() > 500
         assert apart.min() < -500
 
+    def test_apart_centres_are_4_s_apart_at_least_or_as_far_as_the_track_lets_them(self, store):
+        rows, first, second = self.drawn(store, APART_4_SECONDS, 2000)
+        room = np.array(LENGTHS)[rows] - 300
+        apart = np.abs(first - second)
+        for place in (first, second):
+            assert (place >= 0).all()
+            assert (place <= room).all()
+        np.testing.assert_array_equal(apart[room < 400], room[room < 400])
+        assert apart[room >= 400].min() == 400
+        assert Sampler(store, batch=8, seed=1, pairs=APART_4_SECONDS).too_short == 3
+        assert Sampler(store, batch=8, seed=1, pairs=WITHIN_5_SECONDS).too_short == 0
+        for row, room_here in ((2, 150), (7, 500), (5, 2200), (6, 3700)):
+            for place in (first[rows == row], second[rows == row]):
+                assert place.min() <= room_here / 50  # both crops reach both ends
+                assert place.max() >= room_here - room_here / 50
+            assert (first < second)[rows == row].mean() == pytest.approx(0.5, abs=0.06)
+        # A track in which a crop in the middle has no room for another: the first is never drawn there.
+        assert not ((first[rows == 7] > 100) & (first[rows == 7] < 400)).any()
+
+    def test_apart_every_pair_of_places_is_drawn_and_no_other(self):
+        for room in (0, 1, 3, 4, 5, 7, 8, 9, 12):
+            drawn = np.stack(np.meshgrid(*[(np.arange(64) + 0.5) / 64] * 2), -1).reshape(-1, 2)
+            found = _apart(np.full(len(drawn), room), 4, drawn[:, 0], drawn[:, 1])
+            least = min(4, room)
+            expected = {(i, j) for i in range(room + 1) for j in range(room + 1) if abs(i - j) >= least}
+            assert set(zip(found[0].tolist(), found[1].tolist(), strict=True)) == expected
+
     def test_rules_that_cannot_be_kept_are_refused(self, store):
         with pytest.raises(UserError, match="does not fit into a clip of 2 s"):
             Sampler(store, batch=8, seed=0, pairs=Pairs("clip", 2.0))
@@ -129,8 +165,75 @@ class TestPairs:
             Sampler(store, batch=8, seed=0, pairs=Pairs("within", 0.0))
 
 
+class TestSignalsAndCaptions:
+    @pytest.fixture
+    def wide(self, make_store):
+        captions = {f"t{i}": [f"{i} a", f"{i} b", f"{i} c"][: i % 4] for i in range(len(LENGTHS))}
+        return make_store(LENGTHS, name="wide", waveforms=True, captions=captions)
+
+    @pytest.mark.parametrize("pairs", PINNED_BATCHES)
+    def test_batches_of_log_mels_are_what_they_were(self, store, pairs):
+        digest = hashlib.sha256()
+        for step in (0, 1, 70_000):
+            batch = Sampler(store, batch=8, seed=3, pairs=pairs, labels=True).batch(step)
+            for values in (batch.rows, batch.first, batch.second, batch.labels, batch.tracks):
+                if values is not None:
+                    digest.update(str(values.dtype).encode() + values.tobytes())
+            assert (batch.waveforms, batch.captions) == ((), None)
+        assert digest.hexdigest() == PINNED_BATCHES[pairs]
+
+    @pytest.mark.parametrize("pairs", [None, WITHIN_5_SECONDS, APART_4_SECONDS])
+    def test_waveforms_are_of_the_very_places_of_the_log_mels(self, wide, counted_samples, pairs):
+        both = frozenset({"log-mel", "waveform"})
+        batch = Sampler(wide, batch=8, seed=3, pairs=pairs, signals=both).batch(5)
+        crops = [batch.first] if pairs is None else [batch.first, batch.second]
+        assert len(batch.waveforms) == len(crops)
+        for crop, samples in zip(crops, batch.waveforms, strict=True):
+            assert (samples.dtype, samples.shape, samples.flags.c_contiguous) == (np.float32, (8, 48_000), True)
+            for track, start, found in zip(*where(crop), samples, strict=True):
+                expected = counted_samples(LENGTHS[track], track)[start : start + 300]
+                np.testing.assert_array_equal(found, expected.reshape(-1))
+        equal(batch, Sampler(wide, batch=8, seed=3, pairs=pairs, captions=True).batch(5))
+
+    def test_log_mels_that_nobody_asks_for_are_not_read(self, wide, monkeypatch):
+        sampler = Sampler(wide, batch=8, seed=3, pairs=WITHIN_5_SECONDS, signals=frozenset({"waveform"}))
+        monkeypatch.setattr(type(wide), "crops", None)
+        batch = sampler.batch(0)
+        assert (batch.first, batch.second, len(batch.waveforms)) == (None, None, 2)
+
+    def test_a_caption_is_of_its_track_and_of_several_each_is_drawn_alike(self, wide):
+        sampler = Sampler(wide, batch=8, seed=3, captions=True)
+        found: dict[int, list[str | None]] = {row: [] for row in range(len(LENGTHS))}
+        for step in range(1500):
+            batch = sampler.batch(step) if step < 2 else None
+            rows = sampler.places(step)[0]
+            captions = sampler._captions_of(rows, step)
+            assert batch is None or batch.captions == captions
+            for row, caption in zip(rows.tolist(), captions, strict=True):
+                found[row].append(caption)
+        for row, captions in found.items():
+            expected = [f"{row} a", f"{row} b", f"{row} c"][: row % 4] or [None]
+            shares = [captions.count(caption) / len(captions) for caption in expected]
+            assert sum(shares) == 1
+            np.testing.assert_allclose(shares, 1 / len(expected), atol=0.06)
+
+    def test_captions_do_not_depend_on_the_number_of_processes(self, wide):
+        joint = Sampler(wide, batch=8, seed=3, captions=True).batch(7).captions
+        parts = [Sampler(wide, batch=8, seed=3, captions=True, rank=rank, world=2).batch(7).captions for rank in (0, 1)]
+        assert parts[0] + parts[1] == joint
+
+    def test_what_the_store_lacks_is_refused_with_the_command_that_adds_it(self, store):
+        with pytest.raises(UserError, match=r"has no waveforms.*bench pretrain prepare AUDIO --out .* --waveforms"):
+            Sampler(store, batch=8, seed=0, signals=frozenset({"waveform"}))
+        with pytest.raises(UserError, match=r"has no captions.*bench pretrain prepare AUDIO --out .* --captions FILE"):
+            Sampler(store, batch=8, seed=0, captions=True)
+        for signals in (frozenset(), frozenset({"mel"})):
+            with pytest.raises(ValueError, match="signals"):
+                Sampler(store, batch=8, seed=0, signals=signals)
+
+
 class TestParts:
-    @pytest.mark.parametrize("pairs", [None, WITHIN_5_SECONDS, WITHIN_CLIP])
+    @pytest.mark.parametrize("pairs", [None, WITHIN_5_SECONDS, WITHIN_CLIP, APART_4_SECONDS])
     @pytest.mark.parametrize("world", [2, 4])
     def test_the_parts_of_all_processes_are_the_joint_batch(self, store, pairs, world):
         joint = Sampler(store, batch=8, seed=3, pairs=pairs, labels=True).batch(7)

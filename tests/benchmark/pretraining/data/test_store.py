@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.pretraining.data import shard_readers, shards, store
+from benchmark.pretraining.data import caption_rows, description, shard_readers, shards, storage, store
 from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.data.hashes import NAME as SEEN
 from benchmark.pretraining.data.store import open_store, refuse_another
@@ -30,12 +30,26 @@ def given(small_shards, make_store):
 
 
 @pytest.fixture
+def wide(small_shards, make_store):
+    return make_store(LENGTHS, LABELS, "wide", waveforms=True, captions={"t0": ["calm", "slow"], "t2": ["flûte"]})
+
+
+@pytest.fixture
 def remote(given):
     system = fsspec.filesystem("memory")
     for path in Path(given.path).iterdir():
         system.pipe_file(f"/bucket/store/{path.name}", path.read_bytes())
     yield "memory://bucket/store"
     system.rm("/bucket", recursive=True)
+
+
+@pytest.fixture
+def remote_wide(wide):
+    system = fsspec.filesystem("memory")
+    for path in Path(wide.path).iterdir():
+        system.pipe_file(f"/wide/store/{path.name}", path.read_bytes())
+    yield "memory://wide/store"
+    system.rm("/wide", recursive=True)
 
 
 class TestContents:
@@ -131,6 +145,108 @@ class TestCrops:
             given.crops(np.array([1, row]), np.array([0, start]), 300)
 
 
+class TestWaveformsAndCaptions:
+    @pytest.fixture
+    def check(self, counted, counted_samples):
+        def checking(opened) -> None:
+            rows = np.array([3, 1, 4, 1, 0, 2])
+            starts = np.array([399, 0, 1, 1200, 0, 7])
+            log_mels, samples = opened.crops(rows, starts, 300), opened.waveforms(rows, starts, 300)
+            assert (samples.dtype, samples.shape) == (np.float32, (6, 48_000))
+            assert samples.flags.c_contiguous
+            for i, (row, start) in enumerate(zip(rows, starts, strict=True)):
+                np.testing.assert_array_equal(log_mels[i], counted(LENGTHS[row], row)[start : start + 300].T)
+                expected = counted_samples(LENGTHS[row], row)[start : start + 300]
+                np.testing.assert_array_equal(samples[i], expected.reshape(-1))
+            assert opened.captions(np.array([2, 0, 1, 0])) == ("flûte", "calm", None, "calm")
+            assert opened.captions(np.array([0, 0, 1]), np.array([0.2, 0.5, 0.9])) == ("calm", "slow", None)
+            assert opened.distinct_captions() == ("calm", "flûte", "slow")
+
+        return checking
+
+    def test_one_index_serves_log_mels_and_waveforms(self, wide, check):
+        assert (wide.has_waveforms, wide.has_captions) == (True, True)
+        check(wide)
+
+    def test_they_are_the_same_from_object_storage(self, remote_wide, tmp_path, check):
+        check(open_store(remote_wide, home=tmp_path / "home"))
+        check(open_store(remote_wide, home=tmp_path / "home", check="all"))
+
+    def test_pieces_of_a_track_have_its_captions_and_their_own_samples(self, make_store, counted_samples):
+        lengths = [300, 1500, 2600]
+        cut = make_store(lengths, cut_seconds=4.0, waveforms=True, captions={"t1": ["calm"], "t2": ["loud", "fast"]})
+        numbers = cut.track_numbers(np.arange(cut.tracks))
+        assert numbers.tolist() == [0] + [1] * 4 + [2] * 6
+        assert cut.captions(np.arange(cut.tracks)) == (None, *["calm"] * 4, *["loud"] * 6)
+        for track, length in enumerate(lengths):
+            rows = np.flatnonzero(numbers == track)
+            heard = [
+                cut.waveforms(np.array([row]), np.array([0]), int(cut.frames(rows)[i]))[0] for i, row in enumerate(rows)
+            ]
+            np.testing.assert_array_equal(np.concatenate(heard), counted_samples(length, track).reshape(-1))
+
+    def test_a_store_without_them_says_so(self, given):
+        with pytest.raises(ValueError, match="has no waveforms"):
+            given.waveforms(np.array([0]), np.array([0]), 300)
+        for asked in (lambda: given.captions(np.array([0])), given.distinct_captions):
+            with pytest.raises(ValueError, match="has no captions"):
+                asked()
+
+    @pytest.mark.parametrize(("row", "start"), [(0, 1), (0, -1), (5, 0)])
+    def test_what_lies_outside_is_refused(self, wide, row, start):
+        with pytest.raises(ValueError, match=r"outside its track|of 5 tracks"):
+            wide.waveforms(np.array([1, row]), np.array([0, start]), 300)
+
+    @pytest.mark.parametrize("name", ["shard-00001.wave.f16", *caption_rows.CAPTION_ARRAYS])
+    def test_a_file_that_is_cut_changed_or_gone(self, wide, tmp_path, name):
+        path = tmp_path / "wide" / name
+        content = path.read_bytes()
+        path.write_bytes(content[:-2])
+        with pytest.raises(UserError, match=f"{name} (has .* so the store is torn|is not what was written)"):
+            open_store(wide.path)
+        path.write_bytes(content[:-2] + b"\x77\x11")
+        with pytest.raises(UserError, match=f"{name} is not what was written"):
+            open_store(wide.path)
+        path.unlink()
+        with pytest.raises(UserError, match="cannot read the store"):
+            open_store(wide.path)
+
+    def test_a_torn_waveform_in_object_storage_is_refused(self, remote_wide, tmp_path):
+        opened = open_store(remote_wide, home=tmp_path)
+        system, path = fsspec.filesystem("memory"), "/wide/store/shard-00001.wave.f16"
+        content = system.cat_file(path)
+        system.pipe_file(path, content[:-2])
+        with pytest.raises(UserError, match="has 479998 of 480000 bytes"):
+            open_store(remote_wide, home=tmp_path)
+        with pytest.raises(UserError, match="is it cut"):
+            opened.waveforms(np.array([1]), np.array([1200]), 300)
+        system.pipe_file(path, content[:-2] + b"\x01\x02")
+        with pytest.raises(UserError, match="is not what was written"):
+            open_store(remote_wide, home=tmp_path, check="all")
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"waveforms": ("0" * 64,)},
+            {"waveforms": None, "captions": None},
+            {"arrays": {}},
+            {"labels": None},
+        ],
+    )
+    def test_a_description_that_does_not_belong_to_the_files(self, wide, tmp_path, change):
+        path = tmp_path / "wide" / "store.json"
+        card = description.StoreCard.model_validate_json(path.read_text()).model_copy(update=change)
+        path.write_bytes(card.model_copy(update={"fingerprint": card.expected_fingerprint()}).content())
+        with pytest.raises(UserError, match=r"waveforms of another number|does not belong to its store.json"):
+            open_store(wide.path)
+
+    def test_a_version_that_knows_neither_says_that_the_format_is_another(self, wide, monkeypatch):
+        """As the versions do that read formats 1 and 2, to which the new fields are unknown too."""
+        monkeypatch.setattr(description, "FORMATS", (1, 2))
+        with pytest.raises(UserError, match="has the format 3, and this version of the package reads 1 and 2"):
+            open_store(wide.path)
+
+
 class TestRefusals:
     def test_no_store_and_one_that_is_not_finished(self, given, tmp_path):
         with pytest.raises(UserError, match=r"there is no store at .*nowhere.*bench pretrain prepare"):
@@ -187,8 +303,8 @@ class TestRefusals:
             path.write_text(json.dumps({**card, **change}))
             with pytest.raises(UserError, match=message):
                 open_store(given.path)
-        path.write_text(json.dumps({"format": 3, "another": "layout"}))
-        with pytest.raises(UserError, match="has the format 3"):
+        path.write_text(json.dumps({"format": 4, "another": "layout"}))
+        with pytest.raises(UserError, match="has the format 4, and this version of the package reads 1, 2 and 3"):
             open_store(given.path)
         path.write_text("{")
         with pytest.raises(UserError, match="is torn"):
@@ -197,7 +313,7 @@ class TestRefusals:
     @pytest.mark.parametrize("name", ["../../shard-00000", "/shard-00000", "shard-00000/../x", "x"])
     def test_files_elsewhere_are_not_read(self, given, tmp_path, name):
         path = tmp_path / "given" / "store.json"
-        card = shards.StoreCard.model_validate_json(path.read_text())
+        card = description.StoreCard.model_validate_json(path.read_text())
         for change in (
             {"shards": (card.shards[0].model_copy(update={"name": name}), *card.shards[1:])},
             {"arrays": {name: "0" * 64, **card.arrays}},
@@ -210,7 +326,7 @@ class TestRefusals:
 
     def test_an_empty_store(self, given, tmp_path):
         path = tmp_path / "given" / "store.json"
-        card = shards.StoreCard.model_validate_json(path.read_text()).model_copy(
+        card = description.StoreCard.model_validate_json(path.read_text()).model_copy(
             update={"tracks": 0, "frames": 0, "shards": ()}
         )
         card = card.model_copy(update={"fingerprint": card.expected_fingerprint()})
@@ -272,7 +388,7 @@ class TestObjectStorage:
         def missing(name: str):
             raise ModuleNotFoundError(f"No module named {name!r}")
 
-        monkeypatch.setattr(store, "import_module", missing)
+        monkeypatch.setattr(storage, "import_module", missing)
         with pytest.raises(UserError, match=r"pip install .*\[pretrain\]"):
             open_store("s3://bucket/store", home=tmp_path)
 
