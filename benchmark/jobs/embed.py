@@ -19,8 +19,10 @@ from benchmark.jobs.job import Job
 from benchmark.jobs.left_out import NAMED, place_of
 from benchmark.jobs.options import EmbedSettings
 from benchmark.jobs.robustness import deformed_job, refuse_unusable, tracks_to_deform
+from benchmark.jobs.variants import precision_of
 from benchmark.system.long_lists import shown
-from benchmark.system.machine import device_of, threads_for, workers_of
+from benchmark.system.machine import device_of, kind_of, threads_for, workers_of
+from benchmark.system.precision import tell_slow_bf16
 from benchmark.system.progress import Reporter
 
 
@@ -48,6 +50,8 @@ def embed(jobs: Iterable[Job], settings: EmbedSettings, report: Reporter) -> Emb
         if not job.source.reads_audio:
             continue
         by_space.setdefault(job.store.space.key, []).append(job)
+    if any(precision_of(sharing[0].encoder) == "bf16" for sharing in by_space.values()):
+        tell_slow_bf16(kind_of(settings.device), report)
     for key, sharing in by_space.items():
         working = _Working(sharing[0])
         tracks = [track for job in sharing for track in job.data.tracks]

@@ -23,8 +23,10 @@ from benchmark.encoders.registry import UnknownEncoderError, resolve_one
 from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.jobs.export import find_probe
+from benchmark.jobs.variants import precision_of
 from benchmark.system.home import home_folder
 from benchmark.system.machine import device_of, threads_for, workers_of
+from benchmark.system.precision import tell_slow_bf16
 from benchmark.system.progress import Reporter, Silent
 from benchmark.system.stdout import stdout_to_stderr
 
@@ -162,6 +164,8 @@ def open_predictor(
     where = device_of(device, used.arrays)
     if workers == 0:
         report.say(NO_LIMIT)
+    if precision_of(used) == "bf16":
+        tell_slow_bf16(where, report)
     with stdout_to_stderr():
         used.to(where)
         set_to_eval(used)  # also where it has a to() of its own

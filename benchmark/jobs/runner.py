@@ -13,8 +13,10 @@ from benchmark.jobs.existing import refuse_displacing
 from benchmark.jobs.items import needs_audio, prepare
 from benchmark.jobs.options import Options
 from benchmark.jobs.plan import plan_jobs
+from benchmark.jobs.variants import precision_of
 from benchmark.system.home import refuse_unwritable
 from benchmark.system.machine import device_of
+from benchmark.system.precision import tell_slow_bf16
 from benchmark.system.progress import Reporter, Silent
 from benchmark.tracking.kinds import refuse_missing
 from results.record import Record
@@ -64,7 +66,9 @@ def run_many(
     refuse_displacing(jobs)
     todo = [job for job in jobs if job.kept is None]
     if todo:
-        device_of(options.device)
+        device = device_of(options.device)
+        if any(job.search.precision == "bf16" and precision_of(job.encoder) != "bf16" for job in todo):
+            tell_slow_bf16(device, report)  # of encoders the first stage says it
     if options.export_folder is not None:
         from benchmark.jobs.export import check_export
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +23,13 @@ from benchmark.pretraining.continuing import (
 from benchmark.pretraining.data.features import refuse_other_front_end
 from benchmark.pretraining.data.sampling import Sampler, stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
-from benchmark.pretraining.processes import rank, said_once
+from benchmark.pretraining.fabric import make_fabric, refuse_different
+from benchmark.pretraining.processes import adopt_slurm, ended_together, rank, said_once
 from benchmark.pretraining.runs import CARD, DATA, LOCK, RECIPE, WEIGHTS
 from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.strategies.table import strategy_class
 from benchmark.pretraining.training import checkpoint, recipes
 from benchmark.pretraining.training.export import export
-from benchmark.system.extras import install_command
 from benchmark.system.home import home_folder, refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
 from benchmark.system.stdout import stdout_to_stderr
@@ -88,6 +86,7 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         UserError: The recipe, the store, the folder or the machine does not do, or the run collapsed.
         KeyboardInterrupt: Somebody interrupted; a checkpoint is written.
     """
+    adopt_slurm()
     report = (report or Silent()) if rank() == 0 else Silent()
     run, home = choices.out, home_folder(choices.home)
     with said_once():
@@ -106,11 +105,12 @@ def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
         begun = begun_with(run)
         initial = None if choices.init is None else initial_weights(choices.init, home, run, begun)
         refuse_unwritable(run, "--out")
-        fabric = make_fabric(recipe, choices.device)
+        fabric = make_fabric(recipe, choices.device, report)
+    refuse_different(fabric, recipe, store)
     from benchmark.pretraining.training.progress import Progress
     from benchmark.pretraining.training.trainer import Trainer, train
 
-    with _alone(run, fabric):
+    with ended_together(), _alone(run, fabric):
         checkpoint.clean(run) if fabric.is_global_zero else None
         trainer = Trainer(recipe, fabric, _data_of(recipe, store))
         progress = Progress()
@@ -221,38 +221,6 @@ def _data_of(recipe: Recipe, store: Store) -> Data:
 
     views = strategy_class(recipe.objective).views(recipe)
     return Data(len(store.labels or ()) if views.labels else None, store.distinct_captions() if views.captions else ())
-
-
-def make_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
-    """Return Lightning Fabric for one process, or for those that torchrun has started.
-
-    Raises:
-        UserError: It is not installed, or the device is not there.
-    """
-    try:
-        from lightning_fabric import Fabric
-        from lightning_fabric.strategies.ddp import DDPStrategy
-    except ImportError as error:
-        raise UserError(f"bench pretrain needs {error.name}", f"Install it:\n  {install_command('pretrain')}") from None
-    from benchmark.system.machine import device_of
-
-    kind = device_of(device).partition(":")[0]
-    world, local = int(os.environ.get("WORLD_SIZE", "1")), int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    if recipe.batch % world:
-        raise UserError(
-            f"a batch of {recipe.batch} cannot be shared equally among {world} processes",
-            "choose a multiple",
-        )
-    fabric = Fabric(
-        accelerator=kind,
-        devices=local if world > 1 else 1,
-        num_nodes=world // local if world > 1 else 1,
-        # The others wait while the first probes: half an hour, the default, can be too short for that.
-        strategy=DDPStrategy(timeout=timedelta(days=1), gradient_as_bucket_view=True) if world > 1 else "auto",
-        precision="bf16-mixed" if recipe.precision == "bf16" else "32-true",
-    )
-    fabric.launch()
-    return fabric
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from rich.filesize import decimal
 
 from benchmark.system.extras import DISTRIBUTION, packages_of
 from benchmark.system.machine import hardware
+from benchmark.system.precision import slow_on_processor
 from benchmark.system.version import format_version
 
 PACKAGES = ("torch", "numpy", "soundfile", "soxr", "optuna", "scikit-learn", "pandas", "pyarrow")
@@ -99,8 +100,9 @@ def warnings(machine: Mapping[str, Any], *, accelerators: Sequence[str], room: f
         lines.append("No GPU: 'bench encoders check NAME' says how long an encoder takes here.")
     if flags and not flags & {"avx2", "asimd"}:
         lines.append("The processor has no AVX2: matrix products take several times as long as on one that has.")
-    if flags and not flags & {"avx512_bf16", "amx_bf16", "bf16"}:
-        lines.append("The processor has no bf16 instructions: bf16 for encoder or probe gains nothing.")
+    slow = slow_on_processor(flags)
+    if slow is not None:
+        lines.append(slow)
     if machine["cores"] <= 2:
         lines.append(f"{machine['cores']} core(s): decoding and the encoder share them.")
     if 0 < machine["memory_gb"] < SMALL_MEMORY:

@@ -4,14 +4,29 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+#: Seconds within which torchrun passes on a signal that its processes have had from the terminal already.
+PASSED_ON = 5.0
+
 
 class Interrupt:
-    """Whether somebody asked to stop: Ctrl-C, SIGTERM, or SIGHUP. A second time stops at once."""
+    """Whether somebody asked to stop: Ctrl-C, SIGTERM, or SIGHUP. A second time stops at once.
 
-    asked = False
+    Attributes:
+        asked: Whether.
+    """
+
+    def __init__(self, *, several: bool = False) -> None:
+        """Wait for a signal.
+
+        Args:
+            several: This is one of several processes: their launcher may pass on what each has had, and that is no
+                second time.
+        """
+        self.asked, self._several, self._since = False, several, 0.0
 
     @contextmanager
     def watched(self) -> Iterator[Interrupt]:
@@ -29,6 +44,8 @@ class Interrupt:
                 signal.signal(number, handler)
 
     def _note(self, *_: object) -> None:
-        if self.asked:
+        now = time.monotonic()
+        if self.asked and not (self._several and now - self._since < PASSED_ON):
             raise KeyboardInterrupt
-        self.asked = True
+        if not self.asked:
+            self.asked, self._since = True, now

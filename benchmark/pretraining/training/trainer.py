@@ -210,7 +210,10 @@ def train(
     """
     recipe, watch, first = trainer.recipe, watch or Watch(), trainer.fabric.is_global_zero
     began, begun_at, waited, asked = time.monotonic(), progress.step, 0.0, time.monotonic()
-    with Interrupt().watched() as interrupt, report.stage("training", recipe.steps, "steps") as advance:
+    with (
+        Interrupt(several=trainer.fabric.world_size > 1).watched() as interrupt,
+        report.stage("training", recipe.steps, "steps") as advance,
+    ):
         for batch in batches:
             waited += time.monotonic() - asked
             outcome = trainer.gradients(batch)
@@ -267,4 +270,4 @@ def _write(trainer: Trainer, run: Path, progress: Progress, about: Mapping[str, 
         except Exception as error:
             problem = error
     if trainer.any_of(problem is not None):
-        raise problem or RuntimeError("the first process could not write the checkpoint")
+        raise problem or SystemExit(2)  # the first process says why
