@@ -55,15 +55,22 @@ class EncoderInfo:
     Attributes:
         name: What names it in ``benchmark.run``.
         description: What it is, in a line.
-        kind: ``built in``, ``published`` (weights to fetch once), ``installed`` (an entry point of another package) or
-            ``pretrained`` (a run of ``bench pretrain`` in the data home).
+        kind: ``built in``, ``published`` (weights to fetch once), ``hub`` (the same, from the Hugging Face hub),
+            ``elsewhere`` (it needs an environment of its own), ``own`` (a card in the data home), ``installed`` (an
+            entry point of another package) or ``pretrained`` (a run of ``bench pretrain`` in the data home).
         ready: Whether its weights are on this machine, or it needs none. Packages that it needs are not looked at.
+        licence: Of weights and code, where its card tells.
+        aliases: Other names that are understood.
+        card: The file that says what it is, where it has one.
     """
 
     name: str
     description: str
-    kind: Literal["built in", "published", "installed", "pretrained"]
+    kind: Literal["built in", "published", "hub", "elsewhere", "own", "installed", "pretrained"]
     ready: bool
+    licence: str = ""
+    aliases: tuple[str, ...] = ()
+    card: Path | None = None
 
 
 def list_tasks(names: str | Path | Iterable[str | Path] = "all", home: Path | str | None = None) -> list[TaskInfo]:
@@ -112,22 +119,38 @@ def list_encoders(home: Path | str | None = None) -> list[EncoderInfo]:
             cache folder by default.
 
     Raises:
-        UserError: Two installed packages bring different encoders under one name.
+        UserError: Two installed packages bring different encoders under one name, or an encoder card is not valid.
     """
+    from benchmark.encoders.cards.fetched import is_here
     from benchmark.encoders.published.weights import WEIGHTS, is_fetched
-    from benchmark.encoders.registry import BUILTIN, PUBLISHED, entry_points
+    from benchmark.encoders.registry import BUILTIN, PUBLISHED, cards_here, entry_points
     from benchmark.pretraining.runs import runs
 
     where = home_folder(home)
+    cards = cards_here(where)
 
     def named(name: str, description: str) -> EncoderInfo:
         if name not in WEIGHTS:
             return EncoderInfo(name, description, "built in", ready=True)
-        return EncoderInfo(name, description, "published", ready=is_fetched(name, where))
+        card = cards[name]
+        return EncoderInfo(
+            name, description, "published", is_fetched(name, where), card.card.licences, card.card.aliases, card.path
+        )
 
     encoders = [named(name, description) for name, (_, description) in BUILTIN.items()]
     encoders += [named(name, description) for name, description in PUBLISHED.items()]
+    for name, each in cards.items():
+        if name in BUILTIN or name in PUBLISHED:
+            continue
+        card = each.card
+        kind: Literal["hub", "elsewhere", "own"] = "elsewhere" if card.elsewhere else "hub" if card.is_on_hub else "own"
+        ready = kind == "own" or (kind == "hub" and is_here(card, where))
+        encoders.append(
+            EncoderInfo(name, f"{card.title}: {card.description}", kind, ready, card.licences, card.aliases, each.path)
+        )
     for name, point in entry_points().items():
+        if any(name == encoder.name for encoder in encoders):
+            continue
         encoders.append(EncoderInfo(name, f"of an installed package: {point.value}", "installed", ready=True))
     for run in runs(where):
         description = run.title + ("; not exported yet" if run.step is None else f", step {run.step:,}")

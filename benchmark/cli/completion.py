@@ -53,14 +53,15 @@ def trackers(incomplete: str) -> list[str]:
 
 
 def encoder_names() -> list[str]:
-    """Return the names of the built-in and published encoders, from the text of their tables."""
+    """Return the names of built-in and published encoders, from the text of their tables, and of those with cards."""
     source = (HERE / "benchmark" / "encoders" / "registry.py").read_text(encoding="utf-8")
     names: list[str] = []
     for node in ast.parse(source).body:
         if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) in ("BUILTIN", "PUBLISHED"):
             assert isinstance(node.value, ast.Dict)
             names += [str(key.value) for key in node.value.keys if isinstance(key, ast.Constant)]
-    return names
+    cards = sorted(path.stem for path in (HERE / "benchmark" / "encoders" / "cards").glob("*.toml"))
+    return [*names, *(name for name in cards if name not in names)]
 
 
 def task_names() -> list[str]:

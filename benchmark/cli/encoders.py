@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,14 +63,21 @@ def show(
     name: Name,
     extra: Annotated[str | None, typer.Argument(hidden=True)] = None,
     as_json: AsJson = False,
+    as_bibtex: Annotated[bool, typer.Option("--bibtex", help="Print the entry to cite.")] = False,
     home: Home = None,
 ) -> None:
-    """Print what an encoder declares."""
+    """Print what an encoder declares, and its card where it has one."""
+    from benchmark.reports.encoder_cards import bibtex
     from benchmark.reports.encoders import declared, format_encoder
     from benchmark.system.home import home_folder
 
     if extra is not None:
         raise typer.BadParameter(f"{extra!r} is one argument too many: 'encoders NAME' shows one encoder")
+    if as_json and as_bibtex:
+        raise UserError("--json and --bibtex are two formats", "give one of them")
+    if as_bibtex:
+        display(bibtex(name, home_folder(home or context.obj)), whole=True)
+        return
     if as_json:
         print_json(declared(name, home_folder(home or context.obj)))
         return
@@ -82,6 +90,12 @@ def fetch(
     name: Annotated[
         str | None, typer.Argument(help="The encoder whose weights to bring.", autocompletion=completion.encoders)
     ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Allow the code that comes with the model, without being asked.")
+    ] = False,
+    commit: Annotated[
+        str | None, typer.Option(metavar="COMMIT", help="Of a model of the hub: this full commit, not the card's.")
+    ] = None,
     remove_original: Annotated[
         bool, typer.Option("--remove-original", help="Keep only the converted weights.")
     ] = False,
@@ -89,12 +103,20 @@ def fetch(
 ) -> None:
     """Fetch published weights, once."""
     from benchmark.encoders.published.weights import WEIGHTS, fetch_weights, is_fetched
+    from benchmark.reports.encoder_cards import card_of, fetchable
     from benchmark.system.home import home_folder
     from benchmark.system.progress import Terminal
 
-    if name is None:
-        raise UserError("no encoder was named", f"give one of {', '.join(WEIGHTS)}: bench encoders fetch NAME")
     where, report = home_folder(home or context.obj), Terminal()
+    if name is None:
+        raise UserError("no encoder was named", f"give one of {', '.join(fetchable(where))}: bench encoders fetch NAME")
+    named = card_of(name, where)
+    if named is not None and named.card.id not in WEIGHTS:
+        _fetch_of_hub(named, where, yes=yes, commit=commit)
+        return
+    name = name if named is None else named.card.id
+    if commit is not None:
+        raise UserError(f"{name!r} is no model of the hub, so that it has no commit", "leave --commit out")
     if name in WEIGHTS and not is_fetched(name, where):
         report.say(WEIGHTS[name].licence)
     with report.stage(f"Fetching {name}", 1, "bytes") as advance:
@@ -102,6 +124,31 @@ def fetch(
             name, where, remove_original=remove_original, progress=lambda done, total: advance(done, total=total)
         )
     display(f"{name}: weights in {path}")
+
+
+def _fetch_of_hub(named: Any, home: Path, *, yes: bool, commit: str | None) -> None:
+    """Fetch the files of a card of the hub; ask once whether the code among them may be run."""
+    from benchmark.encoders.cards.hub import download, fetched_already, plan_of
+    from benchmark.reports.encoder_cards import asked_of, refuse_unfetchable
+    from benchmark.system.progress import Terminal
+
+    refuse_unfetchable(named)
+    report, card = Terminal(), named.card
+    place = fetched_already(named, home, commit)
+    if place is None:
+        plan = plan_of(named, commit)
+        report.say(f"{card.title}: {plan.size:,} bytes from {plan.hub} at {plan.commit}; licence: {card.licences}")
+        if plan.code and not yes:
+            question = asked_of(named, plan)
+            if not sys.stdin.isatty():
+                raise UserError(question, f"Look at it; if you trust it: bench encoders fetch {card.id} --yes")
+            if not typer.confirm(f"{question}. Allow it?", err=True):
+                raise UserError(
+                    f"nothing of {card.id!r} was fetched", "Take another encoder: 'bench encoders' lists them"
+                )
+        with report.stage(f"Fetching {card.id}", plan.size, "bytes") as advance:
+            place = download(named, plan, home, lambda done, total: advance(done, total=total))
+    display(f"{card.id}: weights in {place.files}")
 
 
 @encoders_app.command("check")

@@ -150,6 +150,17 @@ class Encoder:
         """
         return self
 
+    def facts(self) -> dict[str, object]:
+        """Return what the model behind it is, by the keys of an encoder card, which is held to it."""
+        return {
+            "sample_rate": self.sample_rate,
+            "channels": self.channels,
+            "dim": self.dim,
+            "layers": len(self.layers) if self.layers else None,
+            "window_seconds": self.window_seconds,
+            "hop_seconds": self.hop_seconds,
+        }
+
     def fingerprint(self) -> str:
         """Return the sha256 of all that decides an embedding: declarations, attributes, weights and source code.
 

@@ -6,10 +6,13 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.cards.listing import Named, card_named, encoder_cards
+from benchmark.encoders.cards.opening import open_named
 from benchmark.encoders.class_files import class_in, module_from
 from benchmark.encoders.neighbours import importable
 from benchmark.encoders.options import as_variant, constructor_options, variant_name
@@ -205,13 +208,20 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 
         spec.check_options(())
         return open_published(name, home)
+    cards = cards_here(home)
+    named = card_named(name, cards)
+    if named is not None:
+        own = named.card.id
+        if own in BUILTIN or own in PUBLISHED:  # by an alias: records have the name that it always had
+            return _named(replace(spec, target=own, text=own), home)
+        return open_named(named, spec, home, _open)
     brought = entry_points()
     if name in brought:
         return _brought(brought[name], spec)
     from benchmark.encoders.published.weights import refuse_unpublished
 
     refuse_unpublished(name)
-    near = _near(name, brought)
+    near = _near(name, [*brought, *cards, *(alias for card in cards.values() for alias in card.card.aliases)])
     hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else "it is no file either;"
     raise UnknownEncoderError(f"no encoder is called {name!r}", f"{hint} {LISTED}")
 
@@ -219,7 +229,8 @@ def _named(spec: EncoderSpec, home: Path) -> Encoder:
 def _near(name: str, brought: Iterable[str]) -> list[str]:
     """Return names that were perhaps meant; for what looks like a file or a hub id, the same with its scheme."""
     names = {names.lower(): names for names in [*BUILTIN, *PUBLISHED, *brought]}
-    near = [names[key] for key in difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.5)]
+    is_path = "/" in name
+    near = [] if is_path else [names[key] for key in difflib.get_close_matches(name.lower(), names, n=2, cutoff=0.5)]
     path = Path(name)
     if path.suffix.lower() in MEANT:
         near = [f"{MEANT[path.suffix.lower()]}:{name}"]
@@ -239,10 +250,29 @@ def format_kinds() -> str:
     return "\n".join(f"  {example:<{width}}  {what}" for example, what in rows)
 
 
+def cards_here(home: Path) -> dict[str, Named]:
+    """Return the cards of named encoders by their id, with those that the user keeps in ``<home>/encoders``.
+
+    Raises:
+        UserError: A card is not valid, or has a name that something else has.
+    """
+    cards = encoder_cards(home)
+    for named in cards.values():
+        if named.built_in:
+            continue
+        for name in (named.card.id, *named.card.aliases):
+            if name in BUILTIN or name in PUBLISHED:
+                raise UserError(
+                    f"{named.path} calls its encoder {name!r}, which is a built-in one", "give it another name"
+                )
+    return cards
+
+
 def entry_points() -> dict[str, EntryPoint]:
     """Return the encoders that installed packages bring (group ``benchmark.encoders``), by name; none is imported.
 
-    A built-in or published id keeps its meaning: an entry point of such a name is not among them.
+    A built-in or published id keeps its meaning: an entry point of such a name is not among them. Nor does one stand
+    in for a card of that name, which is looked for first.
 
     Raises:
         UserError: Two packages bring different encoders under one name.

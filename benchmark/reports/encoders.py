@@ -13,7 +13,9 @@ from benchmark.system.home import home_folder
 from benchmark.system.tables import table
 
 if TYPE_CHECKING:
+    from benchmark.catalogue import EncoderInfo
     from benchmark.encoders.base import Encoder
+    from benchmark.encoders.cards.card import EncoderCard
     from benchmark.encoders.check.check import Check
     from benchmark.encoders.precomputed.encoder import Precomputed
 
@@ -29,17 +31,34 @@ def catalogue(home: Path) -> str:
     from benchmark.catalogue import list_encoders
     from benchmark.encoders.registry import format_kinds
 
-    rows = [[encoder.name, encoder.description] for encoder in list_encoders(home)]
+    rows = [
+        [encoder.name, encoder.licence or "-", _weights_of(encoder), encoder.description]
+        for encoder in list_encoders(home)
+    ]
     return (
-        table(rows, ["encoder", "what it is"], texts=("what it is",))
+        table(
+            rows,
+            ["encoder", "licence", "weights", "what it is"],
+            texts=("licence", "what it is"),
+            spare=("licence", "weights"),
+        )
         + f"\n\nAn encoder is named as\n{format_kinds()}"
         + "\n\nOne of them: bench encoders NAME. Its contract, speed and memory: bench encoders check NAME."
         + "\nYour own in ten lines: bench encoders new my_encoder.py"
     )
 
 
+def _weights_of(encoder: EncoderInfo) -> str:
+    """Return where the weights of an encoder are, in a word or two."""
+    if encoder.kind == "elsewhere":
+        return "elsewhere"
+    if encoder.kind in ("built in", "own", "installed"):
+        return "-"
+    return "here" if encoder.ready else "to fetch" if encoder.kind != "pretrained" else "not yet"
+
+
 def format_encoder(name: str, home: Path) -> str:
-    """Return what the encoder ``name`` declares.
+    """Return what the encoder ``name`` declares, and its card where it has one.
 
     Raises:
         UserError: There is none, or it cannot be made.
@@ -47,7 +66,13 @@ def format_encoder(name: str, home: Path) -> str:
     from benchmark.encoders.base import window_of
     from benchmark.encoders.precomputed.encoder import Precomputed
     from benchmark.encoders.published.weights import WEIGHTS
+    from benchmark.reports.encoder_cards import card_of, format_card, next_step
 
+    named = card_of(name, home)
+    if named is not None:
+        name, todo = named.card.id, next_step(named, home)
+        if todo:
+            return f"{name}\n{'=' * len(name)}\n{format_card(named)}\n\n{todo}"
     encoder, fingerprint = _opened(name, home)
     if isinstance(encoder, Precomputed):
         return format_given(encoder)
@@ -69,6 +94,8 @@ def format_encoder(name: str, home: Path) -> str:
     }
     lines += [f"{key + ':':<13}{value}" for key, value in facts.items()]
     lines += [textwrap.fill(note, WIDTH, initial_indent="- ", subsequent_indent="  ") for note in encoder.notes]
+    if named is not None:
+        lines.append(f"\n{format_card(named)}")
     if not fingerprint:
         lines.append(f"\nNo weights yet. {WEIGHTS[name].licence}\nFetch them: bench encoders fetch {name}")
     return "\n".join(lines)
@@ -77,11 +104,20 @@ def format_encoder(name: str, home: Path) -> str:
 def declared(name: str, home: Path) -> dict[str, Any]:
     """Return what the encoder ``name`` declares, for programs; of embeddings that were given much is ``None``.
 
+    Of an encoder that cannot be opened yet, its card tells; what that does not say is ``None``.
+
     Raises:
         UserError: There is none, or it cannot be made.
     """
     from benchmark.encoders.precomputed.encoder import Precomputed
+    from benchmark.reports.encoder_cards import card_of, card_record, next_step
 
+    named = card_of(name, home)
+    card = None if named is None else card_record(named)
+    if named is not None:
+        name = named.card.id
+        if next_step(named, home):
+            return _by_card(named.card) | {"card": card}
     encoder, fingerprint = _opened(name, home)
     given = isinstance(encoder, Precomputed)
     documentation = "" if given else (encoder.__doc__ or "").strip()
@@ -99,6 +135,26 @@ def declared(name: str, home: Path) -> dict[str, Any]:
         "fingerprint": fingerprint or None,
         "ready": bool(fingerprint),
         "notes": [] if given else list(encoder.notes),
+        "card": card,
+    }
+
+
+def _by_card(card: EncoderCard) -> dict[str, Any]:
+    """Return what a card says of an encoder that cannot be opened yet, by the keys of what one declares."""
+    return {
+        "name": card.id,
+        "description": card.description,
+        "version": None,
+        "dim": card.dim,
+        "layers": [],
+        "sample_rate": card.sample_rate,
+        "channels": card.channels,
+        "window_seconds": None if card.window_seconds == "track" else card.window_seconds,
+        "hop_seconds": card.hop_seconds,
+        "padding": None,
+        "fingerprint": None,
+        "ready": False,
+        "notes": list(card.notes),
     }
 
 

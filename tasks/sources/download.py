@@ -7,7 +7,7 @@ which the next call continues. Nothing that failed a check ever has the name of 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,13 +21,16 @@ from tasks.sources.state import is_sound, target_of
 LOCK_SECONDS = 60.0
 
 
-def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Path:
+def fetch(
+    source: Source, root: Path, *, progress: Progress | None = None, headers: Mapping[str, str] | None = None
+) -> Path:
     """Return the path of ``source`` below ``root``, after downloading it if it is not there.
 
     Args:
         source: What to fetch. Without a checksum, a part is only resumed at the mirror that it came from.
         root: Folder that the source's ``file`` is relative to; made when missing.
         progress: Called after each piece; what it raises ends the download, which can be resumed.
+        headers: Sent to the mirrors beside our own, such as who asks.
 
     Raises:
         TaskError: No mirror gives the file (each is named with what it answered), there is no mirror, no room, or the
@@ -50,7 +53,7 @@ def fetch(source: Source, root: Path, *, progress: Progress | None = None) -> Pa
             return target
         for url in source.urls:
             try:
-                from_mirror(url, source, part, progress)
+                from_mirror(url, source, part, progress, headers)
             except MirrorError as error:
                 failures.append(f"  {url}: {error}")
             except OSError as error:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,8 +41,17 @@ class _CutError(MirrorError):
     """A transfer that broke off: another attempt at the same mirror may mend it."""
 
 
-def from_mirror(url: str, source: Source, part: Path, progress: Progress | None) -> None:
+def from_mirror(
+    url: str, source: Source, part: Path, progress: Progress | None, headers: Mapping[str, str] | None = None
+) -> None:
     """Leave the whole, checked file in ``part``.
+
+    Args:
+        url: Where the mirror has it.
+        source: What the file is to be.
+        part: What has come of it, and where the rest goes.
+        progress: Called after each piece.
+        headers: Sent beside our own, such as who asks; not to another host that a redirection names.
 
     Raises:
         MirrorError: The mirror does not give it.
@@ -50,7 +59,7 @@ def from_mirror(url: str, source: Source, part: Path, progress: Progress | None)
         TaskError: There is no room for it.
     """
     while True:
-        resumed = _attempts(url, source, part, progress)
+        resumed = _attempts(url, source, part, progress, headers or {})
         problem = mismatch(part, source)
         if not problem:
             return
@@ -65,13 +74,13 @@ def origin_of(part: Path) -> Path:
     return part.with_name(part.name + ".origin")
 
 
-def _attempts(url: str, source: Source, part: Path, progress: Progress | None) -> bool:
+def _attempts(url: str, source: Source, part: Path, progress: Progress | None, headers: Mapping[str, str]) -> bool:
     """Transfer until the mirror has no more to give; return whether an earlier call's part was built on."""
     best, stalled = _size(part), 0
     resumed = best > 0
     while True:
         try:
-            _transfer(url, source, part, progress)
+            _transfer(url, source, part, progress, headers)
         except _CutError:
             stalled = 0 if _size(part) > best else stalled + 1
             best = max(best, _size(part))
@@ -82,7 +91,7 @@ def _attempts(url: str, source: Source, part: Path, progress: Progress | None) -
             return resumed
 
 
-def _transfer(url: str, source: Source, part: Path, progress: Progress | None) -> None:
+def _transfer(url: str, source: Source, part: Path, progress: Progress | None, headers: Mapping[str, str]) -> None:
     """Ask once, for what is missing; append what comes to ``part``."""
     import requests
     from urllib3.exceptions import HTTPError, NewConnectionError
@@ -93,7 +102,7 @@ def _transfer(url: str, source: Source, part: Path, progress: Progress | None) -
             return
         _discard(part)
         offset = 0
-    ask = dict(HEADERS)
+    ask = {**HEADERS, **headers}
     if offset:
         validator = _validator(part, url)
         if validator:

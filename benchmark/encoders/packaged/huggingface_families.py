@@ -46,6 +46,10 @@ class Wave(HuggingFace):
         self._normalize = bool(chosen if own is None else own)
         self._content += f" {self._normalize}"
 
+    def facts(self) -> dict[str, object]:
+        """Return what the model is, and whether its windows are normalised."""
+        return {**super().facts(), "normalize": self._normalize}
+
     def inputs(self, waveforms: Any) -> Mapping[str, Any]:
         """Return the mono waveforms, normalised one by one where the model wants it."""
         mono = waveforms[:, 0]

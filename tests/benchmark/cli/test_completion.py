@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.cli import completion
+from benchmark.encoders.cards.listing import encoder_cards
 from benchmark.encoders.registry import BUILTIN, PUBLISHED
 from tasks import registry
 
@@ -58,8 +59,10 @@ def test_names_where_they_are_wanted(tmp_path, line, expected):
     assert expected in complete("bash", line, tmp_path)
 
 
-def test_names_are_those_of_the_tables():
-    assert completion.encoder_names() == [*BUILTIN, *PUBLISHED]
+def test_names_are_those_of_the_tables(tmp_path):
+    names = completion.encoder_names()
+    assert names[: len(BUILTIN) + len(PUBLISHED)] == [*BUILTIN, *PUBLISHED]
+    assert sorted(names) == sorted({*BUILTIN, *PUBLISHED, *encoder_cards(tmp_path)})
     names = completion.task_names()
     assert set(registry.builtin_tasks()) <= set(names)
     assert set(registry.groups()) <= set(names)

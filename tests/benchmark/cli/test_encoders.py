@@ -69,6 +69,38 @@ def test_a_name_shows_one(bench):
         assert "11025 Hz, mono" in out
 
 
+def test_a_card_is_shown_with_what_it_lacks_and_the_next_command(bench):
+    code, out, _ = bench("mert-95m")
+    assert code == 0
+    for words in ("hub:          m-a-p/MERT-v1-95M at 12af15f", "(unverified)", "5 s every 5 s", "13 rows of 768"):
+        assert words in out
+    assert "Fetch them: bench encoders fetch mert-v1-95m. It comes with code" in out
+    code, out, _ = bench("muq-large-msd")
+    assert code == 0
+    assert "collections here: msd" in out
+    assert "It does not run in this environment: its package muq" in out
+    assert "--encoder 'env:muq/bin/python::my_muq.py:MuQ'" in out
+
+
+def test_a_card_stands_behind_what_a_built_in_encoder_declares(bench):
+    code, out, _ = bench("musicnn-msd")
+    assert code == 0
+    assert "fingerprint: not without weights" in out
+    assert "Card: MusiCNN (MSD)" in out
+    assert "bench encoders fetch musicnn-msd" in out
+
+
+def test_the_entry_to_cite(bench):
+    code, out, _ = bench("muq", "--bibtex")
+    assert code == 0
+    assert out.startswith("@misc{zhu2025muq,")
+    assert "Wei Tan\n" in out  # whole, as it is written
+    code, _, err = bench("hubert-base", "--bibtex")
+    assert (code, "has no BibTeX entry; it was published as Hsu et al." in err) == (2, True)
+    assert "has no card" in bench("logmel", "--bibtex")[2]
+    assert bench("muq", "--bibtex", "--json")[0] == 2
+
+
 @pytest.mark.parametrize("arguments", [["--home", "HERE", "musicset-ularge"], ["musicset-ularge", "--home", "HERE"]])
 def test_the_home_may_stand_before_or_after(bench, tmp_path, arguments):
     code, out, _ = bench(*[tmp_path if word == "HERE" else word for word in arguments])

@@ -24,10 +24,14 @@ TASK = {
 COMMANDS = {
     "tasks": TASK,
     "tasks demo_key,gs_key": TASK,
-    "encoders": {"name", "description", "kind", "ready"},
+    "encoders": {"name", "description", "kind", "ready", "licence", "aliases", "card"},
     "encoders logmel": {
         "name", "description", "version", "dim", "layers", "sample_rate", "channels", "window_seconds", "hop_seconds",
-        "padding", "fingerprint", "ready", "notes",
+        "padding", "fingerprint", "ready", "notes", "card",
+    },
+    "encoders mert-v1-95m": {
+        "name", "description", "version", "dim", "layers", "sample_rate", "channels", "window_seconds", "hop_seconds",
+        "padding", "fingerprint", "ready", "notes", "card",
     },
     "data list": COLLECTION,
     "data where gtzan": COLLECTION,

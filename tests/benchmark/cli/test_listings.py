@@ -18,6 +18,8 @@ LISTINGS = {
     "one task": "tasks gs_key",
     "encoders": "encoders",
     "one encoder": "encoders logmel",
+    "one card": "encoders mert-v1-95m",
+    "one card of another environment": "encoders muq-large-msd",
     "data list": "data list",
     "data where": "data where gtzan",
     "data verify": "data verify demo_key",
