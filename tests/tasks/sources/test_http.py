@@ -37,7 +37,7 @@ def parts(*pieces):
     """Return a transfer that leaves these pieces, one at each call."""
     left = list(pieces)
 
-    def transfer(url, source, part, progress):
+    def transfer(url, source, part, progress, headers):
         part.write_bytes(left.pop(0))
 
     return transfer
@@ -63,3 +63,16 @@ def test_what_an_earlier_call_left_is_not_the_mirrors_fault(tmp_path, monkeypatc
     from_mirror("http://127.0.0.1:9/a.bin", SOURCE, part, None)
     assert part.read_bytes() == DATA
     assert not origin_of(part).exists()
+
+
+def test_who_asks_is_sent_to_the_mirror(tmp_path, monkeypatch):
+    sent = []
+
+    def transfer(url, source, part, progress, headers):
+        sent.append(dict(headers))
+        part.write_bytes(DATA)
+
+    monkeypatch.setattr(http, "_transfer", transfer)
+    from_mirror("http://127.0.0.1:9/a.bin", SOURCE, tmp_path / "a.bin.part", None, {"Authorization": "Bearer me"})
+    from_mirror("http://127.0.0.1:9/a.bin", SOURCE, tmp_path / "b.bin.part", None)
+    assert sent == [{"Authorization": "Bearer me"}, {}]
