@@ -17,15 +17,17 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from benchmark.audio.windows import Padding
 from benchmark.encoders.fingerprint import describe, describe_module, is_module, modules_in, plain, source_digest
 from benchmark.errors import UserError
-from benchmark.system.machine import Precision
 from benchmark.system.terminal import said_by
+
+if TYPE_CHECKING:
+    from benchmark.audio.windows import Padding
+    from benchmark.system.machine import Precision
 
 DECLARED = (
     "name",

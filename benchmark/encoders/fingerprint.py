@@ -114,7 +114,7 @@ def _located(name: str, beside: Path) -> tuple[str | None, Path] | None:
     if module is not None:
         file = _file_of(module)
         return None if file is None else (module.__package__, file)
-    if top in sys.stdlib_module_names:
+    if top in getattr(sys, "stdlib_module_names", ()):  # from Python 3.10 on
         return None
     try:
         spec = _spec(name, beside)
@@ -203,7 +203,7 @@ def describe(value: Any, where: str) -> Any:
     Raises:
         UserError: It is something else.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, (bool, int, float, str)):
         return value
     data = _describe_data(value)
     if data is not None:
@@ -212,9 +212,9 @@ def describe(value: Any, where: str) -> Any:
         return describe_module(value, where)
     if isinstance(value, Mapping):
         return {str(key): describe(item, where) for key, item in value.items()}
-    if isinstance(value, set | frozenset):
+    if isinstance(value, (set, frozenset)):
         return sorted((describe(item, where) for item in value), key=repr)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [describe(item, where) for item in value]
     raise UserError(
         f"cannot tell when {where} changes (it is a {type(value).__name__}), so its embeddings could not be cached "
@@ -243,7 +243,7 @@ def _describe_data(value: Any) -> Any:
         data = value.detach().cpu().contiguous()
         raw = data.flatten().view(torch.uint8).numpy() if data.numel() else np.zeros(0, np.uint8)
         return [str(data.dtype), list(data.shape), hashlib.sha256(raw.tobytes()).hexdigest()]
-    if torch is not None and isinstance(value, torch.dtype | torch.device):
+    if torch is not None and isinstance(value, (torch.dtype, torch.device)):
         return str(value)
     return None
 
@@ -290,9 +290,16 @@ def modules_in(values: Any) -> list[Any]:
     for value in values.values() if isinstance(values, Mapping) else values:
         if is_module(value):
             modules.append(value)
-        elif isinstance(value, list | tuple | Mapping):
+        elif isinstance(value, (list, tuple, Mapping)):
             modules += modules_in(value)
     return modules
+
+
+def module_modes(encoder: Any) -> list[tuple[str, bool]]:
+    """Return the type's name of each torch module of an encoder, each once, and whether it is in training mode."""
+    roots = [*([encoder] if is_module(encoder) else []), *modules_in(list(vars(encoder).values()))]
+    modules = {id(part): part for root in roots for part in root.modules()}.values()
+    return [(type(part).__name__, bool(part.training)) for part in modules]
 
 
 def set_to_eval(encoder: Any) -> None:

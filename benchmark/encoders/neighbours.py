@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 import sys
+import sysconfig
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from types import FrameType, ModuleType
 
 DISTRIBUTION = "music-probe-benchmark"
@@ -56,7 +58,7 @@ class _Neighbours:
         self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         """Return where a neighbour is; ``None`` leaves any other module to Python."""
-        if path is not None or name in sys.stdlib_module_names - STRAYS:
+        if path is not None or name in _standard() - STRAYS:
             return None
         spec = PathFinder.find_spec(name, [self._folder], target)
         if spec is None or name in brought() or (name != self._asked and _importer() in brought()):
@@ -75,17 +77,33 @@ def _importer() -> str:
 
 
 @cache
+def _standard() -> frozenset[str]:
+    """Return the names of the modules of the standard library."""
+    names = getattr(sys, "stdlib_module_names", None)  # from Python 3.10 on
+    if names is not None:
+        return frozenset(names)
+    files = Path(sysconfig.get_paths()["stdlib"]).iterdir()
+    return frozenset({*sys.builtin_module_names, *(file.name.partition(".")[0] for file in files)})
+
+
+@cache
 def brought() -> frozenset[str]:
-    """Return the names of the modules of this program and of all packages that it needs or may need."""
+    """Return the names of the modules of this program and of all packages that it needs or may need.
+
+    In an environment that does not have this program (``env:``), of all packages that are installed.
+    """
     distributions: dict[str, metadata.Distribution] = {}
     waiting = [DISTRIBUTION, "pip", "setuptools"]
     while waiting:
         name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
         if name in distributions:
             continue
-        with suppress(metadata.PackageNotFoundError):
+        try:
             distributions[name] = metadata.distribution(name)
             waiting += [_project(line) for line in distributions[name].requires or ()]
+        except metadata.PackageNotFoundError:
+            if name == DISTRIBUTION:
+                waiting += [found.metadata["Name"] or "" for found in metadata.distributions()]
     modules = {"benchmark", "tasks", "probes", "results"}
     for distribution in distributions.values():
         for file in distribution.files or ():

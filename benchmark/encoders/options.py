@@ -14,10 +14,10 @@ import hashlib
 import inspect
 import json
 import math
+import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin
 
 from benchmark.encoders.base import Encoder
@@ -25,6 +25,9 @@ from benchmark.encoders.fingerprint import describe
 from benchmark.errors import UserError
 from tasks.files import expanded
 from tasks.spelling import did_you_mean
+
+#: What ``X | Y`` is, from Python 3.10 on, and ``None`` in it.
+UNIONS, NoneType = (typing.Union, getattr(types, "UnionType", typing.Union)), type(None)
 
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -50,7 +53,7 @@ def text_of(value: object) -> str:
         return "true" if value else "false"
     if value is None:
         return "none"
-    if isinstance(value, tuple | list):
+    if isinstance(value, (tuple, list)):
         return ",".join(text_of(item) for item in value)
     return str(value)
 
@@ -168,7 +171,7 @@ def _converted(text: str, kind: Any) -> Any:
         return kind(part.strip() for part in text.split(",") if part.strip())
     if origin in (tuple, list):
         return _sequence(text, origin, arguments)
-    if origin in (typing.Union, UnionType):
+    if origin in UNIONS:
         # str takes every text, so it comes last.
         for member in sorted(arguments, key=lambda member: (member is str, member is not NoneType)):
             try:
@@ -185,7 +188,7 @@ def _sequence(text: str, origin: type, arguments: tuple[Any, ...]) -> Any:
         return origin(_converted(part, arguments[0]) for part in parts)
     if len(parts) != len(arguments):
         raise ValueError(text)
-    return tuple(_converted(part, member) for part, member in zip(parts, arguments, strict=True))
+    return tuple(_converted(part, arguments[i]) for i, part in enumerate(parts))
 
 
 def _fail(text: str) -> typing.NoReturn:
@@ -200,7 +203,7 @@ def _in_words(kind: Any) -> str:
     origin, arguments = get_origin(kind), get_args(kind)
     if origin is Literal:
         return f"one of {', '.join(text_of(value) for value in arguments)}"
-    if origin in (typing.Union, UnionType):
+    if origin in UNIONS:
         return " or ".join(_in_words(member) for member in arguments)
     if origin in (tuple, list):
         several = origin is list or arguments[-1] is Ellipsis

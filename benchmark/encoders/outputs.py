@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.remote import EncoderOutput as EncoderOutput
+from benchmark.encoders.remote import RemoteEncoder
 from benchmark.encoders.torch_settings import float32_throughout
 
 
@@ -19,20 +20,13 @@ class OutputError(ValueError):
         self.rule = rule
 
 
-@dataclass(frozen=True)
-class EncoderOutput:
-    """The output of an encoder as numpy: values, the name of its own dtype, and whether it carried a gradient graph."""
-
-    values: np.ndarray
-    dtype: str
-    graph: bool
-
-
 def call_encoder(encoder: Encoder, waveforms: np.ndarray, device: str) -> EncoderOutput:
     """Return the output of ``encoder`` on float32 [B, channels, n], without gradients; torch encoders get a tensor.
 
     Errors of the encoder are not caught.
     """
+    if isinstance(encoder, RemoteEncoder):
+        return encoder.answer(waveforms)
     if encoder.arrays == "numpy":
         return _as_arrays(encoder.embed(waveforms))
     import torch

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.remote import RemoteEncoder
 
 DEEPEST = 3  # containers and objects within each other
 
@@ -17,6 +18,8 @@ def parameter_count(encoder: Encoder) -> int | None:
     Returns:
         ``None`` where it holds none: it has no network, opens it later, or lets another library run it.
     """
+    if isinstance(encoder, RemoteEncoder):
+        return encoder.parameter_total
     torch = sys.modules.get("torch")
     if torch is None:
         return None
@@ -32,7 +35,7 @@ def _networks(value: object, kind: type, depth: int) -> Iterator[Any]:
     elif depth and isinstance(value, Mapping):
         for part in value.values():
             yield from _networks(part, kind, depth - 1)
-    elif depth and isinstance(value, list | tuple):
+    elif depth and isinstance(value, (list, tuple)):
         for part in value:
             yield from _networks(part, kind, depth - 1)
     elif depth and not isinstance(value, type) and type(value).__module__.partition(".")[0] == "benchmark":

@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,7 @@ OPENERS: Mapping[str, str] = {
     "torchscript": "benchmark.encoders.packaged.torchscript:open_torchscript",
     "emb": "benchmark.encoders.precomputed.encoder:open_precomputed",
     "pretrained": "benchmark.pretraining.encoder:open_pretrained",
+    "env": "benchmark.encoders.environment.encoder:open_environment",
 }
 
 ENTRY_POINTS = "benchmark.encoders"
@@ -172,7 +174,9 @@ def resolve_one(name: str, home: Path | None = None, arguments: Mapping[str, str
     """
     spec = parse(name, arguments)
     # What a plug-in prints while it is loaded must not stand among the results.
-    with stdout_to_stderr(), unchanged_defaults(f"the encoder {spec.text!r}"), open_in_time(spec.text):
+    # Another interpreter keeps its own time: what it reads and writes is not read and written here.
+    in_time = nullcontext() if spec.kind == "env" else open_in_time(spec.text)
+    with stdout_to_stderr(), unchanged_defaults(f"the encoder {spec.text!r}"), in_time:
         return _open(spec, home or home_folder())
 
 

@@ -17,7 +17,7 @@ from benchmark.encoders.options import convert, refuse_unknown, text_of
 from benchmark.errors import UserError
 from tasks.files import expanded
 
-Kind = Literal["name", "class", "file", "keras", "hear", "hf", "onnx", "torchscript", "emb", "pretrained"]
+Kind = Literal["name", "class", "file", "keras", "hear", "hf", "onnx", "torchscript", "emb", "pretrained", "env"]
 
 #: Kinds that are written as ``kind:target``, and an example of each.
 SCHEMES: Mapping[str, tuple[str, str]] = {
@@ -27,6 +27,7 @@ SCHEMES: Mapping[str, tuple[str, str]] = {
     "torchscript": ("torchscript:model.pt?sample_rate=16000&trust=1", "a TorchScript file, which is code, of the same"),
     "emb": ("emb:features.npz", "embeddings that were computed elsewhere; needs no audio"),
     "pretrained": ("pretrained:runs/mine@20000", "a run of pre-training, at a step"),
+    "env": ("env:.venv-old::mine.py:Omar", "an encoder that another interpreter or environment runs"),
 }
 
 #: The other kinds, with an example of each.
@@ -53,9 +54,11 @@ class EncoderSpec:
     Attributes:
         text: The text without its options.
         kind: What kind of encoder it is; ``name`` is a built-in or published id or an entry point.
-        target: The id, ``module:Class``, path (for ``file`` with ``:Class`` where that was given) or hub id.
+        target: The id, ``module:Class``, path (for ``file`` with ``:Class`` where that was given), hub id or, for
+            ``env``, the interpreter.
         revision: What follows ``@`` after a hub id or a run.
         weights: What follows ``@`` after a HEAR module.
+        inner: What follows ``::``, without options: the encoder that the interpreter ``target`` is to run.
         options: Options of the query and of ``--encoder-arg``, as texts.
     """
 
@@ -64,6 +67,7 @@ class EncoderSpec:
     target: str
     revision: str | None = None
     weights: str | None = None
+    inner: str = ""
     options: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     def check_options(self, allowed: Iterable[str]) -> None:
@@ -105,6 +109,9 @@ def parse(text: str, arguments: Mapping[str, str] | None = None) -> EncoderSpec:
             )
     frozen = MappingProxyType(options)
     scheme, colon, rest = bare.partition(":")
+    if colon and scheme == "env":
+        target, inner = _interpreter(rest, text)
+        return EncoderSpec(bare, "env", target, options=frozen, inner=inner)
     if colon and scheme in SCHEMES:
         target, at = _at(scheme, rest)
         if not target.strip():
@@ -122,6 +129,11 @@ def parse(text: str, arguments: Mapping[str, str] | None = None) -> EncoderSpec:
 
 def split(text: str) -> list[str]:
     """Split a text at the commas that separate several encoders; those of a path that exists do not."""
+    if text.startswith("env:") and "::" in text:
+        interpreter, _, inner = text.partition("::")
+        if "," not in interpreter or _names_a_file(f"./{interpreter.removeprefix('env:')}"):
+            first, *others = split(inner) or [""]
+            return [f"{interpreter}::{first}", *others]
     bare = text if _names_a_file(text) else _without_query(text, strict=False)[0]
     before, _, after = bare.partition("@") if bare.startswith("hear:") else bare.rpartition("@")
     paths = [bare, before, *([f"hear:{after}"] if bare.startswith("hear:") else [])]
@@ -143,6 +155,9 @@ def with_paths(text: str, of_target: Callable[[Kind, str], str], of_value: Calla
     """
     spec = parse(text)
     scheme = f"{spec.kind}:" if spec.kind in SCHEMES else ""
+    if spec.kind == "env":
+        inner = f"{spec.inner}{text[len(spec.text) :]}"
+        return f"{scheme}{of_target(spec.kind, spec.target)}::{with_paths(inner, of_target, of_value)}"
     file = FILE.fullmatch(spec.target) if spec.kind == "file" else None
     target = file[1] if file else spec.target
     after = spec.text[len(scheme) + len(target) :] if spec.weights is None else f"@{of_value(spec.weights)}"
@@ -195,6 +210,8 @@ def _without_query(text: str, *, strict: bool = True) -> tuple[str, dict[str, st
 
 def _names_a_file(text: str) -> bool:
     """Say whether a text, less its scheme and its ``:Class``, is the path of something that exists."""
+    if text.startswith("env:") and "::" in text:
+        return _names_a_file(text.partition("::")[2])
     scheme, colon, rest = text.partition(":")
     target = rest if colon and scheme in SCHEMES else re.sub(r"(\.py):\w*$", r"\1", text)
     with_paths = target.strip() and ("/" in target or "." in target or "\\" in target or bool(colon))
@@ -202,6 +219,19 @@ def _names_a_file(text: str) -> bool:
         return bool(with_paths) and expanded(target).exists()
     except (OSError, RuntimeError, ValueError):  # too long for a name, no such user's home, or a zero byte
         return False
+
+
+def _interpreter(rest: str, text: str) -> tuple[str, str]:
+    """Return the interpreter and the encoder that it is to run.
+
+    Raises:
+        UserError: One is missing.
+    """
+    target, colons, inner = rest.partition("::")
+    if not colons or not target.strip() or not inner.strip():
+        what = "the interpreter" if not target.strip() else "the encoder that it is to run, behind ::,"
+        raise UserError(f"{what} is missing in {text!r}", f"write for instance {SCHEMES['env'][0]}")
+    return target, inner
 
 
 def _at(scheme: str, rest: str) -> tuple[str, str | None]:

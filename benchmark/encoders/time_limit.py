@@ -115,19 +115,25 @@ def fit_in_time(encoder: str) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def open_in_time(encoder: str) -> Iterator[None]:
+def open_in_time(encoder: str, moved: Callable[[], int | None] | None = None) -> Iterator[None]:
     """Keep the time of an encoder's opening, where the system says what a process reads and writes (Linux).
+
+    Args:
+        encoder: What it is called.
+        moved: Returns the bytes read and written by the process that opens it, ``None`` where that is not known; of
+            this one by default.
 
     Raises:
         HungError: It did not come back and moved no data for too long, and was interrupted.
         UserError: The environment variable holds no number of seconds.
     """
     limit = _at_least(OPENING)
-    if math.isinf(limit) or _moved() is None:
+    moved = moved or _moved
+    if math.isinf(limit) or moved() is None:
         yield
         return
     sentence = f"opening the encoder {encoder!r} continued for {limit:,.0f} s without reading or writing"
-    with _Call(limit, sentence, moved=_moved).kept():
+    with _Call(limit, sentence, moved=moved).kept():
         yield
 
 

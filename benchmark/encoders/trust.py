@@ -18,6 +18,9 @@ IS_CODE = "it is code, not data: it can do whatever you can"
 def code_in(spec: EncoderSpec) -> str | None:
     """Return what opening an encoder would run, in words; ``None`` where nothing but this program and packages is."""
     target = spec.target
+    if spec.kind == "env":
+        inner = code_in(parse(spec.inner))
+        return f"the program {target}" + (f" and in it {inner}" if inner else "")
     if spec.kind == "file":
         file = FILE.fullmatch(target)
         return f"the Python file {file[1] if file else target}"

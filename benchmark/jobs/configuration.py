@@ -25,7 +25,7 @@ from tasks.spelling import did_you_mean
 #: Keys that are no options, but what is run on what.
 NAMES: Mapping[str, str] = {"encoder": "encoders", "encoders": "encoders", "task": "tasks", "tasks": "tasks"}
 #: Kinds of encoders whose target is a path, and those whose target may be one.
-PATHS, PERHAPS = ("file", "keras", "onnx", "torchscript", "emb"), ("hf", "pretrained")
+PATHS, PERHAPS = ("file", "keras", "onnx", "torchscript", "emb"), ("hf", "pretrained", "env")
 LONGEST = 60  # characters of a value in a message
 #: Where one writes such a file, in a message.
 WRITTEN = "'bench reproduce RECORD --print-config' prints one of a record"

@@ -13,6 +13,7 @@ from benchmark.embeddings.extract import Extraction, extract
 from benchmark.embeddings.fitting import fit
 from benchmark.embeddings.tracks import Damage, Track
 from benchmark.encoders.base import Encoder, copy_of
+from benchmark.encoders.remote import device_for
 from benchmark.errors import UserError
 from benchmark.jobs.estimate import whole_track_memory
 from benchmark.jobs.job import Job
@@ -21,7 +22,7 @@ from benchmark.jobs.options import EmbedSettings
 from benchmark.jobs.robustness import deformed_job, refuse_unusable, tracks_to_deform
 from benchmark.jobs.variants import precision_of
 from benchmark.system.long_lists import shown
-from benchmark.system.machine import device_of, kind_of, threads_for, workers_of
+from benchmark.system.machine import kind_of, threads_for, workers_of
 from benchmark.system.precision import tell_slow_bf16
 from benchmark.system.progress import Reporter
 
@@ -155,7 +156,7 @@ def _extract(
                     index,
                     workers=workers_of(settings.workers),
                     batch_size=settings.batch_size,
-                    device=device_of(settings.device, encoder.arrays),
+                    device=device_for(encoder, settings.device),
                     progress=progress,
                     say=report.say,
                 )

@@ -168,7 +168,8 @@ def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None 
         speed: Of the only encoder, where it was measured already.
     """
     from benchmark.audio.index import AudioIndex
-    from benchmark.system.machine import device_of, workers_of
+    from benchmark.encoders.remote import device_for
+    from benchmark.system.machine import workers_of
 
     index, known = AudioIndex(settings.home), known_seconds(settings.home)
     by_space: dict[str, list[Job]] = {}
@@ -186,7 +187,7 @@ def estimates(jobs: Sequence[Job], settings: EmbedSettings, speed: Speed | None 
         seconds: float | None = 0.0
         why = ""
         if todo:
-            device, workers = device_of(settings.device, first.encoder.arrays), workers_of(settings.workers)
+            device, workers = device_for(first.encoder, settings.device), workers_of(settings.workers)
             used, why = (
                 (speed, "") if speed else _timed(first.encoder, device, first.store.space.windows, settings.batch_size)
             )

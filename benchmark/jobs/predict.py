@@ -20,12 +20,13 @@ from benchmark.embeddings.space import Space, space_of
 from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.encoders.registry import UnknownEncoderError, resolve_one
+from benchmark.encoders.remote import device_for
 from benchmark.encoders.trust import refuse_code_of_data
 from benchmark.errors import UserError
 from benchmark.jobs.export import find_probe
 from benchmark.jobs.variants import precision_of
 from benchmark.system.home import home_folder
-from benchmark.system.machine import device_of, threads_for, workers_of
+from benchmark.system.machine import threads_for, workers_of
 from benchmark.system.precision import tell_slow_bf16
 from benchmark.system.progress import Reporter, Silent
 from benchmark.system.stdout import stdout_to_stderr
@@ -161,7 +162,7 @@ def open_predictor(
             card.encoder.text, f"the probe {probe}", f"bench predict FILE --probe {shlex.quote(str(probe))}"
         )
     used, space = encoder_of(card, stored, encoder, home_folder(home), report)
-    where = device_of(device, used.arrays)
+    where = device_for(used, device)
     if workers == 0:
         report.say(NO_LIMIT)
     if precision_of(used) == "bf16":

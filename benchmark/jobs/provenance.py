@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark.audio.decode import pipeline_name
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.environment.interpreters import label_of
 from benchmark.encoders.spec import with_paths
 from benchmark.jobs.job import Job
 from benchmark.system.version import commit_of
@@ -42,6 +43,8 @@ def encoder_text(encoder: Encoder, home: Path) -> str:
         return encoder.name
 
     def of_target(kind: str, target: str) -> str:
+        if kind == "env":
+            return label_of(target, home)
         is_path = kind in FILES or (kind == "hf" and expanded(target).exists()) or Path(target).is_absolute()
         return portable(target, home) if is_path else target
 

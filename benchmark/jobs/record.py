@@ -10,14 +10,23 @@ import numpy as np
 
 from benchmark.audio.inspection import CUT
 from benchmark.audio.lengths import far_shorter
+from benchmark.encoders.base import Encoder
 from benchmark.encoders.parameters import parameter_count
+from benchmark.encoders.remote import RemoteEncoder
 from benchmark.jobs.job import Job
 from benchmark.jobs.left_out import left_out
 from benchmark.jobs.scoring import objective_name
 from benchmark.jobs.splits import JobData, subset_seed
 from benchmark.jobs.variants import precision_of
 from results.record import FoldSection
-from results.sections.inputs import CurvePoint, Damaged, DataSection, EncoderSection, TaskSection
+from results.sections.inputs import (
+    CurvePoint,
+    Damaged,
+    DataSection,
+    EncoderSection,
+    EnvironmentSection,
+    TaskSection,
+)
 from results.sections.scores import Scores
 from results.sections.selection import ProbeSection, RunnerUp, SearchSection, SeedsSection, Trial
 from tasks.items import SPLITS
@@ -58,6 +67,21 @@ def encoder_section(job: Job) -> EncoderSection:
         fitted_on=space.fitted_on,
         precision=precision_of(job.encoder),
         parameters=parameter_count(job.encoder),
+        environment=environment_section(job.encoder),
+    )
+
+
+def environment_section(encoder: Encoder) -> EnvironmentSection | None:
+    """Return the environment of another interpreter that runs an encoder; ``None`` where this one does."""
+    if not isinstance(encoder, RemoteEncoder):
+        return None
+    software = encoder.software
+    return EnvironmentSection(
+        name=software.name,
+        python=software.python,
+        packages=software.packages,
+        digest=software.digest,
+        main=dict(software.main),
     )
 
 

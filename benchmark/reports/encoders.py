@@ -216,7 +216,7 @@ def check(
     from benchmark.encoders.check.reopening import Named, reopened
     from benchmark.encoders.precomputed.encoder import Precomputed, checked
     from benchmark.encoders.registry import resolve
-    from benchmark.system.machine import device_of
+    from benchmark.encoders.remote import device_for
     from benchmark.system.stdout import stdout_to_stderr
 
     where = home_folder(home)
@@ -237,7 +237,7 @@ def check(
             f"{format_given(encoder)}\nEvery row is finite, none is constant, and read twice they are the same; "
             "nothing else can be checked here."
         ), True
-    used = device_of(device, encoder.arrays)
+    used = device_for(encoder, device)
     named = Named(name, tuple(arguments), str(where), used)
     result = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
     text = f"{encoder.name} on {used}\n{format_findings(result)}"

@@ -27,6 +27,24 @@ class TaskSection(Section):
         return self.kind == "multiclass"
 
 
+class EnvironmentSection(Section):
+    """The environment of another interpreter, which ran the encoder.
+
+    ``packages`` counts its packages and ``digest`` is the sha256 of their list (``name==version``, sorted, a line
+    each); ``main`` has the versions of those that most encoders are built on.
+    """
+
+    name: str
+    python: str
+    packages: int
+    digest: str
+    main: dict[str, str]
+
+    def __str__(self) -> str:
+        shown = ", ".join([f"Python {self.python}", *(f"{name} {version}" for name, version in self.main.items())])
+        return f"{self.name}: {shown}; {self.packages:,} packages, list {self.digest}"
+
+
 class EncoderSection(Section):
     """Which encoder answered, and how it was fed. ``space`` is the key of its embeddings in the store.
 
@@ -36,6 +54,7 @@ class EncoderSection(Section):
     ``precision``: what it computed in, where it has a choice (``None`` in records of schema 2, which do not say).
     ``parameters``: of its networks; ``None`` where it has none, they were not opened, as where all embeddings were in
     the store, or another library than torch ran them, and in older records.
+    ``environment``: of the interpreter that ran it, where that is not the one of the run.
     """
 
     id: str
@@ -51,6 +70,7 @@ class EncoderSection(Section):
     fitted_on: str | None = None
     precision: Literal["fp32", "bf16"] | None = None
     parameters: int | None = None
+    environment: EnvironmentSection | None = None
 
 
 class CurvePoint(Section):

@@ -23,6 +23,7 @@ from benchmark.encoders.check.speed import Speed, timed
 from benchmark.encoders.check.subject import SOUNDS, Subject, said
 from benchmark.encoders.declarations import check_declarations
 from benchmark.encoders.outputs import EncoderOutput, OutputError, as_rows, call_encoder
+from benchmark.encoders.remote import RemoteEncoder
 from benchmark.encoders.windowing import window_rule
 from benchmark.errors import UserError
 from benchmark.system.machine import threads_for
@@ -250,7 +251,8 @@ def _speed(subject: Subject, batch_size: int) -> Speed | None:
 
     def measure(batch: int, samples: int) -> Speed:
         waveforms = sounds(batch, samples, rate, channels)
-        return timed(lambda: subject.rows(waveforms), batch, samples / rate, subject.device)
+        peak_of = subject.encoder.peak if isinstance(subject.encoder, RemoteEncoder) else None
+        return timed(lambda: subject.rows(waveforms), batch, samples / rate, subject.device, peak_of)
 
     try:
         small = measure(min(4, batch_size) if by_windows else 1, subject.usual)

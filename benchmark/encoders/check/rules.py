@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.encoders.base import Encoder
-from benchmark.encoders.fingerprint import is_module, modules_in
+from benchmark.encoders.fingerprint import module_modes
 from benchmark.encoders.outputs import EncoderOutput
+from benchmark.encoders.remote import RemoteEncoder
 
 #: Largest relative difference between embeddings of one input, by what they are computed in. A device may compute
 #: convolutions with 10-bit mantissas (TF32), so it is compared less strictly.
@@ -107,9 +108,8 @@ def inputs_matter(rows: np.ndarray) -> Finding:
 
 def evaluation_mode(encoder: Encoder) -> Finding:
     """No torch module of the encoder may be in training mode, where dropout and batch statistics are alive."""
-    roots = [*([encoder] if is_module(encoder) else []), *modules_in(list(vars(encoder).values()))]
-    modules = {id(part): part for root in roots for part in root.modules()}.values()
-    training = [type(part).__name__ for part in modules if part.training]
+    modules = encoder.module_modes() if isinstance(encoder, RemoteEncoder) else module_modes(encoder)
+    training = [name for name, in_training in modules if in_training]
     if training:
         names = ", ".join(dict.fromkeys(training))
         return Finding("eval mode", False, f"{len(training)} of {len(modules)} modules in training mode: {names[:200]}")

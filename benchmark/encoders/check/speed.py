@@ -6,7 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,9 +51,23 @@ class Speed:
         )
 
 
-def timed(call: Callable[[], object], batch: int, window_seconds: float, device: str) -> Speed:
-    """Make one ``call`` of ``batch`` windows and return what it took; the caller has warmed up."""
-    with _peak_of(device) as peak:
+def timed(
+    call: Callable[[], object],
+    batch: int,
+    window_seconds: float,
+    device: str,
+    peak_of: Callable[[str], AbstractContextManager[Peak]] | None = None,
+) -> Speed:
+    """Make one ``call`` of ``batch`` windows and return what it took; the caller has warmed up.
+
+    Args:
+        call: The call.
+        batch: Windows in it.
+        window_seconds: Seconds of audio in a window.
+        device: torch's name of the device.
+        peak_of: Measures the peak of memory; that of this process by default.
+    """
+    with (peak_of or peak_of_process)(device) as peak:
         started = time.perf_counter()
         call()
         seconds = time.perf_counter() - started
@@ -61,7 +75,7 @@ def timed(call: Callable[[], object], batch: int, window_seconds: float, device:
 
 
 @dataclass
-class _Peak:
+class Peak:
     """Bytes in use before a call, and at most during it."""
 
     before: int
@@ -69,23 +83,23 @@ class _Peak:
 
 
 @contextmanager
-def _peak_of(device: str) -> Iterator[_Peak]:
+def peak_of_process(device: str) -> Iterator[Peak]:
     """Measure the peak of a call: the system's where it can be forgotten before, else by a look each millisecond."""
     if device.startswith("cuda"):
         cuda = sys.modules["torch"].cuda
         cuda.reset_peak_memory_stats(device)
-        peak = _Peak(int(cuda.memory_allocated(device)))
+        peak = Peak(int(cuda.memory_allocated(device)))
         yield peak
         peak.after = int(cuda.max_memory_allocated(device))
     elif _forget_peak():
-        peak = _Peak(_of_process(HIGH_WATER))
+        peak = Peak(_of_process(HIGH_WATER))
         yield peak
         peak.after = _of_process(HIGH_WATER)
     elif _of_process(RESIDENT):
         with _looked_at() as peak:
             yield peak
     else:
-        peak = _Peak(_largest())
+        peak = Peak(_largest())
         yield peak
         peak.after = _largest()
 
@@ -100,8 +114,8 @@ def _forget_peak() -> bool:
 
 
 @contextmanager
-def _looked_at() -> Iterator[_Peak]:
-    peak = _Peak(_of_process(RESIDENT))
+def _looked_at() -> Iterator[Peak]:
+    peak = Peak(_of_process(RESIDENT))
     ended = threading.Event()
 
     def look() -> None:

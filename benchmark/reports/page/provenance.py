@@ -93,6 +93,7 @@ def _inputs(record: Record) -> Sequence[Fact]:
         Fact("space", encoder.space, code=True),
         Fact("fitted on", encoder.fitted_on or "", code=True),
         Fact("precision", encoder.precision or ""),
+        Fact("environment", "" if encoder.environment is None else str(encoder.environment)),
         Fact("items", ", ".join(f"{split} {count:,}" for split, count in data.counts.items())),
         Fact("groups", "" if data.groups is None else f"{data.groups:,}"),
         Fact("audio", "" if data.audio_seconds is None else f"{data.audio_seconds / 3600:,.2f} hours"),

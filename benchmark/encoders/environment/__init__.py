@@ -1,0 +1,1 @@
+"""Encoders of another interpreter: ``env:PYTHON::SPEC``."""
