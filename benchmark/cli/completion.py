@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import glob
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[2]
@@ -10,8 +11,14 @@ SHOWN = 200  # records, of which a folder may hold thousands
 
 
 def encoders(incomplete: str) -> list[str]:
-    """Return names of encoders that begin as the last of several in ``incomplete`` does."""
-    return _last_of_several(incomplete, encoder_names())
+    """Return names of encoders that begin as the last of several in ``incomplete`` does.
+
+    Behind ``env:`` these are the environments of the data home, and behind ``::`` the plug-ins of the folder.
+    """
+    names = encoder_names()
+    if incomplete.rpartition(",")[2].startswith("env:"):
+        names += _in_environments(incomplete.rpartition(",")[2])
+    return _last_of_several(incomplete, names)
 
 
 def tasks(incomplete: str) -> list[str]:
@@ -74,6 +81,17 @@ def task_names() -> list[str]:
         ids.append(str(card["id"]))
         groups |= set(map(str, card.get("groups", ())))
     return [*ids, *sorted(groups - set(ids)), "all"]
+
+
+def _in_environments(incomplete: str) -> list[str]:
+    from benchmark.encoders.environment.interpreters import environments
+    from benchmark.system.home import home_folder
+
+    environment, colons, before = incomplete.partition("::")
+    if not colons:
+        return [f"env:{name}::" for name in environments(home_folder())]
+    files = sorted(Path().glob(f"{glob.escape(before)}*.py"))
+    return [f"{environment}::{file}" for file in files[:SHOWN]]
 
 
 def _last_of_several(incomplete: str, names: list[str]) -> list[str]:

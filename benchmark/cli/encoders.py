@@ -182,10 +182,37 @@ def check(
 
 
 @encoders_app.command("new")
-def new(file: Annotated[Path, typer.Argument(help="The Python file to write, such as my_encoder.py.")]) -> None:
+def new(
+    context: typer.Context,
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="The Python file to write, such as my_encoder.py; with --env it is NAME.py by default."),
+    ] = None,
+    environment: Annotated[
+        str | None,
+        typer.Option(
+            "--env",
+            metavar="NAME",
+            help="For an environment of its own (another torch, another Python): print the commands that make it, too.",
+        ),
+    ] = None,
+    home: Home = None,
+) -> None:
     """Write a plug-in of ten lines that works."""
-    from benchmark.encoders.template import write
+    from benchmark.encoders.template import IN_ENVIRONMENT, commands, write
+    from benchmark.system.home import home_folder
 
+    if environment is not None:
+        path = file or Path(f"{Path(environment).name}.py")
+        make, install, check_it = commands(path, environment, home_folder(home or context.obj))
+        write(path, IN_ENVIRONMENT)
+        display(
+            f"{path} written. Make its environment, install into it what the encoder needs beside numpy, and try it:\n"
+            f"  {make}\n  {install}\n  {check_it}"
+        )
+        return
+    if file is None:
+        raise UserError("no file was named", "give one: bench encoders new mine.py")
     write(file)
     shown = f"'{file}'" if " " in str(file) else str(file)
     display(f"{file} written. Try it:\n  bench encoders check {shown}\n  bench run --encoder {shown} --task demo")

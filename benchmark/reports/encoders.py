@@ -26,11 +26,13 @@ def catalogue(home: Path) -> str:
     """Return the encoders that have a name here, and the other ways to name one, with an example each.
 
     Args:
-        home: The data home, whose runs of pre-training are listed.
+        home: The data home, whose runs of pre-training and environments are listed.
     """
     from benchmark.catalogue import list_encoders
+    from benchmark.encoders.environment.interpreters import FOLDER, environments
     from benchmark.encoders.registry import format_kinds
 
+    there = environments(home)
     rows = [
         [encoder.name, encoder.licence or "-", _weights_of(encoder), encoder.description]
         for encoder in list_encoders(home)
@@ -43,8 +45,9 @@ def catalogue(home: Path) -> str:
             spare=("licence", "weights"),
         )
         + f"\n\nAn encoder is named as\n{format_kinds()}"
+        + (f"\nEnvironments in {home / FOLDER}: {', '.join(there)}" if there else "")
         + "\n\nOne of them: bench encoders NAME. Its contract, speed and memory: bench encoders check NAME."
-        + "\nYour own in ten lines: bench encoders new my_encoder.py"
+        + "\nYour own in ten lines: bench encoders new my_encoder.py; in an environment of its own: with --env NAME"
     )
 
 
