@@ -63,18 +63,16 @@ class EnvironmentEncoder(RemoteEncoder):
 
     def answer(self, waveforms: np.ndarray) -> EncoderOutput:
         """Embed a batch in the other process."""
-        self._refuse_lost_fit()
         data = np.ascontiguousarray(waveforms, np.float32)
         told, values = self._process.ask(
-            "embed", data.reshape(-1).view(np.uint8), again=self._fitted_at is None, steps=self._steps,
+            "embed", data.reshape(-1).view(np.uint8), since=self._fitted_at, steps=self._steps,
             shape=list(data.shape), **self._place,
         )  # fmt: skip
         return _output(told, values)
 
     def fit(self, waveforms: Iterator[np.ndarray]) -> None:
         """Fit it in the other process, to which windows are sent one by one."""
-        self._process.fit(waveforms, steps=self._steps)
-        self._fitted_at = self._process.starts
+        self._fitted_at = self._process.fit(waveforms, steps=self._steps)
 
     def to(self, device: str) -> None:
         """Move it in the other process, and each later process that takes its place."""
@@ -87,8 +85,7 @@ class EnvironmentEncoder(RemoteEncoder):
         self._put()
 
     def _put(self) -> None:
-        self._refuse_lost_fit()
-        self._process.ask("place", again=self._fitted_at is None, steps=self._steps, **self._place)
+        self._process.ask("place", since=self._fitted_at, steps=self._steps, **self._place)
 
     def with_precision(self, precision: Precision) -> Encoder:
         """Return the encoder that computes in ``precision``, as its own code says."""
@@ -102,27 +99,32 @@ class EnvironmentEncoder(RemoteEncoder):
 
     def _derived(self, what: str, value: object) -> tuple[EnvironmentEncoder, bool]:
         steps = [*self._steps, [what, value]]
-        told, _ = self._process.ask("derive", again=self._fitted_at is None, steps=steps)
+        told, _ = self._process.ask("derive", since=self._fitted_at, steps=steps)
         software = self._process.open()["software"]
         derived = type(self)(self._process, steps, {**told, "software": software})
         derived._place, derived.text = dict(self._place), self.text
+        derived._fitted_at = self._fitted_at
         return derived, bool(told["same"])
 
     def fingerprint(self) -> str:
         """Return the sha256 of the encoder's own fingerprint, computed there, of the interpreter and the packages."""
-        self._refuse_lost_fit()
-        state = ["env", self._process.fingerprint(self._steps), self.software.python, self.software.digest]
+        state = [
+            "env",
+            self._process.fingerprint(self._steps, self._fitted_at),
+            self.software.python,
+            self.software.digest,
+        ]
         return hashlib.sha256(json.dumps(state).encode()).hexdigest()
 
     def module_modes(self) -> list[tuple[str, bool]]:
         """Return the torch modules there, and whether each is in training mode."""
-        told, _ = self._process.ask("modes", steps=self._steps)
+        told, _ = self._process.ask("modes", since=self._fitted_at, steps=self._steps)
         return [(str(name), bool(training)) for name, training in told["modes"]]
 
     def device_there(self, device: str) -> str:
         """Return the device that the environment's own torch has under this name."""
         refuse_unknown_device(device)
-        return str(self._process.ask("device", steps=self._steps, device=device)[0]["device"])
+        return str(self._process.ask("device", since=self._fitted_at, steps=self._steps, device=device)[0]["device"])
 
     @contextmanager
     def peak(self, device: str) -> Iterator[Peak]:
@@ -132,14 +134,6 @@ class EnvironmentEncoder(RemoteEncoder):
         yield peak
         told, _ = self._process.ask("peak", begin=False, device=device)
         peak.before, peak.after = int(told["before"]), int(told["after"])
-
-    def _refuse_lost_fit(self) -> None:
-        if self._fitted_at is not None and self._fitted_at != self._process.starts:
-            raise UserError(
-                f"the process of the encoder {self.name!r} in the environment {self._process.label!r} died, and what "
-                "it was fitted to with it",
-                "Run the same command again: it is fitted again, and finished tracks are kept",
-            )
 
 
 class _Foreign:

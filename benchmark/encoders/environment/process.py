@@ -43,6 +43,8 @@ SHOWN = 12  # of them, in a message
 LONGEST = 300  # characters of such a line
 PIECE = 1 << 20  # bytes that are written at once
 LINE = re.compile(rb"[\r\n]+")
+#: What the report of a crash says of threads and files that are not the encoder's.
+NOISE = re.compile(r'Thread 0x|Extension modules:|  File "(.*[/\\](worker|outputs|threading)\.py|<string>)"')
 
 
 class RaisedError(Exception):
@@ -92,21 +94,29 @@ class EnvironmentProcess:
             assert self.description is not None
             return self.description
 
-    def ask(self, do: str, array: Any = b"", *, again: bool = True, **more: Any) -> tuple[dict[str, Any], np.ndarray]:
+    def ask(
+        self, do: str, array: Any = b"", *, since: int | None = None, **more: Any
+    ) -> tuple[dict[str, Any], np.ndarray]:
         """Ask a question and return the answer: an object, and bytes.
 
         Args:
             do: What is asked for.
             array: Bytes that go with it.
-            again: Whether it may be asked once more, of a new process, where this one dies.
+            since: The start whose process alone can answer, because it was fitted; ``None`` where another can.
             more: What else the question says.
 
         Raises:
-            UserError: The process died, twice where it may be asked again; or it says what the user can mend.
+            UserError: The process died, twice where another can answer; or it says what the user can mend.
             RaisedError: The encoder raised something else.
         """
         with self._lock:
-            for last in (not again, True):
+            for last in (since is not None, True):
+                if since is not None and (self._running is None or self.starts != since):
+                    raise UserError(
+                        f"the process of the encoder {self.opening.text!r} in the environment {self.label!r} died, and "
+                        "what it was fitted to with it",
+                        "Run the same command again: it is fitted again, and finished tracks are kept",
+                    )
                 self.open()
                 try:
                     return self._exchange(do, array, more)
@@ -114,8 +124,8 @@ class EnvironmentProcess:
                     self._end_after(died, do, last=last)
             raise AssertionError
 
-    def fit(self, windows: Iterator[np.ndarray], **more: Any) -> None:
-        """Fit the encoder on windows, which are sent one by one as it asks for them.
+    def fit(self, windows: Iterator[np.ndarray], **more: Any) -> int:
+        """Fit the encoder on windows, which are sent one by one as it asks for them; return the start that has it now.
 
         Raises:
             UserError: As :meth:`ask`; it is not tried again.
@@ -127,11 +137,12 @@ class EnvironmentProcess:
                 self._exchange("fit", b"", more, windows)
             except DiedError as died:
                 self._end_after(died, "fit", last=True)
+            return self.starts
 
-    def fingerprint(self, steps: list[Any]) -> str:
+    def fingerprint(self, steps: list[Any], since: int | None = None) -> str:
         """Return the encoder's own fingerprint; a later process must have the same."""
         with self._lock:
-            told = str(self.ask("fingerprint", steps=steps)[0].get("fingerprint", ""))
+            told = str(self.ask("fingerprint", since=since, steps=steps)[0].get("fingerprint", ""))
             if not any(step[0] == "copy" for step in steps):
                 self._fingerprints[json.dumps(steps)] = told
             return told
@@ -224,8 +235,8 @@ class EnvironmentProcess:
     def _raised(self, error: Mapping[str, Any]) -> Exception:
         """Return what the encoder raised there, to be raised here."""
         where = f"in the environment {self.label!r}"
-        if error["missing"] and not error["missing"].startswith("benchmark"):
-            package = error["missing"].partition(".")[0]
+        package = error["missing"].partition(".")[0]
+        if package not in ("", "benchmark", self.opening.message["target"].partition(".")[0]):
             return UserError(
                 f"the environment {self.label!r} has no module {package!r}, which {self.opening.text!r} needs",
                 f"Install the package that brings it there:\n  {self.interpreter.program} -m pip install {package}",
@@ -359,7 +370,7 @@ class _Running:
     def last_lines(self) -> list[str]:
         """Return the last lines that the process wrote."""
         self._reading.join(1.0)
-        return [folded(line)[-LONGEST:] for line in self._lines if line.strip()][-SHOWN:]
+        return [folded(line)[-LONGEST:] for line in self._lines if line.strip() and not NOISE.match(line)][-SHOWN:]
 
     def _read(self, size: int, is_late: Callable[[], bool] | None = None) -> np.ndarray:
         data = np.empty(size, np.uint8)

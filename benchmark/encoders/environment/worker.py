@@ -102,6 +102,7 @@ class Worker:
         self._pipes, self._encoders = pipes, dict[str, Any]()
         self._places: dict[str, tuple[str, bool]] = {}  # device, and whether it was put into evaluation mode
         self._peak, self._measured = ExitStack(), None
+        self._kept = ExitStack()  # never closed: what the encoder imports later lies beside it too
 
     def answer(self, number: int, message: dict[str, Any], array: bytearray) -> None:
         """Answer one question."""
@@ -118,7 +119,7 @@ class Worker:
         with_program = DISTRIBUTION in packages
         if not with_program:
             load("bench_contract", HERE / "contract.py").put_in_place(Path(message["root"]))
-        encoder = self._encoders["[]"] = opened(message, with_program=with_program)
+        encoder = self._encoders["[]"] = opened(message, self._kept, with_program=with_program)
         if getattr(encoder, "arrays", "") == "numpy":
             one_thread(message["threadpoolctl"])
         lines = "\n".join(f"{name}=={version}" for name, version in sorted(packages.items()))
@@ -165,7 +166,7 @@ class Worker:
 
         encoder = self._placed(message)
         waveforms = np.frombuffer(array, np.float32).reshape(message["shape"])
-        output = shared("encoders.outputs").call_encoder(encoder, waveforms, message["device"])
+        output = shared("encoders.outputs").call_encoder(encoder, waveforms, message["device"] or "cpu")
         values = np.asarray(output.values)
         if values.dtype.kind == "f" and values.dtype.itemsize > 8:
             values = values.astype(np.float64)
@@ -236,7 +237,7 @@ def shared(name: str) -> Any:
     return importlib.import_module(f"benchmark.{name}")
 
 
-def opened(message: dict[str, Any], *, with_program: bool) -> Any:
+def opened(message: dict[str, Any], kept: ExitStack, *, with_program: bool) -> Any:
     """Return the encoder that was asked for, as this program would open it."""
     if with_program:
         return shared("encoders.registry").resolve_one(message["text"], Path(message["home"]), message["options"])
@@ -250,8 +251,7 @@ def opened(message: dict[str, Any], *, with_program: bool) -> Any:
     settings = shared("encoders.torch_settings")
     with settings.unchanged_defaults(f"the encoder {message['text']!r}"):
         folder = str(Path(message["target"]).parent) if message["kind"] == "file" else str(Path.cwd())
-        # Never closed: what the encoder imports later lies there too.
-        neighbours.importable(folder, message["target"]).__enter__()
+        kept.enter_context(neighbours.importable(folder, message["target"]))
         if message["kind"] == "file":
             module = class_files.module_from(Path(message["target"]))
         else:
