@@ -77,7 +77,6 @@ TESTED_IN = {
     "benchmark/pretraining/networks/sf_nfnet": "benchmark/pretraining/networks/test_table.py",
     "benchmark/pretraining/strategies/contract": "benchmark/pretraining/strategies/test_table.py",
     "benchmark/pretraining/strategies/recipe": "benchmark/pretraining/training/test_recipes.py",
-    "benchmark/pretraining/training/interrupt": "benchmark/pretraining/training/test_trainer.py",
     "benchmark/pretraining/training/logs": "benchmark/pretraining/training/test_trainer.py",
     "benchmark/pretraining/training/progress": "benchmark/pretraining/training/test_trainer.py",
     "benchmark/reports/encoder_cards": "benchmark/cli/test_encoders.py",

@@ -154,6 +154,11 @@ def _train(
             device=str(fabric.device), data_roots=choices.data_roots,
         )  # fmt: skip
     sampler = sampler_of(recipe, store, fabric)
+    if sampler.too_short:
+        report.say(
+            f"{sampler.too_short} of {store.tracks} tracks are too short for crops {recipe.pair_seconds:g} s apart: "  # type: ignore[attr-defined]
+            "theirs lie at the start and at the end"
+        )
     about = {"recipe": recipe.model_dump_json(), "data": store.fingerprint, "world": fabric.world_size}
     logs: list[Log] = []
     status: Status = "failed"

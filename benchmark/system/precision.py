@@ -54,15 +54,24 @@ def _slow_on_gpu(device: str) -> str | None:
 
 @cache
 def bf16_factor(device: str) -> float:
-    """Return how many times as long a matrix product takes in bf16 as in fp32: medians of alternating products."""
+    """Return how many times as long a matrix product takes in bf16 as in fp32: medians of alternating products.
+
+    On a CPU in one thread, and in its own seconds, so that other work on the machine decides nothing.
+    """
     import torch
 
+    clock = time.thread_time if device == "cpu" else time.perf_counter
     products = {kind: torch.ones(SIDE, SIDE, dtype=kind, device=device) for kind in (torch.float32, torch.bfloat16)}
     seconds: dict[torch.dtype, list[float]] = {kind: [] for kind in products}
-    for _ in range(ROUNDS + 1):  # the first prepares what the others use
-        for kind, values in products.items():
-            started = time.perf_counter()
-            float((values @ values)[0, 0])  # which waits for the device
-            seconds[kind].append(time.perf_counter() - started)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        for _ in range(ROUNDS + 1):  # the first prepares what the others use
+            for kind, values in products.items():
+                started = clock()
+                float((values @ values)[0, 0])  # which waits for the device
+                seconds[kind].append(clock() - started)
+    finally:
+        torch.set_num_threads(before)
     medians = {kind: statistics.median(found[1:]) for kind, found in seconds.items()}
     return medians[torch.bfloat16] / medians[torch.float32]
