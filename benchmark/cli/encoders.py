@@ -162,6 +162,12 @@ def check(
     data_root: DataRoots = None,
     device: Device = "auto",
     batch_size: BatchSize = 32,
+    certificate: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write what it is to this file, or hold it to what the file says, where it is there."
+        ),
+    ] = None,
     home: Home = None,
 ) -> None:
     """Hold an encoder to its contract on made-up audio, and tell its speed and memory; exit 2 if a rule is broken."""
@@ -175,6 +181,7 @@ def check(
         data_roots=data_root or (),
         device=device,
         batch_size=batch_size,
+        certificate=certificate,
     )
     display(text)
     if not kept:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -44,6 +45,25 @@ DECLARED = (
     "decoding",
     "arrays",
 )
+
+
+@dataclass(frozen=True)
+class WeightsFound:
+    """How the tensors of an encoder's files and those of its network differ, by name.
+
+    Attributes:
+        unused: Tensors of the files that the network does not use.
+        lacking: Tensors of the network that no file holds: only training uses them, or building it computes them.
+        beyond: Those of ``unused`` that are named like layers of the network, but for their number.
+    """
+
+    unused: tuple[str, ...] = ()
+    lacking: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
+#: Attributes that say how an encoder was named and read.
+UNCOUNTED = ("text", "card", "beside_card", "weights_found")
 
 
 class Encoder:
@@ -89,6 +109,13 @@ class Encoder:
 
     #: What named it on the command line; it finds the same encoder again.
     text: str = ""
+
+    #: The card that opened it (:class:`benchmark.encoders.cards.card.EncoderCard`), and the options given beside it.
+    card: Any = None
+    beside_card: tuple[str, ...] = ()
+
+    #: What was found when its weights were read, where it can tell.
+    weights_found: WeightsFound | None = None
 
     _source: ClassVar[str] = ""
 
@@ -180,7 +207,7 @@ class Encoder:
             common = vars(sys.modules["torch"].nn.Module())
             attributes = {name: value for name, value in attributes.items() if name not in common}
         for name, value in sorted(attributes.items()):
-            if name not in (*self.not_in_fingerprint, *DECLARED, "text"):
+            if name not in (*self.not_in_fingerprint, *DECLARED, *UNCOUNTED):
                 where = f"{type(self).__name__}.{name}"
                 part = is_module(value)
                 state[f".{name}"] = (

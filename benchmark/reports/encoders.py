@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from benchmark.catalogue import EncoderInfo
     from benchmark.encoders.base import Encoder
     from benchmark.encoders.cards.card import EncoderCard
+    from benchmark.encoders.check.certificate import Certificate
     from benchmark.encoders.check.check import Check
     from benchmark.encoders.precomputed.encoder import Precomputed
 
@@ -200,6 +202,7 @@ def check(
     data_roots: Sequence[str],
     device: str,
     batch_size: int,
+    certificate: Path | None = None,
 ) -> tuple[str, bool]:
     """Check the encoder ``name``; return every rule with its numbers, and whether it keeps them all.
 
@@ -211,10 +214,13 @@ def check(
         data_roots: ``COLLECTION=DIR``, where datasets lie.
         device: ``auto``, ``cpu``, ``cuda``, ...
         batch_size: Windows in the batch that is timed.
+        certificate: A file: where it is there, the encoder is held to it, else it is written.
 
     Raises:
-        UserError: It cannot be made, a task cannot be found or is not there, or embeddings that are given are bad.
+        UserError: The certificate is none, or of another encoder; the encoder cannot be made, a task cannot be found or
+            is not there, or embeddings that are given are bad.
     """
+    from benchmark.encoders.check.certificate import read_certificate
     from benchmark.encoders.check.check import check as check_encoder
     from benchmark.encoders.check.reopening import Named, reopened
     from benchmark.encoders.precomputed.encoder import Precomputed, checked
@@ -229,6 +235,11 @@ def check(
         raise UserError(f"{name!r} names {len(encoders)} encoders", "check one at a time")
     (encoder,) = encoders
     if isinstance(encoder, Precomputed):
+        if certificate is not None:
+            raise UserError(
+                f"embeddings that were given, {name!r}, have no certificate: nothing computes them here",
+                "leave --certificate out",
+            )
         checked(encoder, encoder.ids)
         (again,) = resolve(name, where, arguments=arguments)
         if again.fingerprint() != encoder.fingerprint():
@@ -242,11 +253,37 @@ def check(
         ), True
     used = device_for(encoder, device)
     named = Named(name, tuple(arguments), str(where), used)
+    before = None
+    if certificate is not None and certificate.exists():
+        before = read_certificate(certificate, encoder.name)
     result = check_encoder(encoder, used, batch_size=batch_size, again=partial(reopened, named))
+    said = ""
+    if certificate is not None:
+        result, said = _with_certificate(encoder, used, result, certificate, before)
     text = f"{encoder.name} on {used}\n{format_findings(result)}"
     if task and not result.failures:
         text += f"\n\n{_estimate(encoder, result, task, where, data_roots, used, batch_size)}"
-    return text, not result.failures
+    return text + said, not result.failures
+
+
+def _with_certificate(
+    encoder: Encoder, device: str, result: Check, path: Path, before: Certificate | None
+) -> tuple[Check, str]:
+    """Return the check with the finding on a certificate that was there, and what is said of one that is written."""
+    from benchmark.encoders.check.certificate import certified, compared, write_certificate
+    from benchmark.encoders.check.rules import Finding
+    from benchmark.encoders.check.subject import said
+
+    if result.failures and before is None:
+        return result, f"\nNo certificate was written: {path} is for an encoder that keeps every rule"
+    try:
+        now = certified(encoder, device, result)
+    except Exception as error:  # what it raises on this sound
+        return replace(result, findings=(*result.findings, Finding("certificate", False, f"it {said(error)}"))), ""
+    if before is not None:
+        return replace(result, findings=(*result.findings, compared(before, now))), ""
+    write_certificate(path, now)
+    return result, f"\nCertificate written: {path}. The same command compares with it from now on"
 
 
 def format_given(encoder: Precomputed) -> str:

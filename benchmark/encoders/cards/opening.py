@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -65,12 +65,13 @@ def open_named(named: Named, spec: EncoderSpec, home: Path, opened: Callable[[En
         raise UserError(f"{error.what} (the card {named.path} opens it)", error.do, error.rows) from error
     _refuse_other(named, encoder, user)
     encoder.name = variant_name(card.id, user) if user else card.id
+    encoder.card, encoder.beside_card = card, tuple(user)
     if version is not None:
         encoder.version = version
     return encoder
 
 
-def disagreements(card: EncoderCard, encoder: Encoder, but: Mapping[str, object]) -> list[str]:
+def disagreements(card: EncoderCard, encoder: Encoder, but: Iterable[str]) -> list[str]:
     """Return what a card and a model that was opened say differently, in words.
 
     Args:
@@ -78,13 +79,13 @@ def disagreements(card: EncoderCard, encoder: Encoder, but: Mapping[str, object]
         encoder: The encoder.
         but: Options that the user chose, in place of the card's.
     """
-    facts, told = encoder.facts(), []
+    facts, told, chosen = encoder.facts(), [], frozenset(but)
     for key in FACTS:
         said = getattr(card, key)
-        if said is None or key not in facts or key.removesuffix("_seconds") in but:
+        if said is None or key not in facts or key.removesuffix("_seconds") in chosen:
             continue
         is_said = None if said == "track" else said
-        if key == "hop_seconds" and "window" in but:
+        if key == "hop_seconds" and "window" in chosen:
             continue
         if is_said != facts[key]:
             shown = "track" if key == "window_seconds" and facts[key] is None else facts[key]

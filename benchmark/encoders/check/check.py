@@ -114,7 +114,13 @@ def check(
         ]  # fmt: skip
         findings += _compared(subject, output, rows)
         speed = None if subject.limited else _speed(subject, batch_size)
-        findings += _extremes(subject, speed.per_second if speed else subject.pace)
+        longest = _longest_in_time(subject, speed.per_second if speed else subject.pace)
+        findings += _extremes(subject, longest)
+        findings += _behind_others(subject, output, rows, longest)
+        if encoder.weights_found is not None:
+            findings.append(rules.weights(encoder.weights_found))
+        if encoder.card is not None:
+            findings += subject.tried("card", subject.usual, lambda: _as_card(subject))
         findings.append(rules.evaluation_mode(encoder))
         if device != "cpu":
             findings += _on_the_cpu(subject, rows)
@@ -174,7 +180,14 @@ def _compared(subject: Subject, output: EncoderOutput, rows: np.ndarray) -> list
     return findings
 
 
-def _extremes(subject: Subject, pace: float) -> list[Finding]:
+def _longest_in_time(subject: Subject, pace: float) -> int:
+    """Return the samples of the longest input that is tried: its own, or what :data:`PATIENCE` allows."""
+    if pace * subject.longest / subject.rate > PATIENCE:
+        return max(subject.usual, min(subject.longest, round(PATIENCE / pace * subject.rate)))
+    return subject.longest
+
+
+def _extremes(subject: Subject, longest: int) -> list[Finding]:
     """Silence, noise at full scale and clicks; the shortest and the longest input."""
     channels = subject.encoder.channels
     hostile = {"silence": silence, "full-scale noise": noise, "clicks": clicks}
@@ -184,12 +197,32 @@ def _extremes(subject: Subject, pace: float) -> list[Finding]:
         return rules.finite(dict(zip(hostile, subject.rows(waveforms), strict=True)))
 
     findings = subject.tried("finite", len(hostile) * subject.usual, finite)
-    longest = subject.longest
-    if pace * longest / subject.rate > PATIENCE:
-        longest = max(subject.usual, min(longest, round(PATIENCE / pace * subject.rate)))
     for rule, samples in (("shortest input", subject.shortest), ("longest input", longest)):
         findings += _length(subject, rule, samples)
     return findings
+
+
+def _behind_others(subject: Subject, output: EncoderOutput, rows: np.ndarray, longest: int) -> list[Finding]:
+    """Ask for the first batch once more behind the inputs of :func:`_extremes`, of which nothing may be left.
+
+    No batch holds several lengths, as windows of a batch are equally long; so this is how lengths meet in a run. That a
+    sound alone is the sound in a batch is the rule ``batch``.
+    """
+    most, layers = rules.tolerance_of(subject.encoder, output), subject.layers
+    batch = sounds(len(rows), subject.usual, subject.rate, subject.encoder.channels)
+    others = [subject.in_seconds(n) for n in (subject.shortest, longest) if n != subject.usual]
+    behind = f"inputs of {' and '.join(others)}" if others else "silence, noise and clicks: it takes one length"
+
+    def again() -> Finding:
+        return rules.same("other lengths", subject.rows(batch), rows, most, layers, f"behind {behind}")
+
+    return subject.tried("other lengths", len(rows) * subject.usual, again)
+
+
+def _as_card(subject: Subject) -> Finding:
+    """Hold the encoder to its card, after a call of one sound."""
+    subject.rows(sounds(1, subject.usual, subject.rate, subject.encoder.channels))
+    return rules.as_card(subject.encoder, subject.usual / subject.rate)
 
 
 def _length(subject: Subject, rule: str, samples: int) -> list[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from benchmark.encoders.base import Encoder
+from benchmark.encoders.base import Encoder, WeightsFound
+from benchmark.encoders.cards.opening import disagreements
 from benchmark.encoders.fingerprint import module_modes
 from benchmark.encoders.outputs import EncoderOutput
 from benchmark.encoders.remote import RemoteEncoder
@@ -20,6 +21,10 @@ DEVICE_TOLERANCE = 1e-2
 
 #: Smallest relative difference between embeddings of different inputs.
 LEAST_DIFFERENCE = 1e-6
+
+NAMED = 5  # tensors in a finding
+#: Frames, and the share of all, by which a frame rate that is measured may differ from that of a card.
+FRAMES_APART, FRAMES_SHARE = 3.0, 0.01
 
 HALVES = ("float16", "bfloat16")
 
@@ -114,6 +119,47 @@ def evaluation_mode(encoder: Encoder) -> Finding:
         names = ", ".join(dict.fromkeys(training))
         return Finding("eval mode", False, f"{len(training)} of {len(modules)} modules in training mode: {names[:200]}")
     return Finding("eval mode", True, f"{len(modules)} torch modules" if modules else "no torch module")
+
+
+def weights(found: WeightsFound) -> Finding:
+    """What files hold and the network does not use, or the reverse, is named; left-out layers break the rule."""
+    if found.beyond:
+        return Finding(
+            "weights", False, f"{_tensors(found.beyond)} of its files are named like its layers and are not used: its "
+            "configuration counts fewer layers than there are",
+        )  # fmt: skip
+    unused = (
+        f"{_tensors(found.unused)} of its files are not used" if found.unused else "every tensor of its files is used"
+    )
+    lacking = f"; no file holds {_tensors(found.lacking)}, computed or left at zero" if found.lacking else ""
+    return Finding("weights", True, unused + lacking)
+
+
+def _tensors(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{len(names)} tensor{'s' * (len(names) != 1)} ({', '.join(names[:NAMED])}{more})"
+
+
+def as_card(encoder: Encoder, seconds: float) -> Finding:
+    """What an encoder is must be what its card says; its frames too, where both tell.
+
+    Args:
+        encoder: One that a card opened, after a call.
+        seconds: Of the input of that call.
+    """
+    card, facts = encoder.card, encoder.facts()
+    told = disagreements(card, encoder, encoder.beside_card)
+    measured = getattr(encoder, "frame_rate", None)
+    if card.frame_rate is not None and measured is not None:
+        # Convolutions lose a frame or two at the ends.
+        apart = abs(measured - card.frame_rate) * seconds
+        if apart > max(FRAMES_APART, FRAMES_SHARE * card.frame_rate * seconds):
+            told.append(f"frame_rate is {card.frame_rate:.4g} on the card and {measured:.4g} in the model")
+    if told:
+        return Finding("card", False, f"{card.id}: {'; '.join(told)}")
+    layers = f"{facts['layers']} rows of " if facts.get("layers") else ""
+    frames = f", {measured:.4g} frames a second" if measured is not None else ""
+    return Finding("card", True, f"{layers}{facts['dim']} at {facts['sample_rate']} Hz{frames}, as {card.id} says")
 
 
 def fingerprint_unchanged(before: str, after: str) -> Finding:

@@ -55,10 +55,11 @@ class _Source:
 
 @dataclass(frozen=True)
 class _Found:
-    """How the tensors of the files and those of the model differ, by name."""
+    """How tensors of the files and of the model differ, by name; ``beyond`` are layers that it does not use."""
 
     unused: tuple[str, ...]
     lacking: tuple[str, ...]
+    beyond: tuple[str, ...]
 
 
 def open_huggingface(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
@@ -113,6 +114,7 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
         remote=source.remote,
         unused=found.unused,
         lacking=found.lacking,
+        beyond=found.beyond,
     )
     return family(spec, loaded)
 
@@ -306,7 +308,8 @@ def _model(source: _Source, family: type[HuggingFace], config: Any, transformers
     if family is Whisper:
         model, config = model.get_encoder(), model.config
     lacking = sorted(key for key in report["missing_keys"] if family is not Whisper or "decoder" not in key)
-    found = _Found(tuple(sorted(report["unexpected_keys"])), tuple(lacking))
+    unused = sorted(report["unexpected_keys"])
+    found = _Found(tuple(unused), tuple(lacking), tuple(_beyond(unused, model.state_dict())))
     return model.float().eval(), config, found
 
 
@@ -332,6 +335,20 @@ def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[l
         name for name in names if name in buffers and name not in counted and any(p.search(name) for p in patterns)
     )
     return [name for name in names if name not in computed], computed
+
+
+def _beyond(unused: Iterable[str], used: Iterable[str]) -> list[str]:
+    """Return unused tensors that differ from used ones by a number alone: layers that the configuration does not count.
+
+    A file may have a prefix before the names of the part that is used.
+    """
+    patterns = {re.sub(r"\d+", "#", name) for name in used if re.search(r"\d", name)}
+
+    def is_layer(name: str) -> bool:
+        parts = re.sub(r"\d+", "#", name).split(".")
+        return any(".".join(parts[start:]) in patterns for start in range(len(parts)))
+
+    return [name for name in unused if is_layer(name)]
 
 
 def _tensors(model: Any) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from benchmark.encoders.base import DECLARED, Encoder
+from benchmark.encoders.base import DECLARED, Encoder, WeightsFound
 from benchmark.encoders.declarations import check_rate
 from benchmark.encoders.fingerprint import plain
 from benchmark.encoders.packaged.common import name_of, printing_aside, windows_of
@@ -37,6 +37,7 @@ class Loaded:
         remote: Whether its code came with it.
         unused: Tensors of its files that it does not use.
         lacking: Tensors of it that no file holds: only training uses them, or it computes them when it is built.
+        beyond: Those of ``unused`` that are named like layers of it, but for their number.
     """
 
     model: Any
@@ -48,6 +49,7 @@ class Loaded:
     remote: bool
     unused: tuple[str, ...] = ()
     lacking: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
 
 
 class HuggingFace(Encoder):
@@ -78,7 +80,7 @@ class HuggingFace(Encoder):
         self._model, self._config, self._extractor = loaded.model, loaded.config, loaded.extractor
         self._who = f"{spec.text!r}"
         self._content = loaded.content
-        self.unused_weights, self.lacking_weights = loaded.unused, loaded.lacking
+        self.weights_found = WeightsFound(loaded.unused, loaded.lacking, loaded.beyond)
         self.name = name_of(spec, loaded.target, ("remote_code",))
         self.version = loaded.version
         self.sample_rate = self._rate(spec)
@@ -87,6 +89,8 @@ class HuggingFace(Encoder):
         windows = windows_of(spec, usual, self.shortest_seconds, self.maximum_seconds)
         self.window_seconds, self.hop_seconds, self.minimum_seconds = windows.seconds, windows.hop, windows.minimum
         self.pool: Pool = spec.option("pool", Literal["mean", "max", "mean_std"], "mean")
+        #: Frames a second of the last input, where it has frames in time.
+        self.frame_rate: float | None = None
         self._stack: Stack | None = None
         self._wanted: tuple[int, ...] = ()
         self._set_layers(spec)
@@ -169,8 +173,11 @@ class HuggingFace(Encoder):
         import torch
 
         inputs, audible = self.inputs(waveforms), self.audible(waveforms.shape[-1])
+        seconds = waveforms.shape[-1] / self.sample_rate
         if self._stack is None:
-            return self.pooled(self.answer(inputs))
+            frames = self.answer(inputs)
+            self.frame_rate = frames.shape[1] / seconds if frames.ndim == 3 else None
+            return self.pooled(frames)
         width = self._width()
 
         def keep(hidden: Any) -> Any:
@@ -179,7 +186,9 @@ class HuggingFace(Encoder):
                     f"a layer of {self._who} is {hidden.shape[2]} wide, but its configuration says {width}",
                     "name the right layers with layers_at=PATH",
                 )
-            return self.pooled(self.heard(hidden, audible))
+            heard = self.heard(hidden, audible)
+            self.frame_rate = heard.shape[1] / seconds
+            return self.pooled(heard)
 
         with captured_layers(self._stack, self._wanted, keep) as outputs:
             self.answer(inputs)

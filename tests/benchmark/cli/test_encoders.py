@@ -150,7 +150,7 @@ class TestCheck:
         code, out, err = bench("check", file, "--encoder-arg", "factor=2")
         assert code == 2
         assert "FAIL  finite         1 of 1 not finite on silence" in out
-        assert "1 of 15 rules are broken" in out
+        assert "1 of 16 rules are broken" in out
         assert "here I am" not in out
         assert "imported" not in out
         assert "here I am" in err

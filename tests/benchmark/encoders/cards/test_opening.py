@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from benchmark.encoders.cards.hub import download, plan_of
+from benchmark.encoders.check.check import check
 from benchmark.encoders.registry import cards_here, resolve, resolve_one
 from benchmark.errors import UserError
 from tests.benchmark.encoders.cards.conftest import COMMIT, LAYERS, WIDTH
@@ -94,6 +95,30 @@ class TestLies:
 
     def test_what_a_card_leaves_out_is_not_compared(self, here):
         assert here(layers=None, normalize=None, window_seconds=None).window_seconds == 10.0
+
+
+class TestRule:
+    def card_rule(self, encoder):
+        (finding,) = [finding for finding in check(encoder, batch_size=1).findings if finding.rule == "card"]
+        return finding
+
+    def test_frames_are_counted(self, here):
+        finding = self.card_rule(here(frame_rate=50.0))  # 16000 / (5 * 8 * 8)
+        assert finding.passed
+        assert finding.numbers.startswith(f"{LAYERS + 1} rows of {WIDTH} at 16000 Hz, 4")
+        assert finding.numbers.endswith("frames a second, as tiny says")
+
+    def test_a_card_that_lies_about_frames_names_both(self, here):
+        finding = self.card_rule(here(frame_rate=75.0))
+        assert not finding.passed
+        assert "tiny: frame_rate is 75 on the card and 4" in finding.numbers
+
+    def test_a_window_of_the_users_own_is_no_lie(self, here):
+        assert self.card_rule(here("?window=1", frame_rate=50.0)).passed
+
+    def test_an_encoder_without_a_card_has_no_such_rule(self, tiny, home):
+        encoder = resolve_one(f"hf:{tiny}?window=0.5", home)
+        assert "card" not in [finding.rule for finding in check(encoder, batch_size=1).findings]
 
 
 class TestOwn:

@@ -71,7 +71,7 @@ def test_sound_encoders_keep_every_rule(encoder):
     assert found.failures == ()
     assert {finding.rule for finding in found.findings} == {
         "declarations", "shape", "dtype", "layers", "no graph", "inputs matter", "deterministic", "batch", "order",
-        "finite", "shortest input", "longest input", "eval mode", "fingerprint",
+        "finite", "shortest input", "longest input", "other lengths", "eval mode", "fingerprint",
     }  # fmt: skip
     assert found.speed.per_second > 0
 
@@ -315,7 +315,7 @@ class TestBefore:
         with pytest.raises(UserError) as caught:
             check_before(encoder, space, 4812, "cpu")
         message = str(caught.value)
-        assert "breaks 3 of 14 rules, so none of 4,812 tracks was embedded" in message
+        assert "breaks 4 of 15 rules, so none of 4,812 tracks was embedded" in message
         assert "\n  deterministic: relative difference" in message
 
     def test_a_sound_encoder_passes(self):
@@ -327,8 +327,8 @@ class TestBefore:
         said, encoder = [], clock(pace=1.0)
         check_before(encoder, space_of(encoder, None, None), 4812, "cpu", said.append)
         assert said == [
-            "Checked levels for about 10 s, in which there was no time for: finite, shortest input. "
-            "'bench encoders check' takes the time for every rule"
+            "Checked levels for about 10 s, in which there was no time for: finite, shortest input, other "
+            "lengths. 'bench encoders check' takes the time for every rule"
         ]
         check_before(encoder, space_of(encoder, None, None), 4812, "cpu")
 
@@ -377,7 +377,7 @@ def clock(monkeypatch):
 
 
 class TestLimit:
-    ALL = 14
+    ALL = 15
 
     def test_a_fast_one_is_held_to_every_rule(self, clock):
         found = check(clock(pace=0.01), seconds=10.0)
@@ -393,14 +393,14 @@ class TestLimit:
         encoder = clock(pace=1.0)
         found = check(encoder, seconds=10.0)
         assert encoder.heard == [1, 1, 2, 2, 1, 1, 2]
-        assert found.left_out == ("finite", "shortest input")
-        assert len(found.findings) == self.ALL - 2
+        assert found.left_out == ("finite", "shortest input", "other lengths")
+        assert len(found.findings) == self.ALL - 3
         assert found.failures == ()
         assert encoder.clock() == 10.0
 
     def test_what_is_cheap_is_tried_after_what_is_not(self, clock):
         encoder = clock(pace=1.0)
-        assert check(encoder, seconds=10.2).left_out == ("finite",)
+        assert check(encoder, seconds=10.2).left_out == ("finite", "other lengths")
         assert encoder.clock() == pytest.approx(10.1)
 
     @pytest.mark.parametrize(("pace", "calls"), [(7.0, 2), (20.0, 1)])
@@ -409,7 +409,8 @@ class TestLimit:
         found = check(encoder, seconds=10.0)
         assert encoder.heard == [1] * calls
         assert found.left_out == (
-            "inputs matter", "deterministic", "batch", "order", "finite", "shortest input", "fingerprint"
+            "inputs matter", "deterministic", "batch", "order", "finite", "shortest input", "other lengths",
+            "fingerprint",
         )  # fmt: skip
         assert {finding.rule for finding in found.findings} == {
             "declarations", "shape", "dtype", "layers", "no graph", "longest input", "eval mode"
@@ -442,3 +443,31 @@ class TestSpeed:
 
     def test_of_one_that_takes_too_long(self):
         assert measure_speed(Levels(), "cpu", window_rule(Levels(), None, None), 16, 0.0) is None
+
+
+class TestOtherLengths:
+    def test_what_an_input_of_another_length_leaves_behind_is_found(self):
+        class Remembers(Levels):
+            """Brings every input to the longest that it has seen."""
+
+            name, longest = "remembers", 0
+            not_in_fingerprint = (*Levels.not_in_fingerprint, "longest")
+            window_seconds = None
+
+            def embed(self, waveforms):
+                self.longest = max(self.longest, waveforms.shape[2])
+                missing = self.longest - waveforms.shape[2]
+                return super().embed(np.pad(waveforms, ((0, 0), (0, 0), (0, missing))))
+
+        broken = failing(Remembers())
+        assert set(broken) == {"other lengths"}
+        assert "(behind inputs of 0.1 s and 30 s)" in broken["other lengths"]
+        assert "at most 0.0001 allowed" in broken["other lengths"]
+
+    def test_one_that_takes_one_length_is_asked_again_too(self):
+        class Fixed(Levels):
+            minimum_seconds = None
+
+        (finding,) = [finding for finding in check(Fixed()).findings if finding.rule == "other lengths"]
+        assert finding.passed
+        assert "behind silence, noise and clicks: it takes one length" in finding.numbers

@@ -107,7 +107,7 @@ class TestPlugIns:
         assert not kept
         assert rule_of(printed).startswith("FAIL")
         assert re.search(message, rule_of(printed))
-        assert "\n1 of 15 rules are broken" in printed
+        assert "\n1 of 16 rules are broken" in printed
 
     def test_one_that_opens_only_once_is_named(self, tmp_path, capsys):
         once = (

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.encoders.base import Encoder
+from benchmark.encoders.base import Encoder, WeightsFound
 from benchmark.encoders.check import rules as rules
 from benchmark.encoders.outputs import EncoderOutput
 
@@ -100,6 +100,22 @@ class TestEvaluationMode:
         whole = Whole()
         assert not rules.evaluation_mode(whole).passed
         assert rules.evaluation_mode(whole.eval()).passed
+
+
+class TestWeights:
+    def test_what_is_not_used_and_what_no_file_holds_are_named(self):
+        finding = rules.weights(WeightsFound(tuple(f"head.{i}" for i in range(7)), ("masked_spec_embed",)))
+        assert finding.passed
+        assert finding.numbers == (
+            "7 tensors (head.0, head.1, head.2, head.3, head.4 and 2 more) of its files are not used; no file holds "
+            "1 tensor (masked_spec_embed), computed or left at zero"
+        )
+        assert rules.weights(WeightsFound()).numbers == "every tensor of its files is used"
+
+    def test_layers_that_are_not_used_break_it(self):
+        finding = rules.weights(WeightsFound(("layers.3.weight",), (), ("layers.3.weight",)))
+        assert not finding.passed
+        assert "1 tensor (layers.3.weight) of its files are named like its layers and are not used" in finding.numbers
 
 
 def test_fingerprint():

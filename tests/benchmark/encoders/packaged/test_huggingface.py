@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers", reason="needs the extra [hf]")
 
 from benchmark.embeddings.space import check_declarations, space_of  # noqa: E402
+from benchmark.encoders.base import WeightsFound  # noqa: E402
+from benchmark.encoders.check.check import check  # noqa: E402
 from benchmark.encoders.packaged import huggingface, huggingface_encoder  # noqa: E402
 from benchmark.encoders.packaged.huggingface import open_huggingface  # noqa: E402
 from benchmark.encoders.spec import parse  # noqa: E402
@@ -597,6 +599,27 @@ class TestProblems:
         save_file({k: v for k, v in tensors.items() if k not in lost}, folder / "model.safetensors", {"format": "pt"})
         with pytest.raises(UserError, match=f"lack {len(lost)} tensor.*layers.1.attention"):
             opened(folder)
+
+    def test_tensors_that_are_not_used_are_named(self, saved):
+        assert opened(saved("wav2vec2")).weights_found.unused == ("lm_head.bias", "lm_head.weight")
+        assert opened(saved("hubert")).weights_found == WeightsFound()
+
+    @pytest.mark.parametrize("name", ["hubert", "wav2vec2", "whisper", "ast"])
+    def test_layers_of_the_file_that_the_configuration_does_not_count_are_found(self, saved, tmp_path, name):
+        """A configuration that says fewer layers gives a shorter model without a word."""
+        folder = tmp_path / name
+        shutil.copytree(saved(name), folder)
+        config = json.loads((folder / "config.json").read_text())
+        for key in ("num_hidden_layers", "encoder_layers"):
+            if key in config:
+                config[key] = LAYERS - 1
+        (folder / "config.json").write_text(json.dumps(config))
+        found = opened(folder).weights_found
+        assert found.beyond
+        assert all(f".{LAYERS - 1}." in tensor for tensor in found.beyond)
+        assert not opened(saved(name)).weights_found.beyond
+        (finding,) = [finding for finding in check(opened(folder), batch_size=1).findings if finding.rule == "weights"]
+        assert not finding.passed
 
     def test_a_mask_that_only_training_uses_may_be_missing(self, saved, tmp_path):
         from safetensors.torch import load_file, save_file
