@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from results.intervals import interval_notes
 from results.partial import format_left_out
@@ -18,15 +18,25 @@ def run_of(record: Record) -> Run:
     return record.task.id, record.name, record.run_key
 
 
-def column_notes(records: Sequence[Record]) -> dict[Run, list[str]]:
-    """Return for each run of one task how it differs from the others, and what is to be known of it alone."""
+#: What is said of a score where the encoder's training data holds the collection of the task.
+SEEN = "the encoder was trained on this collection, says its card: seen in pre-training"
+
+
+def column_notes(records: Sequence[Record], seen: Set[tuple[str, str]] = frozenset()) -> dict[Run, list[str]]:
+    """Return for each run of one task how it differs from the others, and what is to be known of it alone.
+
+    Args:
+        records: The runs.
+        seen: Task and row of those whose encoder has seen the task's collection in its training.
+    """
     described = [conditions(record) for record in records]
     mixed = [len(set(values) - {""}) > 1 for values in zip(*described, strict=True)]
     notes = {}
     for record, values in zip(records, described, strict=True):
         parts = [value for value, differs in zip(values, mixed, strict=True) if differs and value]
         told = [f"not alike in this column, here: {', '.join(parts)}"] if parts else []
-        notes[run_of(record)] = [*told, *own_notes(record)]
+        of_training = [SEEN] if (record.task.id, record.name) in seen else []
+        notes[run_of(record)] = [*told, *of_training, *own_notes(record)]
     return notes
 
 

@@ -28,6 +28,7 @@ TESTED_IN = {
     "benchmark/embeddings/precheck": "benchmark/encoders/check/test_check.py",
     "benchmark/embeddings/rows": "benchmark/embeddings/test_precomputed.py",
     "benchmark/embeddings/tracks": "benchmark/embeddings/test_extract.py",
+    "benchmark/encoders/cards/agreement": "benchmark/encoders/cards/test_opening.py",
     "benchmark/encoders/cards/fetched": "benchmark/encoders/cards/test_hub.py",
     "benchmark/encoders/class_files": "benchmark/encoders/test_registry.py",
     "benchmark/encoders/packaged/hub_problems": "benchmark/encoders/packaged/test_huggingface.py",

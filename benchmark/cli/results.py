@@ -37,11 +37,11 @@ def listing(
     if as_json and as_csv:
         raise UserError("--json and --csv are two formats", "give one of them")
     from benchmark.reports import frame
+    from benchmark.reports.seen import seen_of
 
     refuse_missing(results)
-    found, absent = frame.select(
-        together_of(results, curves=curves), encoders=encoder or (), tasks=task or (), metric=metric, split=split
-    )
+    together = together_of(results, curves=curves)
+    found, absent = frame.select(together, encoders=encoder or (), tasks=task or (), metric=metric, split=split)
     if absent:
         display(f"tasks without a record: {', '.join(absent)}", error=True)
     if as_json:
@@ -51,7 +51,7 @@ def listing(
     elif found.empty:
         display(NONE_YET)
     else:
-        display(frame.format_frame(found))
+        display(frame.format_frame(found, seen_of([*together.records, *together.curves])))
 
 
 @results_app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any, Final
 
 from benchmark.errors import UserError
@@ -127,10 +127,18 @@ SHOWN: Final[Mapping[str, Value]] = {
 SPARE: Final = ("created", "dim", "protocol", "trials", "items", "std", "ridge", "seeds", "status", "published")
 
 
-def format_frame(frame: pd.DataFrame) -> str:
-    """Return the rows as a table, as wide as the terminal; what is alike in all rows stands in the line below it."""
+def format_frame(frame: pd.DataFrame, seen: Set[tuple[str, str]] = frozenset()) -> str:
+    """Return the rows as a table, as wide as the terminal; what is alike in all rows stands in the line below it.
+
+    Args:
+        frame: The rows.
+        seen: Task and row of runs whose encoder has seen the task's collection in its training: a column marks them.
+    """
     rows = _plain(frame)
     texts = {name: [value(row) for row in rows] for name, value in SHOWN.items()}
+    marks = ["yes" if (row["task"], row["name"]) in seen else "-" for row in rows]
+    if "yes" in marks:
+        texts["seen"] = marks
     told = [f"{len({row['path'] for row in rows})} record(s), {len(rows)} row(s)"]
     if len(set(texts["split"])) == 1:
         told.append(f"split {texts.pop('split')[0]}")
@@ -139,5 +147,7 @@ def format_frame(frame: pd.DataFrame) -> str:
         texts.pop("part")
     texts = {name: cells for name, cells in texts.items() if name not in SPARE or set(cells) != {"-"}}
     lines = zip(*texts.values(), strict=True)
+    if "seen" in texts:
+        told.append("seen: the encoder was trained on the task's collection, says its card")
     shown = table(lines, list(texts), texts=("part", "status"), spare=SPARE)
     return f"{shown}\n\n{'; '.join(told)}. Every column: --csv or --json"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.jobs.ranking import rankings
+from benchmark.reports.seen import seen_of
 from benchmark.system.progress import Reporter
 from benchmark.system.terminal import page_width
 from results.leaderboard import Pages, render
@@ -27,7 +28,8 @@ def pages_of(together: Together, home: Path | None, target: Path, report: Report
     Raises:
         RecordError: Two full records are of one encoder on one task.
     """
-    return render(together.records, together.examples, rankings(together, home, report=report), target)
+    ranked, seen = rankings(together, home, report=report), seen_of(together.records, home)
+    return render(together.records, together.examples, ranked, target, seen)
 
 
 def printed(pages: Pages) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 
 from benchmark.errors import UserError
 from benchmark.reports.compare import refuse_unknown, task_ids
+from benchmark.reports.seen import seen_of
 from benchmark.reports.table_look import DIGITS, Bold, Intervals
 from results.intervals import meaning
 from results.leaderboard.board import NEAR_BEST, is_near
@@ -212,10 +213,10 @@ def _rows(records: Sequence[Record], columns: Sequence[Column], together: Togeth
     """Return a row for each encoder, and for each part of a task that it was run on; whole ones first."""
     cells: defaultdict[tuple[RowKind, str, str], dict[Column, Cell]] = defaultdict(dict)
     runs: defaultdict[tuple[RowKind, str, str], list[Record]] = defaultdict(list)
-    notes = {}
+    notes, seen = {}, seen_of(records)
     for task in dict.fromkeys(record.task.id for record in records):
         column = [record for record in records if record.task.id == task]
-        notes.update(column_notes(column))
+        notes.update(column_notes(column, seen))
         if len({len(record.seeds.probes) for record in column}) > 1:
             for record in column:
                 notes[run_of(record)].append(f"{len(record.seeds.probes)} probe{'s' * (len(record.seeds.probes) != 1)}")

@@ -62,6 +62,7 @@ def render(
     examples: Set[Place] = frozenset(),
     rankings: Iterable[RankGroups] = (),
     target: Path = Path("leaderboard.md"),
+    seen: Set[tuple[str, str]] = frozenset(),
 ) -> Pages:
     """Return both pages. The order of ``records`` does not matter.
 
@@ -70,12 +71,13 @@ def render(
         examples: Which of them are examples: their rows stand below the others and are marked.
         rankings: Rank groups by column; a column without has no ranks.
         target: The file of the compact page, by which the pages name each other.
+        seen: Task and row of runs whose encoder has seen the task's collection in its training.
 
     Raises:
         RecordError: two full records are of one encoder on one task.
     """
     records = board.full_records(records)
-    sections = board.sections_of(records, examples, rankings)
+    sections = board.sections_of(records, examples, rankings, seen)
     older = sum(record.schema_version < SCHEMA_VERSION for record in records)
     last = (
         f"{older} of {len(records)} records are of an older schema, without digests: they were not checked for damage."

@@ -126,7 +126,10 @@ def place(record: Record) -> tuple[str, str]:
 
 
 def sections_of(
-    full: Sequence[Record], examples: Set[Place] = frozenset(), rankings: Iterable[RankGroups] = ()
+    full: Sequence[Record],
+    examples: Set[Place] = frozenset(),
+    rankings: Iterable[RankGroups] = (),
+    seen: Set[tuple[str, str]] = frozenset(),
 ) -> list[Section]:
     """Return the sections: those of the paper's tables, then those of groups.
 
@@ -134,6 +137,7 @@ def sections_of(
         full: See :func:`full_records`.
         examples: Which of them are examples: their rows stand below the others and are marked.
         rankings: Rank groups by column.
+        seen: Task and row of runs whose encoder has seen the task's collection in its training.
     """
     groups: defaultdict[str, list[Record]] = defaultdict(list)
     by_task: defaultdict[str, list[Record]] = defaultdict(list)
@@ -146,13 +150,13 @@ def sections_of(
         tasks = dict.fromkeys(task for task, _ in table.columns)
         in_paper |= set(tasks)
         ours = [record for task in tasks for record in by_task[task]]
-        sections.append(_section(table.title, table.columns, paper_rows(table), ours, examples, ranked))
+        sections.append(_section(table.title, table.columns, paper_rows(table), ours, examples, ranked, seen))
     for record in full:
         if record.task.id not in in_paper:
             groups[record.task.group].append(record)
     for group, ours in sorted(groups.items()):
         columns = tuple(dict.fromkeys((record.task.id, metric) for record in ours for metric in record.task.metrics))
-        sections.append(_section(f"Group {group}", columns, [], ours, examples, ranked))
+        sections.append(_section(f"Group {group}", columns, [], ours, examples, ranked, seen))
     return sections
 
 
@@ -175,14 +179,15 @@ def _section(
     ours: Sequence[Record],
     examples: Set[Place],
     ranked: Mapping[Column, RankGroups],
+    seen: Set[tuple[str, str]],
 ) -> Section:
     """Return the tables of the full runs and of the partial ones."""
     whole, partial = ([record for record in ours if is_partial(record) is part] for part in (False, True))
     alone = tuple(column for column in columns if column[0] in {record.task.id for record in partial})
     return Section(
         title,
-        _table(columns, paper, whole, examples, ranked) if paper or whole else None,
-        _table(alone, [], partial, examples, None) if partial else None,
+        _table(columns, paper, whole, examples, ranked, seen) if paper or whole else None,
+        _table(alone, [], partial, examples, None, seen) if partial else None,
     )
 
 
@@ -192,9 +197,10 @@ def _table(
     ours: Sequence[Record],
     examples: Set[Place],
     ranked: Mapping[Column, RankGroups] | None,
+    seen: Set[tuple[str, str]],
 ) -> Table:
     """Return a table; where ``ranked`` is ``None`` (partial runs) nothing is ranked and nothing bold."""
-    notes = _notes(ours)
+    notes = _notes(ours, seen)
     signs, numbered = _numbered(notes, ["", *dict.fromkeys(task for task, _ in columns)], ours)
     own = _our_rows(columns, [record for record in ours if place_of(record) not in examples], signs, ranked or {})
     shown = _our_rows(
@@ -207,14 +213,14 @@ def _table(
     return Table(tuple(columns), tuple(marked), tuple(numbered), tuple(remarks), tuple(ours))
 
 
-def _notes(ours: Sequence[Record]) -> dict[tuple[str, str], str]:
+def _notes(ours: Sequence[Record], seen: Set[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return what is to be known by task and row, and of a whole row by ``""`` in place of the task."""
     by_task: defaultdict[str, list[Record]] = defaultdict(list)
     for record in ours:
         by_task[record.task.id].append(record)
     notes = {("", name): text for name, text in encoder_notes(ours).items()}
     for column in by_task.values():
-        told = column_notes(column)
+        told = column_notes(column, seen)
         notes |= {place(record): "; ".join(told[run_of(record)]) for record in column if told[run_of(record)]}
     return notes
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 
 from benchmark.encoders.base import Encoder
+from benchmark.encoders.cards.agreement import disagreements
 from benchmark.encoders.cards.card import SAID_ELSEWHERE, EncoderCard
 from benchmark.encoders.cards.fetched import sound_files
 from benchmark.encoders.cards.listing import Named
@@ -15,8 +16,6 @@ from benchmark.encoders.options import text_of, variant_name
 from benchmark.encoders.spec import EncoderSpec, parse
 from benchmark.errors import UserError
 
-#: What an encoder says of itself, by the key of its card.
-FACTS = ("sample_rate", "channels", "dim", "layers", "normalize", "window_seconds", "hop_seconds")
 #: A file of the hub that says rate and normalisation; the card's are given where a repository has none.
 EXTRACTORS = ("preprocessor_config.json", "processor_config.json")
 
@@ -69,28 +68,6 @@ def open_named(named: Named, spec: EncoderSpec, home: Path, opened: Callable[[En
     if version is not None:
         encoder.version = version
     return encoder
-
-
-def disagreements(card: EncoderCard, encoder: Encoder, but: Iterable[str]) -> list[str]:
-    """Return what a card and a model that was opened say differently, in words.
-
-    Args:
-        card: The card; what it leaves out is not compared.
-        encoder: The encoder.
-        but: Options that the user chose, in place of the card's.
-    """
-    facts, told, chosen = encoder.facts(), [], frozenset(but)
-    for key in FACTS:
-        said = getattr(card, key)
-        if said is None or key not in facts or key.removesuffix("_seconds") in chosen:
-            continue
-        is_said = None if said == "track" else said
-        if key == "hop_seconds" and "window" in chosen:
-            continue
-        if is_said != facts[key]:
-            shown = "track" if key == "window_seconds" and facts[key] is None else facts[key]
-            told.append(f"{key} is {text_of(said)} on the card and {text_of(shown)} in the model")
-    return told
 
 
 def _refuse_other(named: Named, encoder: Encoder, user: Mapping[str, str]) -> None:

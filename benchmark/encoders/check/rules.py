@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmark.encoders.base import Encoder, WeightsFound
-from benchmark.encoders.cards.opening import disagreements
+from benchmark.encoders.cards.agreement import disagreements
 from benchmark.encoders.fingerprint import module_modes
 from benchmark.encoders.outputs import EncoderOutput
 from benchmark.encoders.remote import RemoteEncoder

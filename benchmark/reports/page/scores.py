@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.reports.page.tables import NONE, Cell, Column, Table, number, score
+from benchmark.reports.seen import seen_of
 from results.leaderboard.board import is_near
 from results.partial import is_partial
 from results.record import Record
@@ -105,7 +106,7 @@ def task_table(task: str, records: Sequence[Record], together: Together, ranking
         Column("ridge", True, "a ridge regression on the same embeddings"), Column("items", True, "of test"),
         Column("what else"),
     )  # fmt: skip
-    rows = []
+    rows, seen = [], seen_of(records)
     for record in records:
         floors = (record.floors.constant, record.floors.permuted, record.floors.ridge)
         for place, (metric, found) in enumerate(record.scores.test.items()):
@@ -122,14 +123,16 @@ def task_table(task: str, records: Sequence[Record], together: Together, ranking
                         else score(floor[metric].value, floor[metric].low, floor[metric].high)
                         for floor in floors
                     ),
-                    number(record.data.counts.get("test")), Cell(_remark(record, metric)),
+                    number(record.data.counts.get("test")),
+                    Cell(_remark(record, metric, (record.task.id, record.name) in seen)),
                 )
             )  # fmt: skip
     return Table(f"Scores on {task}", columns, tuple(rows))
 
 
-def _remark(record: Record, metric: str) -> str:
+def _remark(record: Record, metric: str, seen: bool) -> str:
     told = ["partial"] if is_partial(record) else []
+    told += ["seen in pre-training"] if seen else []
     told += ["loses to the ridge"] if metric in record.floors.loses_to_ridge else []
     return ", ".join(told) or NONE
 
