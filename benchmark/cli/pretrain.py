@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from benchmark.cli import completion
-from benchmark.cli.parameters import AsJson, DataRoots, Home, Workers
+from benchmark.cli.parameters import AsJson, DataRoots, Home, Workers, with_options
 from benchmark.cli.printing import print_json, refuse_stray
 from benchmark.system.terminal import display
 
@@ -143,3 +143,48 @@ def train(
     weights = pretrain(choices, Terminal())
     if rank() == 0:
         display(weights)
+
+
+@pretrain_app.command("compare")
+@with_options(
+    "home", "data_roots", "allow_missing", "allow_damaged", "protocol", "trials", "batch_size", "workers"
+)  # of the probes
+def compare(
+    recipes: Annotated[
+        list[str],
+        typer.Argument(metavar="RECIPE... [KEY=VALUE]...", help="Recipes, and values that all of them take."),
+    ],
+    data: Annotated[str, typer.Option("--data", help="The store, the same for all.")],
+    tasks: Annotated[
+        list[str],
+        typer.Option("--tasks", "-t", "--task", help="What is probed; T,U too.", autocompletion=completion.tasks),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The comparison's folder; one that was stopped is continued.")],
+    budget: Annotated[str, typer.Option(metavar="steps=N|minutes=M", help="What each run may take.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each recipe, with seeds from 0 upwards.")] = 3,
+    curve_seeds: Annotated[
+        int, typer.Option(min=0, help="Of how many of them limited-data curves are measured; 0: none.")
+    ] = 1,
+    probe_seeds: Annotated[
+        int | None, typer.Option(min=1, help="How often each probe is retrained (default: the protocol's).")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    **chosen: Any,
+) -> None:
+    """Train recipes under an equal budget, probe each beside random weights, and write one table of them."""
+    from benchmark.pretraining.comparison.compare import Choices, compare
+    from benchmark.system.progress import Terminal
+
+    found = compare(
+        Choices(
+            words=recipes, data=data, tasks=tasks, out=out, budget=budget, seeds=seeds, curve_seeds=curve_seeds,
+            probe_seeds=probe_seeds, device=device, run=chosen,
+        ),
+        Terminal(),
+    )  # fmt: skip
+    display(found.text, end="", whole=True)
+    display(f"{found.path}; as a page: bench report {out}", error=True)
+    for problem in found.problems:
+        display(problem, error=True)
+    if found.problems:
+        raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""Equal budgets: so many steps for each recipe, or so many minutes, which the pace of the first steps turns into steps."""
+"""Equal budgets: so many steps a run, or so many minutes, which the pace of the first steps turns into steps."""
 
 from __future__ import annotations
 

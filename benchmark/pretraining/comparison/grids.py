@@ -1,4 +1,4 @@
-"""The tables of a comparison, for Markdown and the report page alike: cells with what they show and what it is made of."""
+"""The tables of a comparison, for Markdown and the report page alike: cells, and the numbers that they show."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def scores_grid(summary: Summary) -> Grid:
 
 
 def ordered(summary: Summary) -> list[Strategy]:
-    """Return the strategies, the highest on the first task first and those without a score last; then random weights."""
+    """Return the strategies, the highest on the first task first, those without a score last; then random weights."""
 
     def place(strategy: Strategy) -> tuple[bool, bool, float, str]:
         task = summary.tasks[0] if summary.tasks else None
@@ -91,12 +91,13 @@ def _took(strategy: Strategy) -> tuple[Entry, ...]:
 
 def _meaning(summary: Summary) -> Iterator[str]:
     yield (
-        "The mean over pre-training seeds; a seed's score is the mean over its retrained probes. The 95 % interval is of "
-        "the score to be expected over test items (or groups) and pre-training seeds, or over items alone where one seed "
-        "is left: by a jackknife, with Student's t, as of all records, with seeds of pre-training in place of the probe's."
+        "The mean over pre-training seeds; a seed's score is the mean over its retrained probes. The 95 % interval "
+        "is of the score to be expected over test items (or groups) and pre-training seeds, or over items alone "
+        "where one seed is left: by a jackknife, with Student's t, as of all records, with seeds of pre-training in "
+        "place of the probe's."
     )
     if any(score.rank for score in summary.scores):
-        yield "Raised: the rank group of its column; strategies that the paired test (Holm) does not separate share one."
+        yield "Raised: the rank group; strategies that the paired test (Holm) does not separate share one."
     batches = sorted({strategy.batch for strategy in summary.strategies if not strategy.random})
     yield (
         "Examples are steps times the batch"
@@ -222,11 +223,11 @@ def _limited_notes(summary: Summary) -> Iterator[str]:
         f"the first {summary.curve_seeds} pre-training seeds" if summary.curve_seeds > 1 else "the first finished seed"
     )
     yield (
-        f"The mean on test over {summary.samples} samples of train (all of it: one), of the network of {count}, and from "
-        "the lowest to the highest of them. A probe is searched and trained on each sample; the samples are the same for "
-        "all strategies. They are seeded, nested (that of 1 % lies in that of 5 %), stratified, and of whole groups: "
-        "every class keeps an item, so that a small fraction can have more items than its share. The paper's were drawn "
-        "without a seed and not stratified."
+        f"The mean on test over {summary.samples} samples of train (all of it: one), of the network of {count}, and "
+        "from the lowest to the highest of them. A probe is searched and trained on each sample; the samples are the "
+        "same for all strategies. They are seeded, nested (that of 1 % lies in that of 5 %), stratified, and of "
+        "whole groups: every class keeps an item, so that a small fraction can have more items than its share. The "
+        "paper's were drawn without a seed and not stratified."
     )
     items = [f"{task.id} {_items(summary.points, task.id)}" for task in summary.tasks]
     yield f"Items of train: {'; '.join(items)}."
@@ -248,19 +249,23 @@ def dots_grid(summary: Summary) -> Grid:
                     dots = score.dots
                     rows.append(
                         (
-                            Entry(task.id), Entry(metric), Entry(strategy.name), with_interval(dots.mean, dots.low, dots.high),
-                            with_interval(score.value, dots.seeds_low, dots.seeds_high), _of(len(dots.values), summary.resamples),
+                            Entry(task.id),
+                            Entry(metric),
+                            Entry(strategy.name),
+                            with_interval(dots.mean, dots.low, dots.high),
+                            with_interval(score.value, dots.seeds_low, dots.seeds_high),
+                            _of(len(dots.values), summary.resamples),
                         )
-                    )  # fmt: skip
+                    )
     columns = ("task", "metric", "strategy", "resampled items", "seeds and items", "resamples")
     numeric = (False, False, False, True, True, True)
     notes = (
         f"Resampled items: {summary.resamples} resamples of the test items (whole groups where there are some) with "
-        f"replacement, seed {summary.bootstrap_seed}, the same for all strategies; each is scored for every network, and "
-        "the mean over networks is a dot: their mean, and their 2.5 and 97.5 % percentiles. Seeds and items: the score on "
-        f"all items, and the percentiles of {summary.two_way_resamples:,} resamples in which pre-training seeds are drawn "
-        "with replacement too (a bootstrap of clusters, seeds outside and items inside). Of three seeds such percentiles "
-        "are narrow where seeds matter most; the intervals of the first table are not.",
+        f"replacement, seed {summary.bootstrap_seed}, the same for all strategies; each is scored for every network, "
+        "and the mean over networks is a dot: their mean, and their 2.5 and 97.5 % percentiles. Seeds and items: the "
+        f"score on all items, and the percentiles of {summary.two_way_resamples:,} resamples in which pre-training "
+        "seeds are drawn with replacement too (a bootstrap of clusters, seeds outside and items inside). Of three "
+        "seeds such percentiles are narrow where seeds matter most; the intervals of the first table are not.",
     )
     return Grid(
         "Resampled test items, as in Figure 1 of the paper", columns, numeric, tuple(rows), notes if rows else ()

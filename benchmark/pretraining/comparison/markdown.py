@@ -32,8 +32,8 @@ def about(summary: Summary) -> str:
     trained = [strategy.name for strategy in summary.strategies if not strategy.random]
     return escaped(
         f"{', '.join(trained)}: {summary.seeds} seed{'s' * (summary.seeds != 1)} each, {summary.budget} a run, on the "
-        f"store {summary.store} ({summary.tracks:,} tracks, {summary.hours:.1f} h). Probes: protocol {summary.protocol}, "
-        f"retrained with {summary.probe_seeds} seeds, chosen on valid."
+        f"store {summary.store} ({summary.tracks:,} tracks, {summary.hours:.1f} h). Probes: protocol "
+        f"{summary.protocol}, retrained with {summary.probe_seeds} seeds, chosen on valid."
     )
 
 
@@ -58,8 +58,8 @@ def limits(summary: Summary) -> list[str]:
     steps = max((strategy.steps for strategy in trained), default=0)
     lines = [
         f"It says how these recipes do on these tasks after at most {steps:,} steps on {summary.tracks:,} tracks "
-        f"({summary.hours:.1f} h), in networks of at most {largest:,} parameters. Meseguer-Brocal et al. 2024 trained on "
-        f"{PAPER_TRACKS}: which strategy is better at that size it cannot say."
+        f"({summary.hours:.1f} h), in networks of at most {largest:,} parameters. Meseguer-Brocal et al. 2024 trained "
+        f"on {PAPER_TRACKS}: which strategy is better at that size it cannot say."
     ]
     lines.append(
         "The budget is equal, the tuning is not: a recipe whose learning rate suits the budget less well stands lower, "
@@ -79,9 +79,9 @@ def limits(summary: Summary) -> list[str]:
         ]
         if halves:
             lines.append(
-                f"On {task.id} ({task.test:,} test items{f' in {task.clusters:,} groups' if task.grouped else ''}) half of "
-                f"the paired intervals reach more than {median(halves):.3f} to either side: smaller differences are not "
-                "to be seen here, and no difference seen is not none."
+                f"On {task.id} ({task.test:,} test items{f' in {task.clusters:,} groups' if task.grouped else ''}) "
+                f"half of the paired intervals reach more than {median(halves):.3f} to either side: smaller "
+                "differences are not to be seen here, and no difference seen is not none."
             )
     if summary.seeds == 1:
         lines.append(
@@ -91,6 +91,7 @@ def limits(summary: Summary) -> list[str]:
         lines.append(f"{summary.seeds} seeds leave {summary.seeds - 1} degrees of freedom to what seeds change.")
     if any(run.status == "stopped" for strategy in trained for run in strategy.runs):
         lines.append(
-            "Means are over the runs that were finished: a strategy that collapses now and then looks better than it is."
+            "Means are over the runs that were finished: a strategy that collapses now and then looks better than it "
+            "is."
         )
     return lines

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from benchmark.errors import UserError
+from benchmark.pretraining.comparison.folder import LOCK, PACE, PLAN, RANDOM
+from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import recipes
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.descriptions import read_description
 from results.files import is_leftover, replace_file
 from results.sections import Section
 from tasks.files import expanded
 
-PLAN, LOCK, STOPPED, RECIPES, RUNS, RESULTS, PACE, TABLE = (
-    "comparison.json", ".lock", "stopped.json", "recipes", "runs", "results", "pace", "comparison.md",
-)  # fmt: skip
 #: Keys of a recipe that a comparison decides, and what does.
 DECIDED = {"steps": "--budget", "seed": "--seeds"}
-#: How random weights are named, in front of their network.
-RANDOM = "random"
 
 
 class Plan(Section):
@@ -42,12 +38,10 @@ class Plan(Section):
     trials: int | None
     probe_seeds: int | None
     curve_seeds: int
-    steps: dict[str, int] = {}
-    paces: dict[str, float] = {}
+    steps: dict[str, int] = Field(default_factory=dict)
+    paces: dict[str, float] = Field(default_factory=dict)
 
 
-#: Fields of a plan that are found out and not asked for.
-FOUND: Final = ("schema_version", "recipes", "steps", "paces")
 #: How the fields are given on the command line.
 OPTIONS: Mapping[str, str] = {
     "seeds": "--seeds", "budget": "--budget", "fingerprint": "the store", "tasks": "--tasks", "protocol": "--protocol",
@@ -191,12 +185,3 @@ def _shown(value: object) -> str:
     if isinstance(value, list):
         return ",".join(map(str, value))
     return "the default" if value is None else str(value)
-
-
-def run_name(recipe: str, seed: int) -> str:
-    """Return the name of a run's folder, which is also the encoder's in records.
-
-    >>> run_name("tiny-simclr", 2), run_name("random-sf-nfnet-tiny", 0)
-    ('tiny-simclr-seed-2', 'random-sf-nfnet-tiny-seed-0')
-    """
-    return f"{recipe}-seed-{seed}"

@@ -1,4 +1,4 @@
-"""The networks of a comparison, probed on its tasks by the ordinary run, and on parts of train; and what of it failed."""
+"""The networks of a comparison, probed by the ordinary run on its tasks and on parts of train; what of it failed."""
 
 from __future__ import annotations
 

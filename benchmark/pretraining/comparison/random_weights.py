@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from benchmark.encoders.published.mule.convert import save
-from benchmark.encoders.published.mule.network import SlowFastNFNet
 from benchmark.errors import UserError
-from benchmark.pretraining.comparison.plan import RANDOM, RUNS, run_name
+from benchmark.pretraining.comparison.folder import RANDOM, RUNS, run_name
+from benchmark.pretraining.networks.files import save
+from benchmark.pretraining.networks.table import NETWORKS, build
 from benchmark.pretraining.runs import CARD, WEIGHTS
-from benchmark.pretraining.training.heads import NETWORKS
 from results.files import replace_file
 
 
@@ -32,25 +30,26 @@ def write_random(folder: Path, network: str, seed: int) -> Path:
     Raises:
         UserError: It cannot be written.
     """
-    name = run_name(random_name(network), seed)
-    run = folder / RUNS / name
+    run = folder / RUNS / run_name(random_name(network), seed)
     if (run / WEIGHTS).is_file() and (run / CARD).is_file():
         return run
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        drawn = SlowFastNFNet(replace(NETWORKS[network], drop_rate=0.0)).eval()
+        drawn = build(network).eval()
     card = {
         "title": f"Random weights of the network {network}, of seed {seed}: nothing was trained",
         "steps": 0,
         "network": network,
         "seed": seed,
-        "dim": drawn.config.dim,
+        "dim": NETWORKS[network].dim,
         "parameters": sum(parameter.numel() for parameter in drawn.parameters()),
     }
     try:
         run.mkdir(parents=True, exist_ok=True)
-        save(drawn, run / WEIGHTS, {"steps": "0"})
+        save(network, drawn, run / WEIGHTS, {"step": "0"})
         replace_file(run / CARD, (json.dumps(card, indent=2) + "\n").encode())
     except OSError as error:
-        raise UserError(f"{run} cannot be written: {error.strerror or error}", "make room") from error
+        raise UserError(
+            f"{run} cannot be written: {error.strerror or error}", "make room and run the same command again"
+        ) from error
     return run

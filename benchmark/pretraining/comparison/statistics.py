@@ -3,9 +3,9 @@
 A strategy has K networks, one a pre-training seed; a network's score is the mean over its retrained probes. Two ways
 lead from these to an interval, and both take items (or groups of them) and pre-training seeds for drawn:
 
-- that of all records (:mod:`probes.statistics.intervals`), with networks in the place of probes: a jackknife over items,
-  the variance over seeds less what is already in the items' part, and Student's t with Satterthwaite's degrees of
-  freedom, so that three seeds make a wide interval. Paired tests are of the same t.
+- that of all records (:mod:`probes.statistics.intervals`), with networks in the place of probes: a jackknife over
+  items, the variance over seeds less what is in the items' part already, and Student's t with Satterthwaite's degrees
+  of freedom, so that three seeds make a wide interval. Paired tests are of the same t.
 - a bootstrap of clusters, seeds outside and items inside: each resample draws seeds and items (or whole groups) with
   replacement. All seeds of a resample, and all strategies, are scored on the same items, as they were in truth, so that
   what is common to them is not taken for independent. The percentiles of few seeds are narrow.
@@ -96,7 +96,7 @@ def with_seeds(scores: np.ndarray, seed: int) -> np.ndarray:
 
 
 def spread(values: np.ndarray) -> Spread | None:
-    """Return the mean of resampled values [R] and the interval between their percentiles; ``None`` where none is defined.
+    """Return the mean of resampled values [R] and the interval of their percentiles; ``None`` where none is defined.
 
     >>> spread(np.arange(101) / 100)
     Spread(mean=0.5, low=0.025, high=0.975, defined=101)

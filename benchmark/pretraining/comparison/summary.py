@@ -1,4 +1,4 @@
-"""What a comparison found, as ``results/strategies.json``: what its tables and its view of the report page are made of."""
+"""What a comparison found, ``results/strategies.json``: what its tables and its view of the report page show."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Run(Section):
     """One training, or one network of random weights.
 
     ``name`` is that of its folder below ``runs/`` and of the encoder in records. ``why`` says what stopped it.
-    ``effective_rank`` is that of the embeddings of its last logged batch, ``minutes`` its steps at its last logged pace;
+    ``effective_rank`` is of the embeddings of its last logged batch, ``minutes`` its steps at its last logged pace;
     both are ``None`` of random weights and where nothing was logged.
     """
 
@@ -138,7 +138,7 @@ class Point(Section):
 
 
 class TaskFacts(Section):
-    """A task: its kind, metrics (the primary one first), and how many items of train and test, and groups, there are."""
+    """A task: its kind, metrics (the primary one first), and how many items of train and test, and groups, it has."""
 
     id: str
     title: str

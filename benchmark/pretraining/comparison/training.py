@@ -20,14 +20,15 @@ from benchmark.pretraining.comparison.budget import (
     steps_of,
     warmup_of,
 )
-from benchmark.pretraining.comparison.plan import PACE, RECIPES, RUNS, STOPPED, Plan, run_name, write_plan
+from benchmark.pretraining.comparison.folder import PACE, RECIPES, RUNS, STOPPED, run_name
+from benchmark.pretraining.comparison.plan import Plan, write_plan
 from benchmark.pretraining.comparison.summary import Run
 from benchmark.pretraining.pretrain import Choices, pretrain
 from benchmark.pretraining.runs import CARD, WEIGHTS
+from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import recipes
 from benchmark.pretraining.training.collapse import TrainingStopped
 from benchmark.pretraining.training.logs import CSV_NAME
-from benchmark.pretraining.training.recipes import Recipe
 from benchmark.system.descriptions import read_description
 from benchmark.system.progress import Reporter
 from results.files import replace_file
