@@ -23,8 +23,8 @@ def plot(
         str,
         typer.Argument(
             metavar="WHAT",
-            help="forest, significance, labels, layers, curve, robustness, search, confusion, calibration, hardest or "
-            "cost.",
+            help="forest, significance, labels, layers, curve, robustness, search, confusion, calibration, hardest, "
+            "cost, strategies or limited.",
             autocompletion=completion.pictures,
         ),
     ],

@@ -14,7 +14,7 @@ PAPER_TRACKS = "about 4 million tracks"
 
 def page(summary: Summary) -> str:
     """Return the page of a comparison."""
-    parts = ["# Pre-training strategies compared", about(summary)]
+    parts = ["# Pre-training strategies compared", escaped(about(summary))]
     for grid in grids_of(summary):
         parts.append(f"## {grid.caption}")
         parts.append(table(grid))
@@ -30,7 +30,7 @@ def page(summary: Summary) -> str:
 def about(summary: Summary) -> str:
     """Return in a sentence what was compared, on what, and how."""
     trained = [strategy.name for strategy in summary.strategies if not strategy.random]
-    return escaped(
+    return (
         f"{', '.join(trained)}: {summary.seeds} seed{'s' * (summary.seeds != 1)} each, {summary.budget} a run, on the "
         f"store {summary.store} ({summary.tracks:,} tracks, {summary.hours:.1f} h). Probes: protocol "
         f"{summary.protocol}, retrained with {summary.probe_seeds} seeds, chosen on valid."

@@ -52,6 +52,8 @@ FIGURES: Mapping[str, Kind] = {
     "calibration": Kind("Whether probabilities hold", f"{_HERE}.calibration:calibration"),
     "hardest": Kind("The tracks that are most wrong", f"{_HERE}.hardest:hardest"),
     "cost": Kind("What an encoder takes, and what it gives", f"{_HERE}.cost:cost"),
+    "strategies": Kind("Pre-training strategies on resampled test items", f"{_HERE}.strategies:strategies"),
+    "limited": Kind("Pre-training strategies with a part of train", f"{_HERE}.limited:limited"),
 }
 
 

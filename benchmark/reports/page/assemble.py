@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from benchmark.reports.page import provenance, scores
@@ -10,6 +10,7 @@ from benchmark.reports.page.charts import Charts
 from benchmark.reports.page.findings import Findings
 from benchmark.reports.page.reading import Sound
 from benchmark.reports.page.render import Page
+from benchmark.reports.page.strategies import strategies_view
 from benchmark.reports.page.tables import Table, of_frame
 from benchmark.reports.page.views import View, ViewPart
 from benchmark.system.version import format_version
@@ -62,6 +63,7 @@ def page_of(sound: Sound, findings: Findings, charts: Charts) -> Page:
         _tasks(sound, findings, charts, tasks, anchors),
         _labels(sound, findings, charts, tasks),
         *(_charted(name, findings, charts, tasks) for name in CHARTED),
+        *_strategies(findings, charts),
         _provenance(sound, tasks),
     ]
     return Page("Probe evaluation", _lead(everything, sound), sound.problems, tuple(views), _footer())
@@ -222,6 +224,15 @@ def _rows(figure: Figure, most: int) -> Table:
     items = frame["items"].tolist()
     wrong.sort(key=lambda place: -items[place])
     return of_frame(frame.iloc[wrong], figure.title, most)
+
+
+def _strategies(findings: Findings, charts: Charts) -> Iterator[View]:
+    """Yield the view of comparisons of pre-training strategies, where there is one."""
+    drawn = [findings.drawn[kind] for kind in ("strategies", "limited") if kind in findings.drawn]
+    figures = [figure for each in drawn for figure in each.figures]
+    view = strategies_view(findings.comparisons, figures, charts, findings.unread)
+    if view is not None:
+        yield view
 
 
 def _provenance(sound: Sound, tasks: Mapping[str, Sequence[Record]]) -> View:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from benchmark.jobs.ranking import Ranking, rankings
 from benchmark.reports.figures import FIGURES, figures_of
+from benchmark.reports.figures.comparisons import comparisons
 from benchmark.reports.figures.outputs import Outputs
 from benchmark.reports.page.reading import Sound
 from benchmark.system.progress import Reporter
 from results.status import Status, statuses
 
 if TYPE_CHECKING:
+    from benchmark.pretraining.comparison.summary import Summary
     from benchmark.reports.figures.figure import Drawn
 
 SHOWN, MANY, SHOWN_OF_MANY = 20, 100, 10
@@ -30,12 +32,16 @@ class Findings:
         rankings: Rank groups of tasks.
         drawn: Pictures by their kind.
         most: How many of the hardest tracks and most frequent confusions of each record are shown.
+        comparisons: Comparisons of pre-training strategies that lie beside the records.
+        unread: A sentence for each of these that cannot be read.
     """
 
     statuses: tuple[Status, ...]
     rankings: tuple[Ranking, ...]
     drawn: Mapping[str, Drawn]
     most: int = 20
+    comparisons: tuple[Summary, ...] = ()
+    unread: tuple[str, ...] = ()
 
 
 def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
@@ -56,4 +62,6 @@ def find_out(sound: Sound, home: Path, report: Reporter) -> Findings:
             for done, kind in enumerate(FIGURES, start=1):
                 drawn[kind] = figures_of(kind, together, home=home, items=most, outputs=outputs)
                 advance(done)
-    return Findings(beside, ranked, drawn, most)
+    unread: list[str] = []
+    compared = tuple(comparisons(together, unread))
+    return Findings(beside, ranked, drawn, most, compared, tuple(unread))

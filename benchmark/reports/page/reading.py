@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.jobs.result_checks import results_of
+from benchmark.pretraining.comparison.folder import results_in
 from results import store
 from results.digests import file_digest
 from results.files import read_regular
@@ -36,13 +37,15 @@ def read_sound(named: Sequence[Path], folders: Sequence[Path], examples: Path | 
     """Read records one by one, so that a damaged one costs none of the others.
 
     Args:
-        named: Files of records, and folders of them; where there are any, nothing else is read.
+        named: Files of records, and folders of them; where there are any, nothing else is read. Of the folder of a
+            comparison of pre-training strategies its results are meant.
         folders: Results folders.
         examples: A folder of examples: of these only what no other folder has is taken.
 
     Raises:
         RecordError: A path that is named does not exist, or is no record by its kind.
     """
+    named, folders = ([results_in(path) for path in paths] for paths in (named, folders))
     for path in named:
         _refuse_no_record(path)
     sources = [(path, False) for path in named or [folder for folder in folders if folder.is_dir()]]
