@@ -88,7 +88,9 @@ def limits(summary: Summary) -> list[str]:
             "One seed each: what another seed would give is in no interval, and no order of strategies follows."
         )
     elif summary.seeds < 5:
-        lines.append(f"{summary.seeds} seeds leave {summary.seeds - 1} degrees of freedom to what seeds change.")
+        lines.append(
+            f"{summary.seeds} seeds are few: what they change is known to {summary.seeds - 1} degree(s) of freedom."
+        )
     if any(run.status == "stopped" for strategy in trained for run in strategy.runs):
         lines.append(
             "Means are over the runs that were finished: a strategy that collapses now and then looks better than it "

@@ -62,10 +62,13 @@ def _figure(found: Summary, task: TaskFacts, everybody: list[str], place: int) -
     }  # fmt: skip
     y = number("score", f"{words} (test)")
     apart = told_apart("strategy", names, everybody)
+    legend = {**apart["color"]["legend"], "symbolOpacity": 1}  # else its signs are as pale as the bands
+    apart = {channel: {**each, "legend": legend} for channel, each in apart.items()}
     hint = tooltip(strategy="strategy", percent_of_train="#percent", items="#items", samples="#samples", mean="#score",
                    lowest="#lowest", highest="#highest")  # fmt: skip
     layers = [
         {
+            "transform": [{"filter": "datum.samples > 1"}],  # all of train is one sample, and no band
             "mark": {"type": "area", "opacity": 0.15},
             "encoding": {"y": {**y, "field": "lowest"}, "y2": {"field": "highest"}, "color": apart["color"]},
         },

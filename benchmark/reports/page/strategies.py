@@ -9,7 +9,7 @@ from benchmark.pretraining.comparison.grids import Entry, Grid, grids_of
 from benchmark.pretraining.comparison.markdown import about, limits
 from benchmark.pretraining.comparison.summary import Summary
 from benchmark.reports.page.charts import Chart, Charts
-from benchmark.reports.page.tables import Cell, Column, Table, interval, of_frame
+from benchmark.reports.page.tables import Cell, Column, Table, interval
 from benchmark.reports.page.views import Part, View
 
 if TYPE_CHECKING:
@@ -56,7 +56,8 @@ def _parts(found: Summary, place: int, drawn: dict[str, list[Figure]], charts: C
     for number, grid in enumerate(grids_of(found)):
         kind = next((kind for kind, caption in BESIDE.items() if caption == grid.caption), "")
         shown: tuple[tuple[Chart, Table | None], ...] = tuple(
-            (charts.add(figure), of_frame(figure.rows, figure.title)) for figure in drawn.get(kind, ())
+            (charts.add(figure), None)
+            for figure in drawn.get(kind, ())  # the table below has their numbers
         )
         words = (about(found),) if number == 0 else ()
         parts.append(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import runpy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.jobs.runner import Outcome
 from benchmark.pretraining.comparison import compare as module
-from benchmark.pretraining.comparison import training
-from benchmark.pretraining.comparison.compare import Choices, Compared, compare
+from benchmark.pretraining.comparison import probing, training
+from benchmark.pretraining.comparison.compare import Choices, compare
 from benchmark.pretraining.comparison.summary import Summary, read
 from benchmark.pretraining.data.finishing import write_store
 from benchmark.pretraining.pretrain import pretrain as real_pretrain
@@ -28,6 +30,7 @@ QUICK = (
     "keep_every=100", "log_every=1",
 )  # fmt: skip
 RECIPES = ("tiny-simclr", "tiny-sup")
+planted = runpy.run_path(str(Path(__file__).parents[2] / "reports" / "figures" / "conftest.py"))
 RUN_NAMES = [f"{recipe}-seed-{seed}" for seed in (0, 1) for recipe in RECIPES]
 
 Make = Callable[..., Choices]
@@ -39,7 +42,7 @@ def make(tmp_path: Path, make_task: Callable[..., Path]) -> Make:
     rng = np.random.default_rng(0)
     tracks = ((f"t{i}", (rng.random((60, 96)) * (1 + i % 3)).astype(np.float16)) for i in range(6))
     write_store(tmp_path / "store", tracks, {f"t{i}": ["loud", "fast"][: 1 + i % 2] for i in range(6)})
-    card = make_task("tones", per_class=10)
+    card = make_task("keys", per_class=10)
 
     def choices(*words: str, **given: Any) -> Choices:
         run = {"home": tmp_path / "home", "workers": 0, "trials": 1, **given.pop("run", {})}
@@ -50,6 +53,21 @@ def make(tmp_path: Path, make_task: Callable[..., Path]) -> Make:
         return Choices(words=(*(words or RECIPES), *QUICK), run=run, **chosen)
 
     return choices
+
+
+@pytest.fixture
+def planted_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write a record of given predictions in place of a probe's, which other tests train: it takes seconds."""
+
+    def run_many(encoders: Any, tasks: Any, options: Any, report: Any) -> list[Outcome]:
+        (name,), folder = [encoder.name for encoder in encoders], options.results_folder
+        skill = 0.9 if "simclr" in name else 0.6 if "sup" in name else 0.3
+        return [
+            Outcome(planted["plant"](folder, task.card.id, name, skill + int(name[-1]) / 50), folder, kept=False)
+            for task in tasks
+        ]
+
+    monkeypatch.setattr(probing, "run_many", run_many)
 
 
 def summary_of(choices: Choices) -> Summary:
@@ -78,7 +96,7 @@ def test_every_recipe_is_trained_probed_and_set_beside_random_weights(make: Make
     assert trainings == RUN_NAMES
     names = {path.name for path in (choices.out / "runs").iterdir()}
     assert names == {*RUN_NAMES, "random-sf-nfnet-tiny-seed-0", "random-sf-nfnet-tiny-seed-1"}
-    records = {path.stem for path in (choices.out / "results" / "runs" / "tones").glob("*.json")}
+    records = {path.stem for path in (choices.out / "results" / "runs" / "keys").glob("*.json")}
     assert records == names
     whole = summary_of(choices)
     assert [(each.name, each.random) for each in whole.strategies] == [
@@ -89,11 +107,11 @@ def test_every_recipe_is_trained_probed_and_set_beside_random_weights(make: Make
     assert simclr.hours == pytest.approx(3 * 4 * 2 * 0.32 / 3600)
     assert simclr.parameters == whole.strategies[0].parameters == 403_488
     assert all(run.status == "finished" and run.effective_rank and run.minutes for run in simclr.runs)
-    score = whole.score("tiny-simclr", "tones", "accuracy")
+    score = whole.score("tiny-simclr", "keys", "accuracy")
     assert score is not None
     assert score.question == "items and seeds"
     for seed, value in enumerate(score.seeds):
-        path = choices.out / "results" / "runs" / "tones" / f"tiny-simclr-seed-{seed}.json"
+        path = choices.out / "results" / "runs" / "keys" / f"tiny-simclr-seed-{seed}.json"
         record = json.loads(path.read_text(encoding="utf-8"))
         assert value == pytest.approx(record["scores"]["test"]["accuracy"]["value"])
     assert score.value == pytest.approx(np.mean(score.seeds))
@@ -119,9 +137,8 @@ class KilledError(BaseException):
     """As a kill is: nothing is written any more."""
 
 
-def test_a_killed_comparison_goes_on_where_it_was(
-    make: Make, trainings: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+@pytest.mark.usefixtures("planted_records")
+def test_a_killed_comparison_goes_on_where_it_was(make: Make, trainings: list[str], tmp_path: Path) -> None:
     unbroken = make(out=tmp_path / "unbroken")
     compare(unbroken)
     trainings.clear()
@@ -154,7 +171,7 @@ class _killing:  # noqa: N801 - a context, as a stage is
         self.steps = steps
 
     def __enter__(self) -> Callable[..., None]:
-        def advance(done: float, note: str = "", total: float | None = None) -> None:  # noqa: ARG001
+        def advance(done: float, note: str = "", total: float | None = None) -> None:
             self.steps.append(done)
             if self.steps == [1, 2, 3, 1, 2]:
                 raise KilledError
@@ -165,17 +182,21 @@ class _killing:  # noqa: N801 - a context, as a stage is
         pass
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_a_collapsed_run_is_reported_and_the_others_go_on(
     make: Make, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
     kept = training.pretrain
+
+    def collapse() -> None:
+        raise TrainingStopped("all embeddings are the same", "begin again")
 
     def collapsing(choices: Any, report: Any = None) -> Path:
         if choices.out.name == "tiny-simclr-seed-1":
             kept(choices, report)
             (choices.out / "encoder.safetensors").unlink()
             try:
-                raise TrainingStopped("all embeddings are the same", "begin again")
+                collapse()
             except TrainingStopped:
                 raise TrainingStopped(f"the run {choices.out} was stopped: ...", "begin again") from None
         return kept(choices, report)
@@ -186,7 +207,7 @@ def test_a_collapsed_run_is_reported_and_the_others_go_on(
     assert found.problems == ("tiny-simclr-seed-1 was stopped: all embeddings are the same",)
     assert trainings == RUN_NAMES
     whole = summary_of(choices)
-    score = whole.score("tiny-simclr", "tones", "accuracy")
+    score = whole.score("tiny-simclr", "keys", "accuracy")
     assert score is not None
     assert (len(score.seeds), score.question) == (1, "items")
     assert [run.status for run in whole.strategies[1].runs] == ["finished", "stopped"]
@@ -197,6 +218,7 @@ def test_a_collapsed_run_is_reported_and_the_others_go_on(
     assert trainings == []
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_a_recipe_that_always_collapses_has_no_score(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     def collapsing(choices: Any, report: Any = None) -> Path:
         if "simclr" in choices.out.name:
@@ -211,6 +233,7 @@ def test_a_recipe_that_always_collapses_has_no_score(make: Make, monkeypatch: py
     assert "One seed each" in found.text
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_minutes_are_measured_once_and_kept(make: Make, monkeypatch: pytest.MonkeyPatch, trainings: list[str]) -> None:
     readings = iter(range(1000))
 
@@ -230,6 +253,7 @@ def test_minutes_are_measured_once_and_kept(make: Make, monkeypatch: pytest.Monk
     assert trainings == []
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_other_arguments_are_refused_with_what_differs(make: Make, tmp_path: Path, trainings: list[str]) -> None:
     compare(make(seeds=1, budget="steps=2"))
     trainings.clear()
@@ -318,9 +342,8 @@ def test_two_at_once_are_refused(make: Make) -> None:
         compare(choices)
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_a_task_that_fails_costs_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmark.pretraining.comparison import probing
-
     real = probing.run_many
 
     def failing(encoders: Any, tasks: Any, options: Any, report: Any) -> Any:
@@ -330,27 +353,24 @@ def test_a_task_that_fails_costs_no_other(make: Make, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(probing, "run_many", failing)
     found = compare(make(seeds=1))
-    assert found.problems == ("tiny-sup-seed-0 on tones: its probe cannot be trained: mend it",)
-    assert "tiny-sup-seed-0 on tones: its probe cannot be trained: mend it: it has no score" in found.text
+    assert found.problems == ("tiny-sup-seed-0 on keys: its probe cannot be trained: mend it",)
+    assert "tiny-sup-seed-0 on keys: its probe cannot be trained: mend it: it has no score" in found.text
 
 
-@pytest.fixture
-def curves(make: Make) -> Iterator[tuple[Choices, Compared]]:
-    choices = make("tiny-simclr", seeds=2, curve_seeds=1)
-    yield choices, compare(choices)
-
-
-def test_limited_data_curves_have_four_samples_of_each_part(curves: tuple[Choices, Compared]) -> None:
-    choices, found = curves
+def test_limited_data_curves_have_several_samples_of_each_part(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "FRACTIONS", (0.01, 0.4))
+    monkeypatch.setattr(probing, "SAMPLES", 2)
+    choices = make("tiny-simclr", seeds=1, curve_seeds=1, probe_seeds=1)
+    found = compare(choices)
     whole = summary_of(choices)
     points = {(each.strategy, each.fraction): each for each in whole.points}
-    # 15 items of train in three classes: each keeps one, so that 1, 5 and 10 % are three items.
-    assert {fraction for _, fraction in points} == {0.01, 0.05, 0.1, 0.2, 1.0}
-    assert [points["tiny-simclr", fraction].items for fraction in (0.01, 0.2, 1.0)] == [3, 3, 15]
-    assert [len(points["tiny-simclr", fraction].scores) for fraction in (0.01, 0.2, 1.0)] == [4, 4, 1]
-    score = whole.score("tiny-simclr", "tones", "accuracy")
+    # 15 items of train in three classes, of which each keeps one.
+    assert {fraction for _, fraction in points} == {0.01, 0.4, 1.0}
+    assert [points["tiny-simclr", fraction].items for fraction in (0.01, 0.4, 1.0)] == [3, 6, 15]
+    assert [len(points["tiny-simclr", fraction].scores) for fraction in (0.01, 0.4, 1.0)] == [2, 2, 1]
+    score = whole.score("tiny-simclr", "keys", "accuracy")
     assert score is not None
     assert points["tiny-simclr", 1.0].scores == [score.seeds[0]]
-    folder = choices.out / "results" / "curves" / "tones"
+    folder = choices.out / "results" / "curves" / "keys"
     assert sorted(path.name for path in folder.iterdir()) == ["random-sf-nfnet-tiny-seed-0", "tiny-simclr-seed-0"]
     assert "## Limited data" in found.text

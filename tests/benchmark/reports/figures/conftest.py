@@ -11,11 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from benchmark.pretraining.comparison import summary
+from benchmark.pretraining.comparison.summary import Point, Run, TaskFacts
 from results import store
 from results.record import Record
 from results.together import read_together
 from tasks.metrics.scores import per_label, scores_of
 
+compared = runpy.run_path(str(Path(__file__).parents[2] / "pretraining" / "comparison" / "conftest.py"))
 build_record = runpy.run_path(str(Path(__file__).parents[3] / "results" / "conftest.py"))["build_record"]
 KEYS = ["C major", "G major", "D major", "A minor", "E minor", "C minor"]
 TAGS = ["rock", "jazz", "</script><img onerror=alert(1)>"]
@@ -90,6 +93,35 @@ def plant_curve(folder: Path, record: Record, fraction: float, repeat: int, scor
     point = Record.model_validate(content)
     store.write(folder, point)
     return point
+
+
+def plant_comparison(folder: Path, encoders, tasks) -> None:
+    """Write a comparison of pre-training strategies, each of one run that has the name of an encoder."""
+    facts = [
+        TaskFacts(
+            id=task, title=task, kind=KINDS[task][0], metrics=KINDS[task][1], train=92, test=ITEMS, clusters=ITEMS,
+            grouped=False,
+        )
+        for task in tasks
+    ]  # fmt: skip
+    runs = {name: [Run(name=name, seed=0, status="finished", steps=10)] for name in encoders}
+    strategies = [compared["strategy"](name, "simclr", runs=runs[name]) for name in encoders]
+    scores = [
+        compared["score"](name, task.id, metric, 0.512345678 - place / 8)
+        for place, name in enumerate(encoders)
+        for task in facts
+        for metric in task.metrics
+    ]
+    points = [
+        Point(strategy=name, task=task.id, metric=task.metrics[0], fraction=fraction, items=92 * fraction, scores=each)
+        for name in encoders
+        for task in facts
+        for fraction, each in ((0.1, [0.123456789, 0.2]), (1.0, [0.5]))
+    ]
+    found = compared["build_summary"](
+        tasks=facts, strategies=strategies, scores=scores, points=points, differences=[]
+    )  # fmt: skip
+    summary.write(folder, found)
 
 
 def with_everything(content: dict) -> None:

@@ -19,7 +19,7 @@ altair = pytest.importorskip("altair", reason="needs altair, of the extra dev")
 vl_convert = pytest.importorskip("vl_convert", reason="needs the extra report")
 
 planted = runpy.run_path(str(Path(__file__).with_name("conftest.py")))
-plant, plant_curve = planted["plant"], planted["plant_curve"]
+plant, plant_curve, plant_comparison = planted["plant"], planted["plant_curve"], planted["plant_comparison"]
 
 ALL = sorted(FIGURES)
 
@@ -30,11 +30,12 @@ def every_figure(kind, board, tmp_path, **choices):
 
 @pytest.fixture
 def whole(results):
-    """The board with a learning curve."""
+    """The board with a learning curve and a comparison."""
     first = store.read(results / "runs" / "keys" / "strong.json")
     for fraction, score in ((0.1, 0.4), (1.0, 0.8)):
         for repeat in (0, 1):
             plant_curve(results, first, fraction, repeat, score + repeat / 16)
+    plant_comparison(results, ["strong", "fair"], ["keys", "tags"])
     return read_together([results], curves=True)
 
 
@@ -82,6 +83,7 @@ def test_labels_and_names_of_others_stay_text(kind, tmp_path):
         for task in ("keys", "tags"):
             record = plant(folder, task, encoder, skill, planted["with_everything"])
     plant_curve(folder, record, 0.5, 0, 0.5)
+    plant_comparison(folder, [name, "other"], ["keys", "tags"])
     drawn = every_figure(kind, read_together([folder], curves=True), tmp_path)
     assert drawn.figures
     for figure in drawn.figures:
