@@ -89,6 +89,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.mark.usefixtures("planted_records")
 def test_every_recipe_is_trained_probed_and_set_beside_random_weights(make: Make, trainings: list[str]) -> None:
     choices = make()
     found = compare(choices)
@@ -126,11 +127,8 @@ def test_every_recipe_is_trained_probed_and_set_beside_random_weights(make: Make
         assert f"## {heading}" in found.text
 
     trainings.clear()
-    before = {path: path.stat().st_mtime_ns for path in (choices.out / "results" / "runs").rglob("*")}
-    again = compare(choices)
+    assert compare(choices) == found
     assert trainings == [], "what is finished is kept"
-    assert again == found
-    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 class KilledError(BaseException):
@@ -357,20 +355,25 @@ def test_a_task_that_fails_costs_no_other(make: Make, monkeypatch: pytest.Monkey
     assert "tiny-sup-seed-0 on keys: its probe cannot be trained: mend it: it has no score" in found.text
 
 
-def test_limited_data_curves_have_several_samples_of_each_part(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probing, "FRACTIONS", (0.01, 0.4))
+def test_probes_are_those_of_an_ordinary_run_and_are_kept(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probing, "FRACTIONS", (0.4,))
     monkeypatch.setattr(probing, "SAMPLES", 2)
     choices = make("tiny-simclr", seeds=1, curve_seeds=1, probe_seeds=1)
     found = compare(choices)
-    whole = summary_of(choices)
-    points = {(each.strategy, each.fraction): each for each in whole.points}
-    # 15 items of train in three classes, of which each keeps one.
-    assert {fraction for _, fraction in points} == {0.01, 0.4, 1.0}
-    assert [points["tiny-simclr", fraction].items for fraction in (0.01, 0.4, 1.0)] == [3, 6, 15]
-    assert [len(points["tiny-simclr", fraction].scores) for fraction in (0.01, 0.4, 1.0)] == [2, 2, 1]
-    score = whole.score("tiny-simclr", "keys", "accuracy")
-    assert score is not None
-    assert points["tiny-simclr", 1.0].scores == [score.seeds[0]]
+    assert found.problems == ()
+    names = ["random-sf-nfnet-tiny-seed-0", "tiny-simclr-seed-0"]
+    records = choices.out / "results" / "runs" / "keys"
+    assert sorted(path.name for path in records.glob("*.json")) == [f"{name}.json" for name in names]
+    record = json.loads((records / f"{names[1]}.json").read_text(encoding="utf-8"))
+    assert record["encoder"]["id"] == names[1]
+    assert len(record["search"]["trials"]) == 1
     folder = choices.out / "results" / "curves" / "keys"
-    assert sorted(path.name for path in folder.iterdir()) == ["random-sf-nfnet-tiny-seed-0", "tiny-simclr-seed-0"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    points = {(each.strategy, each.fraction): each for each in summary_of(choices).points}
+    parts = [points["tiny-simclr", fraction] for fraction in (0.4, 1.0)]
+    assert [(part.items, len(part.scores)) for part in parts] == [(6, 2), (15, 1)]
+    assert parts[1].scores == [record["scores"]["test"]["accuracy"]["value"]]
     assert "## Limited data" in found.text
+    before = {path: path.stat().st_mtime_ns for path in (choices.out / "results").rglob("*.json")}
+    assert compare(choices) == found
+    assert {path: path.stat().st_mtime_ns for path in before} == before
