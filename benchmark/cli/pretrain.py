@@ -173,6 +173,7 @@ def compare(
 ) -> None:
     """Train recipes under an equal budget, probe each beside random weights, and write one table of them."""
     from benchmark.pretraining.comparison.compare import Choices, compare
+    from benchmark.pretraining.pretrain import trains_on
     from benchmark.system.progress import Terminal
 
     found = compare(
@@ -180,6 +181,7 @@ def compare(
             words=recipes, data=data, tasks=tasks, out=out, budget=budget, seeds=seeds, curve_seeds=curve_seeds,
             probe_seeds=probe_seeds, device=device, run=chosen,
         ),
+        trains_on(data, device, chosen.get("home")),
         Terminal(),
     )  # fmt: skip
     display(found.text, end="", whole=True)

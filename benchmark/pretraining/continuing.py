@@ -11,6 +11,7 @@ from benchmark.pretraining.data.store import Store, refuse_another
 from benchmark.pretraining.runs import DATA, LOCK, RECIPE, data_of
 from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import checkpoint, recipes
+from benchmark.pretraining.training.schedule import learning_rate
 from benchmark.system.progress import Reporter
 from results.files import is_leftover
 
@@ -95,8 +96,6 @@ def tell_resumed(
     run: Path, step: int, recipe: Recipe, state: Mapping[str, Any], fabric: Fabric, report: Reporter
 ) -> None:
     """Say after which step a run continues, and in what it will not be an unbroken one."""
-    from benchmark.pretraining.training.trainer import learning_rate
-
     report.say(f"{run} continues after step {step} of {recipe.steps}.")
     before, world = recipes.from_json(state["recipe"]), state["world"]
     if before.steps != recipe.steps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock, Timeout
 
 from benchmark.errors import UserError
+from benchmark.pretraining.batches import sampler_of
 from benchmark.pretraining.continuing import (
     begun_with,
     initial_weights,
@@ -21,7 +22,7 @@ from benchmark.pretraining.continuing import (
     times_longer,
 )
 from benchmark.pretraining.data.features import refuse_other_front_end
-from benchmark.pretraining.data.sampling import Sampler, stream
+from benchmark.pretraining.data.sampling import stream
 from benchmark.pretraining.data.store import Store, open_store, refuse_another
 from benchmark.pretraining.fabric import make_fabric, refuse_different
 from benchmark.pretraining.processes import adopt_slurm, ended_together, rank, said_once
@@ -77,6 +78,19 @@ class Choices:
     probe_trials: int = 4
     data_roots: tuple[str, ...] = ()
     init: str | None = None
+
+
+Train = Callable[[Path, Path, tuple[str, ...], Reporter], Path]
+"""Trains the recipe of a file into a folder, with ``key=value`` texts in place of what it says, or goes on with it."""
+
+
+def trains_on(data: str, device: str = "auto", home: Path | None = None) -> Train:
+    """Return what trains, or continues with, any run on one store; see :class:`Choices`."""
+
+    def train(recipe: Path, out: Path, overrides: tuple[str, ...], report: Reporter) -> Path:
+        return pretrain(Choices(str(recipe), data, out, overrides, device, home), report)
+
+    return train
 
 
 def pretrain(choices: Choices, report: Reporter | None = None) -> Path:
@@ -197,28 +211,6 @@ def _unlogged(run: Path, error: OSError) -> UserError:
 
 def _wait(_: int) -> dict[str, float]:
     return {}
-
-
-def sampler_of(recipe: Recipe, store: Store, fabric: Fabric | None = None) -> Sampler:
-    """Return the batches of a recipe from a store, those of one process where ``fabric`` has several.
-
-    Raises:
-        UserError: They do not fit: see :class:`benchmark.pretraining.data.sampling.Sampler`.
-    """
-    views = strategy_class(recipe.objective).views(recipe)
-    return Sampler(
-        store,
-        batch=recipe.batch,
-        seed=recipe.seed,
-        frames=recipe.frames,
-        pairs=views.pairs,
-        labels=views.labels,
-        signals=views.signals,
-        captions=views.captions,
-        precision="float32" if fabric is None or fabric.device.type == "cpu" else "float16",
-        rank=0 if fabric is None else fabric.global_rank,
-        world=1 if fabric is None else fabric.world_size,
-    )
 
 
 def _data_of(recipe: Recipe, store: Store) -> Data:

@@ -135,9 +135,9 @@ def _journal(place: Path) -> Any:
 
 
 def _store(place: Path) -> Any:
+    from benchmark.pretraining.batches import sampler_of
     from benchmark.pretraining.data.sampling import stream
     from benchmark.pretraining.data.store import open_store
-    from benchmark.pretraining.pretrain import sampler_of
     from benchmark.pretraining.training import recipes
 
     store = open_store(place / "store")

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from benchmark.errors import UserError
 from benchmark.jobs.items import prepare
 from benchmark.jobs.options import Options
+from benchmark.pretraining.batches import sampler_of
 from benchmark.pretraining.comparison import markdown, summary
 from benchmark.pretraining.comparison.budget import parse
 from benchmark.pretraining.comparison.folder import LOCK, RESULTS, RUNS, TABLE
@@ -32,15 +33,14 @@ from benchmark.pretraining.comparison.probing import SAMPLES, Probing
 from benchmark.pretraining.comparison.random_weights import random_name, write_random
 from benchmark.pretraining.comparison.scores import RESAMPLES, SEED, TWO_WAY, Member, points_of, task_scores
 from benchmark.pretraining.comparison.summary import Run, Strategy, Summary
-from benchmark.pretraining.comparison.training import Place, trained, with_steps
+from benchmark.pretraining.comparison.training import Place, Train, trained, with_steps
 from benchmark.pretraining.data.store import Store, open_store
-from benchmark.pretraining.pretrain import sampler_of
 from benchmark.pretraining.processes import adopt_slurm, world
 from benchmark.pretraining.runs import CARD
 from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.strategies.table import strategy_class
 from benchmark.system.descriptions import read_description
-from benchmark.system.home import home_folder, refuse_unwritable
+from benchmark.system.home import refuse_unwritable
 from benchmark.system.progress import Reporter, Silent
 from results.files import replace_file
 from results.record import Record
@@ -97,11 +97,14 @@ class _Side:
     curves: list[Mapping[str, Sequence[Record]]] = field(default_factory=list)
 
 
-def compare(choices: Choices, report: Reporter | None = None, clock: Callable[[], float] = time.monotonic) -> Compared:
+def compare(
+    choices: Choices, train: Train, report: Reporter | None = None, clock: Callable[[], float] = time.monotonic
+) -> Compared:
     """Train, probe and compare recipes, or go on with it.
 
     Args:
         choices: What the user chose.
+        train: Trains a run on the store: :func:`benchmark.pretraining.pretrain.trains_on`.
         report: Where progress goes.
         clock: Seconds, by which a pace is measured.
 
@@ -157,7 +160,7 @@ def compare(choices: Choices, report: Reporter | None = None, clock: Callable[[]
     try:
         if before is None:
             write_plan(choices.out, plan)
-        place = Place(choices.out, choices.data, choices.device, home_folder(options.home))
+        place = Place(choices.out, train)
         plan = with_steps(before or plan, found, place, report, clock)
         probing = Probing(data, options, report)
         sides = _sides(plan, found, place, probing)

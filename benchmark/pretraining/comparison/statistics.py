@@ -20,7 +20,7 @@ import numpy as np
 
 from probes.statistics.intervals import Blocks, Jackknifed, clusters_of
 
-LEVEL = 0.95
+COVERED = 0.95
 #: Weights of resamples that are scored at once, at most: rows times items.
 TOGETHER = 2**24
 
@@ -104,5 +104,5 @@ def spread(values: np.ndarray) -> Spread | None:
     defined = values[np.isfinite(values)]
     if not len(defined):
         return None
-    low, high = np.quantile(defined, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    low, high = np.quantile(defined, [(1 - COVERED) / 2, (1 + COVERED) / 2])
     return Spread(float(defined.mean()), float(low), float(high), len(defined))

@@ -182,9 +182,10 @@ class Summary(Section):
 
 
 def write(results: Path, summary: Summary) -> Path:
-    """Write a summary into a results folder; return its path."""
-    path = results / NAME
-    replace_file(path, (summary.model_dump_json(indent=1) + "\n").encode())
+    """Write a summary into a results folder, where it is not there as it is; return its path."""
+    path, content = results / NAME, (summary.model_dump_json(indent=1) + "\n").encode()
+    if not path.is_file() or path.read_bytes() != content:
+        replace_file(path, content)
     return path
 
 

@@ -23,7 +23,6 @@ from benchmark.pretraining.comparison.budget import (
 from benchmark.pretraining.comparison.folder import PACE, RECIPES, RUNS, STOPPED, run_name
 from benchmark.pretraining.comparison.plan import Plan, write_plan
 from benchmark.pretraining.comparison.summary import Run
-from benchmark.pretraining.pretrain import Choices, pretrain
 from benchmark.pretraining.runs import CARD, WEIGHTS
 from benchmark.pretraining.strategies.recipe import Recipe
 from benchmark.pretraining.training import recipes
@@ -34,23 +33,21 @@ from benchmark.system.progress import Reporter
 from results.files import replace_file
 
 Clock = Callable[[], float]
+#: Trains the recipe of a file into a folder, with ``key=value`` texts in place of what it says, or goes on with it.
+Train = Callable[[Path, Path, tuple[str, ...], Reporter], Path]
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where a comparison lies, and what its runs are trained with.
+    """Where a comparison lies, and what trains its runs.
 
     Attributes:
         folder: The comparison's folder.
-        data: Folder or address of the store.
-        device: ``auto``, ``cpu``, ``cuda``.
-        home: The data home.
+        train: Trains a run on the comparison's store.
     """
 
     folder: Path
-    data: str
-    device: str
-    home: Path
+    train: Train
 
     def run(self, name: str) -> Path:
         """Return the folder of a run."""
@@ -90,7 +87,7 @@ def measured_pace(recipe: Recipe, place: Place, report: Reporter, clock: Clock =
     short = recipe.model_copy(update={"steps": steps, "warmup_steps": 0, "log_every": steps, "checkpoint_every": steps})
     path.write_text(recipes.as_toml(short), encoding="utf-8")
     try:
-        pretrain(Choices(str(path), place.data, folder / "run", device=place.device, home=place.home), pace)
+        place.train(path, folder / "run", (), pace)
     except TrainingStopped as stop:
         raise UserError(
             f"the pace of {recipe.title or recipe.objective} could not be measured: {why_of(stop)}",
@@ -130,9 +127,8 @@ def trained(plan: Plan, name: str, seed: int, place: Place, report: Reporter) ->
     if known is not None:
         return known
     report.say(f"{run.name}: {plan.steps[name]} steps")
-    recipe = str(recipe_path(place.folder, name))
     try:
-        pretrain(Choices(recipe, place.data, run, (f"seed={seed}",), place.device, place.home), report)
+        place.train(recipe_path(place.folder, name), run, (f"seed={seed}",), report)
     except TrainingStopped as stop:
         why = why_of(stop)
         report.say(f"{run.name} was stopped, the others go on: {why}")

@@ -42,6 +42,9 @@ def _chosen(found: Summary, tasks: set[str], encoders: set[str]) -> Summary:
             "strategies": strategies,
             "tasks": [each for each in found.tasks if each.id in tasks],
             "scores": [each for each in found.scores if each.strategy in names and each.task in tasks],
+            "differences": [
+                each for each in found.differences if {each.first, each.second} <= names and each.task in tasks
+            ],
             "points": [each for each in found.points if each.strategy in names and each.task in tasks],
         }
     )

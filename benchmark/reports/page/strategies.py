@@ -10,7 +10,7 @@ from benchmark.pretraining.comparison.markdown import about, limits
 from benchmark.pretraining.comparison.summary import Summary
 from benchmark.reports.page.charts import Chart, Charts
 from benchmark.reports.page.tables import Cell, Column, Table, interval
-from benchmark.reports.page.views import Part, View
+from benchmark.reports.page.views import View, ViewPart
 
 if TYPE_CHECKING:
     from benchmark.reports.figures.figure import Figure
@@ -33,13 +33,13 @@ def strategies_view(
     """
     if not comparisons and not notes:
         return None
-    parts: list[Part] = []
+    parts: list[ViewPart] = []
     for place, found in enumerate(comparisons):
         own = [figure for figure in figures if _place(figure, len(comparisons)) == place]
         drawn = {kind: [figure for figure in own if figure.kind == kind] for kind in BESIDE}
         parts += _parts(found, place, drawn, charts)
     if notes:
-        parts.append(Part("", "strategies-notes", notes=tuple(notes)))
+        parts.append(ViewPart("", "strategies-notes", notes=tuple(notes)))
     return View("strategies", "Pre-training", LEAD, parts)
 
 
@@ -49,7 +49,7 @@ def _place(figure: Figure, count: int) -> int:
     return int(number) - 1 if number.isdecimal() and 2 <= int(number) <= count else 0
 
 
-def _parts(found: Summary, place: int, drawn: dict[str, list[Figure]], charts: Charts) -> list[Part]:
+def _parts(found: Summary, place: int, drawn: dict[str, list[Figure]], charts: Charts) -> list[ViewPart]:
     """Return the parts of one comparison; charts stand above the table of their kind."""
     parts = []
     end = f"-{place + 1}" if place else ""
@@ -61,14 +61,14 @@ def _parts(found: Summary, place: int, drawn: dict[str, list[Figure]], charts: C
         )
         words = (about(found),) if number == 0 else ()
         parts.append(
-            Part(
+            ViewPart(
                 grid.caption, f"strategies-{number + 1}{end}", words=words, charts=shown,
                 tables=(table_of(grid, f"{grid.caption}{end}"),),
             )
         )  # fmt: skip
-    parts.append(Part("What this can and cannot say", f"strategies-limits{end}", words=tuple(limits(found))))
+    parts.append(ViewPart("What this can and cannot say", f"strategies-limits{end}", words=tuple(limits(found))))
     if found.notes:
-        parts.append(Part("Notes", f"strategies-remarks{end}", words=tuple(found.notes)))
+        parts.append(ViewPart("Notes", f"strategies-remarks{end}", words=tuple(found.notes)))
     return parts
 
 

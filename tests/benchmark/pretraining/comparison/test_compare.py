@@ -5,20 +5,22 @@ from __future__ import annotations
 import json
 import runpy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from benchmark.errors import UserError
 from benchmark.jobs.runner import Outcome
+from benchmark.pretraining import pretrain as runs
 from benchmark.pretraining.comparison import compare as module
-from benchmark.pretraining.comparison import probing, training
-from benchmark.pretraining.comparison.compare import Choices, compare
+from benchmark.pretraining.comparison import probing
+from benchmark.pretraining.comparison.compare import Choices, Compared
 from benchmark.pretraining.comparison.summary import Summary, read
 from benchmark.pretraining.data.finishing import write_store
-from benchmark.pretraining.pretrain import pretrain as real_pretrain
 from benchmark.pretraining.training.collapse import TrainingStopped
 from benchmark.system.progress import Silent
 from tasks.errors import TaskError
@@ -29,11 +31,17 @@ QUICK = (
     "batch=4", "warmup_steps=1", "frames=32", "projector_width=16", "projector_layers=1", "checkpoint_every=1",
     "keep_every=100", "log_every=1",
 )  # fmt: skip
+real_pretrain = runs.pretrain
 RECIPES = ("tiny-simclr", "tiny-sup")
 planted = runpy.run_path(str(Path(__file__).parents[2] / "reports" / "figures" / "conftest.py"))
 RUN_NAMES = [f"{recipe}-seed-{seed}" for seed in (0, 1) for recipe in RECIPES]
 
 Make = Callable[..., Choices]
+
+
+def compare(choices: Choices, report: Any = None, **given: Any) -> Compared:
+    """Compare on the processor."""
+    return module.compare(choices, runs.trains_on(choices.data, "cpu", choices.run["home"]), report, **given)
 
 
 @pytest.fixture
@@ -50,7 +58,7 @@ def make(tmp_path: Path, make_task: Callable[..., Path]) -> Make:
             "data": str(tmp_path / "store"), "tasks": [str(card)], "out": tmp_path / "out", "budget": "steps=3",
             "seeds": 2, "curve_seeds": 0, "probe_seeds": 2, "device": "cpu", **given,
         }  # fmt: skip
-        return Choices(words=(*(words or RECIPES), *QUICK), run=run, **chosen)
+        return Choices(words=(*QUICK, *(words or RECIPES)), run=run, **chosen)
 
     return choices
 
@@ -85,7 +93,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         names.append(choices.out.name)
         return real_pretrain(choices, report)
 
-    monkeypatch.setattr(training, "pretrain", kept)
+    monkeypatch.setattr(runs, "pretrain", kept)
     return names
 
 
@@ -140,7 +148,8 @@ def test_a_killed_comparison_goes_on_where_it_was(make: Make, trainings: list[st
     unbroken = make(out=tmp_path / "unbroken")
     compare(unbroken)
     trainings.clear()
-    choices, steps = make(), []
+    choices = make()
+    steps: list[float] = []
 
     class Kills(Silent):
         def stage(self, title: str, total: float, unit: str) -> Any:
@@ -184,7 +193,7 @@ class _killing:  # noqa: N801 - a context, as a stage is
 def test_a_collapsed_run_is_reported_and_the_others_go_on(
     make: Make, monkeypatch: pytest.MonkeyPatch, trainings: list[str]
 ) -> None:
-    kept = training.pretrain
+    kept = runs.pretrain
 
     def collapse() -> None:
         raise TrainingStopped("all embeddings are the same", "begin again")
@@ -199,7 +208,7 @@ def test_a_collapsed_run_is_reported_and_the_others_go_on(
                 raise TrainingStopped(f"the run {choices.out} was stopped: ...", "begin again") from None
         return kept(choices, report)
 
-    monkeypatch.setattr(training, "pretrain", collapsing)
+    monkeypatch.setattr(runs, "pretrain", collapsing)
     choices = make()
     found = compare(choices)
     assert found.problems == ("tiny-simclr-seed-1 was stopped: all embeddings are the same",)
@@ -224,7 +233,7 @@ def test_a_recipe_that_always_collapses_has_no_score(make: Make, monkeypatch: py
             raise TrainingStopped("the loss of step 1 is nan", "begin again")
         return real_pretrain(choices, report)
 
-    monkeypatch.setattr(training, "pretrain", collapsing)
+    monkeypatch.setattr(runs, "pretrain", collapsing)
     found = compare(make(seeds=1))
     assert found.problems == ("tiny-simclr-seed-0 was stopped: the loss of step 1 is nan",)
     assert "| tiny-simclr | – | 0 of 1 |" in found.text
@@ -247,7 +256,7 @@ def test_minutes_are_measured_once_and_kept(make: Make, monkeypatch: pytest.Monk
     assert not (choices.out / "pace").exists()
     assert "tiny-simclr 2" in (choices.out / "comparison.md").read_text(encoding="utf-8")
     trainings.clear()
-    compare(choices, clock=lambda: pytest.fail("the pace is measured again"))  # type: ignore[arg-type, return-value]
+    compare(choices, clock=lambda: pytest.fail("the pace is measured again"))
     assert trainings == []
 
 
@@ -282,7 +291,7 @@ def refused(choices: Choices, message: str, kind: type[Exception] = UserError) -
 
 
 def test_what_does_not_do_is_refused_before_anything_is_written(make: Make, tmp_path: Path) -> None:
-    refused(make("tiny-simclrr"), "there is no recipe 'tiny-simclrr'.*did you mean tiny-simclr")
+    refused(make("tiny-simclrr"), "there is no recipe 'tiny-simclrr'.*did you mean 'tiny-simclr'")
     refused(make("tiny-simclr", "tiny-simclr"), "the recipe tiny-simclr is named twice")
     refused(make("tiny-simclr", "steps=4"), "steps=4: of a comparison --budget decides it: give --budget")
     refused(make("tiny-simclr", "seed=4"), "--seeds decides it")
@@ -299,7 +308,7 @@ def test_what_does_not_do_is_refused_before_anything_is_written(make: Make, tmp_
 def test_no_recipe_is_refused(make: Make) -> None:
     choices = make()
     with pytest.raises(UserError, match="no recipe is named"):
-        compare(Choices(words=QUICK, data=choices.data, tasks=choices.tasks, out=choices.out, budget="steps=3"))
+        compare(replace(choices, words=QUICK))
 
 
 def test_two_recipes_of_one_name_are_refused(make: Make, tmp_path: Path) -> None:
@@ -336,13 +345,13 @@ def test_several_processes_are_refused(make: Make, monkeypatch: pytest.MonkeyPat
 def test_two_at_once_are_refused(make: Make) -> None:
     choices = make()
     choices.out.mkdir()
-    with module.FileLock(choices.out / ".lock"), pytest.raises(UserError, match="another process works on"):
+    with FileLock(choices.out / ".lock"), pytest.raises(UserError, match="another process works on"):
         compare(choices)
 
 
 @pytest.mark.usefixtures("planted_records")
 def test_a_task_that_fails_costs_no_other(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = probing.run_many
+    real: Any = vars(probing)["run_many"]
 
     def failing(encoders: Any, tasks: Any, options: Any, report: Any) -> Any:
         if encoders[0].name == "tiny-sup-seed-0":
@@ -375,5 +384,6 @@ def test_probes_are_those_of_an_ordinary_run_and_are_kept(make: Make, monkeypatc
     assert parts[1].scores == [record["scores"]["test"]["accuracy"]["value"]]
     assert "## Limited data" in found.text
     before = {path: path.stat().st_mtime_ns for path in (choices.out / "results").rglob("*.json")}
+    assert len(before) == 7
     assert compare(choices) == found
     assert {path: path.stat().st_mtime_ns for path in before} == before

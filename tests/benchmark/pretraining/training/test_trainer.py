@@ -28,7 +28,8 @@ from benchmark.pretraining.training.collapse import TrainingStopped, Watch
 from benchmark.pretraining.training.interrupt import Interrupt
 from benchmark.pretraining.training.progress import Progress
 from benchmark.pretraining.training.recipes import recipe_of
-from benchmark.pretraining.training.trainer import Outcome, Trainer, learning_rate, train
+from benchmark.pretraining.training.schedule import learning_rate
+from benchmark.pretraining.training.trainer import Outcome, Trainer, train
 from benchmark.system.progress import Silent
 
 pytest.importorskip("lightning_fabric")
