@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.errors import UserError
 from benchmark.pretraining.comparison.budget import (
     LEFT_OUT,
     MEASURED,
@@ -78,21 +77,26 @@ def with_steps(plan: Plan, found: Mapping[str, Recipe], place: Place, report: Re
 
 
 def measured_pace(recipe: Recipe, place: Place, report: Reporter, clock: Clock = time.monotonic) -> float:
-    """Return how many steps a second a recipe takes, from its first steps, which nothing is kept of."""
+    """Return how many steps a second a recipe takes, from its first steps, which nothing is kept of.
+
+    Raises:
+        UserError: It cannot be trained, or was stopped before its second step.
+    """
     folder, steps = place.folder / PACE, LEFT_OUT + MEASURED
     shutil.rmtree(folder, ignore_errors=True)
     pace = Pace(report, clock)
     folder.mkdir(parents=True)
     path = folder / "recipe.toml"
-    short = recipe.model_copy(update={"steps": steps, "warmup_steps": 0, "log_every": steps, "checkpoint_every": steps})
+    short = recipe.model_copy(
+        update={
+            "steps": steps, "warmup_steps": 0, "log_every": steps, "checkpoint_every": steps,
+            "peak_learning_rate": 1e-6 * recipe.peak_learning_rate,  # without its warm-up it might diverge
+        }
+    )  # fmt: skip
     path.write_text(recipes.as_toml(short), encoding="utf-8")
     try:
-        place.train(path, folder / "run", (), pace)
-    except TrainingStopped as stop:
-        raise UserError(
-            f"the pace of {recipe.title or recipe.objective} could not be measured: {why_of(stop)}",
-            "give --budget steps=N, or mend the recipe",
-        ) from None
+        with suppress(TrainingStopped):  # its steps until then are measured, and its runs will say what stops them
+            place.train(path, folder / "run", (), pace)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return pace.steps_per_second()

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmark.pretraining.comparison.training import last_values, state_of, stopped_runs
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.pretraining.comparison.training import Place, last_values, measured_pace, state_of, stopped_runs
+from benchmark.pretraining.strategies.recipe import Recipe
+from benchmark.pretraining.training import recipes
+from benchmark.pretraining.training.collapse import TrainingStopped
+from benchmark.system.progress import Reporter, Silent
 
 LOG = "step,name,value\n5,loss,0.75\n10,loss,0.5\n10,embedding/effective_rank,6.5\n10,seconds_per_step,3.0\n10,lo"
 
@@ -54,3 +62,32 @@ def test_a_damaged_log_costs_nothing_but_its_numbers(tmp_path: Path) -> None:
     assert last_values(path) == {}
     path.write_text("1,loss,nan\n1,loss,0.5\n2,loss,inf\nx,loss,1\n3,loss\n", encoding="utf-8")
     assert last_values(path) == {"loss": (1, 0.5)}
+
+
+def readings(*values: float) -> Callable[[], float]:
+    return iter(values).__next__
+
+
+def place_that(folder: Path, steps: int, seen: list[Recipe]) -> Place:
+    """Return a place whose trainings make so many steps and then collapse."""
+
+    def train(recipe: Path, out: Path, overrides: tuple[str, ...], report: Reporter) -> Path:  # noqa: ARG001
+        seen.append(recipes.load(str(recipe)))
+        with report.stage("training", 25, "steps") as advance:
+            for step in range(1, steps + 1):
+                advance(step)
+        raise TrainingStopped("the loss of a step is nan", "begin again")
+
+    return Place(folder, train)
+
+
+def test_a_recipe_that_collapses_while_it_is_measured_has_the_pace_until_then(tmp_path: Path) -> None:
+    seen: list[Recipe] = []
+    recipe = recipes.load("tiny-simclr")
+    pace = measured_pace(recipe, place_that(tmp_path, 3, seen), Silent(), readings(1.0, 1.5, 2.0))
+    assert pace == 2.0
+    assert not (tmp_path / "pace").exists()
+    assert (seen[0].steps, seen[0].warmup_steps, seen[0].batch) == (25, 0, recipe.batch)
+    assert seen[0].peak_learning_rate < 1e-8, "it is not to diverge for the lack of its warm-up"
+    with pytest.raises(UserError, match="could not be measured: give --budget steps=N"):
+        measured_pace(recipe, place_that(tmp_path, 1, seen), Silent(), readings(1.0))
