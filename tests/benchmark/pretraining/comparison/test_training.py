@@ -71,7 +71,7 @@ def readings(*values: float) -> Callable[[], float]:
 def place_that(folder: Path, steps: int, seen: list[Recipe]) -> Place:
     """Return a place whose trainings make so many steps and then collapse."""
 
-    def train(recipe: Path, out: Path, overrides: tuple[str, ...], report: Reporter) -> Path:  # noqa: ARG001
+    def train(recipe: Path, out: Path, overrides: tuple[str, ...], report: Reporter) -> Path:
         seen.append(recipes.load(str(recipe)))
         with report.stage("training", 25, "steps") as advance:
             for step in range(1, steps + 1):
