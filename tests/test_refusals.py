@@ -221,6 +221,8 @@ def test_the_commands_that_texts_name_exist():
 
 #: Options of other programs, and of modules that are run in a process of their own.
 ELSEWHERE = {"--revision", "--no-deps", "--only-binary", "--ignore-requires-python", "--no-input", "--progress-bar"}
+#: Of srun.
+ELSEWHERE |= {"--gpus-per-node", "--gpus-per-task", "--ntasks-per-node"}
 
 
 def test_the_options_that_errors_name_exist():

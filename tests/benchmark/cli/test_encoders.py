@@ -120,7 +120,7 @@ def test_the_home_may_stand_before_or_after(bench, tmp_path, arguments):
         (["check", "logmel", "--batch-size", "0"], "Invalid value"),
         (["fetch"], "no encoder was named: give one of"),
         (["fetch", "logmel"], "nothing to fetch"),
-        (["new"], "Missing argument"),
+        (["new"], "no file was named: give one: bench encoders new mine.py"),
         (["new", "mine.txt"], "no Python file"),
     ],
 )

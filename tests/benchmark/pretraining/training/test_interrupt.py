@@ -1,4 +1,4 @@
-"""A request to stop: at the end of the step, at once the second time, and what a launcher passes on is no second time."""
+"""A run that is asked to end: the signals that launchers pass on, and how often they may come."""
 
 import os
 import signal
