@@ -15,6 +15,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -45,7 +46,7 @@ class LogMelNetwork(nn.Module):
 def mlp(*widths: int) -> nn.Sequential:
     """Return linear layers without biases, with batch normalisation and ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(widths[:-2], widths[1:-1], strict=True):
+    for inputs, outputs in pairwise(widths[:-1]):
         layers += [nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs), nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(widths[-2], widths[-1], bias=False))
 

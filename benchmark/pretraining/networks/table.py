@@ -54,10 +54,14 @@ class NetworkKind:
 
 
 _MULE = "benchmark.pretraining.networks.sf_nfnet"
+_CLIP = "benchmark.pretraining.networks.clip_resnet"
 
 NETWORKS: Mapping[str, NetworkKind] = {
     "sf-nfnet-f0": NetworkKind("log-mel", 1728, f"{_MULE}:published"),
     "sf-nfnet-tiny": NetworkKind("log-mel", 216, f"{_MULE}:tiny"),
+    # Windows that do not overlap, each as long as the crops of its training: the paper's protocol.
+    "clip-resnet": NetworkKind("waveform", 1024, f"{_CLIP}:published", 4.0, 4.0),
+    "clip-resnet-tiny": NetworkKind("waveform", 128, f"{_CLIP}:tiny", 2.0, 2.0),
 }
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.distributed as dist
@@ -18,6 +18,13 @@ from torch import Tensor
 
 #: Embeds a chunk of inputs. It must return the same for the same index and chunk: random draws are seeded by the index.
 Forward = Callable[[int, Tensor], Tensor]
+
+
+class Gather(Protocol):
+    """Puts the rows of all processes one below the other, with gradients; for one process the identity."""
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """Map rows [N, D] to [W * N, D], those of process r from row r * N on."""
 
 
 class _AllGather(torch.autograd.Function):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Protocol
+from typing import ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -12,19 +12,12 @@ from torch.nn import functional
 from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.networks.heads import with_projector
 from benchmark.pretraining.strategies.contract import Context, Data, PairStrategy, Rows, signal_of
-from benchmark.pretraining.strategies.distributed import all_gather
+from benchmark.pretraining.strategies.distributed import Gather, all_gather
 from benchmark.pretraining.strategies.mixup import mixed
 from benchmark.pretraining.strategies.recipe import MixupRecipe, PairRecipe, Recipe
 
 #: Temperature of the cosine similarities in NT-Xent.
 TEMPERATURE = 0.1
-
-
-class Gather(Protocol):
-    """Puts the rows of all processes one below the other, with gradients; for one process the identity."""
-
-    def __call__(self, rows: Tensor) -> Tensor:
-        """Map rows [N, D] to [W * N, D], those of process r from row r * N on."""
 
 
 class SimclrRecipe(PairRecipe, MixupRecipe):

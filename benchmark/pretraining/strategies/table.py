@@ -17,6 +17,10 @@ _HERE = "benchmark.pretraining.strategies"
 STRATEGIES: Mapping[str, str] = {
     "supervised": f"{_HERE}.supervised:Supervised",
     "simclr": f"{_HERE}.simclr:Simclr",
+    "byol": f"{_HERE}.byol:Byol",
+    "barlow": f"{_HERE}.barlow:Barlow",
+    "vicreg": f"{_HERE}.vicreg:Vicreg",
+    "clustering": f"{_HERE}.clustering:Clustering",
 }
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import runpy
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,3 +104,51 @@ def make_store(tmp_path: Path) -> StoreMaker:
         return open_store(tmp_path / name)
 
     return make
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def run_two_processes(code: str, output: Path) -> Any:
+    """Run a script in two processes, as torchrun would start them; return what the first saved to ``sys.argv[1]``."""
+    import torch
+
+    script, port, children = output.with_suffix(".py"), _free_port(), []
+    script.write_text(code, encoding="utf-8")
+    for rank in range(2):
+        environment = {
+            **os.environ, "OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0",
+            "TORCHELASTIC_RUN_ID": "test",
+        }  # fmt: skip
+        command = [sys.executable, str(script), str(output)]
+        children.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    for child in children:
+        _, problems = child.communicate(timeout=240)
+        assert child.returncode == 0, problems[-3000:]
+    return torch.load(output, weights_only=True)
+
+
+@pytest.fixture
+def two_processes() -> Callable[[str, Path], Any]:
+    """Return :func:`run_two_processes`."""
+    return run_two_processes
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Path], Any]:
+    """Run the same script in this process alone."""
+
+    def run(code: str, output: Path) -> Any:
+        import torch
+
+        script = output.with_suffix(".py")
+        script.write_text(code, encoding="utf-8")
+        monkeypatch.setattr(sys, "argv", [str(script), str(output)])
+        runpy.run_path(str(script))
+        return torch.load(output, weights_only=True)
+
+    return run
