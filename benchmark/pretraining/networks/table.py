@@ -55,6 +55,7 @@ class NetworkKind:
 
 _MULE = "benchmark.pretraining.networks.sf_nfnet"
 _CLIP = "benchmark.pretraining.networks.clip_resnet"
+_MUSICNN = "benchmark.pretraining.networks.musicnn_shaped"
 
 NETWORKS: Mapping[str, NetworkKind] = {
     "sf-nfnet-f0": NetworkKind("log-mel", 1728, f"{_MULE}:published"),
@@ -62,6 +63,8 @@ NETWORKS: Mapping[str, NetworkKind] = {
     # Windows that do not overlap, each as long as the crops of its training: the paper's protocol.
     "clip-resnet": NetworkKind("waveform", 1024, f"{_CLIP}:published", 4.0, 4.0),
     "clip-resnet-tiny": NetworkKind("waveform", 128, f"{_CLIP}:tiny", 2.0, 2.0),
+    "musicnn": NetworkKind("waveform", 1506, f"{_MUSICNN}:paper", window_seconds=3.0, hop_seconds=3.0),
+    "musicnn-tiny": NetworkKind("waveform", 184, f"{_MUSICNN}:tiny", window_seconds=3.0, hop_seconds=3.0),
 }
 
 

@@ -21,6 +21,7 @@ STRATEGIES: Mapping[str, str] = {
     "barlow": f"{_HERE}.barlow:Barlow",
     "vicreg": f"{_HERE}.vicreg:Vicreg",
     "clustering": f"{_HERE}.clustering:Clustering",
+    "mulap": f"{_HERE}.mulap:Mulap",
 }
 
 
