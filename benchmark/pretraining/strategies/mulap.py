@@ -86,6 +86,21 @@ class MulapRecipe(Recipe):
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Tracks of a batch.
+
+    Attributes:
+        crops: Waveforms [B, samples] or log-mels [B, 96, frames], on the device.
+        captions: Of each; ``None`` where it has none.
+        tracks: The number of each one's track, int64 [B].
+    """
+
+    crops: Tensor
+    captions: Sequence[str | None]
+    tracks: np.ndarray
+
+
+@dataclass(frozen=True)
 class Questions:
     """What a step shows and asks, on the device.
 
@@ -147,10 +162,12 @@ class Mulap(Strategy):
     def questions(self, batch: Batch, context: Context) -> Questions:
         """Return what a step shows and asks; all draws are of the seed, the step and the process."""
         (crops,) = signal_of(batch, self.recipe.network)
-        captions = batch.captions or (None,) * len(crops)
-        return asked_of(
-            context.tensor(crops).float(), captions, self.tokenizer, self.recipe, context.rng(batch.step)
-        )  # fmt: skip
+        shown = Shown(
+            context.tensor(crops).float(),
+            batch.captions or (None,) * len(crops),
+            batch.rows if batch.tracks is None else batch.tracks,
+        )
+        return asked_of(shown, self.tokenizer, self.recipe, context.rng(batch.step))
 
     def backward(self, batch: Batch, context: Context) -> StepOutcome:
         """Add the gradients of the weighted sum of the three losses."""
@@ -191,18 +208,16 @@ def sizes_of(recipe: MulapRecipe, vocabulary: int) -> Sizes:
     return Sizes(vocabulary, recipe.tokens, recipe.chunks, text, audio, joint, recipe.dropout)
 
 
-def asked_of(
-    crops: Tensor, captions: Sequence[str | None], tokenizer: Tokenizer, recipe: MulapRecipe, rng: np.random.Generator
-) -> Questions:
-    """Return what is shown and asked of crops, waveforms [B, samples] or log-mels [B, 96, frames], and captions."""
-    signal = in_chunks(crops, recipe.chunks)
-    pairing = masking.pair(captions, rng, recipe.swapped_captions)
-    shown = tokenizer.rows([captions[row] for row in pairing.caption], recipe.tokens)
-    tokens = masking.hide_tokens(shown, len(tokenizer), rng, recipe.hidden_tokens)
+def asked_of(shown: Shown, tokenizer: Tokenizer, recipe: MulapRecipe, rng: np.random.Generator) -> Questions:
+    """Return what a step shows and asks of tracks."""
+    pairing = masking.pair(shown.captions, shown.tracks, rng, recipe.swapped_captions)
+    captions = tokenizer.rows([shown.captions[row] for row in pairing.caption], recipe.tokens)
+    tokens = masking.hide_tokens(captions, len(tokenizer), rng, recipe.hidden_tokens)
     wanted = np.where(pairing.swapped[:, None], masking.IGNORED, tokens.wanted)
-    hidden = masking.hide_chunks(len(crops), recipe.chunks, rng, recipe.hidden_chunks)
+    hidden = masking.hide_chunks(len(captions), recipe.chunks, rng, recipe.hidden_chunks)
     arrays = (hidden, tokens.read, wanted, pairing.swapped, pairing.asked)
-    return Questions(signal, *(torch.from_numpy(array).to(crops.device) for array in arrays))
+    device = shown.crops.device
+    return Questions(in_chunks(shown.crops, recipe.chunks), *(torch.from_numpy(array).to(device) for array in arrays))
 
 
 def in_chunks(crops: Tensor, chunks: int) -> Tensor:

@@ -69,11 +69,19 @@ def hide_chunks(rows: int, chunks: int, rng: np.random.Generator, probability: f
     return rng.random((rows, chunks)) < probability
 
 
-def pair(captions: Sequence[str | None], rng: np.random.Generator, probability: float = SWAPPED) -> Pairing:
-    """Give some rows the caption of another row of the batch, one of another text.
+def pair(
+    captions: Sequence[str | None], tracks: np.ndarray, rng: np.random.Generator, probability: float = SWAPPED
+) -> Pairing:
+    """Give some rows the caption of another track of the batch, one of another text.
 
-    A row without a caption keeps none. A row whose caption all others share, or that is alone, keeps its own and is no
-    question: whatever it is shown with would be a match.
+    A row without a caption keeps none. A row whose caption all other tracks share, or that is alone, keeps its own and
+    is no question: whatever it is shown with would be a match.
+
+    Args:
+        captions: Of each row; ``None`` where it has none.
+        tracks: The number of each row's track, int64 [B]: another caption of the same track fits it as well.
+        rng: What draws.
+        probability: Of a swap.
     """
     numbers = {text: number for number, text in enumerate(dict.fromkeys(captions))}
     texts = np.array([numbers[caption] for caption in captions])
@@ -82,7 +90,7 @@ def pair(captions: Sequence[str | None], rng: np.random.Generator, probability: 
     caption, asked = np.arange(len(texts)), np.zeros(len(texts), bool)
     swapped = np.zeros(len(texts), bool)
     for row in np.flatnonzero(has):
-        others = np.flatnonzero(has & (texts != texts[row]))
+        others = np.flatnonzero(has & (texts != texts[row]) & (tracks != tracks[row]))
         if len(others):
             asked[row], swapped[row] = True, draws[0, row] < probability
             if swapped[row]:

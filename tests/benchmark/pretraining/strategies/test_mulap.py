@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from benchmark.pretraining.strategies.language.tokenizer import Tokenizer, train
 from benchmark.pretraining.strategies.mulap import (
     Mulap,
     MulapRecipe,
+    Shown,
     asked_of,
     chunk_loss,
     in_chunks,
@@ -151,7 +153,8 @@ def test_of_swapped_captions_no_word_is_asked() -> None:
     recipe, tokenizer = recipe_of("swapped_captions=0.5", "hidden_tokens=0.9"), Tokenizer(train(CAPTIONS, 500))
     seen = set()
     for seed in range(20):
-        found = asked_of(torch.zeros(4, 48_000), CAPTIONS, tokenizer, recipe, np.random.default_rng(seed))
+        shown = Shown(torch.zeros(4, 48_000), CAPTIONS, np.arange(4))
+        found = asked_of(shown, tokenizer, recipe, np.random.default_rng(seed))
         has_words = (found.wanted >= 0).any(1)
         assert torch.equal(has_words, ~found.swapped)
         assert found.asked.all()
@@ -188,6 +191,13 @@ def test_a_batch_whose_captions_are_all_the_same_asks_no_pair() -> None:
     outcome = strategy.backward(batch_of((CAPTIONS[0],) * 4), context_of(strategy))
     assert float(outcome.values["loss/matches"]) == 0
     assert float(outcome.values["loss/words"]) > 0
+
+
+def test_a_track_that_is_drawn_twice_is_not_swapped_with_itself() -> None:
+    strategy = strategy_of("swapped_captions=0.99")
+    twice = replace(batch_of(CAPTIONS[:2], rows=2), tracks=np.array([3, 3]))
+    assert not strategy.questions(twice, context_of(strategy)).asked.any()
+    assert strategy.questions(batch_of(CAPTIONS[:2], rows=2), context_of(strategy)).asked.all()
 
 
 def test_a_batch_of_one() -> None:
@@ -309,7 +319,7 @@ from dataclasses import fields
 import numpy as np, torch
 from benchmark.pretraining.pretrain import make_fabric
 from benchmark.pretraining.strategies.contract import Data
-from benchmark.pretraining.strategies.mulap import Questions, asked_of
+from benchmark.pretraining.strategies.mulap import Questions, Shown, asked_of
 from benchmark.pretraining.training import recipes
 from benchmark.pretraining.training.trainer import Trainer
 
@@ -321,8 +331,9 @@ waveforms = 0.1 * torch.randn(4, 48000, generator=torch.Generator().manual_seed(
 halves = []
 for half in range(2):
     rng, part = np.random.default_rng(half), slice(2 * half, 2 * half + 2)
-    shown = captions[part] if half else (captions[0], None)  # not as many words and pairs in both
-    found = asked_of(waveforms[part], shown, trainer.strategy.tokenizer, recipe, rng)
+    texts = captions[part] if half else (captions[0], None)  # not as many words and pairs in both
+    shown = Shown(waveforms[part], texts, np.arange(4)[part])
+    found = asked_of(shown, trainer.strategy.tokenizer, recipe, rng)
     longer = torch.nn.functional.pad
     tokens, wanted = longer(found.tokens, (0, 20 - found.tokens.shape[1])), longer(
         found.wanted, (0, 20 - found.wanted.shape[1]), value=-1)
