@@ -137,17 +137,14 @@ class Mulap(Strategy):
         """See whether the store's captions do, and whether the text's layers can be built.
 
         Raises:
-            UserError: There are no captions, all are the same, or they come to too few pieces of words; or the package
-                transformers is not installed.
+            UserError: All captions are the same, or they come to too few pieces of words; or the package transformers
+                is not installed.
         """
-        again = "prepare it with them: bench pretrain prepare AUDIO --captions FILE.csv (columns path and caption)"
-        if not store.has_captions:
-            raise UserError(f"the store {store.path} has no captions", again)
         captions = store.distinct_captions()
         if len(captions) < 2:
             raise UserError(
                 f"the store {store.path} has {len(captions)} different captions: none could be told from another",
-                again,
+                f"give it others: bench pretrain prepare AUDIO --out {store.path} --captions FILE.csv",
             )
         train(captions, recipe.vocabulary)
         bert_of_transformers()

@@ -87,8 +87,8 @@ def _refuse_small(vocabulary: tuple[str, ...], words: Sequence[str]) -> None:
     if len(used) < LEAST_PIECES:
         raise UserError(
             f"the captions come to {len(used)} different pieces of words, too few to hide some and have them guessed",
-            f"prepare the store with captions that say more ({LEAST_PIECES} pieces at least): "
-            "bench pretrain prepare --captions FILE",
+            f"give the store captions that say more, {LEAST_PIECES} pieces at least: bench pretrain prepare AUDIO "
+            "--captions FILE.csv",
         )
 
 

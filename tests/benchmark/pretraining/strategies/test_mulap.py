@@ -249,15 +249,14 @@ def test_numbers_that_do_not_fit_are_refused(override: str, problem: str) -> Non
 
 
 def store_with(*captions: str) -> Any:
-    return SimpleNamespace(path="store", has_captions=bool(captions), distinct_captions=lambda: tuple(captions))
+    return SimpleNamespace(path="store", distinct_captions=lambda: captions)
 
 
 @pytest.mark.parametrize(
     ("captions", "overrides", "problem", "advice"),
     [
-        ((), (), "the store store has no captions", "prepare AUDIO --captions FILE.csv"),
-        (("a calm piano piece",), (), "has 1 different captions", "prepare AUDIO --captions FILE.csv"),
-        (("rock", "jazz"), (), "2 different pieces of words, too few to hide some", "prepare --captions FILE"),
+        (("a calm piano piece",), (), "has 1 different captions", "prepare AUDIO --out store --captions FILE.csv"),
+        (("rock", "jazz"), (), "2 different pieces of words, too few to hide some", "prepare AUDIO --captions FILE"),
         (CAPTIONS, ("vocabulary=20",), "a vocabulary of 20 is too small", "give vocabulary="),
     ],
 )
@@ -310,6 +309,39 @@ def test_the_vocabulary_is_kept_as_plain_values() -> None:
     other.restore(state)
     assert other.tokenizer.vocabulary == strategy.tokenizer.vocabulary
     assert all(isinstance(entry, str) for entry in state["vocabulary"])
+
+
+def test_what_it_trains_is_an_encoder(make_store: Any, tmp_path: Path) -> None:
+    """From a store of which one track has no caption to embeddings of the exported backbone."""
+    pytest.importorskip("lightning_fabric")
+    from benchmark.encoders.spec import parse
+    from benchmark.pretraining.encoder import open_pretrained
+    from benchmark.pretraining.pretrain import Choices, pretrain
+    from benchmark.pretraining.training.checkpoint import load
+
+    captions = {f"t{i}": [caption] for i, caption in enumerate(CAPTIONS)}
+    store, run = make_store([350] * 5, waveforms=True, captions=captions), tmp_path / "run"
+    pretrain(Choices("tiny-mulap", store.path, run, [*SMALL, "steps=2", "warmup_steps=1"], "cpu", tmp_path))
+    encoder = open_pretrained(parse(f"pretrained:{run}"), tmp_path)
+    encoder.to("cpu")
+    windows = 0.1 * torch.randn(2, 1, 48_000)
+    found = encoder.embed(windows)
+    chunks = [encoder.embed(windows[:, :, start : start + 16_000]) for start in (0, 16_000, 32_000)]
+    assert (encoder.dim, encoder.window_seconds, encoder.hop_seconds) == (184, 3.0, 3.0)
+    torch.testing.assert_close(found, torch.stack(chunks).mean(0))
+    state = load(run / "checkpoints" / "last.pt")
+    assert state["strategy"]["vocabulary"] == list(train(CAPTIONS, 2_000))
+
+
+def test_a_store_without_captions_is_refused_before_anything_is_written(make_store: Any, tmp_path: Path) -> None:
+    pytest.importorskip("lightning_fabric")
+    from benchmark.pretraining.pretrain import Choices, pretrain
+
+    store, run = make_store([350] * 5, waveforms=True), tmp_path / "run"
+    with pytest.raises(UserError, match="has no captions") as refusal:
+        pretrain(Choices("tiny-mulap", store.path, run, SMALL, "cpu", tmp_path))
+    assert "--captions" in str(refusal.value)
+    assert not run.exists()
 
 
 #: One of two processes, or one alone: the same questions, asked of halves and of the whole.

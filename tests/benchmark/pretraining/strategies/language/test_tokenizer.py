@@ -140,7 +140,7 @@ def test_too_small_a_vocabulary_is_refused_with_the_next_step() -> None:
 def test_captions_that_say_too_little_are_refused(captions: list[str]) -> None:
     with pytest.raises(UserError, match="too few to hide some") as refusal:
         train(captions, 1_000)
-    assert "prepare --captions" in str(refusal.value)
+    assert "prepare AUDIO --captions FILE.csv" in str(refusal.value)
 
 
 def test_a_vocabulary_without_the_special_tokens_is_refused() -> None:
