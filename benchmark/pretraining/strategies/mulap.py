@@ -22,10 +22,10 @@ from benchmark.pretraining.data.sampling import Batch
 from benchmark.pretraining.data.store import Store
 from benchmark.pretraining.networks.table import NETWORKS, build
 from benchmark.pretraining.strategies.contract import Context, Data, StepOutcome, Strategy, Views, signal_of
-from benchmark.pretraining.strategies.language import masking
+from benchmark.pretraining.strategies.language import masking, pretrained
 from benchmark.pretraining.strategies.language.layers import Width, bert_of_transformers
 from benchmark.pretraining.strategies.language.network import AudioAndText, Found, Sizes
-from benchmark.pretraining.strategies.language.tokenizer import Tokenizer, train
+from benchmark.pretraining.strategies.language.tokenizer import Tokenizer, refuse_small, train
 from benchmark.pretraining.strategies.recipe import Recipe
 
 #: Takes the mean of a tensor over processes, without gradient.
@@ -41,8 +41,10 @@ class MulapRecipe(Recipe):
     chunk_frames: int = Field(300, ge=16)
     #: The most tokens of a caption, its two ends included; a longer one is cut at its end.
     tokens: int = Field(64, ge=3)
-    #: The most entries of the vocabulary, which is trained on the store's captions.
+    #: The most entries of the vocabulary, which is trained on the store's captions where there is no text_model.
     vocabulary: int = Field(30_522, ge=16)
+    #: A BERT that is at hand, a folder or a name in Hugging Face's cache: its vocabulary and first layers are taken.
+    text_model: str | None = None
     text_layers: int = Field(6, ge=1)
     text_width: int = Field(768, ge=1)
     text_heads: int = Field(12, ge=1)
@@ -146,15 +148,17 @@ class Mulap(Strategy):
                 f"the store {store.path} has {len(captions)} different captions: none could be told from another",
                 f"give it others: bench pretrain prepare AUDIO --out {store.path} --captions FILE.csv",
             )
-        train(captions, recipe.vocabulary)
+        text_of(recipe, captions)
         bert_of_transformers()
 
     def __init__(self, recipe: MulapRecipe, data: Data) -> None:
         """See :class:`benchmark.pretraining.strategies.contract.Strategy`."""
         self.recipe = recipe
-        self.tokenizer = Tokenizer(train(data.captions, recipe.vocabulary))
+        self.tokenizer, text = text_of(recipe, data.captions)
         network = build(recipe.network, recipe.drop_rate)
         self.model = AudioAndText(network, NETWORKS[recipe.network].dim, sizes_of(recipe, len(self.tokenizer)))
+        if text is not None:
+            text.fill(self.model)
 
     def questions(self, batch: Batch, context: Context) -> Questions:
         """Return what a step shows and asks; all draws are of the seed, the step and the process."""
@@ -195,6 +199,20 @@ class Mulap(Strategy):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up the vocabulary that the weights were trained with."""
         self.tokenizer = Tokenizer(state["vocabulary"])
+
+
+def text_of(recipe: MulapRecipe, captions: Sequence[str]) -> tuple[Tokenizer, pretrained.Text | None]:
+    """Return the tokenizer of captions, and the weights of the text that is at hand, where the recipe names one.
+
+    Raises:
+        UserError: The captions come to too few pieces, or what is at hand does not do.
+    """
+    if recipe.text_model is None:
+        return Tokenizer(train(captions, recipe.vocabulary)), None
+    text = pretrained.read(recipe.text_model, sizes_of(recipe, 0).text, recipe.tokens)
+    tokenizer = Tokenizer(text.vocabulary)
+    refuse_small(tokenizer, captions)
+    return tokenizer, text
 
 
 def sizes_of(recipe: MulapRecipe, vocabulary: int) -> Sizes:

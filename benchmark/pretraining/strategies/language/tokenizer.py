@@ -76,14 +76,18 @@ def train(captions: Iterable[str], size: int) -> tuple[str, ...]:
         if piece not in known:
             vocabulary.append(piece)
             known.add(piece)
-    found = tuple(vocabulary)
-    _refuse_small(found, words)
-    return found
+    refuse_small(Tokenizer(vocabulary), words)
+    return tuple(vocabulary)
 
 
-def _refuse_small(vocabulary: tuple[str, ...], words: Sequence[str]) -> None:
-    tokenizer = Tokenizer(vocabulary)
-    used = {number for word in words for number in tokenizer.pieces(word)}
+def refuse_small(tokenizer: Tokenizer, captions: Iterable[str]) -> None:
+    """See whether captions come to enough different pieces.
+
+    Raises:
+        UserError: They come to fewer than 8.
+    """
+    used = {number for caption in captions for word in words_of(caption) for number in tokenizer.pieces(word)}
+    used.discard(UNKNOWN)
     if len(used) < LEAST_PIECES:
         raise UserError(
             f"the captions come to {len(used)} different pieces of words, too few to hide some and have them guessed",
