@@ -2,7 +2,7 @@
 
     python tests/perf/pretraining_mulap.py [--steps 10] [--threads 1]
 
-The sizes are those of ``tiny-mulap``: 16 examples of six chunks of 1 s with a caption each. The loop is what one would
+The sizes are those of ``tiny-mulap``: 32 examples of three chunks of 1 s with a caption each. The loop is what one would
 write for these sizes alone: one forward, three losses, one backward, AdamW. Steps of both alternate; CPU seconds are
 compared, which a busy machine moves less than the clock.
 """
@@ -26,7 +26,7 @@ from benchmark.pretraining.strategies.contract import Data
 from benchmark.pretraining.training import recipes
 from benchmark.pretraining.training.trainer import Trainer
 
-BATCH, CHUNKS, SAMPLES = 16, 6, 16_000
+BATCH, CHUNKS, SAMPLES = 32, 3, 16_000
 TOKENS, VOCABULARY, SPECIAL, MASK = 16, 2_000, 5, 3
 TEXT, AUDIO, JOINT, HEADS, DROPOUT = 128, 64, 64, 4, 0.1
 WARM_UP, STEPS, PEAK = 100, 1_000, 1e-3
