@@ -25,7 +25,7 @@ from benchmark.pretraining.strategies.contract import Context, Data, StepOutcome
 from benchmark.pretraining.strategies.language import masking, pretrained
 from benchmark.pretraining.strategies.language.layers import Width, bert_of_transformers
 from benchmark.pretraining.strategies.language.network import AudioAndText, Found, Sizes
-from benchmark.pretraining.strategies.language.tokenizer import Tokenizer, refuse_small, train
+from benchmark.pretraining.strategies.language.tokenizer import Tokenizer, padded, refuse_small, train
 from benchmark.pretraining.strategies.recipe import Recipe
 
 #: Takes the mean of a tensor over processes, without gradient.
@@ -225,8 +225,9 @@ def sizes_of(recipe: MulapRecipe, vocabulary: int) -> Sizes:
 
 def asked_of(shown: Shown, tokenizer: Tokenizer, recipe: MulapRecipe, rng: np.random.Generator) -> Questions:
     """Return what a step shows and asks of tracks."""
-    pairing = masking.pair(shown.captions, shown.tracks, rng, recipe.swapped_captions)
-    captions = tokenizer.rows([shown.captions[row] for row in pairing.caption], recipe.tokens)
+    texts = [None if text is None else tuple(tokenizer.row(text, recipe.tokens)) for text in shown.captions]
+    pairing = masking.pair(texts, shown.tracks, rng, recipe.swapped_captions)
+    captions = padded([texts[row] or tokenizer.row(None, recipe.tokens) for row in pairing.caption])
     tokens = masking.hide_tokens(captions, len(tokenizer), rng, recipe.hidden_tokens)
     wanted = np.where(pairing.swapped[:, None], masking.IGNORED, tokens.wanted)
     hidden = masking.hide_chunks(len(captions), recipe.chunks, rng, recipe.hidden_chunks)

@@ -6,7 +6,7 @@ and 10 % as they are; 15 % of the chunks; half of the captions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +70,7 @@ def hide_chunks(rows: int, chunks: int, rng: np.random.Generator, probability: f
 
 
 def pair(
-    captions: Sequence[str | None], tracks: np.ndarray, rng: np.random.Generator, probability: float = SWAPPED
+    captions: Sequence[Hashable | None], tracks: np.ndarray, rng: np.random.Generator, probability: float = SWAPPED
 ) -> Pairing:
     """Give some rows the caption of another track of the batch, one of another text.
 
@@ -78,7 +78,7 @@ def pair(
     is no question: whatever it is shown with would be a match.
 
     Args:
-        captions: Of each row; ``None`` where it has none.
+        captions: Of each row, as it is read: what is read alike is the same; ``None`` where it has none.
         tracks: The number of each row's track, int64 [B]: another caption of the same track fits it as well.
         rng: What draws.
         probability: Of a swap.

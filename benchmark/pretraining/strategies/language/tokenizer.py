@@ -201,8 +201,12 @@ class Tokenizer:
 
     def rows(self, captions: Sequence[str | None], tokens: int) -> np.ndarray:
         """Return int64 [B, longest]: the rows of captions, with ``[PAD]`` behind the shorter ones."""
-        rows = [self.row(caption, tokens) for caption in captions]
-        found = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
-        for to, row in zip(found, rows, strict=True):
-            to[: len(row)] = row
-        return found
+        return padded([self.row(caption, tokens) for caption in captions])
+
+
+def padded(rows: Sequence[Sequence[int]]) -> np.ndarray:
+    """Return int64 [B, longest]: rows of numbers with ``[PAD]`` behind the shorter ones."""
+    found = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
+    for to, row in zip(found, rows, strict=True):
+        to[: len(row)] = row
+    return found

@@ -193,6 +193,14 @@ def test_a_batch_whose_captions_are_all_the_same_asks_no_pair() -> None:
     assert float(outcome.values["loss/words"]) > 0
 
 
+def test_captions_that_are_read_alike_are_not_told_apart() -> None:
+    """Capitals and accents are not read, nor is what stands beyond the last token."""
+    strategy = strategy_of("tokens=5")
+    for captions in (("A calm piano", "a CALM piano"), ("slow and soft piano", "slow and soft guitar")):
+        assert not strategy.questions(batch_of(captions, rows=2), context_of(strategy)).asked.any()
+    assert strategy.questions(batch_of(("slow", "soft"), rows=2), context_of(strategy)).asked.all()
+
+
 def test_a_track_that_is_drawn_twice_is_not_swapped_with_itself() -> None:
     strategy = strategy_of("swapped_captions=0.99")
     twice = replace(batch_of(CAPTIONS[:2], rows=2), tracks=np.array([3, 3]))
