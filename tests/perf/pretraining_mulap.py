@@ -2,9 +2,9 @@
 
     python tests/perf/pretraining_mulap.py [--steps 10] [--threads 1]
 
-The sizes are those of ``tiny-mulap``: 32 examples of three chunks of 1 s with a caption each. The loop is what one would
-write for these sizes alone: one forward, three losses, one backward, AdamW. Steps of both alternate; CPU seconds are
-compared, which a busy machine moves less than the clock.
+The sizes are those of ``tiny-mulap``: 32 examples of three chunks of 1 s with a caption each. The loop is what one
+would write for these sizes alone: one forward, three losses, one backward, AdamW. Steps of both alternate; CPU seconds
+are compared, which a busy machine moves less than the clock.
 """
 
 from __future__ import annotations
