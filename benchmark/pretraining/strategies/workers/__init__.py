@@ -1,0 +1,1 @@
+"""Workers of multi-task pre-training: what each predicts, frame by frame, and with what."""
