@@ -1,9 +1,10 @@
 """Seconds of a step of multi-task pre-training, against a plain PyTorch loop of the same arithmetic.
 
     python tests/perf/pretraining_multitask.py [--batch 16] [--frames 200] [--steps 9] [--threads 2] [--device cpu]
+                                                [--weighting equal]
 
 The plain loop is what one would write for one machine and one purpose: targets of all six workers from the waveform,
-running z-normalisation, the encoder, heads of 1x1 convolutions, the plain sum of losses, Adam.
+running z-normalisation, the encoder, heads of 1x1 convolutions, the plain sum of losses (or GradNorm), Adam.
 """
 
 from __future__ import annotations
@@ -11,17 +12,23 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from benchmark.pretraining.data.sampling import Batch
+from benchmark.pretraining.pretrain import make_fabric
+from benchmark.pretraining.training import recipes
+from benchmark.pretraining.training.trainer import Trainer
+
 RATE, HOP = 16_000, 160
 CHANNELS, WIDTHS = (16, 16, 32, 32, 64, 64, 64), (251, 11, 11, 11, 11, 11, 11)
 STRIDES, DIM, CONTEXT, HIDDEN = (10, 2, 1, 2, 1, 2, 2), 64, 65, 256
 OUTPUTS = {"waveform": 160, "log-mel": 96, "mfcc": 20, "chroma": 12, "tempogram": 32, "prosody": 4}
-SHORT, LONG, POINTS, TEMPO, LAGS = 1024, 2048, 2048, 256, (12, 128)
+SHORT, LONG, POINTS, TEMPO, LAGS = 1024, 2048, 2048, 256, (16, 128)
 
 
 class PlainEncoder(nn.Module):
@@ -36,11 +43,11 @@ class PlainEncoder(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.last = nn.Conv1d(before, DIM, 1, bias=False)
         self.context = nn.Conv1d(DIM, DIM, CONTEXT, padding=CONTEXT // 2, groups=DIM)
-        self.norm = nn.BatchNorm1d(DIM, affine=False)
+        self.norm = nn.BatchNorm1d(DIM)
 
     def forward(self, waveforms: Tensor) -> Tensor:
-        frames = self.last(self.blocks(waveforms[:, None]))
-        return self.norm(frames + self.context(frames))
+        found = self.blocks(waveforms[:, None])
+        return self.norm(self.last(found + self.context(found)))
 
 
 def head(outputs: int) -> nn.Module:
@@ -76,6 +83,7 @@ class PlainTargets:
         right = (centres[2:, None] - lag) / (centres[2:] - centres[1:-1])[:, None]
         triangles = torch.minimum(left, right).clamp_min(0)
         self.lags = (triangles / triangles.sum(1, keepdim=True).clamp_min(1e-9)).to(device)
+        self.octaves = torch.log2(torch.arange(16, 268)).to(device)
         self.of_window = self.correlation(self.windows[SHORT].square())
 
     @staticmethod
@@ -102,10 +110,14 @@ class PlainTargets:
         lagged = torch.fft.irfft(torch.fft.rfft(padded, n=2 * TEMPO).abs().square(), n=2 * TEMPO)[..., :TEMPO]
         tempogram = (lagged / lagged[..., :1].clamp_min(1e-9)) @ self.lags.T
         lagged = torch.fft.irfft(short.transpose(1, 2), n=POINTS)[..., : POINTS // 2]
-        periodic = lagged[..., 16:268] / self.of_window[16:268] * self.of_window[0] / lagged[..., :1].clamp_min(1e-12)
-        height, lag = periodic.max(-1)
-        voiced = height.clamp(0, 1)
-        pitch = torch.where(voiced > 0.5, torch.log2(RATE / (lag + 16.0) / 250), 0)
+        near = lagged[..., 15:269] / (lagged[..., :1].clamp_min(1e-12) * self.of_window[15:269] / self.of_window[0])
+        middle = near[..., 1:-1]
+        peaks = (middle > near[..., :-2]) & (middle >= near[..., 2:])
+        lag = torch.where(peaks, middle - 0.03 * self.octaves, -torch.inf).argmax(-1, keepdim=True)
+        left, at, right = (near.gather(-1, lag + step)[..., 0] for step in (0, 1, 2))
+        shift = (0.5 * (left - right) / (left - 2 * at + right).clamp_max(-1e-6)).clamp(-0.5, 0.5)
+        voiced = torch.where(peaks.any(-1), (at - 0.25 * (left - right) * shift).clamp(0, 1), 0.0)
+        pitch = torch.where(voiced >= 0.5, torch.log2(RATE / 245 / (16 + lag[..., 0] + shift)), 0)
         mirrored = functional.pad(waveforms[:, None], (SHORT // 2, SHORT // 2), mode="reflect")
         rms = functional.avg_pool1d(mirrored.square(), SHORT, HOP)[:, 0, :count].sqrt()
         crossings = functional.pad((mirrored[..., 1:] >= 0) != (mirrored[..., :-1] >= 0), (1, 0)).float()
@@ -120,8 +132,10 @@ class PlainTargets:
 class PlainLoop:
     """Everything that a step needs, and the step."""
 
-    def __init__(self, device: str) -> None:
+    def __init__(self, device: str, gradnorm: bool) -> None:
         torch.manual_seed(0)
+        self.weights = torch.ones(len(OUTPUTS), device=device) if gradnorm else None
+        self.first: Tensor | None = None
         self.encoder = PlainEncoder().to(device)
         self.heads = nn.ModuleDict({name: head(outputs) for name, outputs in OUTPUTS.items()}).to(device)
         parameters = [*self.encoder.parameters(), *self.heads.parameters()]
@@ -140,14 +154,29 @@ class PlainLoop:
         deviation = (squares / count - mean.square()).clamp_min(0).sqrt()
         return (target - mean[:, None].float()) / deviation[:, None].clamp_min(1e-8).float()
 
+    def move_weights(self, norms: Tensor, losses: Tensor) -> None:
+        """Take a step of GradNorm."""
+        self.first = losses if self.first is None else self.first
+        rates, weighted = losses / self.first, self.weights * norms
+        wanted = weighted.mean() * rates / rates.mean()
+        self.weights = (self.weights - 0.025 * (weighted - wanted).sign() * norms / norms.mean()).clamp_min(1e-3)
+        self.weights = self.weights * (len(norms) / self.weights.sum())
+
     def step(self, waveforms: np.ndarray) -> float:
         inputs = torch.from_numpy(waveforms).to(self.device)
         targets = self.targets(inputs)
         frames = self.encoder(inputs)
-        total = torch.zeros((), device=self.device)
+        losses = []
         for name, target in targets.items():
             loss_of = functional.l1_loss if name == "waveform" else functional.mse_loss
-            total = total + loss_of(self.heads[name](frames), self.normalised(name, target))
+            losses.append(loss_of(self.heads[name](frames), self.normalised(name, target)))
+        if self.weights is None:
+            total = torch.stack(losses).sum()
+        else:
+            last = self.encoder.last.weight
+            norms = torch.stack([torch.autograd.grad(loss, last, retain_graph=True)[0].norm() for loss in losses])
+            total = (self.weights * torch.stack(losses)).sum()
+            self.move_weights(norms, torch.stack(losses).detach())
         total.backward()
         nn.utils.clip_grad_norm_(self.parameters, 5.0)
         self.optimizer.step()
@@ -164,6 +193,22 @@ def music(batch: int, frames: int, step: int) -> np.ndarray:
     return (0.3 * tones + 0.01 * rng.standard_normal((batch, len(times)))).astype(np.float32)
 
 
+def strategy_step(
+    batch: int, frames: int, device: str, weighting: str
+) -> tuple[Callable[[int, np.ndarray], float], int]:
+    """Return a step of the strategy with the sizes of the plain loop, and the parameters of its encoder."""
+    changes = [f"batch={batch}", f"frames={frames}", f"worker_width={HIDDEN}", f"weighting={weighting}"]
+    recipe = recipes.load("tiny-multitask", changes)
+    trainer = Trainer(recipe, make_fabric(recipe, device))
+
+    def step(number: int, waveforms: np.ndarray) -> float:
+        found = trainer.gradients(Batch(number, np.arange(batch), None, None, None, waveforms=(waveforms,)))
+        trainer.update(number)
+        return found.loss * len(OUTPUTS)
+
+    return step, sum(parameter.numel() for parameter in trainer.network.parameters())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--batch", type=int, default=16)
@@ -171,19 +216,27 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--weighting", default="equal", help="the plain loop knows equal and gradnorm")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    plain = PlainLoop(given.device)
-    seconds = []
-    for step in range(given.steps + 1):
-        waveforms = music(given.batch, given.frames, step)
-        started = time.process_time()
-        loss = plain.step(waveforms)
-        if step:  # the first one allocates
-            seconds.append(time.process_time() - started)
-    parameters = sum(parameter.numel() for parameter in plain.encoder.parameters())
+    plain = PlainLoop(given.device, given.weighting == "gradnorm")
+    step_of, parameters = strategy_step(given.batch, given.frames, given.device, given.weighting)
+    assert parameters == sum(parameter.numel() for parameter in plain.encoder.parameters())
+    clock = time.process_time if given.device == "cpu" else time.perf_counter
+    seconds: dict[str, list[float]] = {"plain": [], "strategy": []}
+    losses = {"plain": 0.0, "strategy": 0.0}
+    for number in range(given.steps + 1):
+        waveforms = music(given.batch, given.frames, number)
+        for name in seconds if number % 2 else reversed(seconds):
+            started = clock()
+            losses[name] = plain.step(waveforms) if name == "plain" else step_of(number, waveforms)
+            if number:  # the first one allocates
+                seconds[name].append(clock() - started)
+    medians = {name: statistics.median(found) for name, found in seconds.items()}
     print(f"{given.batch} crops of {given.frames} frames, encoder of {parameters:,} parameters, {given.device}")
-    print(f"  plain loop   {statistics.median(seconds):.3f} s of CPU a step (best {min(seconds):.3f}), loss {loss:.4f}")
+    for name, median in medians.items():
+        print(f"  {name:<9} {median:.3f} s a step (best {min(seconds[name]):.3f}), sum of losses {losses[name]:.3f}")
+    print(f"  strategy / plain loop: {medians['strategy'] / medians['plain']:.2f}")
 
 
 if __name__ == "__main__":

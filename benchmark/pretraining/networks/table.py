@@ -44,6 +44,7 @@ class NetworkKind:
             ignores) and returns the module, its weights drawn from torch's generator.
         window_seconds: Of a network of waveforms: the windows in which it embeds tracks.
         hop_seconds: And from one to the next.
+        frames: Whether it has ``frames(signal)`` too, [N, dim, T], 100 a second, whose mean is the embedding.
     """
 
     signal: Signal
@@ -51,11 +52,13 @@ class NetworkKind:
     build: str
     window_seconds: float | None = None
     hop_seconds: float | None = None
+    frames: bool = False
 
 
 _MULE = "benchmark.pretraining.networks.sf_nfnet"
 _CLIP = "benchmark.pretraining.networks.clip_resnet"
 _MUSICNN = "benchmark.pretraining.networks.musicnn_shaped"
+_WAVE = "benchmark.pretraining.networks.wave_cnn"
 
 NETWORKS: Mapping[str, NetworkKind] = {
     "sf-nfnet-f0": NetworkKind("log-mel", 1728, f"{_MULE}:published"),
@@ -65,6 +68,10 @@ NETWORKS: Mapping[str, NetworkKind] = {
     "clip-resnet-tiny": NetworkKind("waveform", 128, f"{_CLIP}:tiny", 2.0, 2.0),
     "musicnn": NetworkKind("waveform", 1506, f"{_MUSICNN}:paper", window_seconds=3.0, hop_seconds=3.0),
     "musicnn-tiny": NetworkKind("waveform", 184, f"{_MUSICNN}:tiny", window_seconds=3.0, hop_seconds=3.0),
+    "wave-cnn": NetworkKind("waveform", 256, f"{_WAVE}:wave_cnn", 3.0, 2.0, frames=True),
+    "wave-cnn-tiny": NetworkKind("waveform", 64, f"{_WAVE}:wave_cnn_tiny", 3.0, 2.0, frames=True),
+    "mel-cnn": NetworkKind("waveform", 256, f"{_WAVE}:mel_cnn", 3.0, 2.0, frames=True),
+    "mel-cnn-tiny": NetworkKind("waveform", 64, f"{_WAVE}:mel_cnn_tiny", 3.0, 2.0, frames=True),
 }
 
 

@@ -22,6 +22,7 @@ STRATEGIES: Mapping[str, str] = {
     "vicreg": f"{_HERE}.vicreg:Vicreg",
     "clustering": f"{_HERE}.clustering:Clustering",
     "mulap": f"{_HERE}.mulap:Mulap",
+    "multitask": f"{_HERE}.multitask:Multitask",
 }
 
 

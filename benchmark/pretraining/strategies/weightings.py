@@ -108,6 +108,12 @@ class Weighting(ABC):
 
     learned: nn.Module | None = None
 
+    @classmethod
+    def of(cls, count: int, recipe: Any) -> Weighting:
+        """Return the mechanism for so many workers, with a recipe's settings."""
+        del count, recipe
+        return cls()
+
     @abstractmethod
     def weights(self, means: Tensor, norms: Norms) -> Tensor:
         """Return what the losses are multiplied by: [K].
@@ -121,7 +127,7 @@ class Weighting(ABC):
         """Return the scalar to minimise, from losses [K] of this process with gradients."""
         return (weights * losses).sum()
 
-    def after_update(self) -> None:
+    def after_update(self) -> None:  # noqa: B027 - most learn nothing
         """Learn from the step whose weights were asked for last."""
 
     def state(self) -> dict[str, Any]:
@@ -130,6 +136,7 @@ class Weighting(ABC):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take up what :meth:`state` returned."""
+        del state
 
 
 class Equal(Weighting):
@@ -146,6 +153,12 @@ class Hypervolume(Weighting):
 
     def __init__(self, delta: float) -> None:
         self._delta = delta
+
+    @classmethod
+    def of(cls, count: int, recipe: Any) -> Weighting:
+        """See :class:`Weighting`."""
+        del count
+        return cls(recipe.hypervolume_delta)
 
     def weights(self, means: Tensor, norms: Norms) -> Tensor:
         """See :func:`hypervolume_weights`."""
@@ -166,6 +179,12 @@ class Uncertainty(Weighting):
 
     def __init__(self, count: int) -> None:
         self.learned: LogVariances = LogVariances(count)
+
+    @classmethod
+    def of(cls, count: int, recipe: Any) -> Weighting:
+        """See :class:`Weighting`."""
+        del recipe
+        return cls(count)
 
     def weights(self, means: Tensor, norms: Norms) -> Tensor:
         """Return ``exp(-s) / 2``."""
@@ -220,6 +239,12 @@ class Dwa(_Remembering):
         self._steps, self._temperature = steps, temperature
         self._present: Tensor | None = None
 
+    @classmethod
+    def of(cls, count: int, recipe: Any) -> Weighting:
+        """See :class:`Weighting`."""
+        del count
+        return cls(recipe.dwa_steps, recipe.dwa_temperature)
+
     def weights(self, means: Tensor, norms: Norms) -> Tensor:
         """See :func:`dwa_weights`."""
         del norms
@@ -250,6 +275,12 @@ class Gradnorm(_Remembering):
         self._alpha, self._rate = alpha, rate
         self._present: tuple[Tensor, Tensor] | None = None
 
+    @classmethod
+    def of(cls, count: int, recipe: Any) -> Weighting:
+        """See :class:`Weighting`."""
+        del count
+        return cls(recipe.gradnorm_alpha, recipe.gradnorm_rate)
+
     def weights(self, means: Tensor, norms: Norms) -> Tensor:
         """Return the weights that the steps before have led to, from 1."""
         self._present = (means, norms())
@@ -264,12 +295,12 @@ class Gradnorm(_Remembering):
         self._kept["weights"] = gradnorm_update(weights, norms, means, first, self._alpha, self._rate)
 
 
-#: Makes a mechanism for so many workers, from a recipe's keys.
-WEIGHTINGS: Mapping[str, Callable[[int, Any], Weighting]] = {
-    "equal": lambda count, recipe: Equal(),
-    "initial": lambda count, recipe: Initial(),
-    "uncertainty": lambda count, recipe: Uncertainty(count),
-    "dwa": lambda count, recipe: Dwa(recipe.dwa_steps, recipe.dwa_temperature),
-    "gradnorm": lambda count, recipe: Gradnorm(recipe.gradnorm_alpha, recipe.gradnorm_rate),
-    "hypervolume": lambda count, recipe: Hypervolume(recipe.hypervolume_delta),
+#: Mechanisms by the names that recipes have.
+WEIGHTINGS: Mapping[str, type[Weighting]] = {
+    "equal": Equal,
+    "initial": Initial,
+    "uncertainty": Uncertainty,
+    "dwa": Dwa,
+    "gradnorm": Gradnorm,
+    "hypervolume": Hypervolume,
 }

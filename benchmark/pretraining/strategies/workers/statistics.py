@@ -18,7 +18,7 @@ ROUNDING, SMALLEST = 1e-10, 1e-16
 
 
 class RunningStatistics:
-    """Count, sum and sum of squares of every dimension of every target, in float64 (float32 where a GPU has no other)."""
+    """Count, sum and sum of squares of every dimension of every target, in float64 (float32 where a GPU lacks it)."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}

@@ -38,7 +38,7 @@ VOICED = 0.5
 
 def waveform(crops: Crops) -> Tensor:
     """Return the 160 samples from each frame's centre on: [N, 160, T]."""
-    return crops.waveforms.unflatten(1, (crops.frames, HOP)).transpose(1, 2)
+    return crops.waveforms.reshape(-1, crops.frames, HOP).transpose(1, 2)
 
 
 def log_mel(crops: Crops) -> Tensor:

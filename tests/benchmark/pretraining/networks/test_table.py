@@ -26,6 +26,7 @@ def test_a_network_is_as_wide_as_the_table_says(name: str) -> None:
     with torch.device("meta"):
         network: Any = build(name)
     assert network.dim == NETWORKS[name].dim
+    assert hasattr(network, "frames") == NETWORKS[name].frames
 
 
 @pytest.mark.parametrize("name", SMALL)

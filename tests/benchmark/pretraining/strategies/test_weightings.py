@@ -108,7 +108,7 @@ class TestKnownValues:
 @pytest.mark.parametrize("losses", [exact(0, 0, 0), exact(0, 1, 1e6), exact(1e-30, 1, 1)])
 @pytest.mark.parametrize("name", list(WEIGHTINGS))
 def test_a_loss_of_nothing_divides_nothing_by_zero(name: str, losses: Tensor) -> None:
-    weighting = WEIGHTINGS[name](3, KEYS)
+    weighting = WEIGHTINGS[name].of(3, KEYS)
     for _ in range(5):
         weights = weighting.weights(losses, lambda: exact(0, 1, 1e-30))
         assert torch.isfinite(weights).all()
@@ -117,7 +117,7 @@ def test_a_loss_of_nothing_divides_nothing_by_zero(name: str, losses: Tensor) ->
 
 
 def made(name: str) -> Weighting:
-    weighting = WEIGHTINGS[name](2, KEYS)
+    weighting = WEIGHTINGS[name].of(2, KEYS)
     if weighting.learned is not None:
         weighting.learned.double()
     return weighting
@@ -133,7 +133,10 @@ def encoder_gradient(name: str, steps: int = 1) -> Tensor:
         encoder.zero_grad()
         frames = encoder(inputs)
         losses = torch.stack(
-            [scale * (head(frames) - step / (10 + 5 * scale)).square().mean() for head, scale in zip(heads, (1, 5))]
+            [
+                scale * (head(frames) - step / (10 + 5 * scale)).square().mean()
+                for head, scale in zip(heads, (1, 5), strict=True)
+            ]
         )
 
         def norms(losses: Tensor = losses) -> Tensor:
@@ -179,8 +182,8 @@ def test_a_resumed_run_weighs_with_equal_bits(name: str, stop: int) -> None:
             weighting.after_update()
         return found
 
-    unbroken = go(WEIGHTINGS[name](2, KEYS), 0, 9)
-    before, after = WEIGHTINGS[name](2, KEYS), WEIGHTINGS[name](2, KEYS)
+    unbroken = go(WEIGHTINGS[name].of(2, KEYS), 0, 9)
+    before, after = WEIGHTINGS[name].of(2, KEYS), WEIGHTINGS[name].of(2, KEYS)
     go(before, 0, stop)
     after.restore(before.state())
     for expected, found in zip(unbroken[stop:], go(after, stop, 9), strict=True):

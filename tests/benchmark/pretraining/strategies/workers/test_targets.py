@@ -80,7 +80,7 @@ def test_cepstra_and_bands_are_those_of_the_hand_crafted_encoders() -> None:
         expected = log_power(power @ mel_filters(RATE, 2048, bands, 30.0, 8000.0))
         if name == "mfcc":
             expected = expected @ dct_basis(64, 20)
-        # The hand-crafted frame t lies between samples 160 t and 160 t + 1024: it is centred 512 further on, 3.2 frames.
+        # The hand-crafted frame t lies between samples 160 t and 160 t + 1024: its centre is 512 further on.
         shifted = target(name, np.roll(samples, HOP * 4 - SHORT // 2))[0, :, 4 : 4 + len(expected)].T
         np.testing.assert_allclose(shifted[4:-4].numpy(), expected[4 : len(shifted) - 4], rtol=1e-3, atol=2e-4)
 
