@@ -81,7 +81,6 @@ TESTED_IN = {
     "benchmark/pretraining/encoder": "benchmark/pretraining/training/test_export.py",
     "benchmark/pretraining/pretrain": "benchmark/pretraining/training/test_trainer.py",
     "benchmark/pretraining/probing": "benchmark/pretraining/training/test_trainer.py",
-    "benchmark/pretraining/fabric": "benchmark/pretraining/test_processes.py",
     "benchmark/pretraining/runs": "benchmark/pretraining/training/test_export.py",
     "benchmark/pretraining/networks/files": "benchmark/pretraining/training/test_export.py",
     "benchmark/pretraining/networks/heads": "benchmark/pretraining/training/test_trainer.py",

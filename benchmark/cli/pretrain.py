@@ -145,6 +145,48 @@ def train(
         display(weights)
 
 
+@pretrain_app.command("ablate")
+def ablate(
+    recipe: Annotated[str, typer.Argument(help="A recipe of 'bench pretrain', or the path of a TOML file.")],
+    over: Annotated[
+        str,
+        typer.Option(metavar="KEY|KEY=A,B", help="A key with a list (workers) or choices (weighting), or its values."),
+    ],
+    data: Annotated[str, typer.Option("--data", help="The store, the same for all.")],
+    out: Annotated[Path, typer.Option("--out", help="The folder of the runs; one that was stopped is continued.")],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="In place of what the recipe says: steps=500.")
+    ] = None,
+    drop_one: Annotated[bool, typer.Option("--drop-one/--no-drop-one", help="Of a list: without each entry.")] = True,
+    only_one: Annotated[bool, typer.Option("--only-one", help="Of a list: each entry alone.")] = False,
+    probe_task: Annotated[list[str] | None, typer.Option(help="What each network is probed on; repeatable.")] = None,
+    probe_trials: Annotated[int, typer.Option(min=1, help="Probe settings to try.")] = 4,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data_root: DataRoots = None,
+    home: Home = None,
+) -> None:
+    """Train a recipe once for each value of a key, or without each entry of a list, and write one table of them."""
+    from benchmark.pretraining.ablation import Asked
+    from benchmark.pretraining.ablation import ablate as run
+    from benchmark.pretraining.pretrain import trains_on
+    from benchmark.system.progress import Terminal
+
+    found = run(
+        Asked(
+            recipe, over, data, out, tuple(overrides or ()), drop_one, only_one, tuple(probe_task or ()), probe_trials,
+            device, home, tuple(data_root or ()),
+        ),
+        trains_on(data, device, home),
+        Terminal(),
+    )  # fmt: skip
+    display(found.text, end="")
+    display(found.path, error=True)
+    for problem in found.problems:
+        display(problem, error=True)
+    if found.problems:
+        raise typer.Exit(1)
+
+
 @pretrain_app.command("compare")
 @with_options(
     "home", "data_roots", "allow_missing", "allow_damaged", "protocol", "trials", "batch_size", "workers"
