@@ -323,7 +323,7 @@ from pathlib import Path
 import numpy as np
 from benchmark.audio.decode import AudioRule
 from benchmark.embeddings.space import Space
-from benchmark.embeddings.store import EmbeddingStore, Row
+from benchmark.embeddings.store import EmbeddingRow, EmbeddingStore
 from benchmark.audio.windows import WindowRule
 
 home, offset = Path(sys.argv[1]), int(sys.argv[2])
@@ -334,7 +334,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for start in range(offset, offset + 40, 2):
     numbers = (start, start + 1)
-    rows = [Row(f"{i:064x}", str(i), "c", 1.0, 1, False, np.full(8, i + offset / 1000, "f4")) for i in numbers]
+    rows = [EmbeddingRow(f"{i:064x}", str(i), "c", 1.0, 1, False, np.full(8, i + offset / 1000, "f4")) for i in numbers]
     store.append(rows)
     assert {row.key for row in rows} <= set(store.places())
 """
