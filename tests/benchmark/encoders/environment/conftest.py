@@ -7,11 +7,49 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+import time
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+
+from benchmark.encoders.check.sounds import sounds
+from benchmark.encoders.outputs import as_rows, call_encoder
+
+BATCH = sounds(3, 2000, 2000, 1)
+
+
+def pid_of(encoder):
+    return encoder._process._running._process.pid
+
+
+def is_alive(pid):
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def gone(pid, seconds=10.0):
+    until = time.monotonic() + seconds
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.02)
+    return not is_alive(pid)
+
+
+def rows_of(encoder, batch=BATCH):
+    return as_rows(encoder, call_encoder(encoder, batch.copy(), "cpu"), len(batch))
+
+
+ONCE = """
+mark = os.path.join(self.folder, "once")
+if not os.path.exists(mark):
+    open(mark, "w").close()
+    sys.stderr.write("about to fall\\n")
+    {act}
+"""
 
 MINE = '''
 import os, sys, time
