@@ -75,6 +75,21 @@ def test_a_name_is_not_offered_twice():
     assert completion.encoders("logmel,mf") == ["logmel,mfcc"]
 
 
+def test_environments_and_the_plug_ins_for_them(tmp_path, monkeypatch):
+    monkeypatch.setenv("BENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert completion.encoders("env:") == []
+    program = tmp_path / "home" / "environments" / "old" / "bin" / "python"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    for name in ("mine.py", "[other].py", "notes.txt"):
+        (tmp_path / name).touch()
+    assert completion.encoders("env:") == ["env:old::"]
+    assert completion.encoders("logmel,env:o") == ["logmel,env:old::"]
+    assert completion.encoders("env:old::") == ["env:old::[other].py", "env:old::mine.py"]
+    assert completion.encoders("env:old::[") == ["env:old::[other].py"]
+
+
 def test_records_without_a_word_are_those_of_the_results_folder(tmp_path, monkeypatch):
     for name in ("runs/a/x.json", "runs/a/history/old.json", "runs/b/y.limit-5.json"):
         (tmp_path / "results" / name).parent.mkdir(parents=True, exist_ok=True)

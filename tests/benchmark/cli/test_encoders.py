@@ -1,7 +1,9 @@
 """``bench encoders`` and its commands, in this process."""
 
+import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -187,3 +189,45 @@ def test_help_imports_nothing_heavy():
         "assert not {'torch', 'numpy', 'pyarrow', 'soundfile'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+class TestNewInAnEnvironment:
+    """The three commands that are printed, run as a newcomer would: pip aside, which needs an index of packages."""
+
+    def test_the_commands_work_as_they_are_printed(self, bench, tmp_path, monkeypatch):
+        home = tmp_path / "a home"
+        monkeypatch.setenv("BENCH_HOME", str(home))
+        monkeypatch.chdir(tmp_path)
+        code, out, _ = bench("new", "--env", "omar")
+        assert code == 0
+        make, install, check_it = [line[2:] for line in out.splitlines() if line.startswith("  ")]
+        assert (tmp_path / "omar.py").is_file()
+        folder = home / "environments" / "omar"
+        subprocess.run([*shlex.split(make), "--without-pip"], check=True)
+        assert shlex.split(install) == [str(folder / "bin" / "python"), "-m", "pip", "install", "numpy"]
+        code, _, err = bench(*shlex.split(check_it)[2:])
+        assert code == 2
+        assert "the environment 'omar' has no module 'numpy', which" in err
+        assert f"{folder}/bin/python -m pip install numpy" in err
+        (site,) = folder.glob("lib/python*/site-packages")
+        for name in ("numpy", "numpy.libs"):
+            if (installed := Path(np.__file__).parents[1] / name).exists():
+                (site / name).symlink_to(installed)
+        code, out, _ = bench(*shlex.split(check_it)[2:])
+        assert code == 0
+        assert "pass  opened twice" in out
+        assert "FAIL" not in out
+        assert "environments: omar" in bench()[1]
+
+    def test_a_path_and_a_file_of_ones_own(self, bench, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        code, out, _ = bench("new", "my file.py", "--env", "./venv")
+        assert code == 0
+        assert "-m venv venv\n" in out or "-m venv ./venv\n" in out
+        assert "bench encoders check 'env:./venv::my file.py'" in out
+
+    @pytest.mark.parametrize("words", [[], ["--env", ""], ["--env", "a::b"], ["mine.txt", "--env", "a"]])
+    def test_what_cannot_be_is_refused_and_nothing_written(self, bench, tmp_path, monkeypatch, words):
+        monkeypatch.chdir(tmp_path)
+        assert bench("new", *words)[0] == 2
+        assert list(tmp_path.glob("*.py")) == []

@@ -47,6 +47,8 @@ class TestParse:
             ("emb:folder", ("emb", "folder", None, None, {})),
             ("pretrained:runs/mine@2000", ("pretrained", "runs/mine", "2000", None, {})),
             ("what?.py?n=a?b=c", ("file", "what?.py", None, None, {"n": "a?b=c"})),
+            ("env:.venv/bin/python::m.py:A?n=3", ("env", ".venv/bin/python", None, None, {"n": "3"})),
+            ("env:C:/x/python.exe::hf:a/b@main?layer=7", ("env", "C:/x/python.exe", None, None, {"layer": "7"})),
         ],
     )  # fmt: skip
     def test_each_kind(self, text, expected):
@@ -160,3 +162,42 @@ class TestSplit:
 )
 def test_paths_of_a_text_are_changed_and_nothing_else(text, expected):
     assert with_paths(text, lambda kind, target: f"{kind}<{target}>", lambda value: f"[{value}]") == expected
+
+
+class TestEnvironments:
+    def test_what_stands_behind_the_colons_is_for_the_other_side(self):
+        spec = parse("env:old::hf:a/b@refs/pr/3?layer=7", {"pool": "max"})
+        assert (spec.target, spec.inner, dict(spec.options)) == (
+            "old",
+            "hf:a/b@refs/pr/3",
+            {"layer": "7", "pool": "max"},
+        )
+
+    @pytest.mark.parametrize(
+        "text", ["env:", "env:old", "env:old:mine.py", "env:old::", "env:::mine.py", "env: ::a.py"]
+    )
+    def test_a_part_that_lacks_is_named(self, text):
+        with pytest.raises(UserError, match=r"is missing in .*: write for instance env:.*::"):
+            parse(text)
+
+    def test_several_in_one_text(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert split("logmel,env:a::m.py:A?n=3,env:b::x:Y,mfcc") == [
+            "logmel", "env:a::m.py:A?n=3", "env:b::x:Y", "mfcc",
+        ]  # fmt: skip
+        assert split("env:a::m.py:A,env:b::x:Y") == ["env:a::m.py:A", "env:b::x:Y"]
+
+    def test_paths_that_exist_may_hold_commas_and_question_marks(self, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "a,b").mkdir()
+        (tmp_path / "c,d?e=1.py").touch()
+        assert split("env:a,b::c,d?e=1.py") == ["env:a,b::c,d?e=1.py"]
+        assert split("env:a,b::x.py,mfcc") == ["env:a,b::x.py", "mfcc"]
+        assert parse("env:a,b::c,d?e=1.py").inner == "c,d?e=1.py"
+
+    def test_paths_change_on_both_sides(self):
+        def of_target(kind, target):
+            return f"<{kind} {target}>"
+
+        changed = with_paths("env:p/y::m/x.py:A?w=a/b", of_target, lambda value: f"[{value}]")
+        assert changed == "env:<env p/y>::<file m/x.py>:A?w=[a/b]"

@@ -190,13 +190,15 @@ class TestNames:
 
     def test_paths_are_relative_to_the_file(self, write, tmp_path, monkeypatch):
         (tmp_path / "f").mkdir()
-        for name in ("mine.py", "w.pt", "a,b.npz"):
+        (tmp_path / "f" / "venv" / "bin").mkdir(parents=True)
+        for name in ("mine.py", "w.pt", "a,b.npz", "venv/bin/python"):
             (tmp_path / "f" / name).touch()
         monkeypatch.chdir(tmp_path)
         found = read_configuration(
             write(
                 'encoders = ["mine.py:Mean?x=1", "emb:../v.npz", "hear:m@w.pt", "hf:org/model", "pretrained:run@5",\n'
-                '"onnx:onnx", "emb:a,b.npz", "logmel", "a.b:C", "/abs/m.py"]\n'
+                '"onnx:onnx", "emb:a,b.npz", "logmel", "a.b:C", "/abs/m.py",\n'
+                '"env:venv/bin/python::mine.py:Mean?x=1", "env:old::a.b:C"]\n'
                 'tasks = ["card.toml", "demo_*", "mirdata:tinysol:pitch", "/abs/c.toml"]\n',
                 "f/run.toml",
             ).relative_to(tmp_path)
@@ -205,6 +207,7 @@ class TestNames:
         assert list(found.encoders) == [
             f"{folder}/mine.py:Mean?x=1", f"emb:{folder}/../v.npz", f"hear:m@{folder}/w.pt", "hf:org/model",
             "pretrained:run@5", f"onnx:{folder}/onnx", f"emb:{folder}/a,b.npz", "logmel", "a.b:C", "/abs/m.py",
+            f"env:{folder}/venv/bin/python::{folder}/mine.py:Mean?x=1", "env:old::a.b:C",
         ]  # fmt: skip
         assert list(found.tasks) == [f"{folder}/card.toml", "demo_*", "mirdata:tinysol:pitch", "/abs/c.toml"]
 

@@ -64,6 +64,17 @@ class TestNames:
         assert encoder_text(encoder, Path("/elsewhere")) == "hear:some.module@weights.pt"
         encoder.text = "hf:facebook/hubert-base-ls960?layer=7"
         assert encoder_text(encoder, Path("/elsewhere")) == "hf:facebook/hubert-base-ls960?layer=7"
+        (tmp_path / ".venv-old" / "bin").mkdir(parents=True)
+        (tmp_path / ".venv-old" / "pyvenv.cfg").touch()
+        for program, label in (
+            (".venv-old/bin/python", ".venv-old"),
+            (".venv-old", ".venv-old"),
+            ("any/python3", "python3"),
+        ):
+            encoder.text = f"env:{tmp_path}/{program}::{tmp_path}/mine.py:Mean?weights={tmp_path}/w.pt"
+            assert encoder_text(encoder, Path("/elsewhere")) == f"env:{label}::mine.py:Mean?weights=w.pt"
+        encoder.text = "env:old::hf:a/b@main?layer=7"
+        assert encoder_text(encoder, Path("/elsewhere")) == "env:old::hf:a/b@main?layer=7"
         encoder.text = ""
         assert encoder_text(encoder, Path("/elsewhere")) == "mean"
 

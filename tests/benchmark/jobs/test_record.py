@@ -86,6 +86,19 @@ class TestEncoder:
         assert (section.window_seconds, section.hop_seconds, section.own_windows) == (1.0, 0.5, True)
         assert (section.space, section.fingerprint) == (space.key, bands.fingerprint())
 
+    def test_the_environment_of_another_interpreter(self, bands):
+        from benchmark.encoders.remote import RemoteEncoder, Software
+
+        class Far(RemoteEncoder):
+            software = Software("old", "3.9.18", 3, "ab" * 32, {"numpy": "2.0.2"})
+
+        assert record.environment_section(bands) is None
+        section = record.environment_section(Far())
+        assert section.model_dump() == {
+            "name": "old", "python": "3.9.18", "packages": 3, "digest": "ab" * 32, "main": {"numpy": "2.0.2"},
+        }  # fmt: skip
+        assert str(section) == f"old: Python 3.9.18, numpy 2.0.2; 3 packages, list {'ab' * 32}"
+
     def test_of_layers_all_numbers_count(self, layered):
         source = SimpleNamespace(space=space_of(layered, None, None))
         job = SimpleNamespace(encoder=layered, source=source, own_windows=False)

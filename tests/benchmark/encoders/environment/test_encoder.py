@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import benchmark
 from benchmark.embeddings.batches import BatchEncoding, TrackWindows
 from benchmark.encoders.check.check import check
 from benchmark.encoders.check.sounds import sounds
@@ -19,6 +20,7 @@ from benchmark.encoders.parameters import parameter_count
 from benchmark.encoders.registry import resolve, resolve_one
 from benchmark.encoders.remote import device_for
 from benchmark.errors import UserError
+from tests.benchmark.conftest import predict
 from tests.benchmark.encoders.environment.conftest import BATCH, gone, pid_of, rows_of
 
 
@@ -335,3 +337,28 @@ def test_two_environments_of_one_name_are_two_encoders(numpy_environment, torch_
     file = plug_in()
     with pytest.raises(UserError, match="two different encoders have the name 'mine'"):
         resolve([f"env:{numpy_environment}::{file}", f"env:{torch_environment}::{file}"])
+
+
+def test_a_run_its_record_and_a_prediction(numpy_environment, plug_in, make_task, tmp_path, monkeypatch):
+    """From the name of the encoder to a prediction; nothing that is written holds a folder of this machine."""
+    text, card = f"env:{numpy_environment}::{plug_in()}", str(make_task())
+    places = {"home": tmp_path / "home", "results": tmp_path / "results"}
+    chosen = {"trials": 1, "seeds": 1, "workers": 0}
+    found = benchmark.run(text, card, **chosen, **places, export=tmp_path / "probes")
+    environment = found.encoder.environment
+    assert (environment.name, list(environment.main)) == ("small", ["numpy"])
+    assert found.provenance.encoder == "env:small::mine.py"
+    again = benchmark.run(plug_in(), card, **chosen, home=places["home"], results=tmp_path / "here")
+    assert again.encoder.environment is None
+    assert again.scores.test == found.scores.test
+    assert again.run_key != found.run_key
+    (probe,) = (tmp_path / "probes").glob("*/*")
+    for file in places["results"].rglob("*.json"):  # a probe names its encoder as it is opened again
+        assert str(numpy_environment.parent) not in file.read_text()
+    audio = sorted((tmp_path / "tones" / "audio").glob("*.flac"))[:3]
+    _, said = predict(probe, audio, encoder=text, home=places["home"], workers=0)
+    assert [one.problem for one in said] == [""] * 3
+    with pytest.raises(
+        UserError, match=r"would run the program .*small and in it the Python file .*mine\.py. Nothing was run"
+    ):
+        predict(probe, audio, home=places["home"])
