@@ -38,7 +38,9 @@ CODE = {
     "hf:{folder}?remote_code=1": "the code that comes with the model {folder}",
     f"hf:some/body@{COMMIT}?remote_code=yes&layer=2": "the code that comes with the model some/body",
     "logmel,{folder}/harmful.py": "the Python file {folder}/harmful.py",
-    "env:{folder}/python::{folder}/harmful.py": "the program {folder}/python and in it the Python file {folder}/harmful.py",
+    "env:{folder}/python::{folder}/harmful.py": (
+        "the program {folder}/python and in it the Python file {folder}/harmful.py"
+    ),
     "env:{folder}/python::logmel": "the program {folder}/python",
 }
 DATA = ["logmel", "musicset-ularge", "random", "hf:some/body", "hf:some/body?layer=2&remote_code=0", "onnx:net.onnx",
