@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark.embeddings.batches import BatchEncoding, TrackWindows
-from benchmark.encoders.environment import process
+from benchmark.encoders.environment import running
 from benchmark.encoders.fingerprint import set_to_eval
 from benchmark.encoders.registry import resolve_one
 from benchmark.encoders.time_limit import HungError
@@ -123,7 +123,7 @@ class TestGarbage:
 
     def test_bytes_within_an_answer_are_noticed(self, opened, monkeypatch):
         """A thread of a library that writes while an array is on its way."""
-        whole = process.frames.opened
+        whole = running.frames.opened
 
         def damaged(text, array, checksum):
             if array is not None and len(array):
@@ -132,19 +132,19 @@ class TestGarbage:
             return whole(text, array, checksum)
 
         encoder = opened()
-        monkeypatch.setattr(process.frames, "opened", damaged)
+        monkeypatch.setattr(running.frames, "opened", damaged)
         with pytest.raises(UserError, match="bytes that are not its own"):
             rows_of(encoder)
 
     def test_an_answer_to_another_question_is_refused(self, opened, monkeypatch):
-        lengths = process.frames.lengths
+        lengths = running.frames.lengths
 
         def late(head):
             number, of_text, of_array, checksum = lengths(head)
             return number - (of_array > 0), of_text, of_array, checksum
 
         encoder = opened()
-        monkeypatch.setattr(process.frames, "lengths", late)
+        monkeypatch.setattr(running.frames, "lengths", late)
         with pytest.raises(UserError, match=r"answered the question \d+ in place of \d+ while it embedded"):
             rows_of(encoder)
 
@@ -169,7 +169,7 @@ class TestHanging:
             opened(init="time.sleep(600)")
 
     def test_an_interpreter_that_never_says_a_word(self, tmp_path, plug_in, monkeypatch):
-        monkeypatch.setattr(process, "BEGINNING", 0.5)
+        monkeypatch.setattr(running, "BEGINNING", 0.5)
         mute = tmp_path / "mute"
         mute.write_text("#!/bin/sh\necho thinking >&2\nsleep 600\n")
         mute.chmod(0o755)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.encoders.environment import frames, process
+from benchmark.encoders.environment import running as worker_process
 from benchmark.encoders.outputs import call_encoder
 from benchmark.errors import UserError
 from tests.benchmark.encoders.environment.conftest import BATCH, gone, rows_of
@@ -19,7 +20,18 @@ def worker():
     """A worker without a parent that speaks its language, and the ends of its pipes."""
     questions, to_worker = os.pipe()
     from_worker, answers = os.pipe()
-    command = [sys.executable, "-I", "-c", process.BOOT, str(process.WORKER), str(questions), str(answers), "free"]
+    command = [
+        sys.executable, "-I", "-c", worker_process.BOOT, str(worker_process.WORKER), str(questions), str(answers), "free",
+    ]  # fmt: skip
+        sys.executable,
+        "-I",
+        "-c",
+        worker_process.BOOT,
+        str(worker_process.WORKER),
+        str(questions),
+        str(answers),
+        "free",
+    ]
     running = subprocess.Popen(command, pass_fds=(questions, answers), start_new_session=True)
     os.close(questions)
     os.close(answers)
