@@ -31,6 +31,7 @@ TESTED_IN = {
     "benchmark/encoders/cards/agreement": "benchmark/encoders/cards/test_opening.py",
     "benchmark/encoders/cards/fetched": "benchmark/encoders/cards/test_hub.py",
     "benchmark/encoders/class_files": "benchmark/encoders/test_registry.py",
+    "benchmark/encoders/packaged/hub_weights": "benchmark/encoders/packaged/test_huggingface.py",
     "benchmark/encoders/packaged/hub_problems": "benchmark/encoders/packaged/test_huggingface.py",
     "benchmark/encoders/check/subject": "benchmark/encoders/check/test_check.py",
     "benchmark/encoders/environment/running": "benchmark/encoders/environment/test_process.py",

@@ -11,9 +11,8 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from benchmark.encoders.base import Encoder
 from benchmark.encoders.fingerprint import describe
 from benchmark.encoders.packaged.common import WINDOW_OPTIONS, printing_aside
 from benchmark.encoders.packaged.hub_problems import explained
+from benchmark.encoders.packaged.hub_weights import Source, load_model
 from benchmark.encoders.packaged.huggingface_encoder import HuggingFace, Loaded
-from benchmark.encoders.packaged.huggingface_families import Clap, Codec, Wave, Whisper, family_of
+from benchmark.encoders.packaged.huggingface_families import Codec, Wave, family_of
 from benchmark.encoders.spec import EncoderSpec
 from benchmark.encoders.trust import IS_CODE
 from benchmark.errors import UserError
@@ -36,30 +36,8 @@ READ = ("*config.json", "*.index.json")
 OPTIONS = (*WINDOW_OPTIONS, "layer", "layers_at", "normalize", "pool", "remote_code", "sample_rate")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 
-#: Weights that only training uses, which some published checkpoints lack.
-UNUSED = ("masked_spec_embed",)
 #: What a configuration says of its file and not of the model.
 PASSING = ("_name_or_path", "_commit_hash", "transformers_version", "torch_dtype", "dtype")
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where a model is: a hub id or a folder, and the arguments that pin and trust it."""
-
-    place: str
-    local: bool
-    who: str
-    pins: dict[str, Any]
-    remote: bool
-
-
-@dataclass(frozen=True)
-class _Found:
-    """How tensors of the files and of the model differ, by name; ``beyond`` are layers that it does not use."""
-
-    unused: tuple[str, ...]
-    lacking: tuple[str, ...]
-    beyond: tuple[str, ...]
 
 
 def open_huggingface(spec: EncoderSpec, home: Path) -> Encoder:  # noqa: ARG001 - the hub has a cache of its own
@@ -96,13 +74,13 @@ def _open(spec: EncoderSpec, transformers: Any) -> Encoder:
             "write a plug-in for its package ('bench encoders new')",
         )
     _refuse_kernels(raw, who)
-    source = _Source(location, local, who, pins, _trusted(spec, raw, local, transformers))
+    source = Source(location, local, who, pins, _trusted(spec, raw, local, transformers))
     family = family_of(str(raw.get("model_type")), source.remote, who)
     trust = {"trust_remote_code": source.remote}
     with explained(who, location, spec.revision):
         config = transformers.AutoConfig.from_pretrained(location, **pins, **trust)
     extractor = _extractor(source, family, transformers)
-    model, config, found = _model(source, family, config, transformers)
+    model, config, found = load_model(source, family, config, transformers)
     weights = hashlib.sha256(json.dumps(_tensors(model), sort_keys=True).encode()).hexdigest()
     loaded = Loaded(
         model=model,
@@ -190,7 +168,7 @@ def _trusted(spec: EncoderSpec, raw: dict[str, Any], local: bool, transformers: 
     return True
 
 
-def _extractor(source: _Source, family: type[HuggingFace], transformers: Any) -> Any:
+def _extractor(source: Source, family: type[HuggingFace], transformers: Any) -> Any:
     """Return the feature extractor, or ``None`` where the repository has none and the family can do without."""
     names = ("preprocessor_config.json", "processor_config.json")
     with explained(source.who, source.place, source.pins.get("revision")):
@@ -264,91 +242,6 @@ def _refuse_foreign_code(file: str, who: str) -> None:
     for part in (raw, *raw.values()) if isinstance(raw, dict) else ():
         if isinstance(part, dict) and isinstance(code := part.get("auto_map"), dict):
             _refuse_foreign(code, who)
-
-
-def _model(source: _Source, family: type[HuggingFace], config: Any, transformers: Any) -> tuple[Any, Any, _Found]:
-    """Return the model in float32 and evaluation mode, the configuration of the part that is used, and its weights."""
-    made_by, options = transformers.AutoModel, {}
-    if family is Clap:
-        made_by, config = transformers.ClapAudioModelWithProjection, getattr(config, "audio_config", config)
-        options = {"config": config}
-    elif config.model_type.startswith("musicgen"):
-        config = config.audio_encoder
-        if config.model_type != "encodec":
-            raise UserError(
-                f"{source.who} has a codec of type {config.model_type!r}, not encodec",
-                "write a plug-in ('bench encoders new')",
-            )
-        made_by = transformers.EncodecModel
-        options = {"config": config, "key_mapping": {r"^audio_encoder\.": ""}}
-    if made_by is transformers.AutoModel:
-        options["trust_remote_code"] = source.remote
-    from benchmark.encoders.packaged.unsaved_state import every_lack_told, restore, weights_left_alone
-
-    base, ignored = transformers.PreTrainedModel, set[str]()
-    with (
-        explained(source.who, source.place, source.pins.get("revision")),
-        weights_left_alone(base),
-        every_lack_told(base, ignored),
-    ):
-        model, report = made_by.from_pretrained(
-            source.place, dtype="float32", weights_only=True, output_loading_info=True, **options, **source.pins
-        )
-    missing, computed = _missing(model, report["missing_keys"], ignored)
-    if family is Whisper:
-        missing = [key for key in missing if "decoder" not in key]
-    if missing:
-        raise UserError(
-            f"the weights of {source.who} lack {len(missing)} tensor(s) of {type(model).__name__}, which would be "
-            f"random: {', '.join(missing[:5])}{', …' if len(missing) > 5 else ''}",
-            "Name a model of this kind, or write a plug-in for it ('bench encoders new')",
-        )
-    with explained(source.who, source.place, source.pins.get("revision")):
-        restore(model, computed, source.who)
-    if family is Whisper:
-        model, config = model.get_encoder(), model.config
-    lacking = sorted(key for key in report["missing_keys"] if family is not Whisper or "decoder" not in key)
-    unused = sorted(report["unexpected_keys"])
-    found = _Found(tuple(unused), tuple(lacking), tuple(_beyond(unused, model.state_dict())))
-    return model.float().eval(), config, found
-
-
-def _missing(model: Any, keys: Iterable[str], ignored: Iterable[str]) -> tuple[list[str], frozenset[str]]:
-    """Return the weights that no file holds, and the saved buffers that the model says it computes itself.
-
-    What only training uses is set to zero: it has to be the same every time. What a normalisation counts in training
-    is no such buffer.
-    """
-    import torch
-
-    names, buffers, patterns = sorted(keys), dict(model.named_buffers()), [re.compile(key) for key in ignored]
-    for name in [key for key in names if key.endswith(UNUSED)]:
-        torch.nn.init.zeros_(model.get_parameter(name))
-    names = [key for key in names if not key.endswith(UNUSED)]
-    counted = {
-        f"{name}.{key}"
-        for name, part in model.named_modules()
-        for key, _ in part.named_buffers(recurse=False)
-        if isinstance(part, torch.nn.modules.batchnorm._NormBase)
-    }
-    computed = frozenset(
-        name for name in names if name in buffers and name not in counted and any(p.search(name) for p in patterns)
-    )
-    return [name for name in names if name not in computed], computed
-
-
-def _beyond(unused: Iterable[str], used: Iterable[str]) -> list[str]:
-    """Return unused tensors that differ from used ones by a number alone: layers that the configuration does not count.
-
-    A file may have a prefix before the names of the part that is used.
-    """
-    patterns = {re.sub(r"\d+", "#", name) for name in used if re.search(r"\d", name)}
-
-    def is_layer(name: str) -> bool:
-        parts = re.sub(r"\d+", "#", name).split(".")
-        return any(".".join(parts[start:]) in patterns for start in range(len(parts)))
-
-    return [name for name in unused if is_layer(name)]
 
 
 def _tensors(model: Any) -> dict[str, Any]:

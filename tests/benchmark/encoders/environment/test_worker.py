@@ -21,17 +21,9 @@ def worker():
     questions, to_worker = os.pipe()
     from_worker, answers = os.pipe()
     command = [
-        sys.executable, "-I", "-c", worker_process.BOOT, str(worker_process.WORKER), str(questions), str(answers), "free",
-    ]  # fmt: skip
-        sys.executable,
-        "-I",
-        "-c",
-        worker_process.BOOT,
-        str(worker_process.WORKER),
-        str(questions),
-        str(answers),
+        sys.executable, "-I", "-c", worker_process.BOOT, str(worker_process.WORKER), str(questions), str(answers),
         "free",
-    ]
+    ]  # fmt: skip
     running = subprocess.Popen(command, pass_fds=(questions, answers), start_new_session=True)
     os.close(questions)
     os.close(answers)
