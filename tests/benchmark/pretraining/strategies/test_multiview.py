@@ -303,12 +303,18 @@ def nearer(trainer: Trainer) -> float:
     return float((cosines < cosines.diagonal()[:, None]).float().sum() / (64 * 63))
 
 
+#: What lets forty steps show that it learns: prototypes that move at once, a teacher that follows sooner.
+FASTER = {
+    "clustering": ["frozen_prototype_steps=0"], "byol": ["teacher_momentum=0.9", "peak_learning_rate=3e-3"],
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_short_training_improves(name: str) -> None:
     recipe = recipes.load(
         f"tiny-{name}",
         ["batch=16", "steps=40", "warmup_steps=5", "frames=100", "projector_width=64", "projection=32",
-         *(["frozen_prototype_steps=0"] if name == "clustering" else [])],
+         *FASTER.get(name, [])],
     )  # fmt: skip
     trainer, losses, embed = make_trainer(recipe), [], torch.no_grad()
     for step in range(10):  # the running statistics of what is drawn: without them it has no fair beginning
@@ -321,7 +327,7 @@ def test_a_short_training_improves(name: str) -> None:
         trainer.update(step)
     if name != "clustering":  # whose teacher's shares change as it learns, and the loss with their entropy
         assert np.mean(losses[-10:]) < 0.9 * losses[0]
-    assert nearer(trainer) > before + 0.01
+    assert nearer(trainer) > before + 0.03
 
 
 @pytest.mark.parametrize("name", NAMES)
